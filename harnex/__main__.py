@@ -1,0 +1,7 @@
+"""`python -m harnex`."""
+
+import sys
+
+from harnex.cli import main
+
+sys.exit(main())

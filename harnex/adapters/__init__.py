@@ -1,0 +1,24 @@
+"""The agent CLIs that harnex knows: one line each. Everything else runs under `generic`."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import cast
+
+from harnex.adapters._base import Adapter
+
+NAMES = ("codex", "claude", "demo", "generic")
+AGENTS = ("codex", "claude")  # those that a person would name; the others are means
+
+
+def adapter_for(name: str) -> Adapter:
+    """The adapter of that name (imported only now). Raises KeyError for one that does not exist."""
+    if name not in NAMES:
+        raise KeyError(name)
+    return cast(Adapter, import_module(f"harnex.adapters.{name}").ADAPTER)
+
+
+def name_for(command: str) -> str:
+    """The adapter for a command as a person typed it: a known name, the path of one, or `generic`."""
+    base = command.rsplit("/", 1)[-1]
+    return base if base in NAMES else "generic"

@@ -1,0 +1,193 @@
+"""What an adapter is: one module per agent CLI that knows how to start it, read it, type to it and end it.
+
+Adapters are pure: they import no I/O module and never touch the world. The supervisor does what a
+`Launch` asks for, follows the files that a `Reader` names, and feeds back what it finds.
+
+To add an agent CLI: one module here with an `ADAPTER` object, one line in `adapters/__init__.py`,
+and one folder of recordings in `tests/corpus/`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol
+
+from harnex.model import Fact, ScreenView, State, TurnEnded
+
+Version = tuple[int, ...]
+Permissions = Literal["ask", "auto", "bypass"]
+
+PASTE_START, PASTE_END = b"\x1b[200~", b"\x1b[201~"
+
+
+@dataclass(frozen=True)
+class LaunchRequest:
+    """What is to be started, as the person asked for it. Paths are absolute."""
+
+    command: str  # the program, resolved
+    args: tuple[str, ...]  # the person's own, after `--`
+    version: Version | None  # None: not known
+    cwd: str
+    env: Mapping[str, str]  # what the child would get
+    permissions: Permissions
+    trust: bool  # answer the workspace-trust dialog for this directory
+    evidence_dir: str  # a directory of the run, 0700, that the agent's hooks may append to
+    new_session_id: str  # a fresh UUID, for CLIs that let the caller fix the session id
+    as_root: bool
+    read_text: Callable[[str], str | None]  # a file's text, None if it can't be read
+
+
+@dataclass(frozen=True)
+class Launch:
+    """How to start it: what the supervisor must do, in its order (files, then exec)."""
+
+    argv: tuple[str, ...]
+    env: Mapping[str, str | None] = field(default_factory=dict)  # None: unset
+    files: Mapping[str, str] = field(default_factory=dict)  # absolute path -> content, written 0600
+    session_id: str | None = None  # the agent's session id, when it was fixed in advance
+    permissions: str = ""  # what the permissions mode became ("--permission-mode default")
+    notes: tuple[str, ...] = ()  # words for the person who started it
+
+
+@dataclass(frozen=True)
+class Rehearsal:
+    """What makes the CLI talk to a scripted model on loopback from a private home."""
+
+    args: tuple[str, ...] = ()
+    env: Mapping[str, str | None] = field(default_factory=dict)
+    files: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Source:
+    """One place where the state can be read. Ranks as in DESIGN section 5: 1 declared, 2 title, 3 screen, 4 quiet.
+
+    `since`/`until` bound the CLI versions in which it can be trusted (until is exclusive).
+    A `level` source always shows the present state; one that is not (hooks: nothing fires on an
+    interrupt) may be left behind, so a screen at rest overrules it. `settle_s`: how long this source
+    alone must have said `prompt`, with no output, before it is believed.
+    """
+
+    name: str
+    rank: int
+    since: Version = ()
+    until: Version | None = None
+    level: bool = True
+    settle_s: float = 0.0
+
+    def holds_for(self, version: Version | None) -> bool:
+        if version is None:
+            return True
+        return version >= self.since and (self.until is None or version < self.until)
+
+
+@dataclass(frozen=True)
+class Typing:
+    """How a message gets into the agent's input box, and how it is sent.
+
+    `clear` empties the box, `paste` puts the text in; when its echo has been on the screen for
+    `settle_s` (or after `echo_s`, at most) and no dialog is up, `submit` sends it. No proof that it was
+    taken within `accept_s` (`again_s` the first time): `submit` once more if the text is still in the
+    box, else the delivery failed.
+    """
+
+    clear: bytes
+    paste: bytes
+    submit: bytes = b"\r"
+    echo_s: float = 2.0
+    accept_s: float = 5.0
+    settle_s: float = 0.0
+    again_s: float | None = None  # None: accept_s
+
+
+@dataclass(frozen=True)
+class StopStep:
+    """A rung of the ladder that ends an agent: keys, or a signal to its process group; then wait.
+
+    `until` says what the step is for: the rung is climbed no further once that is so. `prompt`
+    rungs (an interrupt) are skipped when no turn is running.
+    """
+
+    name: str
+    keys: bytes = b""
+    signal: int = 0
+    grace_s: float = 3.0
+    until: Literal["prompt", "exited"] = "exited"
+
+
+class Reader:
+    """Turns an agent's evidence into facts. One per session, stateful, pure; the defaults say nothing."""
+
+    reads_draft = True  # `draft` can see the input box
+    may_type_unknown = False  # nothing ever tells this program's state: messages are typed all the same
+
+    def spawned(self, pid: int, env: Mapping[str, str], cwd: str) -> Iterable[Fact]:
+        """The agent runs as `pid` with this environment: name the files to follow."""
+        return ()
+
+    def osc(self, code: int, body: str) -> Iterable[Fact]:
+        """An OSC sequence from the agent: 0 and 2 are the title, 7501 the Program Status Protocol."""
+        return ()
+
+    def screen(self, view: ScreenView) -> Iterable[Fact]:
+        """The screen changed (called at rest points only, never inside a synchronized update)."""
+        return ()
+
+    def row(self, source: str, row: dict[str, Any]) -> Iterable[Fact]:
+        """A row of a followed JSONL file."""
+        return ()
+
+    def document(self, source: str, document: dict[str, Any] | None) -> Iterable[Fact]:
+        """A followed JSON document as it is now; None: it is gone."""
+        return ()
+
+    def outcome(self, view: ScreenView) -> TurnEnded | None:
+        """What the screen shows of how the last turn ended: failed, interrupted; None: nothing unusual."""
+        return None
+
+    def ended(self) -> Iterable[Fact]:
+        """The agent's process is gone: what was still open (a call that was cut off)."""
+        return ()
+
+    def draft(self, view: ScreenView) -> str | None:
+        """The text in the input box ("" if it is empty, a paste placeholder if folded); None: no box to be seen."""
+        return None
+
+
+class Adapter(Protocol):
+    """One agent CLI. `known` is the range of versions that was measured: [oldest, newest]."""
+
+    name: str
+    program: str  # what to look for on the PATH
+    known: tuple[Version, Version] | None
+    sources: tuple[Source, ...]
+
+    def launch(self, request: LaunchRequest) -> Launch: ...
+    def rehearsal(self, base_url: str, home: str, cwd: str, version: Version | None) -> Rehearsal | None:
+        """None: this CLI can't be rehearsed."""
+        ...
+
+    def reader(self, version: Version | None) -> Reader: ...
+    def typing(self, text: str, version: Version | None) -> Typing: ...
+    def interrupt(self, view: ScreenView, version: Version | None) -> bytes:
+        """The keys that interrupt the running turn, given what is on the screen."""
+        ...
+
+    def stop_steps(self, state: State, version: Version | None) -> tuple[StopStep, ...]:
+        """The polite rungs: interrupt, native exit. The supervisor adds TERM, KILL and the sweep itself."""
+        ...
+
+    def resume_args(self, session_id: str) -> tuple[str, ...]:
+        """The arguments that continue a conversation of this CLI ((): it can't)."""
+        ...
+
+
+def bracketed(text: str) -> bytes:
+    """`text` as one bracketed paste. Control bytes that could end the paste or act as keys are left out."""
+    clean = "".join(
+        c
+        for c in text.replace("\r\n", "\n").replace("\r", "\n")
+        if c in "\n\t" or (c >= " " and c != "\x7f" and not "\x80" <= c <= "\x9f")
+    )
+    return PASTE_START + clean.encode("utf-8", "replace") + PASTE_END

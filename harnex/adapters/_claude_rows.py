@@ -1,0 +1,474 @@
+"""What Claude Code's own records say: hooks, the transcript, `sessions/<pid>.json`, the title, OSC 7501.
+
+A stateful, pure reader. Hooks are edges, not levels: nothing fires when a person interrupts (all
+versions), so their word on the state is given only while the session file has said nothing
+(versions before it), and is taken back at every end of a turn that any record shows.
+"""
+
+from __future__ import annotations
+
+import base64
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from harnex.adapters import _claude_screen as screen
+from harnex.adapters._base import Reader, Version
+from harnex.adapters._claude_calls import Calls, blocks
+from harnex.model import (
+    AgentSession,
+    Fact,
+    Follow,
+    Observation,
+    Remark,
+    Retracted,
+    ScreenView,
+    State,
+    Submitted,
+    ToolUse,
+    TurnEnded,
+)
+
+_SHELLS = re.compile(r"^\d+ shells? still running$")
+
+
+def _decoded(text: str) -> str:
+    try:
+        return base64.b64decode(text + "==").decode("utf-8", "replace")
+    except ValueError:
+        return ""
+
+
+HOOKS_FILE = "hooks.jsonl"
+# The words that 2.1.329 itself takes for a permission or a question (its program text); "dialog open" is any menu.
+_WAITING_FOR = {
+    "permission prompt": "permission",
+    "sandbox request": "permission",
+    "worker request": "permission",
+    "goal proposal": "permission",
+    "input needed": "question",
+}
+_DIALOG_OF_TOOL = {"AskUserQuestion": "question", "ExitPlanMode": "plan", "EnterPlanMode": "plan"}
+_STOP_ROW = re.compile(r"^\x1b\[1mStop\b")
+_INTERRUPT = "[Request interrupted by user"
+PREVIEW = 200  # characters of a tool's input
+
+
+class ClaudeReader(Reader):
+    def __init__(self, version: Version | None) -> None:
+        self._version = version
+        self._pid = 0
+        self._config_dir = ""
+        self._session_id = ""
+        self._transcripts: set[str] = set()
+        self._declared = False  # the session file speaks: hooks need not say the state
+        self._hooks_said = False
+        self._hooks_heard = False
+        self._stop_is_mute = False  # Stop hooks without the last message: 1.x, 2.0
+        self._unanswered = False  # the hook of a prompt came, and since then nothing of the model
+        self._rests = False  # the screen shows a prompt
+        self._stopped = False  # such a Stop was the last word
+        self._title_spins = False
+        self._was_ready = False
+        self._turn = 0  # prompts so far: names the turn for whoever gets word of its end twice
+        self._last_prompt = ""
+        self._last_text = ""
+        self._calls = Calls(early_rows=version is None or version >= (2, 1))
+        self._tools: dict[str, str] = {}  # tool calls that started: id -> name
+        self._agents: dict[str, str] = {}  # subagent id -> type
+
+    # -- where the records are -------------------------------------------------------------------
+
+    def spawned(self, pid: int, env: Mapping[str, str], cwd: str) -> Iterable[Fact]:
+        self._pid = pid
+        self._config_dir = env.get("CLAUDE_CONFIG_DIR") or f"{env.get('HOME', '').rstrip('/')}/.claude"
+        if env.get("HARNEX_CLAUDE_HOOKS"):
+            yield Follow("hooks", env["HARNEX_CLAUDE_HOOKS"])
+        elif env.get("HARNEX_CLAUDE_SESSION"):
+            folder = re.sub(r"[^A-Za-z0-9]", "-", cwd)
+            yield from self._transcript(
+                f"{self._config_dir}/projects/{folder}/{env['HARNEX_CLAUDE_SESSION']}.jsonl", False
+            )
+        yield Follow("session", f"{self._config_dir}/sessions/{pid}.json", "document")
+
+    def _transcript(self, path: Any, from_end: bool) -> Iterable[Fact]:
+        if isinstance(path, str) and path and path not in self._transcripts:
+            self._transcripts.add(path)
+            yield Follow("transcript", path, from_end=from_end)
+
+    def _session(self, session_id: Any) -> Iterable[Fact]:
+        if isinstance(session_id, str) and session_id and session_id != self._session_id:
+            self._session_id = session_id
+            yield AgentSession(session_id)
+
+    # -- the screen ------------------------------------------------------------------------------
+
+    def screen(self, view: ScreenView) -> Iterable[Fact]:
+        seen = screen.observe(view, self._was_ready)
+        if seen.state in (State.PROMPT, State.BUSY):
+            self._was_ready = True
+        yield seen
+        self._rests = seen.state is State.PROMPT
+        if self._rests and not self._hooks_heard:
+            # Without hooks nothing else says that no more rows of a call can come.
+            end = screen.outcome(view)
+            yield from self._flush(aborted=end is not None and end.outcome == "interrupted", agent="main")
+
+    def draft(self, view: ScreenView) -> str | None:
+        return screen.draft(view)
+
+    def outcome(self, view: ScreenView) -> TurnEnded | None:
+        """How the last turn ended, as the screen shows it; None: it doesn't say.
+
+        Interrupted before the first token, 2.1 leaves no word in any record (measured: no row, no
+        hook): it puts the prompt back into the box, and the block above belongs to an older turn.
+        """
+        draft = screen.draft(view)
+        if draft and self._last_prompt and _same_start(draft, self._last_prompt):
+            return TurnEnded(screen.SCREEN, "interrupted", detail="the prompt is back in the box", turn_key=self._key)
+        end = screen.outcome(view)
+        if end is None and draft is not None and self._last_text and (self._stopped or not self._hooks_heard):
+            # No row says that the turn is over (2.0.30, and where there are no hooks); the transcript has its words.
+            return TurnEnded("transcript", "completed", self._last_text, turn_key=self._key)
+        if end is None and draft == "" and self._unanswered:
+            # 2.1.120, interrupted before the first token: no row, no hook, and the prompt is gone from the screen.
+            return TurnEnded(
+                screen.SCREEN, "interrupted", detail="no answer, and no word of an end", turn_key=self._key
+            )
+        return end
+
+    # -- OSC -------------------------------------------------------------------------------------
+
+    def osc(self, code: int, body: str) -> Iterable[Fact]:
+        if code == 7501:
+            return self._program_status(body)
+        if code in (0, 2):
+            return self._title(body)
+        return ()
+
+    def _title(self, title: str) -> Iterable[Fact]:
+        """2.1.197: `⠂⠐` busy; 2.1.329: `◐◑` busy; `✳` at rest. 1.x and 2.0 set `✳ topic` once and never move it,
+        and so does a frozen one, so `✳` counts only after the title was seen to spin."""
+        if screen.TITLE_BUSY.match(title):
+            self._title_spins = True
+            return (Observation("title", State.BUSY, f"title `{title[:40]}`"),)
+        if title.startswith("✳") and self._title_spins:
+            return (Observation("title", State.PROMPT, f"title `{title[:40]}`"),)
+        return (Retracted("title"),) if self._title_spins else ()
+
+    def _program_status(self, body: str) -> Iterable[Fact]:
+        """The Program Status Protocol: `state=blocked:kind=permission:msg=<base64>` (building-blocks.md 0.1)."""
+        words = dict(part.split("=", 1) for part in re.split(r"[:;]", body) if "=" in part)
+        state, kind = words.get("state", ""), words.get("kind", "")
+        if "id" in words:
+            return ()  # of a task in the background, not of the session
+        if state == "working" and _SHELLS.search(_decoded(words.get("msg", ""))):
+            return (Observation("osc7501", State.PROMPT, "OSC 7501 working: only shells in the background"),)
+        if state == "working":
+            return (Observation("osc7501", State.BUSY, "OSC 7501 working"),)
+        if state in ("idle", "done", "error"):
+            return (Observation("osc7501", State.PROMPT, f"OSC 7501 {state}"),)
+        if state == "clear":
+            return (Retracted("osc7501"),)
+        if state == "blocked":
+            try:
+                message = base64.b64decode(words.get("msg", "") + "==").decode("utf-8", "replace")
+            except ValueError:
+                message = ""
+            if kind == "auth":
+                # After a 401 (2.1.329): no dialog, the box takes messages, and the session file says idle 13 ms later.
+                return (Observation("osc7501", State.PROMPT, f"OSC 7501 blocked by auth: {message[:80]}"),)
+            dialog = self._asked_by(kind if kind in ("permission", "question", "plan") else "other")
+            if message == "trust this folder":
+                dialog = "trust"  # 2.1.329 declares it as a permission, 70 ms before it is painted
+            return (Observation("osc7501", State.BLOCKED, f"OSC 7501 blocked: {message[:80]}", dialog),)
+        return ()
+
+    # -- sessions/<pid>.json ---------------------------------------------------------------------
+
+    def document(self, source: str, document: dict[str, Any] | None) -> Iterable[Fact]:
+        if source != "session":
+            return
+        if document is None:
+            self._declared = False
+            yield Retracted("session")
+            return
+        if document.get("pid") not in (None, self._pid):
+            return
+        if self._version is None and isinstance(document.get("version"), str):
+            self._version = tuple(int(n) for n in re.findall(r"\d+", document["version"])[:3])
+        yield from self._session(document.get("sessionId"))
+        status, waiting = document.get("status"), str(document.get("waitingFor") or "")
+        if not isinstance(status, str):
+            return
+        if not self._declared:
+            self._declared = True
+            yield from self._unhook()
+        if status == "busy":
+            yield Observation("session", State.BUSY, "session file: busy")
+        elif status in ("idle", "shell"):
+            # `shell`: at rest, with a shell command in the background.
+            yield Observation("session", State.PROMPT, f"session file: {status}")
+        elif status == "waiting":
+            tool = waiting.removeprefix("approve ")  # 2.1.120: `approve Bash`
+            named = _WAITING_FOR.get(waiting, "other" if tool == waiting else _DIALOG_OF_TOOL.get(tool, "permission"))
+            dialog = self._asked_by(named)
+            yield Observation("session", State.BLOCKED, f"session file: waiting for {waiting or 'a person'}", dialog)
+        else:
+            yield Retracted("session")
+            yield Remark(f"the session file has an unknown status: {status[:40]!r}")
+
+    # -- rows ------------------------------------------------------------------------------------
+
+    def row(self, source: str, row: dict[str, Any]) -> Iterable[Fact]:
+        if source == "hooks":
+            return self._hook(row)
+        if source in ("transcript", "subagent"):
+            return self._transcript_row(row)
+        return ()
+
+    def _asked_by(self, dialog: str) -> str:
+        """A declared `permission` may be a tool's own dialog: the tool that was started and not ended tells."""
+        own = next((_DIALOG_OF_TOOL[tool] for tool in self._tools.values() if tool in _DIALOG_OF_TOOL), dialog)
+        return own if dialog in ("permission", "other") else dialog
+
+    def _say(self, state: State, reason: str, dialog: str = "") -> Iterable[Fact]:
+        if not self._declared:
+            self._hooks_said = True
+            yield Observation("hooks", state, reason, dialog)
+
+    def _unhook(self) -> Iterable[Fact]:
+        if self._hooks_said:
+            self._hooks_said = False
+            yield Retracted("hooks")
+
+    def _ended(self, end: TurnEnded) -> Iterable[Fact]:
+        self._unanswered = False
+        yield from self._unhook()
+        yield end
+
+    @property
+    def _key(self) -> str:
+        return f"{self._session_id}:{self._turn}"
+
+    def _hook(self, row: dict[str, Any]) -> Iterable[Fact]:
+        event = row.get("hook_event_name")
+        self._hooks_heard = True
+        if event == "SessionStart":
+            # After `--continue`, 1.x and 2.0 report a throw-away id here; later hooks carry the real one.
+            yield from self._session(row.get("session_id"))
+            yield from self._transcript(row.get("transcript_path"), row.get("source") in ("resume", "compact"))
+            return
+        inside = "agent_id" in row  # a hook of a subagent's tool; and 2.0 warms up subagents with no turn at all
+        if not inside:
+            yield from self._session(row.get("session_id"))
+            yield from self._transcript(row.get("transcript_path"), True)
+        if event == "UserPromptSubmit":
+            self._turn += 1
+            yield from self._flush(aborted=False)
+            self._last_prompt, self._last_text, self._stopped = str(row.get("prompt") or ""), "", False
+            self._unanswered = True
+            yield Submitted("hooks", self._last_prompt)
+            yield from self._say(State.BUSY, "hook UserPromptSubmit")
+        elif event == "PermissionRequest":
+            tool = str(row.get("tool_name") or "")
+            yield from self._say(
+                State.BLOCKED, f"hook PermissionRequest {tool}", _DIALOG_OF_TOOL.get(tool, "permission")
+            )
+        elif event in ("PreToolUse", "PostToolUse", "PostToolUseFailure"):
+            yield from self._tool(str(event), row)
+            if self._hooks_said and not inside:
+                yield from self._say(State.BUSY, f"hook {event} {row.get('tool_name', '')}")
+        elif event == "Stop":
+            yield from self._stop(row)
+        elif event == "StopFailure":
+            yield from self._flush(aborted=True)
+            text = str(row.get("last_assistant_message") or row.get("error_details") or "")
+            reason, retry_at = screen.classify(str(row.get("error") or ""), None, text)
+            detail = text or str(row.get("error") or "")
+            yield from self._ended(
+                TurnEnded("hooks", "failed", reason=reason, detail=detail, retry_at=retry_at, turn_key=self._key)
+            )
+        elif event == "SubagentStart":
+            yield from self._subagent(row)
+        elif event == "SubagentStop":
+            path = row.get("agent_transcript_path")
+            if isinstance(path, str) and path not in self._transcripts:
+                self._transcripts.add(path)
+                yield Follow("subagent", path)
+        elif event == "SessionEnd":
+            yield from self._flush(aborted=False)
+            yield from self._unhook()
+
+    def _subagent(self, row: dict[str, Any]) -> Iterable[Fact]:
+        """A subagent's own transcript: beside the session's in 2.0, in a directory of the session since."""
+        agent, parent = row.get("agent_id"), row.get("transcript_path")
+        if not isinstance(agent, str) or not isinstance(parent, str) or not parent.endswith(".jsonl"):
+            return
+        self._agents[agent] = str(row.get("agent_type") or agent)
+        old = self._version is not None and self._version < (2, 1)
+        path = (
+            f"{parent.rpartition('/')[0]}/agent-{agent}.jsonl"
+            if old
+            else f"{parent[:-6]}/subagents/agent-{agent}.jsonl"
+        )
+        if path not in self._transcripts:
+            self._transcripts.add(path)
+            yield Follow("subagent", path)
+
+    def _stop(self, row: dict[str, Any]) -> Iterable[Fact]:
+        self._unanswered = False
+        yield from self._unhook()
+        if "last_assistant_message" not in row and "background_tasks" not in row:
+            # 1.x and 2.0: Stop also fires after an API error, 40 ms before the row that says so. The
+            # row of the stop hook itself, right after it in the transcript, ends the turn instead.
+            self._stop_is_mute = self._stopped = True
+            yield from self._flush(aborted=False, agent="main")
+            return
+        yield from self._flush(aborted=False)
+        tasks = row.get("background_tasks")
+        pending = isinstance(tasks, list) and any(_is_running_agent(t) for t in tasks)
+        text = str(row.get("last_assistant_message") or "")
+        yield TurnEnded("hooks", "completed", text, pending=pending, turn_key="" if pending else self._key)
+
+    def _tool(self, event: str, row: dict[str, Any]) -> Iterable[Fact]:
+        tool = str(row.get("tool_name") or "")
+        given = row.get("tool_use_id")
+        if not isinstance(given, str):
+            return  # 1.x: hooks carry no id; its tools are read from the transcript
+        if event == "PreToolUse":
+            yield from self._tool_started(given, tool, row.get("tool_input"))
+            return
+        duration = row.get("duration_ms")
+        seconds = duration / 1000 if isinstance(duration, (int, float)) else None
+        yield from self._tool_ended(given, tool, event == "PostToolUseFailure", seconds)
+
+    def _tool_started(self, call_id: str, tool: str, given: Any) -> Iterable[Fact]:
+        if call_id not in self._tools:
+            self._tools[call_id] = tool
+            yield ToolUse(call_id, tool, "started", _preview(given))
+
+    def _tool_ended(self, call_id: str, tool: str, failed: bool, seconds: float | None = None) -> Iterable[Fact]:
+        if self._tools.get(call_id):
+            self._tools[call_id] = ""  # ended
+            yield ToolUse(call_id, tool, "failed" if failed else "completed", duration_s=seconds)
+
+    # -- the transcript --------------------------------------------------------------------------
+
+    def _transcript_row(self, row: dict[str, Any]) -> Iterable[Fact]:
+        kind = row.get("type")
+        side = bool(row.get("isSidechain"))
+        message = row.get("message") if isinstance(row.get("message"), dict) else {}
+        assert isinstance(message, dict)
+        if kind == "assistant":
+            if row.get("isApiErrorMessage"):
+                if not side:
+                    yield from self._api_error(row, message)
+            elif message.get("model") != "<synthetic>":
+                yield from self._assistant(row, message, self._agent_of(row))
+        elif kind == "user":
+            yield from self._user(row, message, side)
+        elif kind == "system" and not side:
+            yield from self._system(row)
+
+    def _agent_of(self, row: dict[str, Any]) -> str:
+        if not row.get("isSidechain"):
+            return "main"
+        agent = str(row.get("agentId") or "")
+        return self._agents.get(agent) or agent or "subagent"
+
+    def _assistant(self, row: dict[str, Any], message: dict[str, Any], agent: str) -> Iterable[Fact]:
+        content = blocks(message.get("content"))
+        yield from self._calls.row(message, agent)
+        if agent == "main" and (self._stopped or (self._rests and not self._hooks_heard)):
+            yield from self._flush(aborted=False, agent="main")  # the last row, written after the Stop (2.0.30)
+        self._unanswered = self._unanswered and agent != "main"
+        if agent == "main" and any(b.get("type") == "text" for b in content):
+            self._last_text = self._calls.last_text
+        for block in content:
+            if block.get("type") == "tool_use":
+                yield from self._tool_started(str(block.get("id")), str(block.get("name")), block.get("input"))
+
+    def _flush(self, aborted: bool, agent: str | None = None) -> Iterable[Fact]:
+        return self._calls.over(aborted, agent)
+
+    def ended(self) -> Iterable[Fact]:
+        """The process is gone: no more rows of the calls that are open can come."""
+        return self._flush(aborted=True)
+
+    def _api_error(self, row: dict[str, Any], message: dict[str, Any]) -> Iterable[Fact]:
+        """The final word of a turn that an API error ended; the retries before it are `system/api_error` rows."""
+        yield from self._flush(aborted=True)
+        text = "".join(str(b.get("text") or "") for b in blocks(message.get("content")))
+        status = row.get("apiErrorStatus")
+        name = str(row.get("error") or row.get("apiErrorType") or "")
+        reason, retry_at = screen.classify(name, status if isinstance(status, int) else None, text)
+        yield from self._ended(
+            TurnEnded("transcript", "failed", reason=reason, detail=text, retry_at=retry_at, turn_key=self._key)
+        )
+
+    def _user(self, row: dict[str, Any], message: dict[str, Any], side: bool) -> Iterable[Fact]:
+        content = message.get("content")
+        agent = self._agent_of(row)
+        found = blocks(content)
+        results = [b for b in found if b.get("type") == "tool_result"]
+        text = "\n".join(str(b.get("text") or "") for b in found if b.get("type") == "text")
+        if text.startswith(_INTERRUPT):
+            yield from self._flush(aborted=True, agent=agent)
+            if not side:
+                yield from self._ended(TurnEnded("transcript", "interrupted", detail=text, turn_key=self._key))
+            return
+        for block in results:
+            call_id = str(block.get("tool_use_id"))
+            yield from self._tool_ended(call_id, self._tools.get(call_id, ""), bool(block.get("is_error")))
+        yield from self._calls.over(False, agent, only_stopped=True)
+        if not results and not side and not row.get("isMeta") and not self._hooks_heard and text:
+            self._turn += 1
+            self._last_prompt, self._last_text = text, ""
+            yield from self._flush(aborted=False)
+            yield Submitted("transcript", text)
+
+    def _system(self, row: dict[str, Any]) -> Iterable[Fact]:
+        # `api_error` rows are retries, but no count of attempts: 2.1 writes none, and 1.x and 2.0 leave the
+        # fall-back to a call without streaming out (measured: two failures, one row).
+        subtype = row.get("subtype")
+        over = subtype in ("stop_hook_summary", "turn_duration") or (
+            subtype == "informational" and _STOP_ROW.match(str(row.get("content") or ""))
+        )
+        if over:
+            yield from self._flush(aborted=False)
+            old = self._version is not None and self._version < (2, 1)
+            if (old or self._stop_is_mute) and subtype != "turn_duration":
+                self._stopped = False
+                yield from self._ended(TurnEnded("transcript", "completed", self._last_text, turn_key=self._key))
+            self._last_text = ""
+
+
+def _is_running_agent(task: Any) -> bool:
+    """A background task that will speak again: a subagent or a workflow at work, not a shell or a monitor."""
+    if not isinstance(task, dict):
+        return False
+    kind = str(task.get("type") or task.get("kind") or "")
+    return ("agent" in kind or kind == "workflow") and str(task.get("status") or "running") in (
+        "running",
+        "pending",
+        "queued",
+    )
+
+
+def _same_start(draft: str, prompt: str) -> bool:
+    """Is the draft that prompt? The box wraps lines and folds long texts, so the start must do."""
+    if re.match(r"\[Pasted text #\d+", draft):
+        return len(prompt) > 400 or "\n" in prompt
+    seen, sent = ("".join(x.split())[:40] for x in (draft, prompt))
+    return bool(seen) and sent.startswith(seen) and (len(seen) == 40 or seen == "".join(prompt.split()))
+
+
+def _preview(given: Any) -> str:
+    """The one word of a tool's input that tells most."""
+    if not isinstance(given, dict):
+        return str(given or "")[:PREVIEW]
+    for key in ("command", "file_path", "notebook_path", "pattern", "url", "query", "description", "prompt"):
+        if isinstance(given.get(key), str):
+            return str(given[key])[:PREVIEW]
+    return ", ".join(f"{k}={v}" for k, v in given.items())[:PREVIEW]

@@ -1,0 +1,133 @@
+"""The command line: the verbs that scripts call in loops go straight to their module, the rest through click.
+
+The one error boundary is here: an error becomes words on stderr, a JSON reply where a script expects
+one, and an exit code; a bug becomes a report file.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from harnex import errors
+from harnex.errors import HarnexError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+HOT = ("status", "send", "wait", "events")
+JSON_VERBS = ("send", "wait", "stop", "approve", "deny")  # and `run --detach`, `run --tmux`
+
+
+def main() -> int:
+    """Entry point of the `harnex` command."""
+    argv = sys.argv[1:]
+    if sys.stdin is None or sys.stdout is None or sys.stderr is None:
+        _open_standard_files()
+    # What an agent printed, or a path, may have characters that this locale has not.
+    sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+    try:
+        return _guard(lambda: _dispatch(argv), argv)
+    except BrokenPipeError:
+        # Whoever read our output has what they wanted. Nothing may be written at exit any more.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        return errors.DONE
+
+
+def _open_standard_files() -> None:
+    """Closed ones (`>&-`, some daemons) become /dev/null: else a socket or a file of ours would get their number."""
+    for fd, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
+        if getattr(sys, name) is None:
+            opened = os.open(os.devnull, os.O_RDWR)
+            if opened != fd:
+                os.dup2(opened, fd)
+                os.close(opened)
+            setattr(sys, name, os.fdopen(fd, mode, closefd=False))
+
+
+def _dispatch(argv: list[str]) -> int:
+    if argv and argv[0] in HOT:
+        from importlib import import_module
+
+        from harnex.commands import _hot
+
+        module = import_module(f"harnex.commands.{argv[0]}")
+        values = _hot.parse(argv[1:], module.OPTIONS)
+        if values is not None:
+            code = int(module.run(**values))
+            sys.stdout.flush()
+            return code
+    from harnex.commands import _group
+
+    code = _group.run(argv)
+    sys.stdout.flush()
+    return code
+
+
+def _guard(action: Callable[[], int], argv: list[str]) -> int:
+    try:
+        return action()
+    except HarnexError as e:
+        _report(e, argv)
+        return e.exit_code
+    except KeyboardInterrupt:
+        print("harnex: interrupted", file=sys.stderr)
+        return errors.INTERRUPTED
+    except BrokenPipeError:
+        raise
+    except OSError as e:
+        if e.errno == 28:
+            try:
+                sys.stdout.flush()
+            except OSError:  # it is our output that finds no room: nothing more may be written there, at exit neither
+                os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+            _report(HarnexError(f"the disk is full: {e.filename or 'can not write'}", "make room and try again"), argv)
+            return errors.FAILED
+        return _bug(e, argv)
+    except Exception as e:
+        return _bug(e, argv)
+
+
+def _report(error: HarnexError, argv: list[str]) -> None:
+    verb = next((a for a in argv if not a.startswith("-")), "")
+    wants_json = verb in JSON_VERBS or (verb == "run" and any(a == "--detach" or a.startswith("--tmux") for a in argv))
+    if wants_json:
+        from harnex import jsonl
+
+        try:
+            print(jsonl.dumps(error.reply()), flush=True)
+        except BrokenPipeError:
+            raise
+        except OSError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # no room for our output: the words are on stderr
+    print(f"harnex: {error.message}", file=sys.stderr)
+    if error.hint:
+        print(f"  {error.hint}", file=sys.stderr)
+
+
+def _bug(error: Exception, argv: list[str]) -> int:
+    """Write a report that a person can send, and say where it is."""
+    import traceback
+
+    text = "".join(traceback.format_exception(error))
+    where = ""
+    try:
+        from harnex import __version__, clock, paths
+        from harnex.core.redact import Redactor, secret_values
+
+        directory = paths.subdir(paths.state_dir(), "reports")
+        where = os.path.join(directory, f"bug-{clock.iso().replace(':', '')}-{os.getpid()}.txt")
+        body = f"harnex {__version__}, Python {sys.version}\nharnex {' '.join(argv)}\n\n{text}"
+        fd = os.open(where, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(fd, "w") as f:
+            f.write(Redactor(secret_values(dict(os.environ))).text(body))
+    except Exception:
+        where = ""
+    print(f"harnex: a bug in harnex: {type(error).__name__}: {error}", file=sys.stderr)
+    print(f"  report: {where}" if where else text, file=sys.stderr)
+    return errors.BUG
+
+
+if __name__ == "__main__":
+    sys.exit(main())

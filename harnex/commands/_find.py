@@ -1,0 +1,79 @@
+"""Finding what a command is about: a live session, or the newest run of an id. Light: on the hot path."""
+
+from __future__ import annotations
+
+from harnex import paths
+from harnex.errors import HarnexError, NotFound
+from harnex.store import registry
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+
+def mend(state: str) -> None:
+    """Write the end of runs whose supervisor is gone, if there are any. Costs nothing when there are none."""
+    records, _ = registry.all_records(state)
+    if any(not registry.is_live(r) for r in records):
+        from harnex.supervisor.recover import recover_dead
+
+        try:
+            recover_dead(state)
+        except (OSError, HarnexError):
+            pass  # nothing can be written here now: a later command does it
+
+
+def live_session(session_id: str | None, repo: str | None, cli: str | None) -> dict[str, Any]:
+    """The live session meant. Raises NotFound (with its end, if it has ended) or UsageError."""
+    state = paths.state_dir()
+    mend(state)
+    try:
+        return registry.find_live(state, session_id, repo, cli)
+    except NotFound:
+        ended = finished_run(state, session_id, repo) if session_id else None
+        if ended is None:
+            raise
+        raise NotFound(
+            f"session '{session_id}' has ended ({ended.get('reason')}, {ended.get('ended_at')})",
+            f"what it did: harnex logs --id {session_id}; start it again with: harnex run",
+            id=ended.get("id"),
+            run_id=ended.get("run_id"),
+        ) from None
+
+
+def finished_run(state: str, session_id: str | None, repo: str | None) -> dict[str, Any] | None:
+    """The newest history row of an id: in this repo first, then anywhere."""
+    if session_id is None:
+        return None
+    from harnex.store import history
+
+    here = paths.repo_root(repo) if repo else paths.here()
+    return history.newest(state, session_id, here) or (None if repo else history.newest(state, session_id))
+
+
+def run_of(session_id: str | None, repo: str | None, cli: str | None) -> tuple[str, dict[str, Any], bool]:
+    """The run directory, the record or history row, and whether it lives. Raises NotFound."""
+    state = paths.state_dir()
+    mend(state)
+    try:
+        record = registry.find_live(state, session_id, repo, cli)
+        return paths.run_dir(state, record["run_id"]), record, True
+    except NotFound:
+        row = finished_run(state, session_id, repo)
+        if row is None and session_id is None:
+            row = _newest_here(state, repo, cli)
+        if row is None:
+            raise
+        return paths.run_dir(state, row["run_id"]), row, False
+
+
+def _newest_here(state: str, repo: str | None, cli: str | None) -> dict[str, Any] | None:
+    """Without an id and without a live session: the run that ended last in this repo."""
+    from harnex.store import history
+
+    here = paths.repo_root(repo) if repo else paths.here()
+    found = None
+    for row in history.rows(state):
+        if row.get("repo") == here and (cli is None or row.get("cli") == cli):
+            found = row
+    return found

@@ -1,0 +1,23 @@
+"""`harnex guide`."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import click
+
+from harnex import errors
+from harnex.commands._data import data_path
+
+
+@click.command("guide")
+def command() -> int:
+    """The guide (Markdown): the ideas, the usual ways to use harnex, formats and exit codes."""
+    with open(data_path("GUIDE.md"), encoding="utf-8") as f:
+        text = f.read()
+    if sys.stdout.isatty() and os.environ.get("PAGER", "less") != "cat":
+        click.echo_via_pager(text)
+    else:
+        sys.stdout.write(text)
+    return errors.DONE

@@ -1,0 +1,200 @@
+"""`harnex run`."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from typing import Any, cast
+
+import click
+
+from harnex import errors, jsonl, paths
+from harnex.commands._find import mend
+from harnex.commands._types import SECONDS
+from harnex.commands.send import as_typed, read_file
+from harnex.errors import HarnexError, UsageError
+from harnex.store import registry
+
+
+@click.command(
+    "run",
+    context_settings={"ignore_unknown_options": False, "allow_interspersed_args": True},
+    epilog="Examples:\n\n  harnex run codex\n\n  harnex run claude --detach --id fix --context-file task.md --permissions bypass\n\n"
+    "  harnex run codex --tmux --id x -- -m gpt-5.1-codex",
+)
+@click.argument("cli", required=False)
+@click.argument("args", nargs=-1, type=click.UNPROCESSED)
+@click.option("--id", "session_id", metavar="ID", help="Name of the session (default: two random words).")
+@click.option("--description", default="", metavar="TEXT", help="What it is for; shown by status and history.")
+@click.option("--detach", is_flag=True, help="Start it, print one JSON line and return.")
+@click.option(
+    "--tmux",
+    is_flag=False,
+    flag_value="",
+    default=None,
+    metavar="[NAME]",
+    help="Show it in a new tmux window; JSON as --detach.",
+)
+@click.option("--context", metavar="TEXT", help="The first message, sent when the agent is ready.")
+@click.option("--context-file", metavar="F", help="The same from a file (- for standard input).")
+@click.option("--permissions", type=click.Choice(["ask", "auto", "bypass"]), default="ask", show_default=True,
+              help="ask: the CLI's own default; auto: never asks, stays in its sandbox; bypass: no check at all.")  # fmt: skip
+@click.option("--trust", is_flag=True, help="Trust this working directory, as the CLI's trust dialog would.")
+@click.option("--meta", metavar="JSON", help="An object to keep with the run's records.")
+@click.option("--timeout", type=SECONDS, metavar="DURATION", help="End the session after this long; exit code 124.")
+@click.option("--env", multiple=True, metavar="K=V", help="A variable for the agent (several times).")
+@click.option("--cwd", metavar="DIR", help="Where the agent works (default: here).")
+@click.option(
+    "--rehearse", metavar="F", help="Run the real CLI against a scripted model on loopback: nothing is billed."
+)
+@click.option("--record", type=click.Choice(["screen", "raw"]), default="screen", show_default=True,
+              help="raw keeps the terminal's bytes: secrets in them can't be redacted.")  # fmt: skip
+@click.option("--size", metavar="COLSxROWS", help="The terminal's size (default: this one's, or 120x40).")
+@click.option("--cli-version", metavar="V", help="Take the CLI for this version instead of asking it.")
+def command(**o: Any) -> int:
+    """Start an agent CLI (codex, claude, or any command) and supervise it.
+
+    On a terminal it is attached; Ctrl-\\ d detaches and leaves it running. What follows -- goes to the CLI.
+    """
+    if o["cli"] is None and o["tmux"]:
+        o["cli"], o["tmux"] = o["tmux"], ""  # `run --tmux codex`: the CLI, not the window's name
+    if o["cli"] is None:
+        raise UsageError("which CLI?", "harnex run codex, harnex run claude, or any command")
+    if o["timeout"] == 0:
+        raise UsageError("--timeout 0 would end the session at once", "leave it out for no limit")
+    if o["detach"] and o["tmux"] is not None:
+        raise UsageError("--detach and --tmux contradict each other")
+    from harnex.supervisor.launch import RunOptions, start
+
+    foreground = not o["detach"] and o["tmux"] is None
+    if foreground and not (os.isatty(0) and os.isatty(1)):
+        raise UsageError("there is no terminal to attach", "start it with --detach or --tmux")
+    if o["tmux"] is not None:
+        from harnex.client import tmux
+
+        tmux.check()
+    options = RunOptions(
+        cli=o["cli"],
+        args=tuple(o["args"]),
+        id=o["session_id"],
+        cwd=o["cwd"],
+        mode="foreground" if foreground else "detach" if o["detach"] else "tmux",
+        description=as_typed(o["description"]),
+        context=read_context(o["context"], o["context_file"]),
+        meta=read_meta(o["meta"]),
+        env=read_env(o["env"]),
+        timeout=o["timeout"],
+        permissions=cast(Any, o["permissions"]),
+        trust=o["trust"],
+        rehearse=o["rehearse"],
+        record=o["record"],
+        version=o["cli_version"],
+    )
+    options.columns, options.rows = read_size(o["size"])
+    mend(paths.state_dir())  # the end of a dead run whose id is used again
+    reply = start(options)
+    for note in cast("list[str]", reply.get("notes") or []):
+        print(f"harnex: {note}", file=sys.stderr)
+    if o["detach"]:
+        sys.stdout.write(jsonl.dumps(reply) + "\n")
+        return errors.DONE
+    if o["tmux"] is not None:
+        return in_tmux(reply, o["tmux"])
+    return in_foreground(reply)
+
+
+def in_tmux(reply: dict[str, Any], name: str) -> int:
+    """Open the window; if that fails the session is ended again, since nobody could see it."""
+    from harnex.client import connect, tmux
+
+    if reply.get("state") == "exited":
+        sys.stdout.write(jsonl.dumps(reply) + "\n")
+        return errors.DONE
+    record = _record(reply)
+    try:
+        reply["tmux"] = tmux.open_window(name or str(reply["id"]), str(reply["run_id"]))
+    except HarnexError:
+        connect.request(record, {"op": "stop", "force": True}, 30)
+        raise
+    connect.request(record, {"op": "tmux", "window": reply["tmux"]})
+    sys.stdout.write(jsonl.dumps(reply) + "\n")
+    return errors.DONE
+
+
+def in_foreground(reply: dict[str, Any]) -> int:
+    from harnex.client import attach
+
+    if reply.get("state") != "exited":
+        attach.say(f"harnex: session '{reply['id']}'; {attach.HELP}")
+        try:
+            result = attach.attach(_record(reply))
+        except HarnexError:
+            result = None  # it ended just now
+        if result is not None and "detached" in result:
+            attach.say(f"harnex: '{reply['id']}' goes on; back to it: harnex attach --id {reply['id']}")
+            return errors.DONE
+        if result is not None and result.get("ended"):
+            end = result["ended"]
+            attach.say(f"harnex: session '{reply['id']}' ended: {end.get('reason')}")
+            return attach.outcome_code(end)
+    from harnex.commands.logs import print_text
+
+    directory = paths.run_dir(paths.state_dir(), str(reply["run_id"]))
+    print_text(directory, None)
+    end = reply.get("exit") or {}
+    return attach.outcome_code(cast("dict[str, Any]", end) or None)
+
+
+def _record(reply: dict[str, Any]) -> dict[str, Any]:
+    for record in registry.live(paths.state_dir()):
+        if record["run_id"] == reply["run_id"]:
+            return record
+    raise HarnexError(f"session '{reply['id']}' has ended already", f"its output: harnex logs --id {reply['id']}")
+
+
+def read_context(text: str | None, path: str | None) -> str | None:
+    if text is not None and path is not None:
+        raise UsageError("--context and --context-file contradict each other")
+    if path is not None:
+        text = read_file(path)
+    elif text is not None:
+        text = as_typed(text)
+    if text is not None and not text.strip():
+        raise UsageError("the context is empty")
+    return text
+
+
+def read_meta(text: str | None) -> dict[str, Any]:
+    if text is None:
+        return {}
+    try:
+        meta = json.loads(text)
+    except ValueError as e:
+        raise UsageError(f"--meta is not JSON: {e}") from None
+    if not isinstance(meta, dict):
+        raise UsageError("--meta must be a JSON object", """for example: --meta '{"issue": 12}'""")
+    return meta
+
+
+def read_env(pairs: tuple[str, ...]) -> dict[str, str]:
+    env = {}
+    for pair in pairs:
+        name, equals, value = pair.partition("=")
+        if not equals or not name or "\0" in pair:
+            raise UsageError(f"--env '{pair}' is not K=V")
+        env[name] = value
+    return env
+
+
+def read_size(text: str | None) -> tuple[int, int]:
+    if text is None:
+        if os.isatty(1):
+            from harnex.client.attach import size_of
+
+            return size_of(1)
+        return 120, 40
+    columns, _, rows = text.lower().partition("x")
+    if not (columns.isdigit() and rows.isdigit() and 20 <= int(columns) <= 1000 and 5 <= int(rows) <= 500):
+        raise UsageError(f"--size '{text}' is not COLSxROWS", "for example 120x40; 20x5 at least")
+    return int(columns), int(rows)

@@ -1,0 +1,100 @@
+"""`harnex status`: the live sessions, from their files; no process is asked. Hot: no click, no json."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from harnex import errors, jsonl, paths
+from harnex.commands._find import mend
+from harnex.commands._hot import CLI, ID, REPO, Option
+from harnex.store import registry
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+NAME = "status"
+HELP = """The live sessions of this repository, or, where there are none, of all.
+
+A session is at its `prompt`, `busy`, `blocked` by a dialog that wants a person, `starting`, `stopping`,
+or its state is `unknown`. --json prints an array."""
+OPTIONS = (
+    ID,
+    REPO,
+    CLI,
+    Option("--all", "flag", "Sessions of all repositories."),
+    Option("--json", "flag", "An array of objects."),
+)
+
+
+def run(id: str | None, repo: str | None, cli: str | None, all: bool, json: bool) -> int:
+    """Print them. Returns the exit code: 1 if --id names none."""
+    import time
+
+    state = paths.state_dir()
+    records, garbage = registry.all_records(state)
+    live = [r for r in records if registry.is_live(r)]
+    if len(live) < len(records):
+        mend(state)
+    for path in garbage:
+        print(f"harnex: {path} is not a session record; remove it, or see: harnex doctor", file=sys.stderr)
+    shown = [r for r in live if (id is None or registry.is_named(r, id)) and (cli is None or r["cli"] == cli)]
+    if repo is not None:
+        root = paths.repo_root(repo)
+        shown = [r for r in shown if r["repo"] == root]
+    elif not all and id is None:
+        here = paths.here()
+        local = [r for r in shown if r["repo"] == here]
+        if not local and shown and not json:
+            print(f"harnex: none in {here}; these are elsewhere", file=sys.stderr)
+        shown = local or shown
+    now = time.time()
+    for r in shown:
+        r["idle_s"] = round(max(0.0, now - r.pop("idle_mtime")), 1)
+        r.pop("path")
+    if json:
+        sys.stdout.write("[" + ",\n ".join(map(jsonl.dumps, shown)) + "]\n")
+    elif shown:
+        sys.stdout.write(table(shown, now))
+    elif id is None:
+        print("no live sessions; start one with: harnex run CLI; finished ones: harnex history", file=sys.stderr)
+    if id is not None and not shown:
+        print(f"harnex: no live session '{id}'; see: harnex history", file=sys.stderr)
+        return errors.FAILED
+    return errors.DONE
+
+
+def table(records: list[dict[str, Any]], now: float) -> str:
+    """Aligned columns, as people read them."""
+    from harnex.clock import age, parse_iso
+
+    rows = [("ID", "CLI", "STATE", "FOR", "TURN", "CALLS", "TOKENS", "IDLE", "WHERE", "DESCRIPTION")]
+    for r in records:
+        state = str(r["state"]) + (f" ({r['dialog']})" if r.get("dialog") else "")
+        if r.get("pending"):
+            state += f" +{r['pending']}"
+        since = age(now - parse_iso(r["state_since"])) if r.get("state_since") else ""
+        tokens = r.get("tokens")
+        rows.append(
+            (
+                r["id"],
+                str(r["cli"]),
+                state,
+                since,
+                str(r.get("turn") or ""),
+                "" if r.get("calls") is None else str(r["calls"]),
+                "" if tokens is None else f"{tokens:,}",
+                age(r["idle_s"]),
+                short_path(str(r["cwd"])) + (f" [{r['tmux']}]" if r.get("tmux") else ""),
+                str(r.get("description") or ""),
+            )
+        )
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+    return "\n".join(lines) + "\n"
+
+
+def short_path(path: str) -> str:
+    home = os.path.expanduser("~")
+    return "~" + path[len(home) :] if path == home or path.startswith(home + "/") else path

@@ -1,0 +1,183 @@
+"""The fusion: from what every source says of the state to the one answer (DESIGN section 5).
+
+Pure. The rules, in the order in which they count:
+
+1. The best source that has an opinion speaks (lowest rank; among equals, the one that changed last; equals that
+   disagree are waited for).
+   Right after it changed, it is believed at once: lower sources lag behind by up to a second.
+2. `prompt` is the dangerous answer: a message would be typed. It stands only while no source that
+   shows the present contradicts it. Against `blocked` on the screen it yields to `blocked`; against
+   `busy`, a declared `prompt` becomes `unknown` and a weaker one `busy`.
+3. A dialog that can be read on the screen is a dialog, whatever else is declared.
+4. A source that can be left behind (`level=False`: hooks; nothing fires on an interrupt) yields to a
+   prompt that has been on a quiet screen for a while.
+5. `prompt` on the word of a weak source waits until the output has been quiet for `settle_s`.
+6. Before the first `prompt`, both the best source and the screen must say it: the box is painted
+   before it can be typed into, and CLIs declare `idle` before they paint.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+from harnex.adapters._base import Source, Version
+from harnex.model import Observation, Retracted, State
+
+LAG_S = 1.0  # how long a lower source may trail behind a change of a better one (measured: 0.57 s at most)
+DIALOG_LAG_S = 0.3  # the same for a dialog that is still painted after it was answered
+STALE_S = 2.0  # how long a quiet prompt must stand on the screen to overrule a source that can be left behind
+START_ALONE_S = 3.0  # how long a declared prompt waits for the screen to agree, at the start
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """The fused answer. `wake_at` (monotonic) is when time alone would change it; None: never."""
+
+    state: State
+    source: str = ""
+    reason: str = ""
+    dialog: str = ""
+    options: tuple[str, ...] = ()
+    wake_at: float | None = None
+
+    def same_as(self, other: Verdict) -> bool:
+        return (self.state, self.dialog, self.options) == (other.state, other.dialog, other.options)
+
+
+@dataclass(slots=True)
+class _Level:
+    source: Source
+    seen: Observation
+    since: float  # when this source's state or dialog last changed
+
+
+class Activity:
+    """Holds what each source said last and decides. One per session."""
+
+    def __init__(self, sources: Iterable[Source], version: Version | None, now: float) -> None:
+        self._sources = {s.name: s for s in sources if s.holds_for(version)}
+        self._levels: dict[str, _Level] = {}
+        self._last_output = now
+        self._was_ready = False
+        self._state = State.STARTING
+        self._held = Verdict(State.STARTING)  # the last verdict: its dialog stays while a change is not believed
+
+    def output(self, now: float) -> None:
+        """The agent wrote something."""
+        self._last_output = now
+
+    def observe(self, fact: Observation | Retracted, now: float) -> None:
+        """Take a source's word. Sources that the table doesn't name for this version are not heard."""
+        if isinstance(fact, Retracted):
+            self._levels.pop(fact.source, None)
+            return
+        source = self._sources.get(fact.source)
+        if source is None:
+            return
+        old = self._levels.get(fact.source)
+        if old is not None and (old.seen.state, old.seen.dialog) == (fact.state, fact.dialog):
+            old.seen = fact
+        else:
+            self._levels[fact.source] = _Level(source, fact, now)
+
+    @property
+    def was_ready(self) -> bool:
+        """Whether the agent ever was at its prompt."""
+        return self._was_ready
+
+    def on_screen(self) -> Observation | None:
+        """What the screen source says now."""
+        for level in self._levels.values():
+            if level.source.rank == 3:
+                return level.seen
+        return None
+
+    def decide(self, now: float) -> Verdict:
+        """The answer at `now`."""
+        verdict = self._fuse(now)
+        if verdict.state is State.PROMPT:
+            self._was_ready = True
+        self._state = verdict.state
+        self._held = verdict
+        return verdict
+
+    def _fuse(self, now: float) -> Verdict:
+        levels = sorted(self._levels.values(), key=lambda x: (x.source.rank, -x.since))
+        if not levels:
+            if self._was_ready:
+                return Verdict(State.UNKNOWN, reason="no source says anything")
+            return Verdict(State.STARTING, reason="nothing seen yet")
+        return self._weigh(levels, now)
+
+    def _weigh(self, levels: list[_Level], now: float) -> Verdict:
+        """The rules, for the sources that count, best first."""
+        best = levels[0]
+        screen = next((x for x in levels if x.source.rank == 3), None)
+        if screen is None or screen is best:
+            return self._prompt(best, levels[1:], None, now) if best.seen.state is State.PROMPT else self._of(best)
+        if not best.source.level and best.seen.state is not State.PROMPT and screen.seen.state is State.PROMPT:
+            stale_at = max(best.since, screen.since, self._last_output) + STALE_S
+            if now >= stale_at:
+                return self._weigh(levels[1:], now)  # it was left behind: what do the others say?
+            return replace(self._of(best), wake_at=stale_at)
+        if best.seen.state is State.BLOCKED:
+            if not best.source.level and screen.seen.state is State.BUSY and screen.since > best.since:
+                return self._of(screen)  # it was answered: no hook says so before the tool is over
+            return self._blocked(best, screen)
+        if screen.seen.state is State.BLOCKED:
+            ready_at = best.since + DIALOG_LAG_S
+            if now >= ready_at or best.seen.state is State.STARTING:
+                return self._of(screen)
+            return replace(self._hold(best), wake_at=ready_at)
+        if best.seen.state is State.PROMPT:
+            return self._prompt(best, levels[1:], screen, now)
+        return self._of(best)
+
+    def _blocked(self, best: _Level, screen: _Level) -> Verdict:
+        """A declared dialog; the screen knows best which one, once it is painted."""
+        if screen.seen.state is not State.BLOCKED:
+            return self._of(best)
+        dialog = screen.seen.dialog if screen.seen.dialog not in ("", "other") else best.seen.dialog
+        return replace(self._of(best), dialog=dialog or "other", options=screen.seen.options or best.seen.options)
+
+    def _prompt(self, best: _Level, others: list[_Level], screen: _Level | None, now: float) -> Verdict:
+        if not self._was_ready and best.source.rank < 3:
+            # Rule 6: at the start the screen must agree that there is a box to type into.
+            alone_until = best.since + START_ALONE_S
+            if (screen is None or screen.seen.state is not State.PROMPT) and now < alone_until:
+                return Verdict(State.STARTING, best.source.name, "waiting for the input box", wake_at=alone_until)
+        working = (State.BUSY, State.BLOCKED)
+        against = next((x for x in others if x.source.level and x.seen.state in working), None)
+        if against is not None:
+            lag_until = best.since + LAG_S
+            if best.source.rank == 1:
+                if now < max(lag_until, against.since + LAG_S):
+                    if against.source.rank == 1:  # equals don't trail: wait until they agree
+                        return replace(self._hold(best), wake_at=max(lag_until, against.since + LAG_S))
+                    return replace(self._of(best), wake_at=max(lag_until, against.since + LAG_S))
+                why = f"{best.source.name} says prompt, {against.source.name} says {against.seen.state} ({against.seen.reason})"
+                return Verdict(State.UNKNOWN, best.source.name, why)
+            return self._of(against)
+        settled_at = max(best.since, self._last_output) + best.source.settle_s
+        if best.source.settle_s and now < settled_at and self._state is not State.PROMPT:
+            held = self._hold(best)
+            if held.state is State.BLOCKED:  # the dialog is off the screen
+                after = State.UNKNOWN if self._was_ready else State.STARTING
+                held = Verdict(after, best.source.name, f"{best.seen.reason} (settling)")
+            return replace(held, wake_at=settled_at)
+        return self._of(best)
+
+    def _hold(self, best: _Level) -> Verdict:
+        """What to say while a change is not believed yet: the state before it."""
+        if self._state in (State.PROMPT, State.EXITED, State.STOPPING, State.UNKNOWN):
+            return (
+                self._of(best) if self._state is State.PROMPT else Verdict(State.UNKNOWN, best.source.name, "settling")
+            )
+        held = self._held
+        return Verdict(self._state, best.source.name, f"{best.seen.reason} (settling)", held.dialog, held.options)
+
+    def _of(self, level: _Level) -> Verdict:
+        seen = level.seen
+        dialog = (seen.dialog or "other") if seen.state is State.BLOCKED else ""
+        return Verdict(seen.state, seen.source, seen.reason, dialog, seen.options)

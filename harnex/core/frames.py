@@ -1,0 +1,163 @@
+"""The recording's data: what turns the last frame in a player into the present screen. Pure; see store/recording.py.
+
+Re-rendered from our own screen instead of copied from the child, so that secrets can be found (raw TUI bytes cut
+them up by cursor moves) and a flood costs one frame. The player is a terminal of the same size, and what scrolls
+off our screen scrolls off its screen, so that its scrollback is the transcript.
+"""
+
+from __future__ import annotations
+
+from harnex.core.draw import row_ansi
+from harnex.core.redact import Redactor
+from harnex.core.screen import Run, Runs, Screen, runs_text
+
+CLEAR = "\x1b[0m\x1b[r\x1b[?7l\x1b[H\x1b[2J"
+_CONTEXT = 8  # rows: a private key in PEM is longer, but its rows are found again as fragments
+
+
+def redact_runs(rows: list[Runs], columns: int, redactor: Redactor) -> list[Runs]:
+    """The rows without secrets. A row that held one loses no column: the mark and stars stand where it stood."""
+    texts = [runs_text(runs) for runs in rows]
+    widths = [runs[-1].column + runs[-1].cells if runs else 0 for runs in rows]
+    clean = redactor.redact_lines(texts, columns, widths)
+    out = list(rows)
+    for row, (before, after) in enumerate(zip(texts, clean, strict=True)):
+        if before != after:
+            out[row] = _retext(rows[row], after)
+    return out
+
+
+def _retext(runs: Runs, text: str) -> Runs:
+    """`text` has as many characters as the runs' text: each run gets its part, and what it kept of wide cells."""
+    out: list[Run] = []
+    at = column = 0
+    for run in runs:
+        at += max(0, run.column - column)
+        part = text[at : at + len(run.text)].ljust(len(run.text))
+        if part == run.text:
+            out.append(run)
+        elif not run.wide:
+            out.append(run._replace(text=part))
+        else:
+            # A secret beside wide characters: cells are rebuilt one by one, a hidden wide cell is two stars.
+            cells: list[str] = []
+            place = 0
+            for grapheme, width in run.graphemes():
+                new = part[place : place + len(grapheme)]
+                place += len(grapheme)
+                cells += [new, ""][:width] if new == grapheme else list(new[:1].ljust(width, "*"))
+            out.append(Run("".join(cells), run.style, run.column, run.cells, tuple(cells)))
+        at += len(run.text)
+        column = run.column + run.cells
+    return tuple(out)
+
+
+class FrameEncoder:
+    """Holds what the player shows. `frame` is asked at most ten times a second; "" when nothing changed."""
+
+    def __init__(self) -> None:
+        self._context: list[Runs] = []
+        self.forget()
+
+    def forget(self) -> None:
+        """The next frame draws everything: a new file, a player that may show anything."""
+        self._rows: list[Runs] | None = None
+        self._size = (0, 0)
+        self._alternate = False
+        self._cursor: tuple[tuple[int, int], bool] = ((0, 0), False)
+        self._title = ""
+
+    def resize(self, screen: Screen) -> str | None:
+        """The data of the `r` event that must come before the next frame, or None."""
+        size = (screen.columns, screen.rows)
+        if self._size == size:
+            return None
+        first = self._rows is None
+        self._size = size
+        self._rows = None
+        return None if first else f"{size[0]}x{size[1]}"
+
+    def frame(self, screen: Screen, redactor: Redactor) -> str:
+        """Ask `resize` first. Takes the screen's scrolled lines, which go into the player's scrollback."""
+        gone = screen.scrolled_runs()
+        height = screen.rows
+        # One pass over both, because a key can be half scrolled off. Only whole rows leave, in order.
+        # The last rows that left earlier come first: a key that began in them goes on here.
+        before = len(self._context)
+        every = self._context + gone + [screen.runs(row) for row in range(height)]
+        self._context = (self._context + gone)[-_CONTEXT:]
+        every = redact_runs(every, screen.columns, redactor)
+        gone, rows = every[before : before + len(gone)], every[before + len(gone) :]
+        out: list[str] = []
+        shown = self._rows
+        if shown is None:
+            out.append("\x1b[?1049l" + CLEAR)
+            self._alternate = False
+            shown = [()] * height
+        if gone:
+            if self._alternate:  # they belong to the main screen, whose picture comes back with it
+                out.append("\x1b[?1049l" + CLEAR)
+                shown, self._alternate = [()] * height, False
+            shown = self._push(out, shown, gone, height)
+        if screen.alternate != self._alternate:
+            out.append(f"\x1b[?1049{'h' if screen.alternate else 'l'}" + CLEAR)
+            shown = [()] * height
+            self._alternate = screen.alternate
+        for row, runs in enumerate(rows):
+            if runs != shown[row]:
+                out.append(f"\x1b[{row + 1}H\x1b[2K{_placed(runs, row)}")
+        title = redactor.text(screen.title)
+        if title != self._title:
+            out.append(f"\x1b]2;{_printable(title)}\x07")
+            self._title = title
+        cursor = (screen.cursor, screen.cursor_hidden)
+        if out or cursor != self._cursor:
+            (row, column), hidden = cursor
+            out.append(f"\x1b[{row + 1};{column + 1}H\x1b[?25{'l' if hidden else 'h'}")
+            self._cursor = cursor
+        self._rows = rows
+        return "".join(out)
+
+    def _push(self, out: list[str], shown: list[Runs], gone: list[Runs], height: int) -> list[Runs]:
+        """Makes the player scroll: each line that left is put at the top as it was when it left, then scrolled off.
+
+        Lines that are still on the player's screen are corrected where they stand (they mostly are right already);
+        the others, of a flood, are written at the top one after the other.
+        """
+        for start in range(0, len(gone), height):
+            part = gone[start : start + height]
+            for row, runs in enumerate(part):
+                if shown[row] != runs:
+                    out.append(f"\x1b[{row + 1}H\x1b[2K{_placed(runs, row)}")
+            out.append(f"\x1b[{height}H" + "\n" * len(part))
+            shown = [*shown[len(part) :], *[() for _ in part]]
+        return shown
+
+
+def _printable(text: str) -> str:
+    return "".join(c for c in text if c >= " " and c != "\x7f")
+
+
+def _placed(runs: Runs, row: int) -> str:
+    """A row's data; after a wide grapheme the column is set anew, because players disagree about its width."""
+    out = []
+    for run in runs:
+        if not run.wide or all(len(cell) <= 1 for cell in run.wide):
+            out.append(run)
+            continue
+        column = run.column
+        for grapheme, width in run.graphemes():
+            out.append(Run(grapheme, run.style, column, width))
+            column += width
+    data: list[str] = []
+    at = 0
+    group: list[Run] = []
+    for number, run in enumerate(out):
+        odd = number > 0 and len(out[number - 1].text) > out[number - 1].cells
+        if run.column != at or odd:
+            data += [row_ansi(tuple(group)), f"\x1b[{row + 1};{run.column + 1}H"]
+            group = []
+        group.append(run)
+        at = run.column + run.cells
+    data.append(row_ansi(tuple(group)))
+    return "".join(data)

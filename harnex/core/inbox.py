@@ -1,0 +1,243 @@
+"""Delivery: one message at a time, typed only where a message belongs, and accepted only by evidence.
+
+Pure. `step` is called whenever something changed; it answers with what to do (`Write`) and what
+became of a message (`Progress`), and `wake_at` says when time alone would matter.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+from harnex.adapters._base import Typing
+from harnex.model import State
+
+Status = Literal["queued", "typed", "accepted", "expired", "failed"]
+CLEAR_S = 0.5  # for a draft to leave the box; Claude Code 1 and 2.0 take the keys and the paste apart only then
+PERSON_S = 5.0  # leave the box to a person at the keyboard for this long after their last key
+SUBMITS = 3  # how often Enter is pressed for a text that is still in the box
+
+
+@dataclass(slots=True)
+class Message:
+    """`submit`: press Enter. `text` None: only press Enter (`--submit-only`). `deadline`: withdraw if untyped then."""
+
+    id: str
+    text: str | None
+    submit: bool = True
+    force: bool = False
+    sender: str | None = None
+    deadline: float | None = None
+    status: Status = "queued"
+    error: str | None = None
+    told: Status = "queued"  # the status that was last written to the log
+
+
+@dataclass(frozen=True, slots=True)
+class Gate:
+    """What delivery must know of the session now. `draft` None: there is no input box to be seen."""
+
+    state: State
+    on_screen: State | None  # the screen's own word: a dialog may be painted that nothing declares
+    draft: str | None
+    reads_draft: bool  # the adapter can see the input box at all
+    person_typed: float  # when a person last pressed a key (monotonic)
+    open_turn: bool
+    may_type_unknown: bool  # nothing ever tells the state of this program: quiet is enough
+
+
+@dataclass(frozen=True, slots=True)
+class Write:
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """`message.status` is already the new one. `over`: nothing more will become of it."""
+
+    message: Message
+    over: bool = True
+
+
+Action = Write | Progress
+
+
+class Inbox:
+    """The queue and the message in hand. `typing_for` gives the adapter's recipe for a text."""
+
+    def __init__(self, typing_for: Callable[[str], Typing]) -> None:
+        self._typing_for = typing_for
+        self.queue: deque[Message] = deque()
+        self.current: Message | None = None
+        self._typing: Typing | None = None
+        self._phase: Literal["clear", "echo", "accept"] = "echo"
+        self._since = 0.0
+        self._submits = 0
+        self._draft_before: str | None = None
+        self._retype = False
+        self._echoed_at: float | None = None
+
+    @property
+    def pending(self) -> int:
+        """Messages that are not yet accepted, failed or expired."""
+        return len(self.queue) + (self.current is not None)
+
+    @property
+    def submitted(self) -> str | None:
+        """The id of the message for which Enter was pressed and no proof has come yet."""
+        return self.current.id if self.current is not None and self._phase == "accept" else None
+
+    def put(self, message: Message) -> None:
+        """Queue a message; a forced one goes before those that wait for the prompt."""
+        if message.force:
+            self.queue.appendleft(message)
+        else:
+            self.queue.append(message)
+
+    def withdraw(self, message_id: str) -> Message | None:
+        """Take back a message that is not typed yet. None: too late, or never there."""
+        for message in self.queue:
+            if message.id == message_id:
+                self.queue.remove(message)
+                message.status = "expired"
+                return message
+        return None
+
+    def fail_all(self, why: str) -> list[Message]:
+        """The session is over: nothing more will be typed."""
+        left = ([self.current] if self.current else []) + list(self.queue)
+        for message in left:
+            message.status = "failed" if message is self.current else "expired"
+            message.error = why
+        self.current = None
+        self.queue.clear()
+        return left
+
+    def accepted(self) -> list[Action]:
+        """Evidence came that the agent took a prompt: it was the one in hand, if that was submitted."""
+        if self.current is None or self._phase != "accept":
+            return []
+        return self._finish("accepted")
+
+    def step(self, gate: Gate, now: float) -> list[Action]:
+        """What to do now."""
+        out: list[Action] = []
+        for message in [m for m in self.queue if m.deadline is not None and now >= m.deadline]:
+            self.queue.remove(message)
+            why = "it showed a dialog" if gate.on_screen is State.BLOCKED else f"it was {gate.state.value}"
+            message.status, message.error = "expired", f"it could not be typed in time: {why}"
+            out.append(Progress(message))
+        if self.current is not None:
+            out += self._advance(gate, now)
+        if self.current is None and self.queue and self._may_type(self.queue[0], gate, now):
+            out += self._begin(self.queue.popleft(), gate, now)
+        return out
+
+    def wake_at(self, gate: Gate, now: float) -> float | None:
+        times = [m.deadline for m in self.queue if m.deadline is not None]
+        if self.current is not None and self._typing is not None and not self._retype:
+            limit = {"clear": CLEAR_S, "echo": self._typing.echo_s, "accept": self._patience(self._typing)}[self._phase]
+            times.append(max(self._since + limit, now + 0.05))
+            if self._phase == "echo" and self._echoed_at is not None:
+                times.append(self._echoed_at + self._typing.settle_s)
+        elif self.queue and now < gate.person_typed + PERSON_S:
+            times.append(gate.person_typed + PERSON_S)
+        return min(times, default=None)
+
+    def _patience(self, typing: Typing) -> float:
+        """How long to wait for proof, before Enter is pressed again or the message given up."""
+        return typing.again_s if typing.again_s is not None and self._submits == 1 else typing.accept_s
+
+    def _may_type(self, message: Message, gate: Gate, now: float) -> bool:
+        if gate.state in (State.STARTING, State.STOPPING, State.EXITED, State.BLOCKED):
+            return False
+        if gate.on_screen is State.BLOCKED:
+            return False
+        if message.force:
+            return True
+        if gate.state is State.UNKNOWN and gate.may_type_unknown:
+            return True
+        if gate.state is not State.PROMPT or gate.open_turn:
+            return False
+        if gate.reads_draft and gate.draft is None:
+            return False
+        return not (gate.draft and now < gate.person_typed + PERSON_S)
+
+    def _begin(self, message: Message, gate: Gate, now: float) -> list[Action]:
+        self.current = message
+        self._since, self._submits, self._retype, self._echoed_at = now, 0, False, None
+        self._draft_before = gate.draft
+        if message.text is None:
+            self._typing = self._typing_for("")
+            message.status = "typed"
+            out: list[Action] = [Write(self._typing.submit), Progress(message)]
+            self.current = None
+            return out
+        self._typing = self._typing_for(message.text)
+        if gate.draft and self._typing.clear:
+            self._phase = "clear"
+            return [Write(self._typing.clear)]
+        self._phase = "echo"
+        return [Write(self._typing.paste)]
+
+    def _advance(self, gate: Gate, now: float) -> list[Action]:
+        message, typing = self.current, self._typing
+        assert message is not None and typing is not None
+        if self._phase != "accept":
+            if gate.state is State.BLOCKED or gate.on_screen is State.BLOCKED:
+                self._retype = True  # a dialog came up: what was typed may have gone into it, or be gone
+                self._since = now
+                return []
+            if self._retype:
+                if not self._may_type(message, gate, now):
+                    return []
+                return self._begin(message, gate, now)
+            if self._phase == "clear":
+                if gate.draft and now < self._since + CLEAR_S:
+                    return []
+                self._phase, self._since, self._draft_before = "echo", now, gate.draft
+                return [Write(typing.paste)]
+            echoed = gate.reads_draft and bool(gate.draft) and gate.draft != self._draft_before
+            if not echoed:
+                self._echoed_at = None
+            elif self._echoed_at is None:
+                self._echoed_at = now
+            settled = self._echoed_at is not None and now >= self._echoed_at + typing.settle_s
+            if not settled and now < self._since + typing.echo_s:
+                return []
+            out: list[Action] = []
+            if message.status == "queued":
+                message.status = "typed"
+                out.append(Progress(message, over=not message.submit))
+            if not message.submit:
+                self.current = None
+                return out
+            self._phase, self._since, self._submits = "accept", now, 1
+            return [*out, Write(typing.submit)]
+        if gate.reads_draft and gate.draft == "" and gate.state is State.BUSY:
+            return self._finish("accepted")  # forced into a running turn: it left the box for the agent's own queue
+        if now < self._since + (self._patience(typing) if gate.draft else typing.accept_s):
+            return []
+        if gate.state is State.BLOCKED or gate.on_screen is State.BLOCKED:
+            return self._finish("accepted")  # the agent answered it with a dialog
+        if gate.draft and gate.reads_draft:
+            if self._submits < SUBMITS:
+                self._submits += 1
+                self._since = now
+                return [Write(typing.submit)]
+            message.error = "the agent did not take it: the text stayed in its input box, and was cleared"
+            return [Write(typing.clear), *self._finish("failed")]
+        if gate.reads_draft and gate.draft is None:
+            message.error = "no evidence that the agent took it: its input box is not to be seen"
+            return self._finish("failed")
+        # The box is empty again: it was taken. Of a program whose box can't be read no more can be said than typed.
+        return self._finish("accepted" if gate.reads_draft else "typed")
+
+    def _finish(self, status: Status) -> list[Action]:
+        message = self.current
+        assert message is not None
+        message.status = status
+        self.current = None
+        return [Progress(message)]

@@ -1,0 +1,53 @@
+"""The ladder that ends an agent: interrupt, native exit, TERM, KILL, each with a bounded grace. Pure."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from harnex.adapters._base import StopStep
+from harnex.model import State
+
+TERM_GRACE_S = 4.0
+KILL_GRACE_S = 2.0
+ROUGH = (
+    StopStep("TERM", signal=int(signal.SIGTERM), grace_s=TERM_GRACE_S),
+    StopStep("KILL", signal=int(signal.SIGKILL), grace_s=KILL_GRACE_S),
+)
+
+
+@dataclass(slots=True)
+class Ladder:
+    """Climbs `steps`; ask `next_step` whenever the state changed or `wake_at` has come."""
+
+    steps: list[StopStep]
+    current: StopStep | None = None
+    until: float = 0.0
+
+    @classmethod
+    def of(cls, polite: Sequence[StopStep], force: bool) -> Ladder:
+        return cls([ROUGH[1]] if force else [*polite, *ROUGH])
+
+    def next_step(self, state: State, turn_open: bool, now: float) -> StopStep | None:
+        """The step to take now, or None: wait on (or nothing is left)."""
+        working = turn_open or state in (State.BUSY, State.BLOCKED)
+        if self.current is not None:
+            reached = self.current.until == "prompt" and not working
+            if not reached and now < self.until:
+                return None
+        while self.steps:
+            step = self.steps.pop(0)
+            if step.until == "prompt" and not working:
+                continue
+            self.current, self.until = step, now + step.grace_s
+            return step
+        self.current = None
+        return None
+
+    def wake_at(self) -> float | None:
+        return self.until if self.current is not None else None
+
+    @property
+    def exhausted(self) -> bool:
+        return self.current is None and not self.steps

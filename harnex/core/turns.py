@@ -1,0 +1,183 @@
+"""Turns: from states and the agent's own records to exactly one start and one end each.
+
+Pure. A turn opens when the agent records a prompt (`Submitted`) or is seen working after it was
+ready; it closes when the agent is ready again and has said how it ended, or, where it says nothing
+(no CLI reports every end), a moment after it was seen working and then ready.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from harnex.model import State, Submitted, TurnEnded
+
+SETTLE_S = 0.6  # how long to wait, once ready, for the agent's record of the end (measured: 0.18 s at most)
+ROWS_S = (
+    0.15  # hooks are faster than the transcript (measured: 0.13 s at most): its last call still belongs to the turn
+)
+UNSEEN_S = 5.0  # a turn that was submitted but never seen working is over after this much readiness
+
+
+@dataclass(slots=True)
+class Turn:
+    """One turn. `ended` is the best word on its end so far."""
+
+    number: int
+    started: float
+    message_id: str | None = None
+    text: str | None = None  # None: opened by being busy; the record of its prompt may still come
+    worked: bool = False
+    ended: TurnEnded | None = None
+    ended_at: float = 0.0
+    ready_since: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    turn: int
+    message_id: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Closed:
+    """`end` is the agent's or the screen's word; a turn that ended without one is taken as completed."""
+
+    turn: int
+    message_id: str | None
+    duration_s: float
+    end: TurnEnded
+
+
+@dataclass(slots=True)
+class Turns:
+    """The machine. Feed it every `Submitted`, `TurnEnded` and state; take what opened and closed."""
+
+    done: int = 0
+    open: Turn | None = None
+    last: Closed | None = None
+    over: bool = False  # the agent is gone: records of it that are read late open no turn
+    _state: State = State.STARTING
+    _was_ready: bool = False
+    _claim: str | None = None  # the message in flight: the next turn is its turn
+    _closed_keys: list[str] = field(default_factory=list)
+    _closed_at: float = -1e9
+
+    def claim(self, message_id: str | None) -> None:
+        """harnex has just submitted this message: the turn that opens next is its answer."""
+        self._claim = message_id
+
+    def submitted(self, fact: Submitted, now: float) -> list[Opened | Closed]:
+        out: list[Opened | Closed] = []
+        turn = self.open
+        if self.over:
+            return out
+        if turn is not None and turn.ended is None:
+            if turn.text is None:
+                turn.text = fact.text  # the record of the prompt that made it busy
+                if turn.message_id is None:
+                    turn.message_id, self._claim = self._claim, None
+            return out  # else: injected into the running turn
+        if turn is not None:
+            out.append(self._close(now))  # the agent went straight on to a queued prompt
+        out.append(self._open(now, fact.text))
+        return out
+
+    def ended(self, fact: TurnEnded, now: float) -> list[Opened | Closed]:
+        if self.over or (fact.turn_key and fact.turn_key in self._closed_keys):
+            return []
+        turn = self.open
+        if turn is None:
+            if now - self._closed_at < 3.0 or not self._was_ready or fact.pending:
+                return []  # a late second word on the turn that was just closed
+            # A turn that nothing else showed: it has been, so it is counted.
+            return [self._open(now, ""), self._close_as(fact, now)]
+        if fact.pending:
+            return []
+        if turn.ended is None:
+            turn.ended_at = now
+        turn.ended = _better(turn.ended, fact)
+        return self.tick(now)
+
+    def state(self, state: State, now: float) -> list[Opened | Closed]:
+        self._state = state
+        turn = self.open
+        if self.over:
+            return []
+        if state is State.PROMPT:
+            self._was_ready = True
+            if turn is not None and turn.ready_since is None:
+                turn.ready_since = now
+        elif turn is not None:
+            turn.ready_since = None
+            if state in (State.BUSY, State.BLOCKED):
+                turn.worked = True
+        elif state is State.BUSY and self._was_ready:
+            opened = self._open(now, None)
+            assert self.open is not None
+            self.open.worked = True
+            return [opened]
+        if self.open is None or self.open.ended is None:
+            return []  # `tick` closes it, which hears what the screen says of its end
+        return self.tick(now)
+
+    def tick(self, now: float, screen_says: TurnEnded | None = None) -> list[Opened | Closed]:
+        """Close the open turn if it is time. `screen_says` is asked for by `needs_screen`."""
+        turn = self.open
+        if turn is None or self._state is not State.PROMPT or turn.ready_since is None:
+            return []
+        if now < self._close_at(turn):
+            return []
+        return [self._close_as(turn.ended or screen_says or TurnEnded("quiet", "completed"), now)]
+
+    def wake_at(self) -> float | None:
+        turn = self.open
+        if turn is None or self._state is not State.PROMPT or turn.ready_since is None:
+            return None
+        return self._close_at(turn)
+
+    def process_ended(self, now: float, fact: TurnEnded) -> list[Opened | Closed]:
+        """The agent is gone: what was open is over, as it said itself or else as `fact` says."""
+        self.over = True
+        if self.open is None:
+            return []
+        return [self._close_as(self.open.ended or fact, now)]
+
+    def _close_at(self, turn: Turn) -> float:
+        assert turn.ready_since is not None
+        if turn.ended is not None:
+            return turn.ended_at + (ROWS_S if turn.ended.source == "hooks" else 0.0)
+        return turn.ready_since + (SETTLE_S if turn.worked else UNSEEN_S)
+
+    def _open(self, now: float, text: str | None) -> Opened:
+        self.open = Turn(self.done + 1, now, self._claim, text)
+        self._claim = None
+        if self._state is State.PROMPT:
+            self.open.ready_since = now
+        return Opened(self.open.number, self.open.message_id)
+
+    def _close(self, now: float) -> Closed:
+        assert self.open is not None and self.open.ended is not None
+        return self._close_as(self.open.ended, now)
+
+    def _close_as(self, end: TurnEnded, now: float) -> Closed:
+        turn = self.open
+        assert turn is not None
+        self.open = None
+        self.done = turn.number
+        self._closed_at = now
+        if end.turn_key:
+            self._closed_keys = [*self._closed_keys[-20:], end.turn_key]
+        self.last = Closed(turn.number, turn.message_id, round(now - turn.started, 3), end)
+        return self.last
+
+
+def _better(old: TurnEnded | None, new: TurnEnded) -> TurnEnded:
+    """Two words on one end: a failure or an interruption outweighs `completed`; a message is kept."""
+    if old is None:
+        return new
+    bad, good = (new, old) if new.outcome != "completed" or old.outcome == "completed" else (old, new)
+    if bad.last_message or not good.last_message:
+        return bad
+    return TurnEnded(
+        bad.source, bad.outcome, good.last_message, bad.reason, bad.detail, bad.retry_at, False, bad.turn_key
+    )

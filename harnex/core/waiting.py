@@ -1,0 +1,92 @@
+"""When `wait` and `send --wait-for-idle` may return, and with which exit code. Pure.
+
+A wait never returns on the turn before: while a message is queued, typed or being answered, the
+session is neither at its prompt nor done.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from harnex import errors
+from harnex.core.turns import Closed
+from harnex.model import State
+
+UNTIL = ("prompt", "busy", "blocked", "task_complete", "exited")
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """The session as a waiter sees it."""
+
+    state: State
+    dialog: str
+    pending: int  # messages not yet accepted, failed or expired
+    open_turn: bool
+    turns_done: int
+    last: Closed | None
+
+    @property
+    def settled(self) -> bool:
+        return self.state is State.PROMPT and not self.pending and not self.open_turn
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The wait is over. `exit_code` as in errors.py."""
+
+    exit_code: int
+    error: str = ""
+    hint: str = ""
+
+
+def outcome_of(closed: Closed) -> Answer:
+    """How a turn's end counts."""
+    end = closed.end
+    if end.outcome == "completed":
+        return Answer(errors.DONE)
+    if end.outcome == "interrupted":
+        return Answer(errors.FAILED, f"turn {closed.turn} was interrupted")
+    detail = f": {end.detail}" if end.detail else ""
+    return Answer(errors.FAILED, f"turn {closed.turn} failed ({end.reason or 'other'}){detail}")
+
+
+def answer(until: str, standing: Standing) -> Answer | None:
+    """None while the wait goes on."""
+    state = standing.state
+    if state is State.EXITED:
+        if until == "exited":
+            return Answer(errors.DONE)
+        return Answer(errors.FAILED, f"the session ended before it was {until}", "see: harnex history")
+    if until == "exited":
+        return None
+    if until == "blocked" and state is State.BLOCKED:
+        return Answer(errors.DONE)
+    if until == "busy" and (state is State.BUSY or standing.open_turn):
+        return Answer(errors.DONE)
+    if state is State.BLOCKED:
+        return Answer(
+            errors.PERSON_NEEDED,
+            f"a {standing.dialog} dialog waits for a person",
+            "look: harnex pane; take over: harnex attach",
+        )
+    if until == "prompt" and standing.settled:
+        return Answer(errors.DONE)
+    if until == "task_complete" and standing.settled and standing.last is not None:
+        return outcome_of(standing.last)
+    return None
+
+
+def describe(closed: Closed | None) -> dict[str, Any] | None:
+    """`last_outcome` in the registry and in replies: `{turn, outcome, reason, retry_at, message}`."""
+    if closed is None:
+        return None
+    end = closed.end
+    return {
+        "turn": closed.turn,
+        "outcome": end.outcome,
+        "reason": end.reason or None,
+        "retry_at": end.retry_at,
+        "message": (end.detail or end.last_message)[:500],
+    }

@@ -1,0 +1,198 @@
+"""The words of the domain: states, and the facts that adapters read from an agent's evidence.
+
+Nothing here does I/O. Times are not part of a fact: whoever feeds it to the pure machines in
+``core/`` says when it was seen (``now``, monotonic seconds).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Literal
+
+
+class State(StrEnum):
+    """What a session is doing, as `status` and the `state` event say it (DESIGN section 5)."""
+
+    STARTING = "starting"
+    PROMPT = "prompt"
+    BUSY = "busy"
+    BLOCKED = "blocked"
+    STOPPING = "stopping"
+    EXITED = "exited"
+    UNKNOWN = "unknown"
+
+
+DIALOGS = (
+    "trust",
+    "permission",
+    "question",
+    "plan",
+    "login",
+    "api-key",
+    "bypass-warning",
+    "update",
+    "limit",
+    "resume",
+    "other",
+)
+
+Outcome = Literal["completed", "interrupted", "failed"]
+
+FAILURE_REASONS = (
+    "auth",
+    "rate_limit",
+    "usage_limit",
+    "overloaded",
+    "network",
+    "context",
+    "credit",
+    "refused",
+    "other",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """One source's present opinion of the state. It holds until the same source says otherwise.
+
+    `reason` is for a person: the words or bytes that were seen ("spinner `✻ Cooking…`").
+    """
+
+    source: str
+    state: State
+    reason: str
+    dialog: str = ""
+    options: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Retracted:
+    """The source has no opinion any more (its file went away, its title was cleared)."""
+
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class Submitted:
+    """Proof that the agent took a prompt: it is in the agent's own records. `text` "" if not told."""
+
+    source: str
+    text: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class TurnEnded:
+    """The agent's own word that a turn is over, and how.
+
+    `pending` is true when the agent says that work goes on all the same (Claude Code's Stop hook
+    with background agents): then it ends nothing, and only carries the message.
+    `turn_key` names the turn in the agent's records, so that two sources that report the same end
+    are not taken for two turns ("" if the source has no name for it).
+    """
+
+    source: str
+    outcome: Outcome
+    last_message: str = ""
+    reason: str = ""
+    detail: str = ""
+    retry_at: str | None = None
+    pending: bool = False
+    turn_key: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Follow:
+    """Please read this file from now on: rows appended to a JSONL file, or a JSON document that is rewritten.
+
+    The rows come back through `Reader.row(source, ...)`, documents through `Reader.document(source, ...)`.
+    `from_end` skips what is there already (a resumed transcript).
+    """
+
+    source: str
+    path: str
+    kind: Literal["rows", "document"] = "rows"
+    from_end: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class FindOpenFile:
+    """Please look which file matching `pattern` (a glob on the base name) the agent's processes hold open.
+
+    Found, it is followed as rows of `source`. Asked again by the supervisor while it is not found.
+    """
+
+    source: str
+    pattern: str
+
+
+@dataclass(frozen=True, slots=True)
+class AgentSession:
+    """The agent's own name for its conversation (what `--resume` takes)."""
+
+    session_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class ToolUse:
+    """A tool call of the agent: `status` is `started`, `completed` or `failed`."""
+
+    call_id: str
+    tool: str
+    status: Literal["started", "completed", "failed"]
+    input_preview: str = ""
+    duration_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ModelCall:
+    """One finished model call (DESIGN section 8). None is unknown, never 0."""
+
+    call_id: str
+    model: str | None = None
+    agent: str = "main"
+    input_tokens: int | None = None
+    cache_read_tokens: int | None = None
+    cache_write_tokens: int | None = None
+    output_tokens: int | None = None
+    reasoning_tokens: int | None = None
+    total_tokens: int | None = None
+    stop_reason: str | None = None
+    duration_s: float | None = None
+    attempts: int | None = None
+    source: str = "transcript"
+    partial: bool = False
+    text_preview: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Remark:
+    """Something the reader did not understand or could not do: it becomes a `diagnostic` event."""
+
+    text: str
+
+
+Fact = (
+    Observation
+    | Retracted
+    | Submitted
+    | TurnEnded
+    | Follow
+    | FindOpenFile
+    | AgentSession
+    | ToolUse
+    | ModelCall
+    | Remark
+)
+
+
+@dataclass(frozen=True, slots=True)
+class ScreenView:
+    """What is on the terminal now. `lines` has one string per row, right-trimmed; cursor is (row, column), from 0."""
+
+    lines: tuple[str, ...]
+    cursor: tuple[int, int] = (0, 0)
+    cursor_hidden: bool = False
+    columns: int = 120
+    title: str = ""
+    alternate: bool = False

@@ -1,0 +1,85 @@
+"""`python -m harnex.rehearsal SCRIPT.json`: the scripted model endpoint as a program.
+
+It prints one JSON line when it listens, and ends when its stdin ends or on SIGTERM or SIGINT, so that it never
+outlives whoever started it. Exit codes: 0 ended as asked, 2 the script or the arguments are wrong.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import select
+import signal
+import sys
+
+from harnex.rehearsal.billing import BillingLog
+from harnex.rehearsal.script import Script, ScriptError, parse
+from harnex.rehearsal.server import Rehearsal
+
+
+def load(path: str) -> Script:
+    """Read and check a script file. Raises ScriptError (one line, with the file's name)."""
+    try:
+        with open(path, encoding="utf-8") as f:
+            data = json.load(f)
+    except OSError as error:
+        raise ScriptError(f"{path}: can't be read: {error.strerror}") from None
+    except ValueError as error:
+        raise ScriptError(f"{path}: is not JSON: {error}") from None
+    except RecursionError:
+        raise ScriptError(f"{path}: is nested too deeply") from None
+    try:
+        return parse(data)
+    except ScriptError as error:
+        raise ScriptError(f"{path}: {error}") from None
+
+
+def main(argv: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m harnex.rehearsal", description="A scripted model on 127.0.0.1.")
+    parser.add_argument("script", metavar="SCRIPT.json")
+    parser.add_argument("--check", action="store_true", help="only check the script")
+    parser.add_argument("--log", metavar="FILE", help="append the billing log to this file (JSONL)")
+    parser.add_argument("--bodies", metavar="DIR", help="keep every model call's whole request body there")
+    parser.add_argument("--port", type=int, default=0, help="the port; 0: any free one")
+    options = parser.parse_args(argv)
+    try:
+        script = load(options.script)
+    except ScriptError as error:
+        print(f"rehearsal: {error}", file=sys.stderr)
+        return 2
+    if options.check:
+        print(json.dumps({"ok": True, "calls": len(script.calls), "agents": sorted(script.agents)}))
+        return 0
+    try:
+        rehearsal = Rehearsal(script, BillingLog(options.log, options.bodies), options.port)
+    except (OSError, OverflowError) as error:
+        print(f"rehearsal: can't start: {error}", file=sys.stderr)
+        return 2
+    woken, wake = os.pipe()
+    os.set_blocking(wake, False)
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, lambda *_: os.write(wake, b"x"))
+    rehearsal.start()
+    print(json.dumps({"port": rehearsal.port, "base_url": rehearsal.base_url}), flush=True)
+    _until_end(woken)
+    rehearsal.stop()
+    return 0
+
+
+def _until_end(woken: int) -> None:
+    """Wait for a signal (a byte in `woken`) or the end of stdin."""
+    watched = [woken, 0]
+    while True:
+        ready, _, _ = select.select(watched, [], [])
+        if woken in ready:
+            return
+        try:
+            if not os.read(0, 65536):
+                return
+        except OSError:
+            return
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,91 @@
+"""One answer of the scripted model as it is given, and the billing row that is logged for it."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Iterator
+from types import ModuleType
+from typing import Any
+
+from harnex.rehearsal import anthropic_tools, openai, openai_tools
+from harnex.rehearsal.script import Step
+from harnex.rehearsal.wire import Call, Event, HttpError, Made, Part, ToolCall, Usage, usage_of
+
+HAND_BACK = "SubagentHandback"
+
+
+class Answer:
+    """One answer as it is given, and the row that is logged for it."""
+
+    def __init__(self, api: str, wire: ModuleType, call: Call, step: Step, number: int) -> None:
+        self.api, self.wire, self.call, self.step = api, wire, call, step
+        unique = uuid.uuid4().hex[:12]
+        self.request_id = f"req_{number:06d}{unique}"
+        self.id = f"{'msg' if api == 'messages' else 'resp'}_{number:06d}{unique}"
+        self.usage: Usage = usage_of(number, step)
+        self.made: Made = (
+            openai_tools.make(step.tools, call) if wire is openai else anthropic_tools.make(step.tools, call)
+        )
+        if call.kind == "agent" and not self.made.calls and HAND_BACK in call.tools and step.text:
+            # In auto mode a sub-agent of 2.1.329 must hand its report in, and is asked again until it does.
+            self.made.calls.append(ToolCall(HAND_BACK, {"message": step.text}))
+        self.problem = self._problem()
+        self.status = self.problem.status if self.problem else 0
+        self.finished = False
+        self._started = False
+        self._words = 0
+        self._ended = ""  # the type of the last event, and how the model's answer ended
+
+    def _problem(self) -> HttpError | None:
+        if self.step.failure is not None:
+            found: HttpError | None = self.wire.error(self.step.failure, self.request_id)
+            return found
+        if self.step.usage_limit is not None:
+            now, at = int(time.time()), self.step.usage_limit
+            limit: HttpError = self.wire.usage_limit(int(at if at > 1e9 else now + at), now, self.request_id)
+            return limit
+        return None
+
+    def parts(self) -> Iterator[Part]:
+        parts: Iterator[Part] = self.wire.stream(self.step, self.made, self.id, self.call.model, self.usage)
+        return parts
+
+    def whole(self) -> dict[str, Any]:
+        body: dict[str, Any] = self.wire.whole(self.step, self.made, self.id, self.call.model, self.usage)
+        return body
+
+    def sent(self, event: Event) -> None:
+        self._started = True
+        self._words += event.words
+        self._ended = str(event.data["type"])
+
+    @property
+    def failed(self) -> bool:
+        """The stream itself said that the answer failed."""
+        return self._ended == "response.failed"
+
+    def row(self) -> dict[str, Any]:
+        """`usage` is the provider's own shape; null: nothing was billed. A call that was cut off is billed for
+        what was said: its input, and a token for each word (Anthropic: what `message_start` told)."""
+        billed = self._started and not self.failed
+        usage = self.usage
+        if billed and not self.finished:
+            output = 1 if self.api == "messages" else self._words
+            usage = Usage(usage.input, usage.cache_read, usage.cache_write, output, 0)
+        error = self.problem.type if self.problem else None
+        if self.failed and self.step.failure:
+            error = self.step.failure.type or self.step.failure.name
+        empty = dict.fromkeys(usage.normalised())
+        return {
+            "id": self.id if self._started else None,
+            "request_id": self.request_id,
+            "status": self.status or None,
+            "error": error,
+            "finished": self.finished,
+            "stop_reason": self.wire.stop_reason(self.step, self.made) if self.finished else None,
+            "tools": [c.name for c in self.made.calls],
+            "notes": self.made.notes,
+            "usage": self.wire.usage_json(usage) if billed else None,
+            **(usage.normalised() if billed else empty),
+        }

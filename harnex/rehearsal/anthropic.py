@@ -1,0 +1,244 @@
+"""The Anthropic Messages format, as Claude Code uses it: reading a request, writing an answer. Pure.
+
+How the calls of Claude Code are told apart was measured on 1.0.128, 2.0.77, 2.1.197 and 2.1.329:
+sub-agents carry `x-claude-code-agent-id` and `cc_is_subagent=true` from 2.1 on; before that they are
+the calls with tools but without Task, whose system prompt is not that of the main thread.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from harnex.rehearsal.script import Failure, Step
+from harnex.rehearsal.wire import Call, Cut, Event, HttpError, Made, Part, Pause, Usage, spoken
+
+MAIN_PROMPTS = ("You are an interactive", "working with the user toward their goals")
+MONITOR = "You are a security monitor for autonomous AI coding agents"  # auto mode's check of each action
+SUGGESTION = "[SUGGESTION MODE:"  # 2.1: after a turn it asks what the person may type next, with all tools on offer
+SUMMARY = ("Your task is to create a detailed summary", "tasked with summarizing conversations")
+CWD = re.compile(r"[Ww]orking directory: ([^\n]+)")
+_STATUS = {
+    "auth": 401,
+    "credit": 400,
+    "forbidden": 403,
+    "context": 400,
+    "rate_limit": 429,
+    "server": 500,
+    "overloaded": 529,
+}
+_TYPES = {
+    400: "invalid_request_error", 401: "authentication_error", 402: "billing_error", 403: "permission_error",
+    404: "not_found_error", 413: "request_too_large", 429: "rate_limit_error", 500: "api_error",
+    504: "timeout_error", 529: "overloaded_error",
+}  # fmt: skip
+_MESSAGES = {
+    "credit": "Your credit balance is too low to access the Anthropic API. "
+    "Please go to Plans & Billing to upgrade or purchase credits.",
+    "context": "prompt is too long: 205123 tokens > 200000 maximum",
+    401: "invalid x-api-key",
+    403: "Your API key does not have permission to use the specified resource.",
+    429: "This request would exceed your organization's rate limit. Please try again later.",
+    500: "Internal server error",
+    529: "Overloaded",
+}
+
+
+def read(body: Mapping[str, Any], headers: Mapping[str, str]) -> Call:
+    """What call this is. `headers` with lower-case names."""
+    messages = [m for m in body.get("messages") or [] if isinstance(m, dict)]
+    tools = {t["name"]: t for t in body.get("tools") or [] if isinstance(t, dict) and "name" in t}
+    system = _text(body.get("system"), all_blocks=True)
+    texts = tuple(t for m in messages if m.get("role") == "user" for t in _user_texts(m.get("content")))
+    last = _text(messages[-1].get("content"), all_blocks=True) if messages else ""
+    agent_id = headers.get("x-claude-code-agent-id", "")
+    everything = "\n".join([system, *(_text(m.get("content"), all_blocks=True) for m in messages)])
+    found = CWD.search(everything)
+    first = texts[0] if texts else ""
+    kind, why = "main", ""
+    if MONITOR in system and not tools:
+        kind, why = "side", "monitor-severity" if "<severity>" in last else "monitor"
+    elif not any("input_schema" in t for t in tools.values()):
+        kind, why = "side", "no tools"
+    elif body.get("max_tokens") == 1:
+        kind, why = "side", "quota probe"
+    elif first == "Warmup":
+        kind, why = "side", "warm-up"
+    elif any(words in system or words in last for words in SUMMARY):
+        kind, why = "side", "summary"
+    elif last.startswith(SUGGESTION):
+        kind, why = "side", "suggestion"
+    elif agent_id or "cc_is_subagent=true" in system or _unmarked_agent(headers, tools, system):
+        kind = "agent"
+    return Call(
+        kind=kind,  # type: ignore[arg-type]
+        model=str(body.get("model", "")),
+        stream=bool(body.get("stream")),
+        tools=tools,
+        texts=texts,
+        first=first,
+        instance=agent_id or hashlib.sha256(first.encode()).hexdigest()[:16],
+        why=why,
+        cwd=found.group(1).strip() if found else "",
+        stops=tuple(s for s in body.get("stop_sequences") or [] if isinstance(s, str) and s),
+        said=everything,
+    )
+
+
+def _unmarked_agent(headers: Mapping[str, str], tools: Mapping[str, Any], system: str) -> bool:
+    """A sub-agent of a Claude Code that does not mark them (before 2.1)."""
+    unmarked = headers.get("user-agent", "").startswith(("claude-cli/1.", "claude-cli/2.0."))
+    return unmarked and "Task" not in tools and not any(words in system for words in MAIN_PROMPTS)
+
+
+def _text(content: Any, all_blocks: bool = False) -> str:
+    if isinstance(content, str):
+        return content
+    blocks = [b for b in content or [] if isinstance(b, dict)] if isinstance(content, list) else []
+    return "\n".join(str(b.get("text", "")) for b in blocks if b.get("type") == "text" or all_blocks)
+
+
+def _user_texts(content: Any) -> list[str]:
+    """The prompts in a user message: its texts, without what the CLI itself puts in."""
+    if isinstance(content, str):
+        content = [{"type": "text", "text": content}]
+    if not isinstance(content, list):
+        return []
+    texts = [str(b.get("text", "")) for b in content if isinstance(b, dict) and b.get("type") == "text"]
+    return [t for t in texts if not t.lstrip().startswith("<system-reminder>")]
+
+
+def usage_json(usage: Usage, output: int | None = None) -> dict[str, Any]:
+    """The usage as the API tells it: `input_tokens` leaves cached tokens out."""
+    return {
+        "input_tokens": max(0, usage.input - usage.cache_read - usage.cache_write),
+        "cache_creation_input_tokens": usage.cache_write,
+        "cache_read_input_tokens": usage.cache_read,
+        "cache_creation": {"ephemeral_5m_input_tokens": usage.cache_write, "ephemeral_1h_input_tokens": 0},
+        "output_tokens": usage.output if output is None else output,
+        "output_tokens_details": {"thinking_tokens": usage.reasoning},
+        "service_tier": "standard",
+    }
+
+
+def stop_reason(step: Step, made: Made) -> str:
+    return step.stop_reason or ("tool_use" if made.calls else "end_turn")
+
+
+def stream(step: Step, made: Made, message_id: str, model: str, usage: Usage) -> Iterator[Part]:
+    """The events of a streamed answer."""
+    if step.hang is not None:
+        yield Pause(step.hang)
+        yield Cut()
+        return
+    yield Event({"type": "message_start", "message": _message(message_id, model, [], None, usage_json(usage, 1))})
+    yield Event({"type": "ping"})
+    for index, block in enumerate(_blocks(step, made, message_id)):
+        kind, text = block["type"], _answer_text(step, made)
+        start = dict(block)
+        if kind == "thinking":
+            start.update(thinking="", signature="")
+        elif kind == "text":
+            start["text"] = ""
+        else:
+            start["input"] = {}
+        yield Event({"type": "content_block_start", "index": index, "content_block": start})
+
+        def delta(d: dict[str, Any], at: int = index) -> dict[str, Any]:
+            return {"type": "content_block_delta", "index": at, "delta": d}
+
+        if kind == "thinking":
+            yield from spoken(step.think, step.pause, lambda w: delta({"type": "thinking_delta", "thinking": w}))
+            yield Event(delta({"type": "signature_delta", "signature": block["signature"]}))
+        elif kind == "text":
+            yield from spoken(text, step.pause, lambda w: delta({"type": "text_delta", "text": w}))
+        else:
+            whole = json.dumps(block["input"])
+            for piece in (whole[:10], whole[10:]):
+                yield Event(delta({"type": "input_json_delta", "partial_json": piece}))
+        if step.drop is not None:
+            break
+        yield Event({"type": "content_block_stop", "index": index})
+    if step.drop is not None:
+        yield Cut()
+        return
+    yield Event(
+        {
+            "type": "message_delta",
+            "delta": {"stop_reason": stop_reason(step, made), "stop_sequence": None},
+            "usage": usage_json(usage),
+        }
+    )
+    yield Event({"type": "message_stop"})
+
+
+def whole(step: Step, made: Made, message_id: str, model: str, usage: Usage) -> dict[str, Any]:
+    """The answer in one piece."""
+    blocks = _blocks(step, made, message_id)
+    return _message(message_id, model, blocks, stop_reason(step, made), usage_json(usage))
+
+
+def _answer_text(step: Step, made: Made) -> str:
+    return step.drop if step.drop is not None else "\n".join([t for t in (step.text, *made.words) if t])
+
+
+def _blocks(step: Step, made: Made, message_id: str) -> list[dict[str, Any]]:
+    blocks: list[dict[str, Any]] = []
+    if step.think:
+        blocks.append({"type": "thinking", "thinking": step.think, "signature": "c2NyaXB0ZWQ="})
+    if text := _answer_text(step, made):
+        blocks.append({"type": "text", "text": text})
+    tail = message_id[-12:]
+    for i, call in enumerate(made.calls):
+        given = call.input if isinstance(call.input, dict) else {"input": call.input}
+        blocks.append({"type": "tool_use", "id": f"toolu_{tail}{i:02d}", "name": call.name, "input": given})
+    return blocks
+
+
+def _message(
+    message_id: str, model: str, content: list[dict[str, Any]], stop: str | None, usage: dict[str, Any]
+) -> dict[str, Any]:
+    return {
+        "id": message_id,
+        "type": "message",
+        "role": "assistant",
+        "model": model,
+        "content": content,
+        "stop_reason": stop,
+        "stop_sequence": None,
+        "usage": usage,
+    }
+
+
+def error(failure: Failure, request_id: str) -> HttpError:
+    """An error as the API gives it."""
+    status = failure.status or _STATUS[failure.name]
+    kind = failure.type or _TYPES.get(status, "api_error" if status >= 500 else "invalid_request_error")
+    message = failure.message or _MESSAGES.get(failure.name) or _MESSAGES.get(status) or f"scripted error {status}"
+    headers = {"request-id": request_id}
+    if failure.retry_after is not None:
+        headers["retry-after"] = f"{failure.retry_after:g}"
+    body = {"type": "error", "error": {"type": kind, "message": message}, "request_id": request_id}
+    return HttpError(status, body, headers, kind)
+
+
+def usage_limit(resets_at: int, now: int, request_id: str) -> HttpError:
+    """The subscription's limit: a 429 whose headers say that the five-hour window is used up."""
+    message = "This request would exceed your account's rate limit. Please try again later."
+    reached = error(Failure(429, message=message), request_id)
+    prefix = "anthropic-ratelimit-unified"
+    headers = {
+        **reached.headers,
+        f"{prefix}-status": "rejected",
+        f"{prefix}-reset": str(resets_at),
+        f"{prefix}-representative-claim": "five_hour",
+        f"{prefix}-5h-status": "rejected",
+        f"{prefix}-5h-reset": str(resets_at),
+        f"{prefix}-fallback": "unavailable",
+        "retry-after": str(max(1, resets_at - now)),
+        "x-should-retry": "false",
+    }
+    return HttpError(429, reached.body, headers, "usage_limit")

@@ -1,0 +1,75 @@
+"""The billing log: what was asked and what it cost, one JSON line each. The ground truth for the metrics.
+
+Rows are written whole, as they happen: `{"event": "request"}` when a request has been read, `{"event": "call"}`
+when its answer ended, however it ended. `call` is the same number in both.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import os
+import threading
+import time
+from datetime import UTC, datetime
+from typing import Any
+
+from harnex.rehearsal.wire import Call
+
+HEAD = 200  # characters of a prompt that the log repeats
+PROMPTS = 200  # prompts of a conversation that a row lists, the newest
+
+
+class BillingLog:
+    """Appends rows to a file (mode 0600); `path` None: they go nowhere. Raises OSError if it can't be opened."""
+
+    def __init__(self, path: str | None, bodies: str | None = None) -> None:
+        self._lock = threading.Lock()
+        self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600) if path else -1
+        self._unwritten = bytearray()
+        self._bodies = bodies
+        if bodies:
+            os.makedirs(bodies, mode=0o700, exist_ok=True)
+
+    def row(self, event: str, **fields: Any) -> None:
+        now = time.time()
+        stamp = datetime.fromtimestamp(now, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        line = json.dumps({"event": event, "ts": stamp, "t": round(now, 4), **fields}, ensure_ascii=False) + "\n"
+        with self._lock:
+            if self._fd >= 0:
+                self._unwritten += line.encode("utf-8", "replace")
+                try:
+                    while self._unwritten:
+                        del self._unwritten[: os.write(self._fd, self._unwritten)]
+                except OSError as e:
+                    if e.errno != errno.ENOSPC:
+                        raise
+                    # A full disk: the rest is written with a later row.
+
+    def body(self, number: int, raw: bytes) -> None:
+        """Keep a request's whole body as `<number>.json`."""
+        if self._bodies:
+            with open(os.path.join(self._bodies, f"{number:06d}.json"), "wb") as f:
+                f.write(raw)
+
+    def close(self) -> None:
+        with self._lock:
+            if self._fd >= 0:
+                os.close(self._fd)
+                self._fd = -1
+
+
+def prompt_fields(call: Call) -> dict[str, Any]:
+    """What prompts arrived: the newest, and all of the conversation, so that "whole and once" can be shown."""
+    newest = call.texts[-1] if call.texts else ""
+    return {
+        "prompt_chars": len(newest),
+        "prompt_sha256": _sha(newest),
+        "prompt_head": newest[:HEAD],
+        "prompts": [{"chars": len(t), "sha256": _sha(t)} for t in call.texts[-PROMPTS:]],
+    }
+
+
+def _sha(text: str) -> str:
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()

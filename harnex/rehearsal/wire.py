@@ -1,0 +1,149 @@
+"""What both wire formats share: what a call is, what an answer is made of, and what it costs. Pure."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from harnex.rehearsal.script import Step
+
+WORDS = re.compile(r"\s*\S+\s*|\s+")
+
+
+@dataclass(frozen=True)
+class Call:
+    """A model call as the CLI made it.
+
+    `kind`: `main` (the conversation that the script is for), `agent` (a sub-agent), or `side` (titles, topics,
+    warm-ups, quota probes, summaries: never scripted). `why` says what a side call is. `first` is the first
+    prompt of the conversation, `instance` tells its sub-agents apart, `texts` are all user texts, oldest first.
+    `tools` are the tools on offer: name -> their declaration.
+    """
+
+    kind: Literal["main", "agent", "side"]
+    model: str
+    stream: bool
+    tools: Mapping[str, Mapping[str, Any]]
+    texts: tuple[str, ...] = ()
+    first: str = ""
+    instance: str = ""
+    why: str = ""
+    cwd: str = ""
+    stops: tuple[str, ...] = ()  # the answer ends before the first of these
+    said: str = ""  # everything that was said to the model, to look for tools that are announced in words
+
+
+@dataclass(frozen=True)
+class Usage:
+    """What a call costs. `input` holds cached and written tokens, `output` holds the reasoning."""
+
+    input: int
+    cache_read: int
+    cache_write: int
+    output: int
+    reasoning: int
+
+    def normalised(self) -> dict[str, int]:
+        return {
+            "input_tokens": self.input,
+            "cache_read_tokens": self.cache_read,
+            "cache_write_tokens": self.cache_write,
+            "output_tokens": self.output,
+            "reasoning_tokens": self.reasoning,
+        }
+
+
+def usage_of(n: int, step: Step, writes_in_input: bool = True) -> Usage:
+    """The usage of call `n`: different at every call, in every number, so that a miscount shows.
+
+    `writes_in_input`: the provider tells cache writes (Anthropic); else there are none unless the script says so.
+    """
+    read, reasoning = 1000 + 10 * n, 3 + n
+    write = 7 * n if writes_in_input else 0
+    own = step.usage
+    read, write = own.get("cache_read_tokens", read), own.get("cache_write_tokens", write)
+    reasoning = own.get("reasoning_tokens", reasoning)
+    return Usage(
+        own.get("input_tokens", 100 + n + read + write),
+        read,
+        write,
+        own.get("output_tokens", 20 + n + reasoning),
+        reasoning,
+    )
+
+
+@dataclass(frozen=True)
+class Event:
+    """One server-sent event."""
+
+    data: dict[str, Any]
+    words: int = 0  # how many words of the answer it carries
+
+    def encode(self) -> bytes:
+        return f"event: {self.data['type']}\ndata: {json.dumps(self.data)}\n\n".encode()
+
+
+@dataclass(frozen=True)
+class Pause:
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Cut:
+    """The connection breaks here."""
+
+
+Part = Event | Pause | Cut
+
+
+@dataclass(frozen=True)
+class ToolCall:
+    """A tool call in the CLI's own words. `input` is a str for a freeform tool; `note` says what was made of it."""
+
+    name: str
+    input: dict[str, Any] | str
+    namespace: str = ""
+
+
+@dataclass
+class Made:
+    """The tool calls of a step for one CLI, and what had to be said in words instead, with the reasons."""
+
+    calls: list[ToolCall] = field(default_factory=list)
+    words: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class HttpError:
+    """An error answer: `body` is JSON."""
+
+    status: int
+    body: dict[str, Any]
+    headers: Mapping[str, str]
+    type: str
+
+
+def words(text: str) -> list[str]:
+    """The text in pieces of one word with the space around it; joined they are the text."""
+    return WORDS.findall(text)
+
+
+def spoken(text: str, pause: float, event_of: Any) -> Iterator[Part]:
+    """`text` word by word, each as `event_of(word)`, with a pause after each."""
+    for word in words(text) if pause else ([text] if text else []):
+        yield Event(event_of(word), len(words(word)))
+        if pause:
+            yield Pause(pause)
+
+
+def shell_write(path: str, content: str) -> str:
+    """A shell command that writes the file, whatever is in it."""
+    return f'mkdir -p -- "$(dirname -- {quote(path)})" && printf %s {quote(content)} > {quote(path)}'
+
+
+def quote(text: str) -> str:
+    return "'" + text.replace("'", "'\"'\"'") + "'"

@@ -1,0 +1,99 @@
+"""The event log of a run: an append-only JSONL file that is the bus (DESIGN section 7).
+
+One `write` per event on an O_APPEND descriptor, so that a reader never sees half of one unless the
+disk is full; then the half is taken back and the event waits in memory for room.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+from harnex import clock, jsonl
+from harnex.events import SCHEMA_VERSION, Event
+
+WAITING_MAX = 10_000  # events kept while the disk takes none
+
+
+class EventLog:
+    """Appends events with gapless `seq`, also after a restart of its writer.
+
+    `redact` is applied to every text in an event. Raises OSError only on opening.
+    """
+
+    def __init__(self, path: str, session_id: str, run_id: str, redact: Callable[[str], str] = str) -> None:
+        self.path, self.id, self.run_id = path, session_id, run_id
+        self._redact = redact
+        self._fd = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        self.seq = self._recover()
+        self._waiting: deque[bytes] = deque()
+        self.lost = 0  # events that did not even fit in memory while the disk was full
+
+    def _recover(self) -> int:
+        """Cut a torn last line off and find the last `seq`."""
+        size = os.fstat(self._fd).st_size
+        tail, start = b"", size
+        while start > 0 and tail.count(b"\n") < 2:
+            start = max(0, start - 65536)
+            tail = os.pread(self._fd, size - start, start)
+        whole = tail.rfind(b"\n") + 1
+        if whole < len(tail):
+            os.ftruncate(self._fd, start + whole)
+        for line in reversed(tail[:whole].splitlines()):
+            row = jsonl.loads_dict(line)
+            if row is not None and isinstance(row.get("seq"), int):
+                return int(row["seq"])
+        return 0
+
+    def append(self, event: Event) -> int:
+        """Write one event and return its `seq`."""
+        self.seq += 1
+        row = {
+            "schema_version": SCHEMA_VERSION,
+            "seq": self.seq,
+            "ts": clock.iso(),
+            "id": self.id,
+            "run_id": self.run_id,
+            "type": event.type,
+            **{key: self._clean(value) for key, value in event.fields().items()},
+        }
+        line = jsonl.dumps(row).encode() + b"\n"
+        if len(self._waiting) >= WAITING_MAX:
+            self.lost += 1
+            self.seq -= 1  # its number is free again: seq has no gaps
+            return self.seq
+        self._waiting.append(line)
+        self.flush()
+        return self.seq
+
+    def _clean(self, value: Any) -> Any:
+        if isinstance(value, str):
+            return self._redact(value)
+        if isinstance(value, dict):
+            return {key: self._clean(inner) for key, inner in value.items()}
+        if isinstance(value, list | tuple):
+            return [self._clean(inner) for inner in value]
+        return value
+
+    def flush(self) -> bool:
+        """Write what waits; False if some still waits (a full disk): call again later."""
+        while self._waiting:
+            line = self._waiting[0]
+            try:
+                n = os.write(self._fd, line)
+            except OSError:
+                return False
+            if n < len(line):
+                try:
+                    os.ftruncate(self._fd, os.fstat(self._fd).st_size - n)
+                except OSError:
+                    pass
+                return False
+            self._waiting.popleft()
+        return True
+
+    def close(self) -> None:
+        self.flush()
+        os.close(self._fd)

@@ -1,0 +1,155 @@
+"""The live sessions: one small JSON file each, rewritten at each change, removed at the end.
+
+`status` reads these files and asks nobody. Light: on the hot path.
+"""
+
+from __future__ import annotations
+
+import os
+
+from harnex import jsonl, paths, process
+from harnex.errors import NotFound, UsageError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    Record = dict[str, Any]
+
+RECORD_KEYS = (
+    "id", "run_id", "cli", "cli_version", "mode", "repo", "cwd", "pid", "supervisor_pid", "state", "dialog",
+    "state_since", "source", "turn", "last_outcome", "started_at", "calls", "tokens", "tmux", "description",
+)  # fmt: skip
+
+
+def write(path: str, record: Record) -> None:
+    """Replace a session file atomically, 0600. Raises OSError (a full disk)."""
+    temporary = f"{path}.{os.getpid()}.tmp"
+    try:
+        fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        try:
+            data = jsonl.dumps(record).encode() + b"\n"
+            if os.write(fd, data) != len(data):
+                raise OSError(28, "No space left on device")
+        finally:
+            os.close(fd)
+        os.replace(temporary, path)
+    except OSError:
+        try:
+            os.unlink(temporary)
+        except OSError:
+            pass
+        raise
+
+
+def remove(path: str) -> None:
+    try:
+        os.unlink(path)
+    except OSError:
+        pass
+
+
+def read(path: str) -> Record | None:
+    """One record, or None: no file, or garbage. `idle_s` (since the agent's last output) and `path` are added."""
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | getattr(os, "O_NOFOLLOW", 0))
+    except OSError:
+        return None
+    try:
+        info = os.fstat(fd)
+        record = jsonl.loads_dict(os.read(fd, 1 << 20))
+    except OSError:
+        return None
+    finally:
+        os.close(fd)
+    if record is None or not isinstance(record.get("supervisor_pid"), int):
+        return None
+    if not all(isinstance(record.get(key), str) for key in ("id", "run_id", "cli", "repo")):
+        return None
+    record.setdefault("cwd", record["repo"])
+    record.setdefault("state", "unknown")
+    # The supervisor sets the file's mtime at each output of the agent: cheaper than a rewrite.
+    record["idle_mtime"] = info.st_mtime
+    record["path"] = path
+    return record
+
+
+def is_live(record: Record) -> bool:
+    """Whether its supervisor, that very process, lives."""
+    return process.alive(record["supervisor_pid"], record.get("supervisor_start"))
+
+
+def all_records(state: str) -> tuple[list[Record], list[str]]:
+    """Every record, oldest first, and the paths of files that are not records (garbage, torn)."""
+    directory = paths.sessions_dir(state)
+    try:
+        names = os.listdir(directory)
+    except OSError:
+        return [], []
+    records, garbage = [], []
+    for name in names:
+        if not name.endswith(".json"):
+            continue
+        path = os.path.join(directory, name)
+        record = read(path)
+        if record is not None:
+            records.append(record)
+        elif os.path.lexists(path):
+            garbage.append(path)
+    records.sort(key=lambda r: str(r.get("run_id")))
+    return records, garbage
+
+
+def live(state: str) -> list[Record]:
+    return [r for r in all_records(state)[0] if is_live(r)]
+
+
+def is_named(record: Record, name: str) -> bool:
+    """Whether a record (or history row) has this id or run id, in whatever case it was typed."""
+    name = name.strip().lower()
+    return name == record.get("id") or name == str(record.get("run_id")).lower()
+
+
+def pick(records: list[Record], session_id: str | None, repo: str | None, cli: str | None, here: str) -> Record | None:
+    """The session that the words mean: in this repo first, then anywhere if only one fits.
+
+    `session_id` None means "the only one". None if nothing fits; UsageError if several do.
+    """
+    found = records
+    if session_id is not None:
+        found = [r for r in found if is_named(r, session_id)]
+    if cli is not None:
+        found = [r for r in found if r.get("cli") == cli]
+    if repo is not None:
+        found = [r for r in found if r.get("repo") == repo]
+    local = [r for r in found if r.get("repo") == here]
+    if len(local) == 1:
+        return local[0]
+    candidates = local or found
+    if not candidates:
+        return None
+    if len(candidates) == 1:
+        return candidates[0]
+    places = ", ".join(f"{r['id']} ({r.get('cli')} in {r.get('repo')})" for r in candidates[:6])
+    raise UsageError(
+        f"{len(candidates)} sessions fit: {places}",
+        "name one with --id" + (" and --repo PATH" if session_id is not None else ""),
+    )
+
+
+def find_live(state: str, session_id: str | None, repo: str | None = None, cli: str | None = None) -> Record:
+    """The one live session meant. Raises NotFound, or UsageError when several fit."""
+    here = paths.here()
+    wanted = paths.repo_root(repo) if repo else None
+    records = live(state)
+    record = pick(records, session_id, wanted, cli, here)
+    if record is None:
+        ids = ", ".join(sorted(r["id"] for r in records)[:8])
+        what = f"no live session '{session_id}'" if session_id else "no live session"
+        if wanted:
+            what += f" in {wanted}"
+        raise NotFound(
+            what,
+            f"live now: {ids}" if ids else "start one with: harnex run CLI; finished ones: harnex history",
+        )
+    return record

@@ -1,0 +1,111 @@
+"""Following files that others append to: whole lines only, through truncation and replacement.
+
+Light: `events --follow` is on the hot path.
+"""
+
+from __future__ import annotations
+
+import os
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+CHUNK = 1 << 20
+
+
+class LineTail:
+    """Reads the lines that were completed in a file since the last call.
+
+    An unterminated last line waits until its newline comes. A file that was replaced or truncated is
+    read from its start. `offset` is where the next line begins (bytes).
+    """
+
+    def __init__(self, path: str, offset: int = 0, max_line: int = 64 << 20) -> None:
+        self.path = path
+        self.offset = offset
+        self.skipped = 0  # bytes of lines longer than max_line
+        self._max_line = max_line
+        self._inode: tuple[int, int] | None = None
+
+    def to_end(self) -> None:
+        """Leave out what is there already."""
+        try:
+            info = os.stat(self.path)
+        except OSError:
+            return
+        self._inode = (info.st_dev, info.st_ino)
+        self.offset = info.st_size
+
+    def lines(self) -> Iterator[bytes]:
+        """Whole new lines without their newline. A missing file has none."""
+        try:
+            fd = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC | getattr(os, "O_NONBLOCK", 0))
+        except OSError:
+            return
+        try:
+            info = os.fstat(fd)
+            inode = (info.st_dev, info.st_ino)
+            if (self._inode is not None and inode != self._inode) or info.st_size < self.offset:
+                self.offset = 0
+            self._inode = inode
+            if info.st_size == self.offset:
+                return
+            rest, at = b"", self.offset
+            while True:
+                data = os.pread(fd, CHUNK, at)
+                if not data:
+                    return
+                at += len(data)
+                if b"\n" not in data:
+                    rest += data
+                    if len(rest) > self._max_line:
+                        self.skipped += len(rest)
+                        rest = b""
+                        self.offset = at
+                    continue
+                parts = (rest + data).split(b"\n")
+                rest = parts.pop()
+                for line in parts:
+                    self.offset += len(line) + 1
+                    yield line
+        except OSError:
+            return
+        finally:
+            os.close(fd)
+
+    def size_changed(self) -> bool:
+        """A cheap look (one stat) whether `lines` may have something."""
+        try:
+            info = os.stat(self.path)
+        except OSError:
+            return False
+        return info.st_size != self.offset or (info.st_dev, info.st_ino) != self._inode
+
+
+class DocumentTail:
+    """Reads a small file that is rewritten: its text when it changed, "" when it went away, None else."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self._mark: tuple[int, int, int] | None = None
+
+    def changed(self) -> str | None:
+        try:
+            fd = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC | getattr(os, "O_NONBLOCK", 0))
+        except OSError:
+            gone = self._mark is not None
+            self._mark = None
+            return "" if gone else None
+        try:
+            info = os.fstat(fd)
+            mark = (info.st_ino, info.st_size, info.st_mtime_ns)
+            if mark == self._mark:
+                return None
+            data = os.pread(fd, 1 << 20, 0)
+            self._mark = mark
+            return data.decode("utf-8", "replace") or None
+        except OSError:
+            return None
+        finally:
+            os.close(fd)

@@ -1,0 +1,151 @@
+"""The supervisor process: reads its spec, takes the id, starts the agent, says how that went, and runs.
+
+Its parent has already put it into a session of its own. Standard input brings the spec, standard
+output takes one JSON line about the start; both are let go then.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+from harnex import clock, errors, events, jsonl, paths, process
+from harnex.core.redact import Redactor, secret_values
+from harnex.errors import HarnexError
+from harnex.store import history, registry
+from harnex.store.eventlog import EventLog
+from harnex.supervisor.boot import child_env
+from harnex.supervisor.session import Session
+from harnex.supervisor.spec import Spec
+from harnex.supervisor.sweep import sweep_now
+
+
+@contextlib.contextmanager
+def registry_lock(state: str) -> Iterator[None]:
+    """One at a time takes an id or ends a dead run."""
+    path = os.path.join(paths.subdir(state, "sessions"), ".lock")
+    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(fd)
+
+
+def claim_id(spec: Spec) -> None:
+    """Enter the session into the registry. Raises HarnexError if a live one has that id here."""
+    path = paths.session_file(spec.state, spec.repo, spec.id)
+    with registry_lock(spec.state):
+        old = registry.read(path)
+        if old is not None and registry.is_live(old):
+            raise HarnexError(
+                f"session '{spec.id}' is already running here ({old.get('cli')}, {old.get('state')}, "
+                f"supervisor {old['supervisor_pid']})",
+                f"use it: harnex send --id {spec.id}; end it: harnex stop --id {spec.id}; or start with another --id",
+                id=spec.id,
+            )
+        me = os.getpid()
+        record = dict.fromkeys(registry.RECORD_KEYS)
+        record |= {
+            **spec.identity(),
+            "supervisor_pid": me,
+            "state": "starting",
+            "started_at": clock.iso(),
+            "supervisor_start": process.start_time(me),
+        }
+        try:
+            registry.write(path, record)
+        except OSError as e:
+            raise HarnexError(
+                f"can't write {path}: {e.strerror}", "make room, or set HARNEX_STATE_DIR to another place"
+            ) from None
+
+
+def release_id(spec: Spec) -> None:
+    registry.remove(paths.session_file(spec.state, spec.repo, spec.id))
+
+
+def record_boot_failure(spec: Spec, error: HarnexError) -> None:
+    """A run that never had a process has its `exited` event and its history row all the same."""
+    now = clock.iso()
+    sweep_now(spec.run_id)  # the agent may run already, and it is the socket that can't be made
+    with contextlib.suppress(OSError):
+        log = EventLog(os.path.join(paths.run_dir(spec.state, spec.run_id), "events.jsonl"), spec.id, spec.run_id)
+        log.append(events.Exited(code=None, signal=None, reason="boot_failure", message=error.message))
+        log.close()
+    about = {**spec.identity(), "description": spec.description or None, "started_at": now, "meta": spec.meta}
+    row = history.row(
+        Redactor(secret_values(child_env(spec))).clean(
+            {**about, "permissions": spec.permissions, "spawner": spec.spawner}
+        ),
+        ended_at=now,
+        duration_s=0.0,
+        exit=errors.FAILED,
+        reason="boot_failure",
+        message=error.message,
+    )
+    with contextlib.suppress(OSError):
+        history.append(spec.state, row)
+
+
+def tell(fd: int, reply: dict[str, Any]) -> None:
+    """The one line to the launching command, which may be gone by now."""
+    with contextlib.suppress(OSError):
+        os.write(fd, jsonl.dumps(reply).encode() + b"\n")
+    os.close(fd)
+
+
+def main() -> int:
+    row = jsonl.loads_dict(sys.stdin.buffer.read())
+    if row is None:
+        print("harnex supervisor: started by `harnex run`, not by hand", file=sys.stderr)
+        return errors.USAGE
+    spec = Spec.load(row)
+    reply_fd = os.dup(1)
+    os.set_inheritable(reply_fd, False)
+    run_dir = paths.run_dir(spec.state, spec.run_id)
+    log_fd = os.open(os.path.join(run_dir, "supervisor.log"), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    null = os.open(os.devnull, os.O_RDWR)
+    for fd, target in ((null, 0), (log_fd, 1), (log_fd, 2)):
+        os.dup2(fd, target)
+    os.close(null)
+    os.close(log_fd)
+    os.umask(0o077)
+    try:
+        claim_id(spec)
+    except HarnexError as e:
+        tell(reply_fd, {**e.reply(), "exit_code": e.exit_code})
+        return e.exit_code
+    session = Session(spec)
+    try:
+        session.start()
+    except HarnexError as e:
+        release_id(spec)
+        record_boot_failure(spec, e)
+        tell(reply_fd, {**e.reply(), "id": spec.id, "run_id": spec.run_id, "exit_code": e.exit_code})
+        return e.exit_code
+    except OSError as e:
+        error = HarnexError(f"can't start session {spec.id}: {e.strerror}: {e.filename or ''}", "see: harnex doctor")
+        release_id(spec)
+        record_boot_failure(spec, error)
+        tell(reply_fd, {**error.reply(), "id": spec.id, "run_id": spec.run_id, "exit_code": error.exit_code})
+        return error.exit_code
+    session.on_boot = lambda reply: tell(reply_fd, reply)
+    try:
+        session.run()
+    except BaseException:
+        # A bug in harnex must not leave an agent behind that nobody sees: end it, and leave a trace.
+        import traceback  # only here: it costs half a megabyte
+
+        traceback.print_exc()
+        session.crash(traceback.format_exc())
+        return errors.BUG
+    return errors.DONE
+
+
+if __name__ == "__main__":
+    sys.exit(main())

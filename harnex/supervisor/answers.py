@@ -1,0 +1,159 @@
+"""Answering the dialog that is open: for `approve` and `deny`, and for what the person allowed in advance."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from harnex import clock, errors, events
+from harnex.core.answering import GONE_S, Answering, Verb, describe, target_of
+from harnex.errors import HarnexError
+from harnex.model import State
+
+if TYPE_CHECKING:
+    from harnex.supervisor.session import Session
+
+IN_ADVANCE = {"trust": "--trust", "bypass-warning": "--permissions bypass", "update": "harnex"}  # what allowed it
+KEEP = re.compile(
+    r"(?:use|keep) (?:the )?(?:existing|current) model", re.IGNORECASE
+)  # declines an offer of another model
+REVIEW = re.compile(r"Submit answers?$")
+Done = Callable[[HarnexError | None], None]
+
+
+class Answers:
+    """At most one answer is on its way; `done` is told how it went."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._current: Answering | None = None
+        self._done: Done | None = None
+        self._said: Answering | None = None  # the answer to a question, whose review is being handed in
+        self._in_advance = {"update"}
+        if session.spec.trust:
+            self._in_advance.add("trust")
+        if session.spec.permissions == "bypass":
+            self._in_advance.add("bypass-warning")
+
+    def begin(
+        self, verb: Verb, seen: str | None, option: int | None, text: str | None, by: str, done: Done | None
+    ) -> None:
+        """Answer the dialog that is open, if it is still `seen` (None: whichever). Raises HarnexError if not."""
+        session, verdict = self._session, self._session.verdict
+        name = session.spec.id
+        if verdict.state is not State.BLOCKED:
+            raise HarnexError(
+                f"session {name} shows no dialog now (it is {verdict.state.value})", "see: harnex status, harnex pane"
+            )
+        if seen is not None and verdict.dialog != seen:
+            raise HarnexError(
+                f"session {name} shows another dialog now: {verdict.dialog}, not {seen}",
+                f"look: harnex pane --id {name}",
+                errors.PERSON_NEEDED,
+            )
+        if self._current is not None:
+            raise HarnexError(f"session {name}: the dialog is being answered already", "see: harnex status")
+        if self._painted():
+            try:
+                target_of(verb, verdict.options, option, text)
+            except ValueError as e:
+                raise HarnexError(
+                    f"session {name}, {verdict.dialog} dialog: {e}", "choose with --option N", errors.USAGE
+                ) from None
+        self._current = Answering(verb, verdict.dialog, option, text, by, clock.monotonic())
+        self._done = done
+
+    @property
+    def in_hand(self) -> bool:
+        """Whether the dialog that is up will be answered by what was allowed in advance: no person is needed."""
+        verdict = self._session.verdict
+        if verdict.state is not State.BLOCKED:
+            return False
+        current = self._current
+        answering = current is not None and current.by in IN_ADVANCE.values() and current.dialog == verdict.dialog
+        return answering or self._in_advance_answer() is not None
+
+    def _in_advance_answer(self) -> int | None:
+        """The option that was chosen in advance for the dialog that is up, 0 for what says yes; None: there is none.
+
+        An offer of another model (Codex 0.9x to 0.12x) is declined: whoever started this chose one, or has a default.
+        """
+        verdict = self._session.verdict
+        if verdict.state is not State.BLOCKED or verdict.dialog not in self._in_advance:
+            return None
+        if verdict.dialog != "update":
+            return 0
+        return next((n for n, words in enumerate(verdict.options, 1) if KEEP.match(words)), None)
+
+    def step(self, now: float) -> None:
+        """Press what is to be pressed now."""
+        session, verdict = self._session, self._session.verdict
+        if self._current is None:
+            option = self._in_advance_answer()
+            if option is not None and self._painted():
+                self._in_advance.discard(verdict.dialog)  # once: a dialog that comes back wants a person
+                by = IN_ADVANCE[verdict.dialog]
+                try:
+                    self.begin("approve", verdict.dialog, option or None, None, by, None)
+                except HarnexError as e:
+                    session.journal.diagnose(e.message)
+            return
+        answer = self._current
+        gone = verdict.state is not State.BLOCKED or verdict.dialog != answer.dialog
+        if answer.pressed_at is not None:
+            changed = gone or (verdict.options and answer.options and verdict.options != answer.options)
+            if changed:
+                if not gone and self._said is None and answer.verb == "approve" and REVIEW.match(verdict.options[0]):
+                    # 2.0.30 of Claude Code shows the answers once more: they are handed in.
+                    self._said = answer
+                    self._current = Answering("approve", answer.dialog, 1, None, answer.by, now)
+                    return
+                self._finish(None)
+                return
+            if now > answer.pressed_at + GONE_S:
+                self._finish("it was answered, but the dialog is still there")
+                return
+        elif gone:
+            self._finish("the dialog went away before it was answered")
+            return
+        keys = answer.step(session.terminal.view, verdict.dialog, verdict.options, self._painted(), now)
+        if answer.failed:
+            self._finish(answer.failed)
+        elif keys:
+            session.type(keys)
+
+    def _painted(self) -> bool:
+        seen = self._session.activity.on_screen()
+        return seen is not None and seen.state is State.BLOCKED
+
+    def _finish(self, problem: str | None) -> None:
+        session, answer, done = self._session, self._current, self._done
+        assert answer is not None
+        answer = self._said or answer
+        self._current = self._done = self._said = None
+        if problem is None:
+            words = answer.text or (answer.options[answer.target] if answer.target is not None else "")
+            session.emit(
+                events.Approval(
+                    dialog=answer.dialog,
+                    options=answer.options,
+                    answer=words or answer.verb,
+                    verb=answer.verb,
+                    by=answer.by,
+                )
+            )
+        else:
+            session.journal.diagnose(f"the {answer.dialog} dialog could not be answered: {problem}")
+        if done is not None:
+            error = None
+            if problem is not None:
+                error = HarnexError(
+                    f"session {session.spec.id}, {answer.dialog} dialog: {problem}",
+                    f"options: {describe(answer.options) or 'none'}; look: harnex pane --id {session.spec.id}",
+                    errors.PERSON_NEEDED,
+                )
+            done(error)
+
+    def wake_at(self, now: float) -> float | None:
+        return self._current.wake_at(now) if self._current is not None else None

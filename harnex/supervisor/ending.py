@@ -1,0 +1,243 @@
+"""How a session ends, whichever way: every run gets its `exited` event, its history row, and no process stays.
+
+The order is fixed: the ladder (if it was asked for), the child's end, the rest of its output and of
+its evidence, the sweep, `usage`, the history row, `exited`, the registry entry, the waiters' replies.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import signal
+from typing import TYPE_CHECKING, Any
+
+from harnex import clock, errors, events, paths, process
+from harnex.core.stopping import Ladder
+from harnex.model import State, TurnEnded
+from harnex.store import history
+from harnex.supervisor.sweep import Sweep
+
+if TYPE_CHECKING:
+    from harnex.supervisor.session import Session
+
+DRAIN_S = 0.5  # for the rest of the output, when something else holds the terminal open
+EVIDENCE_S = 0.3  # agents buffer their last rows for about 100 ms
+SWEEP_EVERY_S = 0.05
+SWEEP_S = 8.0
+FULL = (errno.ENOSPC, errno.EDQUOT)
+RETRY_S = 1.0  # a full disk is tried again this often
+EARLY_S = 0.7  # a child that is gone by then, with an error, did not boot
+
+EXIT_CODE_OF = {
+    "success": errors.DONE,
+    "stopped": errors.DONE,
+    "timeout": errors.TIMEOUT,
+    "budget": errors.BUDGET,
+}
+
+
+class Ending:
+    """The last chapter of a session; `stop` may be asked for at any time, `step` does what is due."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self.reason: str | None = None  # why harnex ends it; None: the agent ended by itself
+        self.ladder: Ladder | None = None
+        self.done = False
+        self._gone_at: float | None = None
+        self._eof_at: float | None = None
+        self._sweep: Sweep | None = None
+        self._next_sweep = 0.0
+        self._row: dict[str, Any] | None = None  # the history row, once it is known
+        self._in_history = False
+        self.result: dict[str, Any] = {}
+        self.message = ""
+
+    @property
+    def under_way(self) -> bool:
+        return self.reason is not None or self._gone_at is not None
+
+    def stop(self, reason: str, force: bool = False) -> None:
+        """Begin to end the session; a second, forced, call goes straight to KILL."""
+        session = self._session
+        if self._gone_at is not None:
+            return
+        if self.reason is None:
+            self.reason = reason
+            session.delivery.fail_all("the session was stopped")
+        elif not force:
+            return
+        polite = session.adapter.stop_steps(session.verdict.state, session.version)
+        self.ladder = Ladder.of(polite, force)
+
+    def wake_at(self, now: float) -> float | None:
+        if self._gone_at is not None:
+            return now + 0.02 if self._sweep is None else self._next_sweep
+        if self.ladder is not None:
+            return self.ladder.wake_at()
+        return self._eof_at + DRAIN_S if self._eof_at is not None else None
+
+    def step(self, now: float) -> None:
+        """Do what is due."""
+        session = self._session
+        if self.done:
+            return
+        if self._gone_at is None:
+            if session.child.reap():
+                self._gone_at = now
+            elif session.child.at_eof and self.ladder is None:
+                # It closed its terminal. If it lives on, nobody could ever see or reach it again.
+                self._eof_at = self._eof_at or now
+                if now >= self._eof_at + DRAIN_S:
+                    self.stop(reason="disconnected")
+            if self._gone_at is None:
+                self._climb(now)
+                return
+        if self._sweep is None:
+            if not self._drained(now):
+                return
+            self._close_turn(now)
+            self._sweep = Sweep(session.spec.run_id, now)
+            self._next_sweep = now
+        if now >= self._next_sweep:
+            self._next_sweep = now + SWEEP_EVERY_S
+            if self._sweep.step(now) or now > self._gone_at + SWEEP_S:
+                self._finish(now)
+
+    def _climb(self, now: float) -> None:
+        session = self._session
+        if self.ladder is None:
+            return
+        raw = session.activity.decide(now).state
+        step = self.ladder.next_step(raw, session.turns.open is not None, now)
+        if step is None:
+            return
+        if step.signal:
+            session.child.kill(step.signal)
+        if step.until == "prompt" and not step.keys:
+            session.type(session.adapter.interrupt(session.terminal.view, session.version))
+        elif step.keys:
+            session.type(step.keys)
+
+    def _drained(self, now: float) -> bool:
+        """Whether the rest of the output and of the evidence has been read."""
+        session = self._session
+        assert self._gone_at is not None
+        while session.read_child(now):
+            pass
+        if not session.child.at_eof and now < self._gone_at + DRAIN_S:
+            return False
+        session.take(session.evidence.poll(now, force=True), now)
+        waits = session.turns.open is not None and session.turns.open.ended is None
+        return not waits or now >= self._gone_at + EVIDENCE_S
+
+    def _close_turn(self, now: float) -> None:
+        session = self._session
+        session.terminal.settle(now, force=True)
+        session.take(session.reader.ended(), now)
+        outcome = "interrupted" if self.reason in ("stopped", "timeout", "budget") else "failed"
+        why = f"the session ended ({self.reason})" if self.reason else "the agent exited in the middle of the turn"
+        turn = session.turns.open
+        if self.reason is None and session.child.code == 0 and turn is not None and turn.text is None:
+            # No prompt was ever recorded for it: Claude Code 2.0.77 spins for a moment while it runs `/exit`.
+            outcome, why = "interrupted", "the agent was told to exit"
+        session.apply(session.turns.process_ended(now, TurnEnded("process", outcome, reason="other", detail=why)), now)  # type: ignore[arg-type]
+        session.delivery.fail_all("the session ended")
+
+    def _why(self, now: float) -> tuple[str, str]:
+        """The reason of the end, and words about it."""
+        session = self._session
+        child = session.child
+        if self.reason is not None:
+            return self.reason, ""
+        early = self._gone_at is not None and self._gone_at - session.begun < EARLY_S and not session.activity.was_ready
+        if child.signal is not None:
+            return "boot_failure" if early else "killed", f"the agent was ended by {signal_name(child.signal)}"
+        if child.code == 0:
+            last = session.turns.last
+            if last is not None and last.end.source == "process" and last.end.outcome == "failed":
+                return "failure", "the agent exited with code 0 in the middle of a turn"
+            return "success", ""
+        booting = session.verdict.state in (State.STARTING, State.STOPPING) and session.turns.done == 0
+        words = last_words(session.terminal.view.lines)
+        return ("boot_failure" if early or (booting and not session.activity.was_ready) else "failure"), words
+
+    def _finish(self, now: float) -> None:
+        session = self._session
+        if self._row is None:
+            session.terminal.close(now)
+            self._row = self._dispatch_record(*self._why(now), now)
+        if not self._in_history:
+            try:
+                history.append(session.spec.state, self._row)
+            except OSError as e:
+                if e.errno in FULL:  # a run without a record never was: it is over when there is room for that
+                    self._next_sweep = now + RETRY_S
+                    return
+            self._in_history = True
+        self._leave(self._row)
+        session.requests.ended()
+
+    def record_end(self, reason: str, message: str, now: float) -> None:
+        """Write `usage`, the history row and `exited`, and leave the registry, now: the run is over."""
+        row = self._dispatch_record(reason, message, now)
+        with contextlib.suppress(OSError):
+            history.append(self._session.spec.state, row)
+        self._leave(row)
+
+    def _dispatch_record(self, reason: str, message: str, now: float) -> dict[str, Any]:
+        """The history row, and the `usage` event."""
+        session, child = self._session, self._session.child
+        totals = session.totals.sums()
+        session.emit(events.Usage(calls=session.totals.calls, tokens=totals, agent_session_id=session.agent_session_id))
+        left = sorted(self._sweep.ended) if self._sweep else []
+        ended_at = clock.iso()
+        self.message = message
+        return history.row(
+            session.journal.entry(),
+            ended_at=ended_at,
+            duration_s=round(now - session.begun, 3),
+            exit=EXIT_CODE_OF.get(reason, errors.FAILED),
+            code=child.code,
+            signal=child.signal,
+            reason=reason,
+            message=session.redactor.text(message),
+            turns=session.turns.done,
+            usage=totals,
+            swept=len(left),
+            skipped_bytes=session.terminal.skipped,
+            redacted=session.redactor.count,
+        )
+
+    def _leave(self, row: dict[str, Any]) -> None:
+        """Write `exited` and leave the registry."""
+        session, child = self._session, self._session.child
+        if session.spec.endpoint_pid:
+            process.send_signal(session.spec.endpoint_pid, signal.SIGTERM)
+        session.emit(events.Exited(code=child.code, signal=child.signal, reason=row["reason"], message=self.message))
+        session.journal.close()
+        child.close()
+        self.done = True
+        self.result = {
+            "run_id": session.spec.run_id,
+            "reason": row["reason"],
+            "code": child.code,
+            "signal": child.signal,
+            "exit_code": row["exit"],
+            "message": self.message,
+            "swept": row["swept"],
+            "run_dir": paths.run_dir(session.spec.state, session.spec.run_id),
+        }
+
+
+def last_words(lines: tuple[str, ...], most: int = 6) -> str:
+    """The last lines that a program left on its screen: for a failed start, its real error."""
+    said = [line.strip() for line in lines if line.strip()]
+    return "\n".join(said[-most:])[:1000]
+
+
+def signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"

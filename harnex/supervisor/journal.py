@@ -1,0 +1,81 @@
+"""What a session writes for others to read: its event log and its entry in the registry.
+
+A full disk costs the agent nothing: events wait in memory, and the entry is written again later.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Callable
+from typing import Any
+
+from harnex import clock, events, paths
+from harnex.core.redact import Redactor
+from harnex.store import registry
+from harnex.store.eventlog import EventLog
+from harnex.supervisor.spec import Spec
+
+TOUCH_EVERY_S = 1.0  # how exact `idle_s` is
+RETRY_S = 1.0  # a full disk is tried again this often
+
+
+class Journal:
+    """The event log and the registry entry of one session. `record` gives the entry as it should be now."""
+
+    def __init__(self, spec: Spec, redactor: Redactor, record: Callable[[], dict[str, Any]]) -> None:
+        directory = paths.run_dir(spec.state, spec.run_id)
+        self.log = EventLog(os.path.join(directory, "events.jsonl"), spec.id, spec.run_id, redactor.text)
+        self._path = paths.session_file(spec.state, spec.repo, spec.id)
+        self._record, self._redactor = record, redactor
+        self._due: float | None = clock.monotonic()
+        self._touched = 0.0
+        self._remarks: dict[str, int] = {}
+
+    def emit(self, event: events.Event) -> None:
+        """Append an event to the log."""
+        self.log.append(event)
+
+    def diagnose(self, what: str) -> None:
+        """Write a diagnostic; the same one again only at powers of ten."""
+        count = self._remarks[what] = self._remarks.get(what, 0) + 1
+        if count in (1, 10, 100, 1000, 10000):
+            self.emit(events.Diagnostic(what=what, count=count))
+
+    def changed(self) -> None:
+        """Something that the registry entry holds has changed: it is written when the loop gets to it."""
+        self._due = clock.monotonic()
+
+    def entry(self) -> dict[str, Any]:
+        """The registry entry without secrets (the last outcome quotes the agent)."""
+        entry: dict[str, Any] = self._redactor.clean(self._record())
+        return entry
+
+    def wake_at(self) -> float | None:
+        return self._due
+
+    def step(self, now: float) -> None:
+        """Write the entry if that is due."""
+        if self._due is not None and now >= self._due:
+            self.write()
+
+    def write(self) -> None:
+        """Write what waits, and the entry."""
+        self._due = None if self.log.flush() else clock.monotonic() + RETRY_S
+        try:
+            registry.write(self._path, self.entry())
+        except OSError:
+            self._due = clock.monotonic() + RETRY_S
+
+    def agent_wrote(self, now: float) -> None:
+        """The entry's mtime is the time of the agent's last output: readers take `idle_s` from it."""
+        if now >= self._touched + TOUCH_EVERY_S:
+            self._touched = now
+            with contextlib.suppress(OSError):
+                os.utime(self._path)
+
+    def close(self) -> None:
+        """The run is over: the log is whole, and the id is free."""
+        self.log.close()
+        self._due = None
+        registry.remove(self._path)

@@ -1,0 +1,376 @@
+"""Starting a session, from the launching command's side: resolve, prepare, spawn, hear how it went."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import select
+import shutil
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import harnex
+from harnex import clock, errors, jsonl, names, paths
+from harnex.adapters import AGENTS, adapter_for, name_for
+from harnex.adapters._base import Launch, LaunchRequest, Permissions, Rehearsal
+from harnex.core.redact import Redactor, secret_values
+from harnex.errors import HarnexError, UsageError
+from harnex.store import registry
+from harnex.supervisor import versions
+from harnex.supervisor.spec import Spec
+
+START_PATIENCE_S = 20.0  # for the supervisor's word; it comes within a second unless the machine is swamped
+OWN_VARIABLES = ("HARNEX_ID", "HARNEX_RUN_ID", "HARNEX_CLI", "HARNEX_SPAWNER_PANE")
+
+
+@dataclass(kw_only=True)
+class RunOptions:
+    """What `harnex run` was asked for."""
+
+    cli: str
+    args: tuple[str, ...] = ()
+    id: str | None = None
+    cwd: str | None = None
+    mode: str = "detach"
+    description: str = ""
+    context: str | None = None
+    meta: dict[str, Any] = field(default_factory=dict)
+    env: dict[str, str] = field(default_factory=dict)
+    timeout: float | None = None
+    permissions: Permissions = "ask"
+    trust: bool = False
+    rehearse: str | None = None
+    record: str = "screen"
+    columns: int = 120
+    rows: int = 40
+    version: str | None = None
+
+
+def new_run_id() -> str:
+    """Unique for ever and sorted by time: `20261121T055312123-9f8e7d6c`."""
+    now = time.time()
+    return time.strftime("%Y%m%dT%H%M%S", time.gmtime(now)) + f"{int(now * 1000) % 1000:03d}-{os.urandom(4).hex()}"
+
+
+def clean_env() -> dict[str, str]:
+    """Our environment without the marks of a harnex session that we may be running in."""
+    return {k: v for k, v in os.environ.items() if k not in OWN_VARIABLES}
+
+
+def start(options: RunOptions) -> dict[str, Any]:
+    """Start a session. The reply is what `run --detach` prints. Raises HarnexError."""
+    state = paths.state_dir()
+    cwd = os.path.realpath(options.cwd or _getcwd())  # agents compare trust with the resolved directory
+    if not os.path.isdir(cwd):
+        raise HarnexError(f"the working directory {cwd} is not there", "give another one with --cwd")
+    repo = paths.repo_root(cwd)
+    session_id = paths.normal_id(options.id) if options.id is not None else _free_name(state)
+    refuse_duplicate(state, repo, session_id)
+    env = {**clean_env(), **options.env}
+    adapter_name = name_for(options.cli)
+    adapter = adapter_for(adapter_name)
+    program = resolve(options.cli, env, cwd)
+    version_text = options.version
+    if version_text is None and adapter_name in AGENTS:
+        version_text = versions.detect(state, program, env)
+    version = versions.parse(version_text)
+    run_id = new_run_id()
+    run_dir = paths.subdir(state, "runs", run_id)
+    evidence = paths.subdir(state, "runs", run_id, "evidence")
+    paths.subdir(state, "sessions")
+    endpoint: _Endpoint | None = None
+    try:
+        rehearsal = Rehearsal()
+        if options.rehearse is not None:
+            endpoint = _Endpoint(options.rehearse, run_dir)
+            found = adapter.rehearsal(endpoint.base_url, os.path.join(run_dir, "home"), cwd, version)
+            if found is None:
+                raise UsageError(f"{options.cli} can't be rehearsed", "only: " + ", ".join(AGENTS))
+            rehearsal = found
+        launch = adapter.launch(
+            LaunchRequest(
+                command=program,
+                args=(*rehearsal.args, *options.args),
+                version=version,
+                cwd=cwd,
+                env=apply_env(env, rehearsal.env),
+                permissions=options.permissions,
+                trust=options.trust,
+                evidence_dir=evidence,
+                new_session_id=str(uuid.uuid4()),
+                as_root=os.geteuid() == 0,
+                read_text=_reader_in(cwd, rehearsal.files),
+            )
+        )
+        write_files({**rehearsal.files, **launch.files})
+        spec = Spec(
+            state=state,
+            id=session_id,
+            run_id=run_id,
+            cli=os.path.basename(options.cli),
+            adapter=adapter_name,
+            argv=list(launch.argv),
+            env={**options.env, **rehearsal.env, **launch.env},
+            cwd=cwd,
+            repo=repo,
+            mode=options.mode,
+            version=list(version) if version else None,
+            version_text=version_text,
+            description=options.description,
+            meta=options.meta,
+            context=options.context,
+            permissions=options.permissions,
+            permissions_used=launch.permissions,
+            trust=options.trust,
+            notes=list(launch.notes),
+            agent_session_id=launch.session_id,
+            columns=options.columns,
+            rows=options.rows,
+            timeout=options.timeout,
+            record=options.record,
+            rehearsal=options.rehearse is not None,
+            endpoint_pid=endpoint.process.pid if endpoint else None,
+            spawner=spawner(),
+        )
+        _write_manifest(run_dir, spec, launch, env)
+        reply = _spawn(spec, endpoint)
+    except BaseException:
+        if endpoint is not None:
+            endpoint.end()
+        with contextlib.suppress(OSError):
+            if not os.listdir(evidence) and not os.path.exists(os.path.join(run_dir, "events.jsonl")):
+                shutil.rmtree(run_dir)  # nothing ran: leave nothing behind
+        raise
+    if endpoint is not None:
+        endpoint.let_go()
+    return reply
+
+
+def _getcwd() -> str:
+    try:
+        return os.getcwd()
+    except FileNotFoundError:
+        raise HarnexError("the working directory is gone", "go to another one, or give one with --cwd") from None
+
+
+def refuse_duplicate(state: str, repo: str, session_id: str) -> None:
+    """A friendly word before anything is prepared; the supervisor checks again under the lock."""
+    old = registry.read(paths.session_file(state, repo, session_id))
+    if old is not None and registry.is_live(old):
+        raise HarnexError(
+            f"session '{session_id}' is already running here ({old.get('cli')}, {old.get('state')})",
+            f"use it: harnex send --id {session_id}; end it: harnex stop --id {session_id}; or start with another --id",
+            id=session_id,
+        )
+
+
+def resolve(command: str, env: Mapping[str, str], cwd: str) -> str:
+    """The program's absolute path. Raises HarnexError if there is none, or it can't be executed."""
+    adapter_name = name_for(command)
+    if adapter_name == "demo" and "/" not in command:
+        return sys.executable
+    if "/" in command:
+        path = os.path.normpath(os.path.join(cwd, os.path.expanduser(command)))
+        if os.path.isfile(path) and os.access(path, os.X_OK):
+            return path
+        why = "is not executable" if os.path.exists(path) else "is not there"
+        raise HarnexError(f"can't run {command}: {path} {why}", "check the path")
+    found = shutil.which(command, path=env.get("PATH"))
+    if found is not None:
+        return os.path.abspath(found)
+    hint = "agents that harnex knows: " + ", ".join(AGENTS) + "; any other command on the PATH works too"
+    if adapter_name in AGENTS:
+        hint = {
+            "codex": "install it: npm install -g @openai/codex",
+            "claude": "install it: npm install -g @anthropic-ai/claude-code",
+        }.get(adapter_name, hint)
+    raise HarnexError(f"can't run {command}: there is no such command on the PATH", hint)
+
+
+def spawner() -> dict[str, Any] | None:
+    """Who starts this session: another session, a tmux pane."""
+    found = {
+        "id": os.environ.get("HARNEX_ID"),
+        "run_id": os.environ.get("HARNEX_RUN_ID"),
+        "pane": os.environ.get("TMUX_PANE"),
+    }
+    return found if any(found.values()) else None
+
+
+def apply_env(env: Mapping[str, str], changes: Mapping[str, str | None]) -> dict[str, str]:
+    merged = {**env, **{k: v for k, v in changes.items() if v is not None}}
+    return {k: v for k, v in merged.items() if changes.get(k, v) is not None}
+
+
+def private_parents(directory: str) -> None:
+    """Make a directory and whatever is missing above it, 0700 each (`makedirs` would do so with the last only)."""
+    missing = []
+    while not os.path.isdir(directory):
+        missing.append(directory)
+        directory = os.path.dirname(directory)
+    for path in reversed(missing):
+        os.mkdir(path, 0o700)
+
+
+def write_files(files: Mapping[str, str]) -> None:
+    """Files that an adapter asked for, 0600, directories 0700."""
+    for path, content in files.items():
+        try:
+            private_parents(os.path.dirname(path))
+            fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+            # A path need not be UTF-8; in JSON its odd bytes become escapes.
+            with os.fdopen(fd, "w", encoding="utf-8", errors="backslashreplace") as f:
+                f.write(content)
+        except OSError as e:
+            raise HarnexError(f"can't write {path}: {e.strerror}", "see: harnex doctor") from None
+
+
+def _reader_in(cwd: str, pending: Mapping[str, str]) -> Any:
+    def read_text(path: str) -> str | None:
+        path = os.path.join(cwd, os.path.expanduser(path))
+        if path in pending:
+            return pending[path]
+        try:
+            with open(path, encoding="utf-8") as f:
+                return f.read()
+        except (OSError, UnicodeDecodeError):
+            return None
+
+    return read_text
+
+
+def _free_name(state: str) -> str:
+    return names.two_words({r["id"] for r in registry.all_records(state)[0]})
+
+
+def _write_manifest(run_dir: str, spec: Spec, launch: Launch, env: Mapping[str, str]) -> None:
+    redactor = Redactor(secret_values({**env, **{k: v for k, v in spec.env.items() if v is not None}}))
+    manifest = {
+        "schema_version": 1,
+        "run_id": spec.run_id,
+        "id": spec.id,
+        "cli": spec.cli,
+        "adapter": spec.adapter,
+        "cli_version": spec.version_text,
+        "argv": [redactor.text(word) for word in launch.argv],
+        "cwd": spec.cwd,
+        "repo": spec.repo,
+        "git": git_head(spec.repo),
+        "mode": spec.mode,
+        "permissions": spec.permissions,
+        "permissions_used": spec.permissions_used,
+        "notes": redactor.clean(spec.notes),
+        "description": redactor.text(spec.description) or None,
+        "meta": redactor.clean(spec.meta),
+        "spawner": spec.spawner,
+        "started_at": clock.iso(),
+        "harnex_version": harnex.__version__,
+        "record": spec.record,
+        "redacted": redactor.count,
+    }
+    write_files({os.path.join(run_dir, "manifest.json"): json.dumps(manifest, indent=1, ensure_ascii=False) + "\n"})
+
+
+def git_head(repo: str) -> dict[str, str] | None:
+    """Commit and branch of a work tree, None outside of git or without commits."""
+    if not os.path.exists(os.path.join(repo, ".git")):
+        return None
+    try:
+        done = subprocess.run(
+            ["git", "-C", repo, "rev-parse", "HEAD", "--abbrev-ref", "HEAD"],
+            capture_output=True,
+            text=True,
+            timeout=5,
+            check=False,
+            stdin=subprocess.DEVNULL,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    lines = done.stdout.split()
+    return {"sha": lines[0], "branch": lines[1]} if done.returncode == 0 and len(lines) == 2 else None
+
+
+BOOTSTRAP = "import sys; sys.path.append(sys.argv.pop(1)); from {module} import main; sys.exit(main())"
+
+
+def python_module(module: str, *arguments: str) -> list[str]:
+    """A command that runs `main()` of one of our modules: nothing in the working directory can shadow it."""
+    root = os.path.dirname(os.path.dirname(os.path.abspath(harnex.__file__)))
+    return [sys.executable, "-P", "-c", BOOTSTRAP.format(module=module), root, *arguments]
+
+
+def _spawn(spec: Spec, endpoint: _Endpoint | None) -> dict[str, Any]:
+    process = subprocess.Popen(
+        python_module("harnex.supervisor.__main__", "harnex-supervisor", spec.id),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+        cwd="/",
+        env=clean_env(),
+        pass_fds=(endpoint.keeper,) if endpoint else (),
+    )
+    assert process.stdin is not None and process.stdout is not None
+    with contextlib.suppress(BrokenPipeError):
+        process.stdin.write(jsonl.dumps(spec.dump()).encode())
+        process.stdin.close()
+    readable, _, _ = select.select([process.stdout], [], [], START_PATIENCE_S)
+    line = process.stdout.readline() if readable else b""
+    process.stdout.close()
+    process.returncode = 0  # it is not ours to wait for: it outlives us
+    reply = jsonl.loads_dict(line)
+    if reply is None:
+        log = os.path.join(paths.run_dir(spec.state, spec.run_id), "supervisor.log")
+        raise HarnexError(f"the supervisor of session '{spec.id}' did not start", f"its log: {log}", errors.BUG)
+    if not reply.get("ok"):
+        known = ("ok", "error", "hint", "exit_code")
+        raise HarnexError(
+            str(reply.get("error")),
+            str(reply.get("hint", "")),
+            int(reply.get("exit_code") or errors.FAILED),
+            **{k: v for k, v in reply.items() if k not in known},
+        )
+    return reply
+
+
+class _Endpoint:
+    """The rehearsal endpoint of a run: it lives as long as somebody holds `keeper`, its standard input."""
+
+    def __init__(self, script: str, run_dir: str) -> None:
+        script = os.path.abspath(script)
+        reader, self.keeper = os.pipe()
+        try:
+            self.process = subprocess.Popen(
+                python_module("harnex.rehearsal.__main__", script, "--log", os.path.join(run_dir, "rehearsal.jsonl")),
+                stdin=reader,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                start_new_session=True,
+                env=clean_env(),
+            )
+        finally:
+            os.close(reader)
+        assert self.process.stdout is not None and self.process.stderr is not None
+        reply = jsonl.loads_dict(self.process.stdout.readline())
+        if reply is None:
+            os.close(self.keeper)
+            words = self.process.stderr.read().decode("utf-8", "replace").strip()
+            self.process.wait()
+            raise UsageError(f"the rehearsal script can't be used: {words}", "its format: harnex guide")
+        self.base_url = str(reply["base_url"])
+
+    def let_go(self) -> None:
+        """The supervisor holds it now."""
+        os.close(self.keeper)
+        self.process.returncode = 0  # not ours to wait for
+
+    def end(self) -> None:
+        os.close(self.keeper)
+        self.process.terminate()
+        self.process.wait()

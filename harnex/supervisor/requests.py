@@ -1,0 +1,372 @@
+"""What clients ask of a session over the control socket, and who still waits for an answer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from harnex import clock, errors, jsonl, protocol
+from harnex.core import waiting
+from harnex.core.draw import to_ansi, to_svg
+from harnex.core.inbox import Message
+from harnex.core.turns import Closed
+from harnex.errors import HarnexError, UsageError
+from harnex.supervisor.control import Peer
+from harnex.supervisor.delivery import new_message_id
+
+if TYPE_CHECKING:
+    from harnex.supervisor.session import Session
+
+NO_TURN_S = 10.0  # an agent that is at its prompt for so long after it took a message does not answer it
+COLUMNS_MIN, COLUMNS_MAX, ROWS_MIN, ROWS_MAX = 10, 1000, 3, 500
+
+
+@dataclass(slots=True)
+class _Waiter:
+    """A `wait`: until a condition holds."""
+
+    peer: Peer
+    until: str
+    begun: float
+    deadline: float | None
+
+
+@dataclass(slots=True)
+class _Sender:
+    """A `send` whose caller waits: until it is delivered (`done`) or answered (`idle`)."""
+
+    peer: Peer
+    message: Message
+    until: str
+    begun: float
+    deadline: float | None
+    accepted: bool = False
+    accepted_at: float = 0.0
+    turn: int | None = None
+    closed: Closed | None = None
+
+
+class Requests:
+    """Answers requests; keeps waiters, senders, stoppers and viewers."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._waiters: list[_Waiter] = []
+        self._senders: list[_Sender] = []
+        self._stoppers: list[Peer] = []
+        self._viewers: list[Peer] = []
+
+    # ---- dispatch ----
+
+    def handle(self, peer: Peer, request: dict[str, Any]) -> None:
+        """Answer one request; a bad one gets an error and costs nothing else."""
+        op = request.get("op")
+        method = getattr(self, f"_op_{op}", None) if op in protocol.OPS else None
+        try:
+            if method is None:
+                raise UsageError(f"unknown request '{op}'", "is the client older or newer than this session?")
+            method(peer, request)
+        except HarnexError as e:
+            peer.fail(e)
+        except Exception as e:  # a bug that one request meets must not end the session
+            self._session.journal.diagnose(f"harnex failed at a request '{op}': {type(e).__name__}: {e}")
+            peer.fail(HarnexError(f"a bug in harnex: {type(e).__name__}: {e}", "please report it", errors.BUG))
+
+    def _base(self) -> dict[str, Any]:
+        return {"id": self._session.spec.id, "run_id": self._session.spec.run_id}
+
+    def _op_status(self, peer: Peer, request: dict[str, Any]) -> None:
+        peer.reply({"ok": True, **self._session.record(), "viewers": len(self._viewers)})
+
+    def _op_interrupt(self, peer: Peer, request: dict[str, Any]) -> None:
+        session = self._session
+        session.type(session.adapter.interrupt(session.terminal.view, session.version))
+        peer.reply({"ok": True, **self._base()})
+
+    # ---- send ----
+
+    def _op_send(self, peer: Peer, request: dict[str, Any]) -> None:
+        session, now = self._session, clock.monotonic()
+        text, timeout, until = request.get("text"), _seconds(request.get("timeout")), request.get("until", "done")
+        if text is not None and not isinstance(text, str):
+            raise UsageError("the message is not text")
+        if session.ending.under_way:
+            raise HarnexError(f"session {session.spec.id} is ending", "start another one with: harnex run")
+        force = bool(request.get("force"))
+        if force and session.verdict.state.value == "blocked":
+            raise HarnexError(
+                f"session {session.spec.id} shows a {session.verdict.dialog} dialog: a message would answer it",
+                "answer it in: harnex attach",
+                errors.PERSON_NEEDED,
+            )
+        deadline = now + timeout if timeout is not None else None
+        message = Message(
+            new_message_id(),
+            text,
+            submit=request.get("submit", True) is not False,
+            force=force,
+            sender=request.get("from"),
+            deadline=deadline,
+        )
+        session.delivery.take(message)
+        if until == "queued":
+            peer.reply({"ok": True, **self._base(), "message_id": message.id, "status": "queued"})
+            return
+        sender = _Sender(peer, message, until, now, deadline)
+        self._senders.append(sender)
+        peer.on_closed = lambda: self._sender_left(sender)
+
+    def _sender_left(self, sender: _Sender) -> None:
+        """Its caller is gone (Ctrl-C): what was not typed yet is taken back, so that no ghost is delivered."""
+        if sender in self._senders:
+            self._senders.remove(sender)
+            message = self._session.inbox.withdraw(sender.message.id)
+            if message is not None:
+                message.error = "its sender went away"
+                self._session.delivery.moved(message)
+
+    def message_moved(self, message: Message, over: bool = True) -> None:
+        """A message got a new status (`over`: its last one): some senders wait for that."""
+        for sender in [s for s in self._senders if s.message.id == message.id]:
+            if message.status in ("failed", "expired"):
+                code = errors.TIMEOUT if message.status == "expired" else errors.FAILED
+                self._answer_sender(sender, False, code, message.error or message.status)
+            elif over:
+                sender.accepted_at = clock.monotonic()
+                sender.accepted = True  # or typed, where no more than that can be known
+                if sender.until == "done" or message.status == "typed":
+                    self._answer_sender(sender, True, errors.DONE)
+                else:
+                    turn = self._session.turns.open
+                    sender.turn = turn.number if turn is not None else None
+
+    def turn_closed(self, closed: Closed) -> None:
+        for sender in self._senders:
+            if sender.accepted and (closed.message_id == sender.message.id or closed.turn == sender.turn):
+                sender.closed = closed
+
+    def _answer_sender(self, sender: _Sender, ok: bool, code: int, error: str = "", hint: str = "") -> None:
+        self._senders.remove(sender)
+        sender.peer.on_closed = None
+        session = self._session
+        reply: dict[str, Any] = {
+            "ok": ok,
+            **self._base(),
+            "message_id": sender.message.id,
+            "status": sender.message.status,
+            "exit_code": code,
+        }
+        if sender.until == "idle":
+            reply["state"] = session.verdict.state.value
+            if sender.closed is not None:
+                reply["turn"] = sender.closed.turn
+                reply["outcome"] = sender.closed.end.outcome
+                reply["last_message"] = sender.closed.end.last_message
+            reply["waited_s"] = round(clock.monotonic() - sender.begun, 3)
+        if error:
+            reply["error"], reply["hint"] = error, hint
+        sender.peer.reply(reply)
+
+    # ---- wait ----
+
+    def _op_wait(self, peer: Peer, request: dict[str, Any]) -> None:
+        until, now = request.get("until"), clock.monotonic()
+        if until not in waiting.UNTIL:
+            raise UsageError(f"can't wait until '{until}'", "one of: " + ", ".join(waiting.UNTIL))
+        timeout = _seconds(request.get("timeout"))
+        self._waiters.append(_Waiter(peer, until, now, now + timeout if timeout is not None else None))
+        peer.on_closed = lambda: self._drop_peer(peer)
+
+    def _drop_peer(self, peer: Peer) -> None:
+        self._waiters = [w for w in self._waiters if w.peer is not peer]
+        self._stoppers = [p for p in self._stoppers if p is not peer]
+        self._viewers = [p for p in self._viewers if p is not peer]
+
+    def tick(self, now: float) -> None:
+        """Answer those whose condition holds, and those whose time is up."""
+        standing = self._session.standing
+        for waiter in list(self._waiters):
+            answer = waiting.answer(waiter.until, standing)
+            if answer is None and waiter.deadline is not None and now >= waiter.deadline:
+                answer = waiting.Answer(
+                    errors.TIMEOUT,
+                    f"it is {standing.state.value}, not {waiter.until}, after {now - waiter.begun:.1f} s",
+                    "look: harnex pane; wait longer with --timeout",
+                )
+            if answer is not None:
+                self._answer_waiter(waiter, answer, now)
+        for sender in list(self._senders):
+            self._tick_sender(sender, standing, now)
+
+    def _tick_sender(self, sender: _Sender, standing: waiting.Standing, now: float) -> None:
+        if sender.accepted and sender.closed is not None and standing.state.value == "prompt":
+            verdict = waiting.outcome_of(sender.closed)
+            self._answer_sender(sender, verdict.exit_code == errors.DONE, verdict.exit_code, verdict.error)
+        elif sender.until == "idle" and sender.accepted and standing.state.value == "blocked":
+            self._answer_sender(
+                sender,
+                False,
+                errors.PERSON_NEEDED,
+                f"a {standing.dialog} dialog waits for a person",
+                "look: harnex pane",
+            )
+        elif sender.accepted and sender.closed is None and standing.settled and now >= sender.accepted_at + NO_TURN_S:
+            self._answer_sender(
+                sender,
+                False,
+                errors.FAILED,
+                "the agent took the message, but no turn followed",
+                f"look: harnex pane --id {self._session.spec.id}",
+            )
+        elif sender.deadline is not None and now >= sender.deadline:
+            self._answer_sender(
+                sender,
+                False,
+                errors.TIMEOUT,
+                "the agent took the message, but the turn did not end in time"
+                if sender.accepted
+                else "the message was typed, but the agent has not taken it yet",
+                "go on waiting with: harnex wait --until task_complete",
+            )
+
+    def _answer_waiter(self, waiter: _Waiter, answer: waiting.Answer, now: float) -> None:
+        self._waiters.remove(waiter)
+        waiter.peer.on_closed = None
+        session, standing = self._session, self._session.standing
+        reply: dict[str, Any] = {
+            "ok": answer.exit_code == errors.DONE,
+            **self._base(),
+            "state": standing.state.value,
+            "turn": session.turn_number(),
+            "waited_s": round(now - waiter.begun, 3),
+            "dialog": standing.dialog or None,
+            "last_outcome": waiting.describe(standing.last),
+            "exit_code": answer.exit_code,
+        }
+        if answer.error:
+            reply["error"], reply["hint"] = answer.error, answer.hint
+        if standing.state.value == "exited":
+            reply["exit"] = session.ending.result
+        waiter.peer.reply(reply)
+
+    def wake_at(self) -> float | None:
+        times = [w.deadline for w in self._waiters] + [s.deadline for s in self._senders]
+        times += [s.accepted_at + NO_TURN_S for s in self._senders if s.accepted and s.closed is None]
+        now = clock.monotonic()
+        times = [max(t, now + 0.05) for t in times if t is not None]
+        return min((t for t in times if t is not None), default=None)
+
+    # ---- stop ----
+
+    def _op_stop(self, peer: Peer, request: dict[str, Any]) -> None:
+        self._stoppers.append(peer)
+        peer.on_closed = lambda: self._drop_peer(peer)
+        self._session.ending.stop(reason="stopped", force=bool(request.get("force")))
+
+    def ended(self) -> None:
+        """The session is over and its registry entry gone: everybody gets a last word."""
+        result = {**self._base(), **self._session.ending.result}
+        now = clock.monotonic()
+        self.tick(now)
+        for peer in self._stoppers:
+            peer.on_closed = None
+            peer.reply({"ok": True, **result, "exit_code": errors.DONE, "outcome_exit_code": result["exit_code"]})
+        for sender in list(self._senders):
+            self._answer_sender(sender, False, errors.FAILED, "the session ended", "see: harnex history")
+        for viewer in self._viewers:
+            viewer.show(protocol.ENDED, jsonl.dumps(result).encode())
+            viewer.finish()
+        self._session.finished = True
+
+    # ---- pane, attach ----
+
+    def _op_pane(self, peer: Peer, request: dict[str, Any]) -> None:
+        terminal = self._session.terminal
+        terminal.settle(clock.monotonic(), force=True)
+        view, screen = terminal.view, terminal.screen
+        reply: dict[str, Any] = {
+            "ok": True,
+            **self._base(),
+            "state": self._session.verdict.state.value,
+            "dialog": self._session.verdict.dialog or None,
+            "columns": terminal.size[0],
+            "rows": terminal.size[1],
+            "cursor": list(view.cursor),
+            "cursor_hidden": view.cursor_hidden,
+            "title": terminal.title,
+            "alternate": view.alternate,
+            "lines": list(view.lines),
+        }
+        form = request.get("format", "text")
+        if screen is not None and form == "ansi":
+            reply["data"] = to_ansi(screen).decode("utf-8", "replace")
+        elif screen is not None and form == "svg":
+            reply["data"] = to_svg(screen, f"{self._session.spec.id} · {self._session.spec.cli}")
+        peer.reply(reply)
+
+    def _op_answer(self, peer: Peer, request: dict[str, Any]) -> None:
+        verb, option, text = request.get("verb"), request.get("option"), request.get("text")
+        if verb not in ("approve", "deny") or not isinstance(option, int | None) or not isinstance(text, str | None):
+            raise UsageError("that is no answer", "see: harnex approve --help")
+        dialog = str(request.get("dialog") or self._session.verdict.dialog)
+
+        def done(error: HarnexError | None) -> None:
+            if error is not None:
+                peer.fail(error)
+            else:
+                peer.reply({"ok": True, **self._base(), "dialog": dialog, "verb": verb, "exit_code": errors.DONE})
+
+        self._session.answers.begin(verb, dialog, option, text, str(request.get("by") or "?"), done)
+
+    def _op_tmux(self, peer: Peer, request: dict[str, Any]) -> None:
+        self._session.tmux = str(request.get("window") or "") or None
+        self._session.journal.write()
+        peer.reply({"ok": True, **self._base()})
+
+    def _op_attach(self, peer: Peer, request: dict[str, Any]) -> None:
+        peer.reply({"ok": True, **self._base(), "cli": self._session.spec.cli})
+        peer.frames = protocol.FrameReader()
+        peer.read_only = bool(request.get("read_only"))
+        peer.on_frame = lambda kind, payload: self._from_viewer(peer, kind, payload)
+        peer.on_drained = lambda: self._redraw(peer)
+        peer.on_closed = lambda: self._drop_peer(peer)
+        self._viewers.append(peer)
+        if not peer.read_only:
+            self._resize(request.get("columns"), request.get("rows"))
+        self._redraw(peer)
+
+    def _redraw(self, peer: Peer) -> None:
+        peer.show(protocol.OUTPUT, self._session.terminal.redraw())
+
+    def _resize(self, columns: object, rows: object) -> None:
+        if not isinstance(columns, int) or not isinstance(rows, int):
+            return
+        columns, rows = min(max(columns, COLUMNS_MIN), COLUMNS_MAX), min(max(rows, ROWS_MIN), ROWS_MAX)
+        session = self._session
+        if (columns, rows) != session.terminal.size:
+            session.terminal.resize(columns, rows, clock.monotonic())
+            session.child.resize(columns, rows)
+
+    def _from_viewer(self, peer: Peer, kind: bytes, payload: bytes) -> None:
+        if kind == protocol.DETACH:
+            peer.finish()
+        elif peer.read_only:
+            return
+        elif kind == protocol.INPUT:
+            self._session.person_typed = clock.monotonic()
+            self._session.type(payload)
+        elif kind == protocol.RESIZE:
+            size = jsonl.loads_dict(payload) or {}
+            self._resize(size.get("columns"), size.get("rows"))
+            self._redraw(peer)
+
+    def show(self, data: bytes) -> None:
+        """The agent's output, to everybody who looks on."""
+        for viewer in self._viewers:
+            viewer.show(protocol.OUTPUT, data)
+
+
+def _seconds(value: object) -> float | None:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not value >= 0:
+        return None
+    return float(value)

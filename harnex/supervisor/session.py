@@ -1,0 +1,428 @@
+"""A session: one thread, one selectors loop, no locks. It wires the pure machines to the world.
+
+    PTY bytes -> terminal -> reader -> facts --+
+    agent's files -> evidence -> reader -------+-> activity, turns, inbox -> events, registry, replies
+
+After every wakeup `think` runs once: it asks each machine what follows from what has happened, and the
+loop sleeps until the earliest moment that one of them named.
+"""
+
+from __future__ import annotations
+
+import os
+import selectors
+import signal
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from harnex import clock, events, paths, process
+from harnex.adapters import adapter_for
+from harnex.core.activity import Activity, Verdict
+from harnex.core.inbox import Message
+from harnex.core.redact import Redactor, secret_values
+from harnex.core.turns import Closed, Opened, Turns
+from harnex.core.waiting import Standing, describe
+from harnex.errors import HarnexError
+from harnex.model import (
+    AgentSession,
+    Fact,
+    FindOpenFile,
+    Follow,
+    ModelCall,
+    Observation,
+    Remark,
+    Retracted,
+    State,
+    Submitted,
+    ToolUse,
+    TurnEnded,
+)
+from harnex.store.recording import Recording
+from harnex.supervisor import boot
+from harnex.supervisor.answers import Answers
+from harnex.supervisor.child import Child
+from harnex.supervisor.control import Control
+from harnex.supervisor.delivery import Delivery, new_message_id
+from harnex.supervisor.ending import Ending
+from harnex.supervisor.evidence import Evidence, descendants
+from harnex.supervisor.journal import Journal
+from harnex.supervisor.requests import Requests
+from harnex.supervisor.spec import Spec
+from harnex.supervisor.sweep import sweep_now
+from harnex.supervisor.terminal import Terminal
+from harnex.supervisor.totals import Totals
+
+GOODBYE_S = 3.0  # for clients to take their last reply
+
+
+class Session:
+    """One supervised agent, from `start` to the end of `run`."""
+
+    def __init__(self, spec: Spec) -> None:
+        now = clock.monotonic()
+        self.spec = spec
+        self.version = tuple(spec.version) if spec.version else None
+        self.adapter = adapter_for(spec.adapter)
+        self.reader = self.adapter.reader(self.version)
+        self.activity = Activity(self.adapter.sources, self.version, now)
+        self.turns = Turns()
+        self.delivery = Delivery(self)
+        self.inbox = self.delivery.inbox
+        self.totals = Totals()
+        self.verdict = Verdict(State.STARTING)
+        self.started_at = clock.iso()
+        self.state_since = self.started_at
+        self.agent_session_id = spec.agent_session_id
+        self.tmux: str | None = None
+        self.person_typed = -1e9
+        self.begun = now
+        self.selector = selectors.DefaultSelector()
+        self.finished = False
+        self.deadline = now + spec.timeout if spec.timeout else None
+        self.on_boot: Callable[[dict[str, Any]], None] | None = None  # told once how the start went
+        self.ending = Ending(self)
+        self.requests = Requests(self)
+        self.answers = Answers(self)
+
+    # ---- start ----
+
+    def start(self) -> None:
+        """Start the child. Raises HarnexError with the real cause if it can't be."""
+        spec = self.spec
+        run_dir = paths.run_dir(spec.state, spec.run_id)
+        env = boot.child_env(spec)
+        secrets = secret_values(env)
+        self.redactor = Redactor(secrets)
+        self.journal = Journal(spec, self.redactor, self.record)
+        self.emit = self.journal.emit
+        now = clock.monotonic()
+        self.terminal = Terminal(
+            spec.columns,
+            spec.rows,
+            Recording(
+                os.path.join(run_dir, "session.cast"),
+                spec.columns,
+                spec.rows,
+                spec.id,
+                raw=spec.record == "raw",
+                timestamp=int(clock.wall()),
+                redactor=self.redactor,
+            ),
+            now,
+        )
+        socket = paths.socket_path(spec.state, spec.run_id)  # before the child: it may not be possible
+        self.child = Child(tuple(spec.argv), env, spec.cwd, spec.columns, spec.rows)
+        self.evidence = Evidence(self.reader, lambda: descendants(self.child.pid), now)
+        self.control = Control(socket, self.selector, self.requests.handle)
+        self.selector.register(self.child.fd, selectors.EVENT_READ, self._on_child)
+        self._watch_signals()
+        self.emit(
+            events.Started(
+                pid=self.child.pid,
+                cli=spec.cli,
+                cli_version=spec.version_text,
+                mode=spec.mode,
+                permissions=spec.permissions,
+                meta=spec.meta,
+                cwd=spec.cwd,
+                agent_session_id=spec.agent_session_id,
+                rehearsal=spec.rehearsal,
+                notes=tuple(spec.notes),
+            )
+        )
+        known = self.adapter.known
+        if known is not None and (self.version is None or not known[0] <= self.version <= known[1]):
+            self.journal.diagnose(
+                f"{spec.cli} {spec.version_text or 'of unknown version'} was not measured "
+                f"({'.'.join(map(str, known[0]))} to {'.'.join(map(str, known[1]))} were): its state may be less certain"
+            )
+        self.take(self.reader.spawned(self.child.pid, env, spec.cwd), now)
+        if spec.context:
+            self.delivery.take(Message(new_message_id(), spec.context))
+        self.journal.write()
+
+    def _watch_signals(self) -> None:
+        """Signals wake the loop through a pipe; what they ask for is done in `think`."""
+        reader, writer = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: self.ending.stop(reason="stopped"))
+        signal.signal(signal.SIGCHLD, lambda *_: None)
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        self.selector.register(reader, selectors.EVENT_READ, lambda mask: os.read(reader, 512))
+
+    # ---- the loop ----
+
+    def run(self) -> None:
+        """Until the session is over. Never raises for what the agent or a client does."""
+        while not self.finished:
+            wake = self._wake_at()
+            timeout = None if wake is None else max(0.0, wake - clock.monotonic())
+            for key, mask in self.selector.select(timeout):
+                if key.fd in self.selector.get_map():  # an earlier one may have closed it
+                    key.data(mask)
+            self.think(clock.monotonic())
+        self._say_goodbye()
+
+    def _say_goodbye(self) -> None:
+        """Let the last replies reach their readers, for a moment, and take the socket away."""
+        until = clock.monotonic() + GOODBYE_S
+        while self.control.unsent and clock.monotonic() < until:
+            for key, mask in self.selector.select(until - clock.monotonic()):
+                if key.fd in self.selector.get_map():
+                    key.data(mask)
+        self.control.close()
+
+    def think(self, now: float) -> None:
+        """What follows from what happened. Ordered: evidence, state, turns, delivery, replies, record."""
+        if self.terminal.settle(now):
+            self._read_screen(now)
+        if self.terminal.resync_due(now):
+            self._jiggle()
+        self.take(self.evidence.poll(now), now)
+        self._decide(now)
+        self.apply(self.turns.tick(now, self._screen_end()), now)
+        self.answers.step(now)
+        self.delivery.step(now)
+        self.requests.tick(now)
+        if self.deadline is not None and now >= self.deadline:
+            self.deadline = None
+            self.ending.stop(reason="timeout")
+        self.ending.step(now)
+        if not self.finished:
+            self.journal.step(now)
+        self._watch_writable()
+        boot.tell(self, now)
+
+    def _wake_at(self) -> float | None:
+        now = clock.monotonic()
+        times = [
+            self.terminal.wake_at(now),
+            self.evidence.wake_at(),
+            self.verdict.wake_at,
+            self.turns.wake_at(),
+            self.inbox.wake_at(self.delivery.gate(), now),
+            self.requests.wake_at(),
+            self.answers.wake_at(now),
+            self.ending.wake_at(now),
+            self.deadline,
+            self.journal.wake_at(),
+            self.begun + boot.patience(self) if self.on_boot is not None else None,
+        ]
+        return min((t for t in times if t is not None), default=None)
+
+    def _on_child(self, mask: int) -> None:
+        if mask & selectors.EVENT_WRITE:
+            self.child.flush()
+        if mask & selectors.EVENT_READ:
+            self.read_child(clock.monotonic())
+
+    def read_child(self, now: float) -> bool:
+        """Take what the child wrote; False if there was nothing."""
+        data = self.child.read()
+        if self.child.at_eof and self.child.fd in self.selector.get_map():
+            self.selector.unregister(self.child.fd)
+        if not data:
+            return False
+        self.activity.output(now)
+        self.evidence.stir(now)
+        scanned = self.terminal.output(data, now)
+        self.child.write(scanned.replies)
+        for code, body in scanned.oscs:
+            self.take(self.reader.osc(code, body), now)
+        self.requests.show(scanned.clean)
+        self.journal.agent_wrote(now)
+        return True
+
+    def _watch_writable(self) -> None:
+        if self.child.fd in self.selector.get_map():
+            mask = selectors.EVENT_READ | (selectors.EVENT_WRITE if self.child.waiting else 0)
+            if self.selector.get_key(self.child.fd).events != mask:
+                self.selector.modify(self.child.fd, mask, self._on_child)
+
+    # ---- facts ----
+
+    def _read_screen(self, now: float) -> None:
+        self.take(self.reader.screen(self.terminal.view), now)
+
+    def _jiggle(self) -> None:
+        columns, rows = self.terminal.size
+        self.child.resize(max(2, columns - 1), rows)
+        self.child.resize(columns, rows)
+
+    def take(self, facts: Iterable[Fact], now: float) -> None:
+        """Hand each fact to the machine that it concerns."""
+        for fact in facts:
+            if isinstance(fact, Observation | Retracted):
+                self.activity.observe(fact, now)
+                # At once: `working` and `done` of a fast turn may come in one read, and were a turn all the same.
+                self._decide(now)
+            elif isinstance(fact, Submitted):
+                self.apply(self.turns.submitted(fact, now), now)
+                self.delivery.act(self.inbox.accepted())
+            elif isinstance(fact, TurnEnded):
+                self.apply(self.turns.ended(fact, now), now)
+            elif isinstance(fact, Follow | FindOpenFile):
+                self.evidence.take(fact)
+            elif isinstance(fact, AgentSession):
+                if fact.session_id != self.agent_session_id:
+                    self.agent_session_id = fact.session_id
+                    self.journal.changed()
+            elif isinstance(fact, ToolUse):
+                self.emit(
+                    events.Tool(
+                        turn=self.turn_number(),
+                        call_id=fact.call_id,
+                        tool=fact.tool,
+                        status=fact.status,
+                        input_preview=fact.input_preview[: events.PREVIEW_LIMIT],
+                        duration_s=fact.duration_s,
+                    )
+                )
+            elif isinstance(fact, ModelCall):
+                self._call(fact, now)
+            elif isinstance(fact, Remark):
+                self.journal.diagnose(fact.text)
+
+    def _call(self, fact: ModelCall, now: float) -> None:
+        event = self.totals.add(fact, self.turn_number())
+        if event is not None:
+            self.emit(event)
+            self.journal.changed()
+
+    def turn_number(self) -> int | None:
+        if self.turns.open is not None:
+            return self.turns.open.number
+        return self.turns.done or None
+
+    # ---- state and turns ----
+
+    def _decide(self, now: float) -> None:
+        verdict = self.activity.decide(now)
+        self.apply(self.turns.state(verdict.state, now), now)
+        turn = self.turns.open
+        if verdict.state is State.PROMPT and turn is not None and not turn.worked and turn.ended is None:
+            # The agent took a prompt and does not show it yet: what it shows is the moment before.
+            verdict = Verdict(State.BUSY, "turn", "a prompt was taken", wake_at=verdict.wake_at)
+        if self.ending.under_way:
+            verdict = Verdict(State.STOPPING, "harnex", self.ending.reason or "ending", wake_at=verdict.wake_at)
+        old, self.verdict = self.verdict, verdict
+        if verdict.same_as(old):
+            return
+        if verdict.state is not old.state or verdict.dialog != old.dialog:
+            self.state_since = clock.iso()
+        self.emit(
+            events.StateChanged(
+                state=verdict.state.value,
+                previous=old.state.value,
+                source=verdict.source,
+                reason=verdict.reason,
+                dialog=verdict.dialog or None,
+            )
+        )
+        if verdict.state is State.BLOCKED:
+            self.emit(events.Blocked(dialog=verdict.dialog, options=verdict.options))
+        elif verdict.state is State.BUSY and self.inbox.current is not None:
+            self.delivery.act(self.inbox.accepted())
+        self.journal.changed()
+
+    def _screen_end(self) -> TurnEnded | None:
+        """What the screen shows of how the last turn ended, asked only when nothing better came."""
+        turn = self.turns.open
+        if turn is None or turn.ended is not None or self.terminal.screen is None:
+            return None
+        return self.reader.outcome(self.terminal.view)
+
+    def apply(self, changes: Iterable[Opened | Closed], now: float) -> None:
+        """Tell what turns opened and closed."""
+        for change in changes:
+            self.journal.changed()
+            if isinstance(change, Opened):
+                self.emit(events.TurnStarted(turn=change.turn, message_id=change.message_id))
+                continue
+            end = change.end
+            if end.outcome == "completed":
+                self.emit(
+                    events.TaskComplete(
+                        turn=change.turn,
+                        duration_s=change.duration_s,
+                        last_message=end.last_message[: events.LAST_MESSAGE_LIMIT],
+                        usage=self.totals.of_turn(change.turn),
+                    )
+                )
+            else:
+                self.emit(
+                    events.TurnFailed(
+                        turn=change.turn,
+                        reason=end.reason or ("interrupted" if end.outcome == "interrupted" else "other"),
+                        outcome=end.outcome,
+                        retry_at=end.retry_at,
+                        message=(end.detail or end.last_message)[: events.LAST_MESSAGE_LIMIT],
+                        duration_s=change.duration_s,
+                    )
+                )
+            self.requests.turn_closed(change)
+
+    @property
+    def standing(self) -> Standing:
+        """The session as waiters see it."""
+        return Standing(
+            State.EXITED if self.ending.done else State.STARTING if self.answers.in_hand else self.verdict.state,
+            self.verdict.dialog,
+            self.inbox.pending,
+            self.turns.open is not None,
+            self.turns.done,
+            self.turns.last,
+        )
+
+    def type(self, data: bytes) -> None:
+        """Send bytes to the agent's terminal."""
+        try:
+            self.child.write(data)
+        except HarnexError as e:
+            self.journal.diagnose(e.message)
+        self.evidence.stir(clock.monotonic())
+        self._watch_writable()
+
+    # ---- what is written ----
+
+    def record(self) -> dict[str, Any]:
+        """The session record: what `status --json` prints (DESIGN section 10) and what readers need."""
+        spec, verdict = self.spec, self.verdict
+        return {
+            **spec.identity(),
+            "pid": self.child.pid,
+            "supervisor_pid": os.getpid(),
+            "state": verdict.state.value,
+            "dialog": verdict.dialog or None,
+            "state_since": self.state_since,
+            "source": verdict.source or None,
+            "turn": self.turn_number(),
+            "last_outcome": describe(self.turns.last),
+            "started_at": self.started_at,
+            "calls": self.totals.calls,
+            "tokens": self.totals.tokens,
+            "tmux": self.tmux,
+            "description": spec.description or None,
+            "meta": spec.meta,
+            "spawner": spec.spawner,
+            "options": list(verdict.options),
+            "pending": self.inbox.pending,
+            "agent_session_id": self.agent_session_id,
+            "permissions": spec.permissions,
+            "pid_start": self.child.started,
+            "supervisor_start": process.start_time(os.getpid()),
+            "socket": self.control.path,
+            "events_path": self.journal.log.path,
+        }
+
+    def crash(self, report: str) -> None:
+        """The last resort after a bug: the agent is killed and swept, the end is written."""
+        self.journal.diagnose(f"harnex failed: {report.strip().splitlines()[-1][:300]}")
+        self.child.kill(signal.SIGKILL)
+        sweep_now(self.spec.run_id)
+        self.child.reap()
+        self.control.close()
+        self.ending.record_end(
+            "supervisor_lost", "a bug in harnex ended the session; see supervisor.log", clock.monotonic()
+        )

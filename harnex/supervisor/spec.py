@@ -1,0 +1,61 @@
+"""What the launching command hands to the supervisor: one JSON object on its standard input."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True, kw_only=True)
+class Spec:
+    """Everything that a session is started from. Times are seconds, paths absolute."""
+
+    state: str  # the state directory
+    id: str
+    run_id: str
+    cli: str  # the adapter's name, or the generic command's
+    adapter: str
+    argv: list[str]
+    env: dict[str, str | None]  # changes to the supervisor's own environment; None: unset
+    cwd: str
+    repo: str
+    mode: str  # foreground, detach, tmux
+    version: list[int] | None = None
+    version_text: str | None = None
+    files: dict[str, str] = field(default_factory=dict)
+    description: str = ""
+    meta: dict[str, Any] = field(default_factory=dict)
+    context: str | None = None
+    permissions: str = "ask"
+    permissions_used: str = ""
+    trust: bool = False
+    notes: list[str] = field(default_factory=list)
+    agent_session_id: str | None = None
+    columns: int = 120
+    rows: int = 40
+    timeout: float | None = None
+    record: str = "screen"  # or raw
+    rehearsal: bool = False
+    endpoint_pid: int | None = None  # the rehearsal endpoint, ended with the session
+    spawner: dict[str, Any] | None = None
+
+    @classmethod
+    def load(cls, row: dict[str, Any]) -> Spec:
+        known = {f.name for f in dataclasses.fields(cls)}
+        return cls(**{k: v for k, v in row.items() if k in known})
+
+    def identity(self) -> dict[str, Any]:
+        """What names a run in its registry entry and in its history row."""
+        return {
+            "id": self.id,
+            "run_id": self.run_id,
+            "cli": self.cli,
+            "cli_version": self.version_text,
+            "mode": self.mode,
+            "repo": self.repo,
+            "cwd": self.cwd,
+        }
+
+    def dump(self) -> dict[str, Any]:
+        return dataclasses.asdict(self)

@@ -1,0 +1,92 @@
+"""Answers at work (supervisor/answers.py): what is answered without a person, and what is handed in."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+from harnex import clock
+from harnex.core.activity import Verdict
+from harnex.model import Observation, ScreenView, State
+from harnex.supervisor.answers import Answers
+
+
+class Fake:
+    """A session that shows one menu after the other: Enter goes on to the next."""
+
+    def __init__(self, *menus: tuple[str, tuple[str, ...]], trust: bool = False) -> None:
+        self.spec = SimpleNamespace(id="x", trust=trust, permissions="ask")
+        self.menus, self.at, self.pressed = list(menus), 0, b""
+        self.activity = SimpleNamespace(on_screen=lambda: Observation("screen", self.verdict.state, "shown"))
+        self.journal = SimpleNamespace(diagnose=lambda words: self.told.append(words))
+        self.told: list[Any] = []
+        self.answers = Answers(self)  # type: ignore[arg-type]
+
+    @property
+    def verdict(self) -> Verdict:
+        if not self.menus:
+            return Verdict(State.PROMPT)
+        dialog, options = self.menus[0]
+        return Verdict(State.BLOCKED, dialog=dialog, options=options)
+
+    @property
+    def terminal(self) -> Any:
+        lines = [f"{'❯' if n == self.at else ' '} {n + 1}. {o}" for n, o in enumerate(self.verdict.options)]
+        return SimpleNamespace(view=ScreenView(tuple(lines)))
+
+    def type(self, keys: bytes) -> None:
+        self.pressed += keys
+        if keys == b"\x1b[B":
+            self.at += 1
+        elif keys == b"\r":
+            self.menus.pop(0)
+            self.at = 0
+
+    def emit(self, event: Any) -> None:
+        self.told.append((event.answer, event.by))
+
+    def run(self) -> None:
+        now = clock.monotonic()
+        for n in range(60):
+            self.answers.step(now + n * 0.05)
+
+
+def test_an_offer_of_another_model_is_declined() -> None:
+    session = Fake(("update", ("Try new model", "Use existing model")))
+    assert session.answers.in_hand
+    session.run()
+    assert session.told == [("Use existing model", "harnex")]
+    assert session.verdict.state is State.PROMPT
+
+
+def test_an_update_is_for_a_person() -> None:
+    session = Fake(("update", ("Update now", "Skip")))
+    assert not session.answers.in_hand
+    session.run()
+    assert session.pressed == b""
+
+
+def test_trust_is_in_hand_only_if_it_was_given() -> None:
+    options = ("Yes, I trust this folder", "No, exit")
+    assert not Fake(("trust", options)).answers.in_hand
+    session = Fake(("trust", options), trust=True)
+    assert session.answers.in_hand
+    session.run()
+    assert session.told == [("Yes, I trust this folder", "--trust")]
+
+
+def test_a_review_of_the_answers_is_handed_in() -> None:
+    """2.0.30 of Claude Code shows them once more."""
+    session = Fake(("question", ("Red", "Blue")), ("question", ("Submit answers", "Cancel")))
+    session.answers.begin("approve", "question", 2, None, "me", None)
+    session.run()
+    assert session.told == [("Blue", "me")]
+    assert session.menus == []
+
+
+def test_a_second_question_is_for_the_person_again() -> None:
+    session = Fake(("question", ("Red", "Blue")), ("question", ("Big", "Small")))
+    session.answers.begin("approve", "question", 1, None, "me", None)
+    session.run()
+    assert session.told == [("Red", "me")]
+    assert len(session.menus) == 1

@@ -1,0 +1,126 @@
+"""Every recorded run of a real CLI, replayed through the product and held against the truth at every moment.
+
+`tests/record.py` makes the cases and says what is in them, `tests/replay.py` replays and judges. In each mode `prompt`
+on a busy or blocked agent is wrong. In the modes `whole` and `split` (the output cut at random places) everything that
+is not the true state is, `prompt` up to 2 s late excepted; and turns and their outcomes are counted. In the others one
+source is switched off: there a late or unsure answer will do. `python -m tests.replay` prints all of it with counts.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.record import CORPUS, VERSIONS, _private, read_text
+from tests.replay import Case, case_paths, judge, judged, load, modes_of, replay
+
+# What the product gets wrong, and why: cause -> case and modes. What is mended fails here until it is taken out.
+KNOWN_BY_CAUSE: dict[str, tuple[str, ...]] = {
+    "activity: among sources of rank 1 the one that changed last speaks: the rollout, which never knows of dialogs, "
+    "says busy 20 ms after OSC 7501 said blocked": (
+        "codex/0.169.0/run-permission-edit-no whole split",
+        "codex/0.169.0/run-permission-edit-yes whole split",
+        "codex/0.169.0/run-permission-shell-no whole split",
+        "codex/0.169.0/run-permission-shell-yes whole split",
+    ),
+    "activity: without OSC 7501, in the 95 ms between two turns the session file says idle, and is believed though a "
+    "message is queued in the agent": ("claude/2.1.329/run-queued-message -osc7501",),
+    "activity: a menu of Codex 0.145 that was left is `unknown` for 0.02 s longer than it may": (
+        "codex/0.145.0/run-menu split",
+    ),
+    "turns: 1.x and 2.0 show the spinner for a moment while a local command (`/exit`, `/login`, leaving `/model`) runs, "
+    "and that is counted as a turn": (
+        "claude/1.0.128/run-exits whole split",
+        "claude/1.0.128/run-menu whole split",
+        "claude/2.0.77/run-exits whole split",
+        "claude/2.0.77/run-login-menu whole split",
+    ),
+    "codex: up to 0.116 a stalled answer looks like rest, and without the rollout the screen is believed": (
+        "codex/0.80.0/run-stalled-stream -rollout",
+        "codex/0.104.0/run-stalled-stream -rollout",
+    ),
+    "claude: the resume picker of 1.x (`Modified  Created … Summary`) has no name: `other`": (
+        "claude/1.0.128/run-resume-picker whole split",
+    ),
+}
+KNOWN: dict[tuple[str, str], str] = {
+    (line.split()[0], mode): why for why, lines in KNOWN_BY_CAUSE.items() for line in lines for mode in line.split()[1:]
+}
+
+cached = lru_cache(maxsize=4)(load)
+
+
+def about(path: Path) -> dict[str, Any]:
+    told = json.loads((path / "case.json").read_text())
+    assert isinstance(told, dict)
+    return told
+
+
+def name_of(path: Path) -> str:
+    return "/".join(path.parts[-3:])
+
+
+def params() -> list[Any]:
+    out = []
+    for path in case_paths():
+        for mode in modes_of(about(path)):
+            why = KNOWN.get((name_of(path), mode))
+            marks = [pytest.mark.xfail(reason=why, strict=True)] if why else []
+            out.append(pytest.param(path, mode, marks=marks, id=f"{name_of(path)}:{mode}"))
+    return out
+
+
+@pytest.mark.parametrize(("path", "mode"), params())
+def test_the_state_is_true_at_every_moment(path: Path, mode: str) -> None:
+    assert judged(cached(path), mode).wrong == []
+
+
+def test_what_is_known_is_there() -> None:
+    there = {(name_of(p), mode) for p in case_paths() for mode in modes_of(about(p))}
+    assert KNOWN.keys() <= there
+
+
+@pytest.mark.parametrize("cli", sorted(VERSIONS))
+def test_the_corpus_is_wide(cli: str) -> None:
+    paths = [p for p in case_paths() if about(p)["cli"] == cli]
+    assert len(paths) >= 40
+    for version in VERSIONS[cli]:
+        of_version = [about(p) for p in paths if p.parent.name == version]
+        assert len(of_version) >= 30, version
+        assert {(a["columns"], a["rows"]) for a in of_version} >= {(120, 40), (80, 24)}, version
+
+
+def test_the_corpus_is_small_and_tells_nothing_of_the_machine() -> None:
+    files = [f for p in case_paths() for f in p.iterdir()]
+    assert sum(f.stat().st_size for f in CORPUS.rglob("*") if f.is_file()) < 8_000_000
+    assert max(f.stat().st_size for f in files) < 60_000
+    for path in case_paths():
+        for file in ("stream.jsonl", "session.cast", "screen.txt", "case.json"):
+            text = read_text(path / file)
+            assert not [w for w in ("/root/", "/opt/", *_private()) if w in text], path
+
+
+def lied(case: Case, **changes: str) -> Case:
+    """The case with other truths: label state -> what it is said to be."""
+    labels = [dataclasses.replace(x, state=changes.get(x.state, x.state)) for x in case.labels]
+    return dataclasses.replace(case, labels=labels)
+
+
+@pytest.mark.parametrize("cli", ["claude/2.1.329", "claude/1.0.128", "codex/0.169.0", "codex/0.80.0"])
+def test_a_wrong_state_is_seen(cli: str) -> None:
+    """The judge can judge: with the truth changed, the same replay is wrong."""
+    case = load(CORPUS / cli / "run-shell-tool")
+    result = replay(case)
+    assert {s.state for s in result.samples} >= {"prompt", "busy"}
+    assert judge(case, result).wrong == []
+    assert judge(lied(case, prompt="busy"), result).wrong
+    assert judge(lied(case, prompt="blocked"), result, only_dangerous=True).wrong
+    assert judge(lied(case, busy="prompt"), result).wrong
+    assert judge(lied(case, busy="blocked"), result).wrong
+    other = {**case.about, "turns": [{"outcome": "failed"}]}
+    assert judge(dataclasses.replace(case, about=other), result).wrong

@@ -1,0 +1,204 @@
+"""Delivery (core/inbox.py): typed only where a message belongs, once, and accepted only by evidence."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from harnex.adapters._base import Typing
+from harnex.core.inbox import PERSON_S, SUBMITS, Action, Gate, Inbox, Message, Progress, Write
+from harnex.model import State
+
+READY = Gate(
+    state=State.PROMPT,
+    on_screen=State.PROMPT,
+    draft="",
+    reads_draft=True,
+    person_typed=-1e9,
+    open_turn=False,
+    may_type_unknown=False,
+)
+
+
+def inbox() -> Inbox:
+    return Inbox(lambda text: Typing(b"<clear>", text.encode(), b"<cr>", echo_s=2.0, accept_s=1.0))
+
+
+def statuses(actions: list[Action]) -> list[str]:
+    return [a.message.status for a in actions if isinstance(a, Progress)]
+
+
+def writes(actions: list[Action]) -> bytes:
+    return b"".join(a.data for a in actions if isinstance(a, Write))
+
+
+def test_typed_echoed_submitted_accepted() -> None:
+    box = inbox()
+    box.put(Message("m", "hello"))
+    assert writes(box.step(READY, 0.0)) == b"hello"
+    assert box.step(READY, 0.1) == []  # no echo yet
+    echoed = box.step(replace(READY, draft="hello"), 0.2)
+    assert (writes(echoed), statuses(echoed)) == (b"<cr>", ["typed"])
+    assert statuses(box.accepted()) == ["accepted"]
+    assert box.pending == 0
+
+
+def test_nothing_is_typed_unless_the_agent_is_ready() -> None:
+    for gate in (
+        replace(READY, state=State.BUSY),
+        replace(READY, state=State.STARTING),
+        replace(READY, state=State.BLOCKED),
+        replace(READY, state=State.UNKNOWN),
+        replace(READY, on_screen=State.BLOCKED),
+        replace(READY, open_turn=True),
+        replace(READY, draft=None),
+        replace(READY, draft="half a sentence", person_typed=-PERSON_S + 0.1),
+    ):
+        box = inbox()
+        box.put(Message("m", "hello"))
+        assert box.step(gate, 0.0) == [], gate
+
+
+def test_force_types_while_busy_but_never_into_a_dialog() -> None:
+    box = inbox()
+    box.put(Message("m", "hello", force=True))
+    assert box.step(replace(READY, state=State.BLOCKED), 0.0) == []
+    assert box.step(replace(READY, state=State.BUSY, on_screen=State.BLOCKED), 0.0) == []
+    assert writes(box.step(replace(READY, state=State.BUSY), 0.0)) == b"hello"
+
+
+def test_a_dialog_between_text_and_enter_stops_the_enter() -> None:
+    box = inbox()
+    box.put(Message("m", "hello"))
+    box.step(READY, 0.0)
+    assert box.step(replace(READY, on_screen=State.BLOCKED, draft=None), 0.1) == []
+    assert box.step(replace(READY, on_screen=State.BLOCKED, draft=None), 10.0) == []
+    assert writes(box.step(READY, 11.0)) == b"hello"  # afresh, once the dialog is gone
+
+
+def test_enter_is_pressed_again_only_for_a_text_that_stays_in_the_box() -> None:
+    box = inbox()
+    box.put(Message("m", "hello"))
+    box.step(READY, 0.0)
+    stuck = replace(READY, draft="hello")
+    pressed = writes(box.step(stuck, 0.1))
+    for n in range(1, 20):
+        pressed += writes(box.step(stuck, 0.1 + n * 1.01))
+        if box.current is None:
+            break
+    assert pressed.count(b"<cr>") == SUBMITS
+    assert pressed.endswith(b"<clear>")
+
+
+def test_an_empty_box_after_enter_is_evidence() -> None:
+    box = inbox()
+    message = Message("m", "hello")
+    box.put(message)
+    box.step(READY, 0.0)
+    box.step(replace(READY, draft="hello"), 0.1)
+    assert box.step(READY, 0.5) == []
+    assert statuses(box.step(READY, 1.2)) == ["accepted"]
+
+
+def test_no_box_after_enter_is_no_evidence() -> None:
+    box = inbox()
+    box.put(Message("m", "hello"))
+    box.step(READY, 0.0)
+    box.step(replace(READY, draft="hello"), 0.1)
+    assert statuses(box.step(replace(READY, draft=None), 1.2)) == ["failed"]
+
+
+def test_a_message_that_could_not_be_typed_in_time_is_withdrawn() -> None:
+    box = inbox()
+    box.put(Message("m", "hello", deadline=5.0))
+    busy = replace(READY, state=State.BUSY)
+    assert box.step(busy, 4.9) == []
+    assert box.wake_at(busy, 4.9) == 5.0
+    assert statuses(box.step(busy, 5.0)) == ["expired"]
+    assert box.step(READY, 6.0) == []
+
+
+def test_withdrawn_by_its_sender_only_before_it_is_typed() -> None:
+    box = inbox()
+    box.put(Message("a", "one"))
+    box.put(Message("b", "two"))
+    box.step(READY, 0.0)
+    assert box.withdraw("a") is None
+    assert box.withdraw("b") is not None
+
+
+def test_a_draft_in_the_box_is_cleared_first_in_a_write_of_its_own() -> None:
+    box = inbox()
+    box.put(Message("m", "hello"))
+    assert writes(box.step(replace(READY, draft="left over"), 0.0)) == b"<clear>"
+    assert writes(box.step(replace(READY, draft="left over"), 0.1)) == b""
+    assert writes(box.step(READY, 0.2)) == b"hello"
+    assert writes(box.step(replace(READY, draft="hello"), 0.3)) == b"<cr>"
+
+
+def test_no_submit_leaves_the_text_in_the_box() -> None:
+    box = inbox()
+    box.put(Message("m", "hello", submit=False))
+    box.step(READY, 0.0)
+    done = box.step(replace(READY, draft="hello"), 0.1)
+    assert (writes(done), statuses(done), box.pending) == (b"", ["typed"], 0)
+
+
+def test_submit_only_presses_enter() -> None:
+    box = inbox()
+    box.put(Message("m", None, force=True))
+    done = box.step(READY, 0.0)
+    assert (writes(done), statuses(done)) == (b"<cr>", ["typed"])
+
+
+GATES = st.builds(
+    Gate,
+    state=st.sampled_from(list(State)),
+    on_screen=st.sampled_from([None, State.PROMPT, State.BUSY, State.BLOCKED]),
+    draft=st.sampled_from([None, "", "hello 0", "hello 1", "other"]),
+    reads_draft=st.booleans(),
+    person_typed=st.just(-1e9),
+    open_turn=st.booleans(),
+    may_type_unknown=st.booleans(),
+)
+
+
+@given(st.lists(st.tuples(GATES, st.floats(0.0, 3.0), st.booleans()), max_size=60), st.lists(st.booleans(), max_size=5))
+def test_every_message_ends_once_in_order_and_never_in_a_dialog(
+    steps: list[tuple[Gate, float, bool]], forced: list[bool]
+) -> None:
+    box, now = inbox(), 0.0
+    for n, force in enumerate(forced):
+        box.put(Message(f"m{n}", f"hello {n}", force=force))
+    ended: list[str] = []
+    for gate, pause, evidence in steps:
+        now += pause
+        actions = box.step(gate, now)
+        if gate.state is State.BLOCKED or gate.on_screen is State.BLOCKED:
+            assert b"<cr>" not in writes(actions)
+            assert b"hello" not in writes(actions)
+        if evidence:
+            actions = actions + box.accepted()
+        ended += [a.message.id for a in actions if isinstance(a, Progress) and a.over]
+    assert len(ended) == len(set(ended))
+    waiting = [f"m{n}" for n, force in enumerate(forced) if not force and f"m{n}" in ended]
+    assert [m for m in ended if m in waiting] == waiting
+    assert len(ended) + box.pending == len(forced)
+
+
+def test_enter_waits_a_moment_behind_the_echo_and_is_pressed_again_soon() -> None:
+    """2.1.20 loses an Enter right behind a paste's echo."""
+    box = Inbox(lambda text: Typing(b"", text.encode(), b"<cr>", accept_s=3.0, settle_s=0.1, again_s=1.0))
+    box.put(Message("m", "hello"))
+    box.step(READY, 0.0)
+    echoed = replace(READY, draft="hello")
+    assert box.step(echoed, 0.2) == []
+    assert box.wake_at(echoed, 0.2) == 0.2 + 0.1
+    assert writes(box.step(echoed, 0.31)) == b"<cr>"
+    assert box.step(echoed, 1.2) == []
+    assert writes(box.step(echoed, 1.32)) == b"<cr>"
+    assert box.step(echoed, 2.5) == []  # from then on with patience
+    assert writes(box.step(echoed, 4.33)) == b"<cr>"
+    assert statuses(box.accepted()) == ["accepted"]

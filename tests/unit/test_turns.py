@@ -1,0 +1,151 @@
+"""Exactly one start and one end per turn (core/turns.py)."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from harnex.core.turns import ROWS_S, SETTLE_S, UNSEEN_S, Closed, Opened, Turns
+from harnex.model import State, Submitted, TurnEnded
+
+DONE = TurnEnded("rollout", "completed", last_message="hi", turn_key="t1")
+
+
+def ready() -> Turns:
+    turns = Turns()
+    assert turns.state(State.PROMPT, 0.0) == []
+    return turns
+
+
+def test_submitted_busy_prompt_end() -> None:
+    t = ready()
+    t.claim("m1")
+    assert t.submitted(Submitted("hooks", "go"), 1.0) == [Opened(1, "m1")]
+    assert t.state(State.BUSY, 1.1) == []
+    assert t.ended(DONE, 2.0) == []  # still busy on the screen: not over yet
+    assert t.state(State.PROMPT, 2.1) == [Closed(1, "m1", 1.1, DONE)]
+
+
+def test_busy_first_and_the_record_of_the_prompt_later() -> None:
+    t = ready()
+    t.claim("m1")
+    assert t.state(State.BUSY, 1.0) == [Opened(1, "m1")]
+    assert t.submitted(Submitted("hooks", "go"), 1.1) == []
+    assert t.done == 0
+
+
+def test_the_state_from_before_the_turn_does_not_end_it() -> None:
+    t = ready()
+    t.submitted(Submitted("hooks", "go"), 1.0)
+    assert t.state(State.PROMPT, 1.1) == []
+    assert t.tick(1.0 + UNSEEN_S - 0.1) == []
+    assert len(t.tick(1.1 + UNSEEN_S)) == 1
+
+
+def test_the_last_rows_of_the_transcript_still_belong_to_the_turn_that_a_hook_ended() -> None:
+    t = ready()
+    t.submitted(Submitted("hooks", "go"), 1.0)
+    t.state(State.BUSY, 1.1)
+    t.ended(TurnEnded("hooks", "completed"), 2.0)
+    assert t.state(State.PROMPT, 2.05) == []
+    assert t.wake_at() == 2.0 + ROWS_S
+    assert len(t.tick(2.0 + ROWS_S)) == 1
+
+
+def test_an_end_that_nobody_records_is_read_from_the_screen_after_a_moment() -> None:
+    t = ready()
+    t.state(State.BUSY, 1.0)
+    assert t.state(State.PROMPT, 2.0) == []
+    assert t.wake_at() == 2.0 + SETTLE_S
+    screen = TurnEnded("screen", "interrupted")
+    assert t.tick(2.0 + SETTLE_S, screen) == [Closed(1, None, 1.6, screen)]
+
+
+def test_a_late_second_word_on_the_same_turn_opens_nothing() -> None:
+    t = ready()
+    t.submitted(Submitted("hooks", "go"), 1.0)
+    t.state(State.BUSY, 1.1)
+    t.ended(DONE, 2.0)
+    t.state(State.PROMPT, 2.1)
+    assert t.ended(TurnEnded("notify", "completed", turn_key="t1"), 2.2) == []
+    assert t.ended(TurnEnded("notify", "completed", turn_key="t1"), 60.0) == []
+    assert t.done == 1
+
+
+def test_a_failure_outweighs_completed_and_keeps_the_message() -> None:
+    t = ready()
+    t.submitted(Submitted("hooks", "go"), 1.0)
+    t.state(State.BUSY, 1.1)
+    t.ended(DONE, 2.0)
+    t.ended(TurnEnded("transcript", "failed", reason="auth"), 2.0)
+    closed = t.state(State.PROMPT, 2.1)[0]
+    assert isinstance(closed, Closed)
+    assert (closed.end.outcome, closed.end.reason, closed.end.last_message) == ("failed", "auth", "hi")
+
+
+def test_an_end_with_work_pending_ends_nothing() -> None:
+    t = ready()
+    t.submitted(Submitted("hooks", "go"), 1.0)
+    t.state(State.BUSY, 1.1)
+    assert t.ended(TurnEnded("hooks", "completed", pending=True), 2.0) == []
+    assert t.open is not None
+    assert t.open.ended is None
+
+
+def test_the_agent_goes_straight_on_to_a_queued_prompt() -> None:
+    t = ready()
+    t.submitted(Submitted("rollout", "one"), 1.0)
+    t.state(State.BUSY, 1.0)
+    t.ended(DONE, 2.0)
+    changes = t.submitted(Submitted("rollout", "two"), 2.01)
+    assert [type(c) for c in changes] == [Closed, Opened]
+    assert t.open is not None
+    assert t.open.number == 2
+
+
+def test_a_prompt_injected_into_a_running_turn_is_not_another_turn() -> None:
+    t = ready()
+    t.submitted(Submitted("hooks", "one"), 1.0)
+    t.state(State.BUSY, 1.0)
+    assert t.submitted(Submitted("hooks", "two"), 1.5) == []
+
+
+def test_work_before_the_first_prompt_is_no_turn() -> None:
+    t = Turns()
+    assert t.state(State.BUSY, 1.0) == []
+    assert t.open is None
+
+
+def test_the_process_ends_in_the_middle() -> None:
+    t = ready()
+    t.state(State.BUSY, 1.0)
+    closed = t.process_ended(3.0, TurnEnded("process", "failed", reason="other"))[0]
+    assert isinstance(closed, Closed)
+    assert (closed.turn, closed.end.source) == (1, "process")
+    assert t.process_ended(3.0, TurnEnded("process", "failed")) == []
+
+
+EVENTS = st.one_of(
+    st.just(("submit", None)),
+    st.sampled_from([("state", s) for s in (State.PROMPT, State.BUSY, State.BLOCKED, State.UNKNOWN)]),
+    st.sampled_from([("end", o) for o in ("completed", "failed", "interrupted")]),
+    st.just(("tick", None)),
+)
+
+
+@given(st.lists(st.tuples(EVENTS, st.floats(0.0, 4.0)), max_size=60))
+def test_starts_and_ends_alternate_whatever_comes(steps: list[tuple[tuple[str, object], float]]) -> None:
+    t, now, seen = Turns(), 0.0, []
+    for (kind, value), pause in steps:
+        now += pause
+        if kind == "submit":
+            seen += t.submitted(Submitted("x", "go"), now)
+        elif kind == "state":
+            seen += t.state(State(str(value)), now)
+        elif kind == "end":
+            seen += t.ended(TurnEnded("x", value), now)  # type: ignore[arg-type]
+        else:
+            seen += t.tick(now)
+    seen += t.process_ended(now, TurnEnded("process", "failed"))
+    assert [type(c) for c in seen] == [Opened, Closed] * (len(seen) // 2)
+    assert [c.turn for c in seen] == [n // 2 + 1 for n in range(len(seen))]
