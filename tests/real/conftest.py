@@ -6,6 +6,7 @@ was asked and billed, when: that is the truth that harnex is held against.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -173,6 +174,23 @@ class Person:
 
     def press(self, keys: bytes) -> None:
         self._child.send(keys)
+
+    def answers(self, keys: bytes, session_id: str) -> None:
+        """Press what answers the dialog, as people do: again, while it is still there.
+
+        Claude Code 2.1.329 takes no key for a moment after it painted a dialog (measured: 0.3 s and more).
+        """
+
+        def left() -> bool:
+            words = ("status", "--json", "--id", session_id)
+            return bool(self._place.json(*words)[0]["state"] != "blocked")
+
+        for _ in range(5):
+            self.press(keys)
+            with contextlib.suppress(AssertionError):
+                self._place.until(left, 2)
+                return
+        raise AssertionError(f"the dialog of {session_id} is still there:\n{self.text[-2000:]}")
 
     def type(self, text: str, session_id: str) -> None:
         """Key by key, with the pauses that a person makes; then Enter, when the text is to be seen.

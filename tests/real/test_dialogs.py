@@ -25,8 +25,7 @@ def answer(agent: Agent, session_id: str) -> None:
     """Press what says yes, as an attached person."""
     with Person(agent.place, "attach", "--id", session_id) as person:
         person.sees("Yes")
-        person.press(b"1" if agent.cli == "claude" else b"y")
-        agent.place.until(lambda: agent.record(session_id)["state"] != "blocked", 20)
+        person.answers(b"1" if agent.cli == "claude" else b"y", session_id)
         person.detach()
 
 
@@ -102,7 +101,7 @@ def test_a_directory_that_is_not_trusted(agent: Agent) -> None:
         if agent.cli == "claude" and agent.newest:
             person.press(b"\x1b[A")  # its default is No
             place.until(lambda: "❯ Yes" in place.ok("pane", "--id", "new"))
-        person.press(b"\r")
+        person.answers(b"\r", "new")
         agent.until_event("new", "task_complete")
         person.detach()
     assert [r["status"] for r in agent.events("new", "delivery")] == ["queued", "typed", "accepted"]
@@ -122,7 +121,7 @@ def test_a_question_waits_for_a_person(agent: Agent) -> None:
     agent.place.until(lambda: agent.record("which")["options"])  # it is painted
     with Person(agent.place, "attach", "--id", "which") as person:
         person.sees("Blue")
-        person.press(b"\r")
+        person.answers(b"\r", "which")
         done = agent.until_event("which", "task_complete")
         person.detach()
     assert (done["turn"], done["last_message"]) == (1, "Red it is.")
