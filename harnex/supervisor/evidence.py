@@ -6,6 +6,7 @@ to, seldom else. An idle agent costs two `stat`s a second, and no inotify instan
 
 from __future__ import annotations
 
+import glob
 import os
 from collections.abc import Callable, Iterable
 from fnmatch import fnmatch
@@ -62,7 +63,7 @@ class Evidence:
         if now < self._next and not force:
             return []
         facts: list[Fact] = []
-        if self._finds and now >= self._next_find and now < self._brisk_until:
+        if self._finds and (force or (now >= self._next_find and now < self._brisk_until)):
             self._next_find = now + FIND_EVERY_S
             self._find()
         self._backlog = False
@@ -99,6 +100,11 @@ class Evidence:
                 if fnmatch(os.path.basename(path), wanted.pattern):
                     self._finds.remove(wanted)
                     self.take(Follow(wanted.source, path))
+        for wanted in list(self._finds):
+            found = next((path for pattern in wanted.also for path in glob.iglob(pattern)), None)
+            if found is not None:
+                self._finds.remove(wanted)
+                self.take(Follow(wanted.source, found))
 
 
 def open_files(pids: Iterable[int]) -> Iterable[str]:
