@@ -151,7 +151,9 @@ class ClaudeStream(Reader):
             started["usage"] = {**started["usage"], **more}
             started["stop"] = _word(delta.get("stop_reason")) or started["stop"]
         elif kind == "message_stop" and whose in self._starts:
-            yield from self._ledger.take(self._call(self._starts.pop(whose), whose, final=True))
+            # 2.1.329 says `message_stop` also of a stream that broke or was interrupted: then without a stop reason.
+            final = self._starts[whose]["stop"] is not None
+            yield from self._ledger.take(self._call(self._starts.pop(whose), whose, final))
 
     def _first_row(self, call_id: str, whose: str) -> None:
         """The first word of a message: the retries that were told since the last one were for it."""
@@ -202,7 +204,9 @@ class ClaudeStream(Reader):
         started = self._starts.get(whose)
         if started is not None and started["id"] == call_id:
             started["text"] = f"{started['text']}\n{text}".strip()
-        elif isinstance(message.get("usage"), dict):
+        else:
+            self._starts.pop(whose, None)  # that stream broke, and this is the answer to another attempt
+        if whose not in self._starts and isinstance(message.get("usage"), dict):
             seen = {"id": call_id, "model": message.get("model"), "usage": message["usage"], "text": text}
             yield from self._ledger.take(self._call({**seen, "stop": message.get("stop_reason")}, whose, final=False))
         if text:
@@ -329,6 +333,10 @@ class ClaudeStream(Reader):
                 for name in {call.model for call in self._ledger.told.values() if _plain(call.model or "") == model}:
                     for key, value in self._ledger.sums(model=name).items():
                         mine[key] = mine.get(key, 0) + value
+                cut = [c for c in self._ledger.told.values() if c.partial and _plain(c.model or "") == model]
+                for key in FIELDS:  # what is not known of a call that was cut off can't be compared
+                    if any(getattr(call, key) is None for call in cut):
+                        mine.pop(key, None)
                 if found := difference(mine, theirs):
                     words.append(f"{model}: {found}")
             elif any(theirs.values()):

@@ -76,13 +76,16 @@ class CodexStream(Reader):
         self._base: Sums | None = {}  # the thread's total when this process began; None: not known
         self._total: Sums = {}  # the thread's total as the stream told it last
         self._turns = 0
+        self._open = False  # a turn runs
+        self._running: set[str] = set()  # tools at work
         self._ended = False
 
     def spawned(self, pid: int, env: Mapping[str, str], cwd: str) -> Iterable[Fact]:
         if not self._began:  # as in `CodexReader`: rows from before this run are history
             self._began = datetime.now(UTC).timestamp() - 1.0
         self._home = env.get("CODEX_HOME") or f"{env.get('HOME', '').rstrip('/')}/.codex"
-        self._begun = self._ended = False
+        self._begun = self._ended = self._open = False
+        self._running.clear()
         self._base = dict(self._total) if self._thread else {}
         self._ledger.start()
         yield Observation("stream", State.STARTING, "the process runs")
@@ -98,6 +101,7 @@ class CodexStream(Reader):
             yield from self._started(str(row.get("thread_id") or ""))
         elif kind == "turn.started":
             yield from self._begin()
+            self._open = True
         elif kind in ("item.started", "item.updated", "item.completed") and isinstance(item, dict):
             yield from self._item(str(kind), item)
         elif kind == "error":
@@ -106,11 +110,13 @@ class CodexStream(Reader):
         elif kind == "turn.failed":
             yield from self._begin()
             error = row.get("error")
+            self._open = False
             message = str(error.get("message") if isinstance(error, dict) else error or self._error)
             yield self._failure(message)
         elif kind == "turn.completed":
             yield from self._begin()
             self._turns += 1
+            self._open = False
             usage = row.get("usage")
             self._total = _numbers(usage) if isinstance(usage, dict) else self._total
             yield FinalAnswer(self._message)
@@ -154,7 +160,7 @@ class CodexStream(Reader):
     def _item(self, kind: str, item: dict[str, Any]) -> Iterator[Fact]:
         what, key = str(item.get("type")), f"{self._thread[-12:]}-{item.get('id')}"
         if what == "agent_message" and kind == "item.completed":
-            self._message = str(item.get("text") or "")
+            self._message, self._error = str(item.get("text") or ""), ""
             yield Printed(f"● {self._message}")
         elif what == "todo_list":
             if kind == "item.completed":
@@ -167,10 +173,13 @@ class CodexStream(Reader):
             yield Printed(f"  {item.get('message')}")
         elif what in TOOLS:
             name, preview = _tool(what, item)
+            self._error = ""
             if kind == "item.started":
+                self._running.add(key)
                 yield ToolUse(key, name, "started", preview)
                 yield Printed(f"▸ {name}: {preview}")
             elif kind == "item.completed":
+                self._running.discard(key)
                 failed = item.get("status") in FAILED or item.get("exit_code") not in (None, 0)
                 yield ToolUse(key, name, "failed" if failed else "completed", preview)
             if what == "collab_tool_call":
@@ -196,7 +205,7 @@ class CodexStream(Reader):
                 before = info.get("total_token_usage")
                 self._earlier = _numbers(before) if isinstance(before, dict) else {}
         for fact in rollout.row(row):
-            if isinstance(fact, ModelCall):
+            if isinstance(fact, ModelCall) and (fact.input_tokens or fact.output_tokens):  # else: a refused request
                 yield from self._ledger.take(fact)
             elif isinstance(fact, FindOpenFile):
                 yield from self._sub_agent(fact.source.removeprefix("rollout:"))
@@ -210,6 +219,11 @@ class CodexStream(Reader):
         self._ended = True
         if self._turns:
             yield from self._settle()
+        if self._open and not self._running and not self._error:
+            # A turn that was cut off with no tool at work: a model call was under way, of which no record tells.
+            model = rollout.model if (rollout := self._rollouts.get(self._thread)) is not None else None
+            open_call = ModelCall(f"{self._thread}-open", model=model, source="stream", partial=True)
+            yield from self._ledger.take(open_call)
         yield from self._ledger.close()
 
     def _settle(self) -> Iterator[Fact]:
