@@ -344,7 +344,7 @@ class CodexAdapter:
     known: tuple[Version, Version] | None = ((0, 58, 0), (0, 169, 0))
     sources: tuple[Source, ...] = (
         Source("osc7501", 1, since=OSC_SINCE),
-        Source("rollout", 1),
+        Source("rollout", 1, dialogs=False),
         Source("title", 2, since=TITLE_SINCE, settle_s=0.3),
         # Alone, a composer proves nothing: an answer that is being written shows the same screen.
         Source("screen", 3, settle_s=1.5),

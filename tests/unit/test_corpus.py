@@ -21,13 +21,6 @@ from tests.replay import Case, case_paths, judge, judged, load, modes_of, replay
 
 # What the product gets wrong, and why: cause -> case and modes. What is mended fails here until it is taken out.
 KNOWN_BY_CAUSE: dict[str, tuple[str, ...]] = {
-    "activity: among sources of rank 1 the one that changed last speaks: the rollout, which never knows of dialogs, "
-    "says busy 20 ms after OSC 7501 said blocked": (
-        "codex/0.169.0/run-permission-edit-no whole split",
-        "codex/0.169.0/run-permission-edit-yes whole split",
-        "codex/0.169.0/run-permission-shell-no whole split",
-        "codex/0.169.0/run-permission-shell-yes whole split",
-    ),
     "activity: without OSC 7501, in the 95 ms between two turns the session file says idle, and is believed though a "
     "message is queued in the agent": ("claude/2.1.329/run-queued-message -osc7501",),
     "activity: a menu of Codex 0.145 that was left is `unknown` for 0.02 s longer than it may": (
