@@ -299,7 +299,7 @@ class Session:
 
     def _decide(self, now: float) -> None:
         verdict = self.activity.decide(now)
-        self.apply(self.turns.state(verdict.state, now), now)
+        self.apply(self.turns.state(verdict.state, now, self.reader.records_prompts()), now)
         turn = self.turns.open
         if verdict.state is State.PROMPT and turn is not None and not turn.worked and turn.ended is None:
             # The agent took a prompt and does not show it yet: what it shows is the moment before.
