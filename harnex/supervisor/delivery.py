@@ -58,6 +58,7 @@ class Delivery:
             person_typed=self._session.person_typed,
             open_turn=self._session.turns.open is not None,
             may_type_unknown=self._session.reader.may_type_unknown,
+            declared=self._session.activity.declared,
         )
 
     def step(self, now: float) -> None:
@@ -77,7 +78,9 @@ class Delivery:
             message = action.message
             if message.status == "accepted" and self._session.turns.claimed and not self._session.activity.declared:
                 # It left the box, and nothing but the screen is there to tell of its turn, which may be over.
-                self._session.take([Submitted("box", message.text or "")], clock.monotonic())
+                now = clock.monotonic()
+                self._session.activity.took_message()
+                self._session.take([Submitted("box", message.text or "")], now)
             if message.status in ("failed", "expired") and self._session.turns.open is None:
                 self._session.turns.claim(None)
             if message.status != message.told:
