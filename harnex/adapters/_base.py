@@ -80,7 +80,8 @@ class Source:
     `since`/`until` bound the CLI versions in which it can be trusted (until is exclusive).
     A `level` source always shows the present state; one that is not (hooks: nothing fires on an
     interrupt) may be left behind, so a screen at rest overrules it. `settle_s`: how long this source
-    alone must have said `prompt`, with no output, before it is believed.
+    alone must have said `prompt`, with no output, before it is believed. One that is not told of dialogs
+    (`dialogs=False`: a rollout) means by `busy` no more than that a turn is running.
     """
 
     name: str
@@ -89,6 +90,7 @@ class Source:
     until: Version | None = None
     level: bool = True
     settle_s: float = 0.0
+    dialogs: bool = True
 
     def holds_for(self, version: Version | None) -> bool:
         if version is None:
@@ -156,6 +158,14 @@ class Reader:
         """A followed JSON document as it is now; None: it is gone."""
         return ()
 
+    def submitted(self) -> Iterable[Fact]:
+        """harnex has just pressed Enter on a message."""
+        return ()
+
+    def records_prompts(self) -> bool:
+        """Whether its records are heard and hold every prompt: work without such a record may be no turn."""
+        return False
+
     def outcome(self, view: ScreenView) -> TurnEnded | None:
         """What the screen shows of how the last turn ended: failed, interrupted; None: nothing unusual."""
         return None
@@ -163,6 +173,10 @@ class Reader:
     def ended(self) -> Iterable[Fact]:
         """The agent's process is gone: what was still open (a call that was cut off)."""
         return ()
+
+    def hint(self, words: str) -> str:
+        """What to do when a headless agent did not start, and said these words ("" for nothing that is known)."""
+        return ""
 
     def keeps(self, row: dict[str, Any]) -> bool:
         """Whether a row of a headless agent's stream is worth keeping in the run's evidence."""

@@ -5,7 +5,8 @@
   main conversation only; of sub-agents, and of calls that 1.0 and 2.0 make without streaming after three errors, only
   in the transcripts, which are followed, too. Whichever is final first counts (`_ledger`).
 - `result`: `usage` is the main conversation's stream, `modelUsage` everything by model, side calls of 1.0 and 2.0
-  (titles, shell prefixes) included, but not their calls without streaming. It begins anew in each process.
+  (titles, shell prefixes) included, but not their calls without streaming. It is of the process so far; a resumed
+  2.1.329 goes on with the totals of the conversation, and tells its own in `model_usage_since_last_result`.
 - An API error is a `result` with `is_error` (and `subtype: success`), the words in `result`, the status in
   `api_error_status` (2.1). No `result`: not finished, whatever the exit code.
 - `system/api_retry` (2.1) tells of each failed attempt of the call that comes next; it does not say whose, so with a
@@ -57,6 +58,7 @@ class ClaudeStream(Reader):
         self._session = ""
         self._model: str | None = None
         self._starts: dict[str, dict[str, Any]] = {}  # messages under way, by whose they are
+        self._held: dict[str, ModelCall] = {}  # calls that the transcript told before the stream was through with them
         self._agents: dict[str, str] = {}  # a sub-agent's tool call -> its type
         self._working: set[str] = set()  # sub-agents at work
         self._tools: dict[str, tuple[str, Any]] = {}  # tool calls that run: name, input
@@ -105,7 +107,10 @@ class ClaudeStream(Reader):
         """Of the CLI's own records only the calls count: what happens, the stream tells, and sooner."""
         for fact in facts:
             if isinstance(fact, ModelCall):
-                yield from self._ledger.take(fact)
+                if any(started["id"] == fact.call_id for started in self._starts.values()):
+                    self._held[fact.call_id] = fact  # the stream says more (reasoning) in a moment
+                else:
+                    yield from self._ledger.take(fact)
             elif isinstance(fact, Follow | Remark):
                 yield fact
 
@@ -153,7 +158,10 @@ class ClaudeStream(Reader):
         elif kind == "message_stop" and whose in self._starts:
             # 2.1.329 says `message_stop` also of a stream that broke or was interrupted: then without a stop reason.
             final = self._starts[whose]["stop"] is not None
-            yield from self._ledger.take(self._call(self._starts.pop(whose), whose, final))
+            call = self._call(self._starts.pop(whose), whose, final)
+            yield from self._ledger.take(call)
+            if (held := self._held.pop(call.call_id, None)) is not None:
+                yield from self._ledger.take(held)
 
     def _first_row(self, call_id: str, whose: str) -> None:
         """The first word of a message: the retries that were told since the last one were for it."""
@@ -303,7 +311,10 @@ class ClaudeStream(Reader):
                 value = getattr(call, name)
                 if value is not None:
                     self._usage[name] = self._usage.get(name, 0) + value
-        models = row.get("modelUsage")
+        since = row.get("model_usage_since_last_result")  # 2.1.329, where a resumed process goes on with older totals
+        models = since if isinstance(since, dict) else row.get("modelUsage")
+        if not isinstance(since, dict):
+            self._totals = {}  # those of the process so far: the last one counts
         for model, used in models.items() if isinstance(models, dict) else ():
             if isinstance(used, dict):
                 fresh, read, written, out = (
@@ -311,14 +322,20 @@ class ClaudeStream(Reader):
                     for k in ("inputTokens", "cacheReadInputTokens", "cacheCreationInputTokens", "outputTokens")
                 )
                 sums = {"input_tokens": fresh + read + written, "cache_read_tokens": read}
-                self._totals[_plain(str(model))] = {**sums, "cache_write_tokens": written, "output_tokens": out}
+                sums = {**sums, "cache_write_tokens": written, "output_tokens": out}
+                old = self._totals.get(_plain(str(model)), {})
+                self._totals[_plain(str(model))] = {key: value + old.get(key, 0) for key, value in sums.items()}
 
     def ended(self) -> Iterable[Fact]:
         """The process is gone: calls that were cut off, and the sums held against each other. Once a process."""
         if self._ended:
             return
         self._ended = True
+        self._starts.clear()
         yield from self._recorded(self._records.ended())
+        for held in self._held.values():
+            yield from self._ledger.take(held)
+        self._held.clear()
         yield from self._ledger.fill(self._usage, f"{self._session}-total", self._model)
         yield from self._ledger.close()
         if self._totals:

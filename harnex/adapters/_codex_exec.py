@@ -9,6 +9,7 @@ are in the thread's rollout, and sub-agents' in theirs; without a rollout (`--ep
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import signal
 from collections.abc import Iterable, Iterator, Mapping
@@ -212,6 +213,9 @@ class CodexStream(Reader):
 
     _earlier: Sums | None = None  # the total that a resumed thread's rollout had before this run
 
+    def hint(self, words: str) -> str:
+        return "harnex exec --trust allows it for this run" if "--skip-git-repo-check" in words else ""
+
     def ended(self) -> Iterable[Fact]:
         """The process is gone: what the stream's total holds that no rollout told, or where they differ. Once."""
         if self._ended:
@@ -266,6 +270,12 @@ def _escaped(path: str) -> str:
     return "".join(f"[{c}]" if c in "*?[" else c for c in path)
 
 
+def _options(args: list[str]) -> list[str]:
+    """The person's own options, without a subcommand and its own."""
+    found = (args[first:end] for name, _, first, end in launching.flags(args) if name not in ("--last", "--all"))
+    return [word for words in found for word in words]
+
+
 class CodexExec(CodexAdapter):
     """`codex exec --json`, with the stream as its one source of state."""
 
@@ -284,8 +294,8 @@ class CodexExec(CodexAdapter):
         own += permissions
         if request.permissions == "ask" and not permissions and became == "the CLI's default":
             note = (
-                "ask: nobody can be asked in a headless run: commands stay in Codex's own default sandbox (read-only, "
-                "unless your configuration says otherwise); --permissions auto or bypass allows more"
+                "ask: nobody can be asked in a headless run: commands stay in Codex's own default sandbox (read-only, or "
+                "workspace-write where your configuration trusts the directory); --permissions auto or bypass allows more"
             )
         if note:
             notes.append(note)
@@ -306,7 +316,7 @@ class CodexExec(CodexAdapter):
                 tail = SCHEMA_WORDS + files[request.schema_path]
                 notes.append("--schema: this Codex has no option for it when it resumes; the prompt asks for it")
         argv = (request.command, *ours, "exec", *own, *shaped, *args, "-")
-        again = (request.command, *ours, "exec", *own, "resume", "{session}", "-")
+        again = (request.command, *ours, "exec", *own, *_options(args), "resume", "{session}", "-")
         return Launch(
             argv,
             launching._environment(request),
@@ -316,6 +326,11 @@ class CodexExec(CodexAdapter):
             stdin=prompt + tail,
             again=again,
         )
+
+    def rehearsal(self, base_url: str, home: str, cwd: str, version: Version | None) -> Rehearsal | None:
+        """As on a terminal, the directory of a rehearsal is trusted; here that takes a flag outside of git."""
+        found = super().rehearsal(base_url, home, cwd, version)
+        return found and dataclasses.replace(found, args=(*found.args, "--skip-git-repo-check"))
 
     def reader(self, version: Version | None) -> CodexStream:  # type: ignore[override]
         return CodexStream(version)

@@ -147,12 +147,9 @@ class Ending:
         outcome = "interrupted" if self.reason in ("stopped", "timeout", "budget") else "failed"
         why = f"the session ended ({self.reason})" if self.reason else "the agent exited in the middle of the turn"
         turn = session.turns.open
-        if session.headless is not None:
-            if outcome == "interrupted" and turn is not None and turn.ended and turn.ended.outcome == "failed":
+        if session.headless is not None and outcome == "interrupted" and turn is not None and turn.ended:
+            if turn.ended.outcome == "failed":
                 turn.ended = None  # cut short by harnex, whatever the agent made of that
-        elif self.reason is None and session.child.code == 0 and turn is not None and turn.text is None:
-            # No prompt was ever recorded for it: Claude Code 2.0.77 spins for a moment while it runs `/exit`.
-            outcome, why = "interrupted", "the agent was told to exit"
         session.apply(session.turns.process_ended(now, TurnEnded("process", outcome, reason="other", detail=why)), now)  # type: ignore[arg-type]
         session.delivery.fail_all("the session ended")
 

@@ -231,7 +231,8 @@ class Headless:
 
             return ("killed" if last else "boot_failure"), f"the agent was ended by {signal_name(child.signal)}"
         if last is None:
-            return "boot_failure", self.words or f"it ended with code {child.code} and said nothing"
+            hint = session.reader.hint(self.words)
+            return "boot_failure", "\n".join(part for part in (self.words, hint) if part)
         if last.end.outcome != "completed":
             what = last.end.detail or last.end.last_message
             if last.end.source == "process" and self.words:
