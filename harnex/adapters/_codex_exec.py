@@ -24,6 +24,7 @@ from harnex.adapters._base import (
     Launch,
     LaunchRequest,
     Reader,
+    Rehearsal,
     Source,
     StopStep,
     Version,

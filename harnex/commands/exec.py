@@ -22,16 +22,28 @@ from harnex.store.tail import LineTail
 
 POLL_S = 0.02
 LOOK_EVERY_S = 1.0
+REST = "harnex.exec.rest"
+
+
+class Exec(click.Command):
+    """What follows `--` is the CLI's, even if there is no PROMPT before it."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        at = args.index("--") if "--" in args else len(args)
+        ctx.meta[REST] = tuple(args[at + 1 :])
+        return super().parse_args(ctx, args[:at])
 
 
 @click.command(
     "exec",
+    cls=Exec,
+    options_metavar="[OPTIONS] CLI [PROMPT|-] [-- ARGS]",
     epilog="Examples:\n\n  harnex exec codex 'Which tests fail?'\n\n  harnex exec claude - --permissions auto --timeout 30m < task.md\n\n"
     "  harnex exec claude --prompt-file task.md --schema answer.json --json | jq 'select(.type == \"call\")'",
 )
-@click.argument("cli")
-@click.argument("prompt", required=False)
-@click.argument("args", nargs=-1, type=click.UNPROCESSED)
+@click.argument("cli", metavar="")
+@click.argument("prompt", required=False, metavar="")
+@click.pass_context
 @click.option("--prompt-file", metavar="F", help="The prompt from a file (- for standard input).")
 @click.option(
     "--context-file", metavar="F", help="Put this file's text in front of the prompt; alone, it is the prompt."
@@ -59,7 +71,7 @@ LOOK_EVERY_S = 1.0
     "--rehearse", metavar="F", help="Run the real CLI against a scripted model on loopback: nothing is billed."
 )
 @click.option("--cli-version", metavar="V", help="Take the CLI for this version instead of asking it.")
-def command(**o: Any) -> int:
+def command(ctx: click.Context, /, **o: Any) -> int:
     """Give a headless agent one prompt (codex, claude) and print its answer.
 
     The prompt is PROMPT, or comes from standard input (-), or from a file; the agent gets it on its standard input.
@@ -67,12 +79,11 @@ def command(**o: Any) -> int:
 
     Exit codes: 0 answered, 1 failed, 124 timeout, 130 stopped.
     """
-    prompt, args = o["prompt"], tuple(o["args"])
     if o["timeout"] == 0:
         raise UsageError("--timeout 0 would end the run at once", "leave it out for no limit")
     if o["detach"] and o["as_json"]:
         raise UsageError("--detach prints one JSON line and returns", "its events: harnex events --id ID")
-    prompt = read_prompt(prompt, o["prompt_file"], o["context_file"])
+    prompt = read_prompt(o["prompt"], o["prompt_file"], o["context_file"])
     system = read_file(o["system_file"]) if o["system_file"] is not None else None
     schema = None
     if o["schema"] is not None:
@@ -83,7 +94,7 @@ def command(**o: Any) -> int:
 
     options = RunOptions(
         cli=o["cli"],
-        args=args,
+        args=ctx.meta[REST],
         id=o["session_id"],
         cwd=o["cwd"],
         mode="exec",
@@ -105,13 +116,24 @@ def command(**o: Any) -> int:
     stops = Stops()
     if not o["detach"]:
         stops.watch()
-    reply = start(options)
+    try:
+        reply = start(options)
+    except HarnexError as e:
+        if o["as_json"] and "run_id" in e.extra:
+            print_events(paths.run_dir(paths.state_dir(), str(e.extra["run_id"])))
+        raise
     if o["detach"]:
         for note in cast("list[str]", reply.get("notes") or []):
             print(f"harnex: {note}", file=sys.stderr)
         sys.stdout.write(jsonl.dumps(reply) + "\n")
         return errors.DONE
     return Follower(reply, o["as_json"], o["quiet"], stops).run()
+
+
+def print_events(directory: str) -> None:
+    """What there is of a run that did not start."""
+    for line in LineTail(os.path.join(directory, "events.jsonl")).lines():
+        sys.stdout.write(line.decode("utf-8", "replace") + "\n")
 
 
 def read_prompt(given: str | None, path: str | None, context: str | None) -> str:

@@ -147,9 +147,9 @@ class Ending:
         outcome = "interrupted" if self.reason in ("stopped", "timeout", "budget") else "failed"
         why = f"the session ended ({self.reason})" if self.reason else "the agent exited in the middle of the turn"
         turn = session.turns.open
-        if session.headless is not None and outcome == "interrupted" and turn is not None and turn.ended:
-            if turn.ended.outcome == "failed":
-                turn.ended = None  # cut short by harnex, whatever the agent made of that
+        if session.headless is not None and outcome == "interrupted" and turn is not None:
+            # Cut short by harnex, whatever the agent made of that; if it had completed before, it has.
+            turn.ended = turn.ended if turn.ended is not None and turn.ended.outcome == "completed" else None
         session.apply(session.turns.process_ended(now, TurnEnded("process", outcome, reason="other", detail=why)), now)  # type: ignore[arg-type]
         session.delivery.fail_all("the session ended")
 
