@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import sys
@@ -290,7 +291,7 @@ class Follower:
 def _as_printed(row: dict[str, Any]) -> str:
     """The answer as it goes to standard output: words, or the JSON value that was asked for."""
     if row.get("valid"):
-        return jsonl.dumps(row.get("data"))
+        return json.dumps(row.get("data"), ensure_ascii=False, separators=(",", ":"))
     return str(row.get("text") or "")
 
 

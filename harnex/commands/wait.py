@@ -80,6 +80,7 @@ def answer_ended(row: dict[str, object], until: str) -> int:
         "state": "exited",
         "turn": row.get("turns"),
         "waited_s": 0.0,
+        "last_outcome": row.get("last_outcome"),
         "exit": {key: row.get(key) for key in ("reason", "code", "signal", "message")},
     }
     if not ok:

@@ -8,6 +8,7 @@ What people should see of it goes to the session's terminal, so that `logs`, `pa
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import select
 from typing import TYPE_CHECKING, Any
@@ -174,7 +175,9 @@ class Headless:
             return False
         self._rounds += 1
         argv = tuple(word.replace("{session}", session.agent_session_id) for word in spec.again)
-        text = REPAIR.format(problems="; ".join(self.checked.problems), schema=jsonl.dumps(spec.schema))
+        text = REPAIR.format(
+            problems="; ".join(self.checked.problems), schema=json.dumps(spec.schema, ensure_ascii=False)
+        )
         session.take(session.reader.ended(), now)
         try:
             child = PipeChild(argv, self._env, spec.cwd, text)
@@ -252,5 +255,5 @@ class Headless:
 
 def _json(text: str | None) -> Any:
     with contextlib.suppress(ValueError):
-        return jsonl.loads_dict(text.encode()) if text else None
+        return json.loads(text) if text else None
     return None
