@@ -6,7 +6,6 @@ to, seldom else. An idle agent costs two `stat`s a second, and no inotify instan
 
 from __future__ import annotations
 
-import glob
 import os
 from collections.abc import Callable, Iterable
 from fnmatch import fnmatch
@@ -101,6 +100,10 @@ class Evidence:
                     self._finds.remove(wanted)
                     self.take(Follow(wanted.source, path))
         for wanted in list(self._finds):
+            if not wanted.also:
+                continue
+            import glob  # only here: most sessions look for no name
+
             found = next((path for pattern in wanted.also for path in glob.iglob(pattern)), None)
             if found is not None:
                 self._finds.remove(wanted)

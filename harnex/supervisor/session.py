@@ -13,7 +13,7 @@ import os
 import selectors
 import signal
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from harnex import clock, events, paths, process
 from harnex.adapters import adapter_for, headless_for
@@ -48,14 +48,16 @@ from harnex.supervisor.control import Control
 from harnex.supervisor.delivery import Delivery, new_message_id
 from harnex.supervisor.ending import Ending
 from harnex.supervisor.evidence import Evidence, descendants
-from harnex.supervisor.headless import Headless
 from harnex.supervisor.journal import Journal
-from harnex.supervisor.pipes import PipeChild
 from harnex.supervisor.requests import Requests
 from harnex.supervisor.spec import Spec
 from harnex.supervisor.sweep import sweep_now
 from harnex.supervisor.terminal import Terminal
 from harnex.supervisor.totals import Totals
+
+if TYPE_CHECKING:
+    from harnex.supervisor.headless import Headless
+    from harnex.supervisor.pipes import PipeChild
 
 GOODBYE_S = 3.0  # for clients to take their last reply
 
@@ -89,7 +91,11 @@ class Session:
         self.ending = Ending(self)
         self.requests = Requests(self)
         self.answers = Answers(self)
-        self.headless = Headless(self) if spec.headless else None
+        self.headless: Headless | None = None
+        if spec.headless:
+            from harnex.supervisor.headless import Headless  # only here: a session on a terminal needs none of it
+
+            self.headless = Headless(self)
 
     # ---- start ----
 
