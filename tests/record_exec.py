@@ -2,7 +2,7 @@
 
 A case is `tests/corpus/<cli>/<version>/exec-<case>/`: `stream.jsonl` (what the CLI printed), the records that it wrote
 of the same run (`records.jsonl`: `{"source", "row"}`, in the order of their times), `billed.jsonl` (the endpoint's own
-log) and `case.json`. Nothing of this machine is in it: places are `/work` and `/home`, long lists of tools are cut.
+log) and `about.json`. Nothing of this machine is in it: places are `/work` and `/home`, long lists of tools are cut.
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ def record(cli: str, version: str, name: str) -> Path:
         bill = [{k: r.get(k) for k in BILLED} for r in log_rows if r["event"] == "call" and r["id"]]
         _write(folder / "billed.jsonl", bill, clean)
         about = {"cli": cli, "version": version, "case": name, "exit": command.returncode}
-        (folder / "case.json").write_text(json.dumps(about) + "\n")
+        (folder / "about.json").write_text(json.dumps(about) + "\n")
         place.run("stop", "--force", "--id", "case")
         return folder
 

@@ -48,7 +48,7 @@ def rows_of(path: Path, name: str) -> list[dict[str, Any]]:
 
 @lru_cache(maxsize=8)
 def case(path: Path) -> tuple[str, tuple[int, ...], list[Row], list[Row], list[dict[str, Any]]]:
-    about = json.loads((path / "case.json").read_text())
+    about = json.loads((path / "about.json").read_text())
     stream: list[Row] = [("stream", row) for row in rows_of(path, "stream.jsonl")]
     records: list[Row] = [(row["source"], row["row"]) for row in rows_of(path, "records.jsonl")]
     version = tuple(map(int, about["version"].split(".")))
