@@ -92,11 +92,11 @@ def test_every_call_to_the_token(agent: Agent) -> None:
     main = [call for call in seen if call["agent"] == "main"]
     assert len(main) == (12 if agent.cli == "claude" else 11)
     assert {call["turn"] for call in seen} == {1}
-    if agent.cli == "claude" and agent.newest:
+    if agent.cli == "claude" and agent.numbers >= (2, 1):
         assert [call["attempts"] for call in main].count(3) == 1
     # What its own totals hold beside (side calls) or leave out (calls without streaming) is said, once; else nothing.
     remarks = [row["what"] for row in rows if row["type"] == "diagnostic"]
-    assert len(remarks) == (1 if agent.cli == "claude" and not agent.newest else 0), remarks
+    assert len(remarks) == (1 if agent.cli == "claude" and agent.numbers < (2, 1) else 0), remarks
     assert [row["text"] for row in rows if row["type"] == "answer"] == ["Counted: 3."]
     assert [row["tool"] for row in rows if row["type"] == "tool" and row["status"] == "completed"].count(
         "Bash" if agent.cli == "claude" else "shell"
@@ -194,7 +194,7 @@ def test_an_answer_that_does_not_fit_is_asked_for_once_more(agent: Agent) -> Non
     bad, good = json.dumps({"name": "x", "count": 0}), json.dumps({"name": "ü", "count": 7})
     # Newer Claude Code asks the model itself, by a tool, before it gives in.
     tool = {"tools": [{"raw": {"name": "StructuredOutput", "input": json.loads(good)}}]}
-    native = agent.cli == "claude" and agent.newest
+    native = agent.cli == "claude" and agent.numbers >= (2, 1)
     script = place.script(*([bad, bad, tool, "Done."] if native else [bad, good]))
     words = ("exec", agent.cli, "go", "--id", "shape", "--schema", str(place.base / "schema.json"))
     done = place.run(*words, "--quiet", "--permissions", "bypass", "--rehearse", script)
@@ -204,6 +204,8 @@ def test_an_answer_that_does_not_fit_is_asked_for_once_more(agent: Agent) -> Non
     (answer,) = [row for row in rows if row["type"] == "answer"]
     assert (answer["valid"], answer["data"], answer["errors"]) == (True, json.loads(good), [])
     rounds = [row["turn"] for row in rows if row["type"] == "task_complete"]
+    if native and not agent.newest and rounds == [1]:
+        return  # 2.1.197 may ask the model itself as often as it takes
     assert rounds == [1, 2]
     assert "minimum" in next(row["msg"] for row in rows if row["type"] == "send" and row["seq"] > 3)
     check_bill(agent, "shape")
