@@ -117,6 +117,10 @@ class Calls:
 
     # ---- ends ----
 
+    def unstopped(self) -> bool:
+        """Whether a call is open that has no stop reason yet."""
+        return any(call.stop_reason is None for state in self._agents.values() for call in state.open.values())
+
     def over(self, aborted: bool, agent: str | None = None, only_stopped: bool = False) -> Iterable[ModelCall]:
         """Give out what is open (of one agent, or of all). `only_stopped`: leave calls that have no stop reason yet;
         2.0 and later write a tool's result between the rows of one call."""
@@ -132,7 +136,9 @@ class Calls:
         writes none) nothing is known, perhaps not even that it was billed."""
         yield from self.over(True, agent)
         if self._silent(agent):
-            yield Remark("an answer was interrupted before Claude Code recorded anything of it: it may have been billed")
+            yield Remark(
+                "an answer was interrupted before Claude Code recorded anything of it: it may have been billed"
+            )
         self.refused(agent)
 
     def gone(self) -> Iterable[ModelCall]:

@@ -426,9 +426,8 @@ class ClaudeReader(Reader):
         yield from self._calls.over(False, agent, only_stopped=True)
         if results:
             self._calls.answered(agent, (str(b.get("tool_use_id")) for b in results), str(row.get("uuid")))
-        elif side or self._unanswered or not self._hooks_heard:
-            if asks(row, text):
-                self._calls.asked(agent, str(row.get("uuid")))
+        elif (side or self._unanswered or not self._hooks_heard) and asks(row, text):
+            self._calls.asked(agent, str(row.get("uuid")))
         if not results and not side and not row.get("isMeta") and not self._hooks_heard and text:
             self._turn += 1
             self._last_prompt, self._last_text = text, ""

@@ -38,6 +38,7 @@ class Calls:
     def __init__(self) -> None:
         self.thread = ""
         self.model: str | None = None
+        self.said = ""  # the words since the last call
         self._exact = False  # token_usage_record was seen
         self._count = 0
         self._total: dict[str, int] | None = None  # the newest running total
@@ -76,7 +77,7 @@ class Calls:
 
     # ---- numbers ----
 
-    def record(self, p: dict[str, Any], past: bool, agent: str, text: str = "") -> Iterator[ModelCall]:
+    def record(self, p: dict[str, Any], past: bool, agent: str) -> Iterator[ModelCall]:
         """A `token_usage_record` row."""
         if p.get("thread_id") and self.thread and p["thread_id"] != self.thread:
             return
@@ -92,9 +93,9 @@ class Calls:
             self._total = total
         if not past:
             call_id = str(p.get("response_id") or f"{self.thread}-{self._count}")
-            yield self._call(call_id, usage or {}, p.get("usage"), agent, text)
+            yield self._call(call_id, usage or {}, p.get("usage"), agent)
 
-    def tokens(self, p: dict[str, Any], past: bool, agent: str, text: str = "") -> Iterator[ModelCall]:
+    def tokens(self, p: dict[str, Any], past: bool, agent: str) -> Iterator[ModelCall]:
         """A `token_count` row."""
         info = p.get("info")
         if self._exact or not isinstance(info, dict):
@@ -119,7 +120,7 @@ class Calls:
                 self._base, self._sum = {}, {}
             self._add(call)
             if not past:
-                yield self._call(f"{self.thread}-{self._count}", call, None, agent, text, "cumulative")
+                yield self._call(f"{self.thread}-{self._count}", call, None, agent, "cumulative")
             return
         if total is not None and (fresh or past):
             self._rebase(total, last)
@@ -128,11 +129,11 @@ class Calls:
             if lost.get("total_tokens", 0) > 0 and min(lost.values()) >= 0:
                 self._count += 1
                 self._add(lost)
-                yield self._call(f"{self.thread}-{self._count}", lost, None, agent, "", "cumulative")
+                yield self._call(f"{self.thread}-{self._count}", lost, None, agent, "cumulative", said="")
             self._add(last)
         self._count += 1
         if not past:
-            yield self._call(f"{self.thread}-{self._count}", last, info.get("last_token_usage"), agent, text)
+            yield self._call(f"{self.thread}-{self._count}", last, info.get("last_token_usage"), agent)
 
     def difference(self) -> str | None:
         """Words with both numbers if the thread's own total is not the sum of its calls; None: it is, or has none."""
@@ -151,8 +152,16 @@ class Calls:
             self._sum[key] = self._sum.get(key, 0) + value
 
     def _call(
-        self, call_id: str, usage: dict[str, int], raw: object, agent: str, text: str, source: str = "rollout"
+        self,
+        call_id: str,
+        usage: dict[str, int],
+        raw: object,
+        agent: str,
+        source: str = "rollout",
+        said: str | None = None,
     ) -> ModelCall:
+        if said is None:
+            said, self.said = self.said, ""
         return ModelCall(
             call_id,
             model=self.model,
@@ -164,7 +173,7 @@ class Calls:
             reasoning_tokens=usage.get("reasoning_output_tokens"),
             total_tokens=usage.get("total_tokens"),
             source=source,
-            text_preview=text[:PREVIEW],
+            text_preview=said[:PREVIEW],
             raw=raw if isinstance(raw, dict) else None,
         )
 

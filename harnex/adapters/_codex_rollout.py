@@ -129,7 +129,7 @@ class Rollout:
         if kind == "turn_context":
             self.calls.model = payload.get("model") or self.calls.model
         elif kind == "token_usage_record":
-            yield from self.calls.record(payload, past, self.agent, self.message if self._spoke else "")
+            yield from self.calls.record(payload, past, self.agent)
         elif kind == "event_msg" and name == "token_count":
             yield from self._tokens(payload, past)
         elif past:
@@ -173,6 +173,7 @@ class Rollout:
             yield from self._completed_item(p.get("item"))
         elif name == "agent_message":
             self.message, self._spoke = str(p.get("message") or ""), True
+            self.calls.said = self.message
         elif name == "error":
             self._error = (str(p.get("message") or ""), p.get("codex_error_info"))
         elif name == "task_complete":
@@ -212,6 +213,7 @@ class Rollout:
             yield from self._user(text)
         elif item.get("type") == "AgentMessage":
             self.message, self._spoke = text, True
+            self.calls.said = text
         elif item.get("type") == "CollabAgentToolCall":
             for thread in item.get("receiver_thread_ids") or ():
                 yield from self._sub_agent(str(thread))
@@ -329,7 +331,7 @@ class Rollout:
         if total == self._total:
             return
         self._total = total
-        yield from self.calls.tokens(p, past, self.agent, self.message if self._spoke else "")
+        yield from self.calls.tokens(p, past, self.agent)
         if isinstance(last, dict) and not any(v for v in last.values() if isinstance(v, int)):
             return  # after a compaction
         over = not past and not self.turns_told and self.turn_open and self._spoke and not self._pending

@@ -112,7 +112,9 @@ class Session:
         )
         socket = paths.socket_path(spec.state, spec.run_id)  # before the child: it may not be possible
         self.child = Child(tuple(spec.argv), env, spec.cwd, spec.columns, spec.rows)
-        self.evidence = Evidence(self.reader, lambda: descendants(self.child.pid), now)
+        self.evidence = Evidence(
+            self.reader, lambda: descendants(self.child.pid), now, os.path.join(run_dir, "evidence")
+        )
         self.control = Control(socket, self.selector, self.requests.handle)
         self.selector.register(self.child.fd, selectors.EVENT_READ, self._on_child)
         self._watch_signals()

@@ -1,0 +1,316 @@
+"""Files that the agent CLIs wrote themselves, read for their calls: found in folders, read in big pieces, told if bad.
+
+Most bytes of a transcript are results of tools, which carry no call. Lines are therefore looked for by the words that
+a line with a call must have, and only those are parsed: at 1 GB/s instead of 0.1. That is exact: a JSON string can
+spell a word otherwise only with `\\uXXXX` escapes of its letters, and lines with such are parsed, too.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import IO, Any
+
+from harnex import jsonl
+from harnex.adapters._log import Log, Logged
+from harnex.errors import HarnexError
+
+PIECE = 4 << 20
+LINE_MAX = 256 << 20  # a longer line is skipped, and told
+SUFFIXES = (".jsonl", ".jsonl.zst", ".ndjson")
+ESCAPE = b"\\u00"
+ESCAPED_WORD = re.compile(rb"\\u00[4-7]")  # a letter, or an underscore
+
+try:
+    import orjson
+
+    def loads(text: str | bytes) -> Any:
+        """One JSON value. Raises ValueError."""
+        try:
+            return orjson.loads(text)
+        except ValueError:
+            return jsonl.loads(text)  # lone surrogates, NaN: what the CLIs write and orjson refuses
+except ImportError:
+    loads = jsonl.loads
+
+
+@dataclass(slots=True)
+class Report:
+    """What became of one file."""
+
+    path: str
+    size: int = 0
+    calls: int = 0
+    skipped: int = 0  # lines that are no JSON object (of those that had to be read)
+    torn: bool = False  # its last line is not whole: it is being written, or was cut off
+    problem: str = ""  # why it could not be read to its end
+    difference: str = ""  # its own total against the calls in it
+    repeated: int = 0  # calls that another file has told already
+
+    def words(self) -> list[str]:
+        """What a person should know of it."""
+        told = []
+        if self.problem:
+            told.append(self.problem)
+        if self.skipped:
+            told.append(f"{self.skipped} line{'s' * (self.skipped > 1)} skipped: not JSON")
+        if self.difference:
+            told.append(self.difference)
+        return told
+
+
+@dataclass(slots=True)
+class Found:
+    """Files to read, in the order in which to read them, and what could not be looked at."""
+
+    files: list[str] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+
+
+def find(paths: Iterable[str], cli: str) -> Found:
+    """The files meant: each file named, those in the folders named, and the sub-agents' files of the sessions named.
+
+    Older files first: a resumed session may repeat an older one's rows. Raises HarnexError for a path that is nothing.
+    """
+    found, seen, plain = Found(), set(), []
+    for path in paths:
+        if os.path.isdir(path):
+            plain += list(_walk(path, found.problems))
+        elif os.path.exists(path):
+            plain.append(path)
+            if cli == "claude":
+                plain += list(_of_session(path, found.problems))
+        else:
+            raise HarnexError(f"there is no file or folder {path}", "name files, or folders that hold them")
+    marked = []
+    for path in plain:
+        try:
+            info = os.stat(path)
+        except OSError as e:
+            found.problems.append(f"{path}: {e.strerror}")
+            continue
+        if (info.st_dev, info.st_ino) not in seen:
+            seen.add((info.st_dev, info.st_ino))
+            # A parent before its sub-agents: it names them.
+            marked.append((os.path.basename(path).startswith("agent-"), info.st_mtime, path))
+    found.files = [path for _, _, path in sorted(marked)]
+    return found
+
+
+def _walk(folder: str, problems: list[str]) -> Iterator[str]:
+    def failed(e: OSError) -> None:
+        problems.append(f"{e.filename}: {e.strerror}")
+
+    for directory, names, files in os.walk(folder, onerror=failed):
+        names.sort()
+        for name in sorted(files):
+            if name.endswith(SUFFIXES):
+                yield os.path.join(directory, name)
+
+
+def _of_session(path: str, problems: list[str]) -> Iterator[str]:
+    """Sub-agents' transcripts: in `<session>/subagents/` (2.1), or beside it with the same `sessionId` (2.0)."""
+    folder, name = os.path.split(path)
+    session = name.removesuffix(".jsonl")
+    if name.startswith("agent-") or session == name:
+        return
+    own = os.path.join(folder, session, "subagents")
+    if os.path.isdir(own):
+        yield from _walk(own, problems)
+    try:
+        names = sorted(os.listdir(folder or "."))
+    except OSError:
+        return
+    for other in names:
+        if other.startswith("agent-") and other.endswith(".jsonl"):
+            beside = os.path.join(folder, other)
+            row = first_row(beside)
+            if row is not None and row.get("sessionId") == session:
+                yield beside
+
+
+def first_row(path: str) -> dict[str, Any] | None:
+    try:
+        with _opened(path) as f:
+            return jsonl.loads_dict(f.readline(1 << 20))
+    except (OSError, HarnexError):
+        return None
+
+
+def agent_types(files: Iterable[str]) -> dict[str, str]:
+    """Sub-agents' types by id, from the small files that 2.1 writes beside their transcripts."""
+    types = {}
+    for path in files:
+        folder, name = os.path.split(path)
+        if not (name.startswith("agent-") and name.endswith(".jsonl")):
+            continue
+        try:
+            with open(os.path.join(folder, name.removesuffix(".jsonl") + ".meta.json"), "rb") as f:
+                meta = jsonl.loads_dict(f.read(65536))
+        except OSError:
+            continue
+        if meta is not None and isinstance(meta.get("agentType"), str):
+            types[name.removeprefix("agent-").removesuffix(".jsonl")] = meta["agentType"]
+    return types
+
+
+def read(path: str, log: Log, report: Report, progress: Callable[[int], None] | None = None) -> Iterator[Logged]:
+    """The calls in one file; what was wrong with it is in `report`."""
+    try:
+        with _opened(path) as f:
+            report.size = os.fstat(f.fileno()).st_size if hasattr(f, "fileno") else 0
+            yield from _rows(f, log, report, progress)
+    except OSError as e:
+        report.problem = e.strerror or str(e)
+    except HarnexError as e:
+        report.problem = e.message
+    except _ZSTD_ERRORS as e:
+        report.problem = f"not whole or not zstd: {e}"
+    yield from log.end()
+    report.difference = log.difference or ""
+
+
+def every_row(path: str, report: Report) -> Iterator[dict[str, Any]]:
+    """All rows of a file, for those who need more than its calls."""
+    try:
+        with _opened(path) as f:
+            for piece in pieces(f, report):
+                for line in _lines(piece, 0):
+                    row = _parsed(line, report)
+                    if row is not None:
+                        yield row
+    except (OSError, HarnexError) as e:
+        report.problem = str(e)
+    except _ZSTD_ERRORS as e:
+        report.problem = f"not whole or not zstd: {e}"
+
+
+def _rows(f: IO[bytes], log: Log, report: Report, progress: Callable[[int], None] | None) -> Iterator[Logged]:
+    for piece in pieces(f, report, progress):
+        at = 0
+        while log.begun is False and at < len(piece):
+            end = piece.find(b"\n", at) + 1 or len(piece)
+            row = _parsed(piece[at:end], report)
+            at = end
+            if row is not None:
+                log.begun = True
+                yield from log.row(row)
+        for line in _chosen(piece, at, log):
+            row = _parsed(line, report)
+            if row is not None:
+                yield from log.row(row)
+
+
+def _parsed(line: bytes, report: Report) -> dict[str, Any] | None:
+    try:
+        row = loads(line)
+    except ValueError:
+        row = None
+    if isinstance(row, dict):
+        return row
+    if line.strip():
+        if line.endswith(b"\n"):
+            report.skipped += 1
+        else:
+            report.torn = True
+    return None
+
+
+def pieces(f: IO[bytes], report: Report, progress: Callable[[int], None] | None = None) -> Iterator[bytes]:
+    """The file in pieces that end with a line; the last one perhaps not."""
+    rest = b""
+    while True:
+        data = f.read(PIECE)
+        if progress is not None:
+            progress(len(data))
+        if not data:
+            break
+        cut = data.rfind(b"\n") + 1
+        if not cut:
+            rest += data
+            if len(rest) > LINE_MAX:
+                report.skipped += 1
+                rest = b""
+                while data and b"\n" not in data:
+                    data = f.read(PIECE)
+                rest = data[data.find(b"\n") + 1 :] if data else b""
+            continue
+        yield rest + data[:cut] if rest else data[:cut] if cut < len(data) else data
+        rest = data[cut:]
+    if rest:
+        yield rest
+
+
+def _chosen(piece: bytes, at: int, log: Log) -> Iterator[bytes]:
+    """The lines from `at` on that have to be read, with their newlines."""
+    if log.boring or not log.needles:
+        boring, needles = log.boring, log.needles
+        for line in piece[at:].splitlines(keepends=True) if b"\r" not in piece else _lines(piece, at):
+            if (
+                not boring
+                or boring not in line
+                or any(n in line for n in needles)
+                or b"interrupted" in line
+                or (ESCAPE in line and ESCAPED_WORD.search(line))
+            ):
+                yield line
+        return
+    size = len(piece)
+    hits = [piece.find(n, at) for n in log.needles]
+    escape = _escaped(piece, at)
+    while True:
+        hit = min((h for h in (*hits, escape) if h >= 0), default=-1)
+        words = log.unsettled()
+        if words:
+            # What stands between may say how the open call ended.
+            between = piece.find(words, at, hit if hit >= 0 else size)
+            hit = between if between >= 0 else hit
+        if hit < 0:
+            return
+        start = piece.rfind(b"\n", at, hit) + 1 or at
+        end = piece.find(b"\n", hit) + 1 or size
+        yield piece[start:end]
+        at = end
+        for n, found in enumerate(hits):
+            if 0 <= found < at:
+                hits[n] = piece.find(log.needles[n], at)
+        if 0 <= escape < at:
+            escape = _escaped(piece, at)
+
+
+def _escaped(piece: bytes, at: int) -> int:
+    """Where the next escape is that may stand for a letter; -1: nowhere."""
+    if piece.find(ESCAPE, at) < 0:
+        return -1
+    found = ESCAPED_WORD.search(piece, at)
+    return found.start() if found else -1
+
+
+def _lines(piece: bytes, at: int) -> Iterator[bytes]:
+    while at < len(piece):
+        end = piece.find(b"\n", at) + 1 or len(piece)
+        yield piece[at:end]
+        at = end
+
+
+class _NoZstd(Exception):
+    pass
+
+
+_ZSTD_ERRORS: tuple[type[Exception], ...] = (_NoZstd,)
+
+
+def _opened(path: str) -> IO[bytes]:
+    """The file's bytes, unpacked. Raises OSError, or HarnexError where zstd is needed and missing."""
+    if not path.endswith(".zst"):
+        return open(path, "rb", buffering=0)
+    global _ZSTD_ERRORS
+    try:
+        import zstandard
+    except ImportError:
+        raise HarnexError("packed with zstd, which is not installed", "pip install 'harnex[usage]'") from None
+    _ZSTD_ERRORS = (zstandard.ZstdError,)
+    stream: IO[bytes] = zstandard.open(path, "rb")
+    return stream
