@@ -11,13 +11,14 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from harnex.adapters._claude_calls import Calls, agent_name, asks, blocks, tokens
-from harnex.adapters._log import Log, Logged
+from harnex.adapters._log import ESCAPED_LETTER, PLAIN, Log, Logged
 from harnex.model import ModelCall
 
-USAGE = b'"usage"'
+HEAD = re.compile(rb"\{" + PLAIN + rb'"type":"([a-z_-]+)"')
 INTERRUPT = "[Request interrupted by user"
 # A row of results has these words as a value; a prompt has not (in a text their quotes are escaped).
 RESULT = b'"tool_result"'
+AGENT = b'"agentId"'
 EARLY_ROWS_SINCE = (2, 1)
 AGENT_TOOLS = ("Task", "Agent")
 
@@ -25,11 +26,12 @@ AGENT_TOOLS = ("Task", "Agent")
 class ClaudeLog(Log):
     """One file. `types` (sub-agent's id -> its type) is shared by the files of a project: a parent names its own."""
 
-    needles: tuple[bytes, ...] = (USAGE,)
+    head: re.Pattern[bytes] | None = HEAD
+    wanted = frozenset((b"assistant", b"user", b"api-request"))
+    doubtful = frozenset((b"user", b"api-request"))
 
     def __init__(self, types: dict[str, str], full: bool) -> None:
-        if full:
-            self.boring = RESULT
+        self._full = full
         self.session = ""
         self.turns: list[str] = []  # stamps of the prompts of the main conversation
         self._types = types
@@ -43,7 +45,7 @@ class ClaudeLog(Log):
     def row(self, row: dict[str, Any]) -> Iterator[Logged]:
         if self._stream is None and not self.session and "session_id" in row and "sessionId" not in row:
             self._stream = _Stream()
-            self.needles, self.boring = (), b""
+            self.head = None
         if self._stream is not None:
             yield from self._stream.row(row)
             return
@@ -107,13 +109,20 @@ class ClaudeLog(Log):
             return
         yield from self._tell(self._calls.over(True))
 
-    def unsettled(self) -> bytes:
-        return b"interrupted" if self._calls.unstopped() else b""
+    def needs(self, line: bytes) -> bool:
+        """Results of tools are most bytes of a transcript, and say nothing of calls, unless one is open that has no stop
+        reason: an interruption decides what is known of it. Prompts are counted, if turns are wanted."""
+        if self._full:
+            if RESULT not in line or AGENT in line:
+                return True
+        elif not self._calls.unstopped():
+            return False
+        return b"interrupted" in line or ESCAPED_LETTER.search(line) is not None
 
     def _tell(self, calls: Iterable[ModelCall]) -> Iterator[Logged]:
         for call in calls:
             at, cwd = self._when.pop(call.call_id, self._last)
-            turn = (len(self.turns) or None) if self.boring and call.agent == "main" else None
+            turn = (len(self.turns) or None) if self._full and call.agent == "main" else None
             yield Logged(call, at, self.session, cwd, turn)
 
 

@@ -9,25 +9,32 @@ whose id (a UUIDv7, which carries the time of its making) is younger than the th
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
 from harnex.adapters._codex_calls import Calls
 from harnex.adapters._codex_rollout import made_at
-from harnex.adapters._log import Log, Logged, seconds
+from harnex.adapters._log import PLAIN, Log, Logged, seconds
 from harnex.model import ModelCall
 
 COPY_S = 1.0
+# The kind of a row, or of what is in it where that is told first: `event_msg` and `response_item`.
+HEAD = re.compile(rb"\{" + PLAIN + rb'"type":"([a-z_]+)"(?:,"payload":\{"type":"([a-z_]+)")?')
+WANTED = frozenset(
+    (b"session_meta", b"turn_context", b"event_msg", b"token_usage_record", b"token_count", b"task_started")
+)
 SPOKEN = ("agent_message", "user_message", "item_completed")
 
 
 class CodexLog(Log):
-    needles: tuple[bytes, ...] = (b"token_", b"turn_context", b"session_meta", b"task_started")
+    head: re.Pattern[bytes] | None = HEAD
+    wanted = WANTED
 
     def __init__(self, full: bool) -> None:
         self._full = full
         if full:
-            self.needles += (b"_message", b"AgentMessage", b"UserMessage")
+            self.wanted |= {name.encode() for name in SPOKEN}
         self.session = ""
         self.turns: list[str] = []
         self.difference: str | None = None
@@ -44,7 +51,7 @@ class CodexLog(Log):
         payload = row.get("payload")
         if not isinstance(payload, dict):
             if self._exec is None and not self.session and isinstance(row.get("type"), str):
-                self._exec, self.needles = _Exec(), ()
+                self._exec, self.head = _Exec(), None
             if self._exec is not None:
                 yield from self._exec.row(row)
             return

@@ -1,14 +1,13 @@
 """Files that the agent CLIs wrote themselves, read for their calls: found in folders, read in big pieces, told if bad.
 
-Most bytes of a transcript are results of tools, which carry no call. Lines are therefore looked for by the words that
-a line with a call must have, and only those are parsed: at 1 GB/s instead of 0.1. That is exact: a JSON string can
-spell a word otherwise only with `\\uXXXX` escapes of its letters, and lines with such are parsed, too.
+Most bytes of a transcript are results of tools, which carry no call. What kind of row a line is stands at its
+beginning, so that most lines are neither parsed nor looked through (`Log.head`). That is exact: the beginning is
+matched as JSON, member by member, and a line that is written in any other way is parsed as a whole.
 """
 
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import IO, Any
@@ -20,8 +19,6 @@ from harnex.errors import HarnexError
 PIECE = 4 << 20
 LINE_MAX = 256 << 20  # a longer line is skipped, and told
 SUFFIXES = (".jsonl", ".jsonl.zst", ".ndjson")
-ESCAPE = b"\\u00"
-ESCAPED_WORD = re.compile(rb"\\u00[4-7]")  # a letter, or an underscore
 
 try:
     import orjson
@@ -244,48 +241,23 @@ def pieces(f: IO[bytes], report: Report, progress: Callable[[int], None] | None 
 
 
 def _chosen(piece: bytes, at: int, log: Log) -> Iterator[bytes]:
-    """The lines from `at` on that have to be read, with their newlines."""
-    if log.boring or not log.needles:
-        boring, needles = log.boring, log.needles
-        for line in piece[at:].splitlines(keepends=True) if b"\r" not in piece else _lines(piece, at):
-            if (
-                not boring
-                or boring not in line
-                or any(n in line for n in needles)
-                or b"interrupted" in line
-                or (ESCAPE in line and ESCAPED_WORD.search(line))
-            ):
-                yield line
+    """The lines from `at` on that have to be parsed, with their newlines."""
+    if log.head is None:
+        yield from _lines(piece, at)
         return
-    size = len(piece)
-    hits = [piece.find(n, at) for n in log.needles]
-    escape = _escaped(piece, at)
-    while True:
-        hit = min((h for h in (*hits, escape) if h >= 0), default=-1)
-        words = log.unsettled()
-        if words:
-            # What stands between may say how the open call ended.
-            between = piece.find(words, at, hit if hit >= 0 else size)
-            hit = between if between >= 0 else hit
-        if hit < 0:
-            return
-        start = piece.rfind(b"\n", at, hit) + 1 or at
-        end = piece.find(b"\n", hit) + 1 or size
-        yield piece[start:end]
+    match, find, wanted, doubtful, size = log.head.match, piece.find, log.wanted, log.doubtful, len(piece)
+    while at < size:
+        end = find(b"\n", at) + 1 or size
+        head = match(piece, at)
+        if head is None:
+            yield piece[at:end]
+        else:
+            kind = head[head.lastindex or 0]
+            if kind in wanted:
+                line = piece[at:end]
+                if kind not in doubtful or log.needs(line):
+                    yield line
         at = end
-        for n, found in enumerate(hits):
-            if 0 <= found < at:
-                hits[n] = piece.find(log.needles[n], at)
-        if 0 <= escape < at:
-            escape = _escaped(piece, at)
-
-
-def _escaped(piece: bytes, at: int) -> int:
-    """Where the next escape is that may stand for a letter; -1: nowhere."""
-    if piece.find(ESCAPE, at) < 0:
-        return -1
-    found = ESCAPED_WORD.search(piece, at)
-    return found.start() if found else -1
 
 
 def _lines(piece: bytes, at: int) -> Iterator[bytes]:
