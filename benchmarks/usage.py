@@ -84,7 +84,13 @@ def claude(folder: Path, size: int, r: random.Random) -> dict[str, int]:
                 at += r.uniform(2, 60)
                 when = stamp(at)
                 if r.random() < 0.1:
-                    put({"type": "file-history-snapshot", "messageId": str(uuid.uuid4()), "snapshot": {"x": texts.some(200)}})
+                    put(
+                        {
+                            "type": "file-history-snapshot",
+                            "messageId": str(uuid.uuid4()),
+                            "snapshot": {"x": texts.some(200)},
+                        }
+                    )
                     put({
                         **head, "parentUuid": parent, "type": "user", "uuid": str(uuid.uuid4()), "timestamp": when,
                         "message": {"role": "user", "content": texts.some(r.randrange(50, 2000))},
@@ -99,7 +105,9 @@ def claude(folder: Path, size: int, r: random.Random) -> dict[str, int]:
                 usage["cache_creation"]["ephemeral_5m_input_tokens"] = usage["cache_creation_input_tokens"]  # type: ignore[index]
                 tools = r.randrange(1, 4)
                 ids = [f"toolu_{r.getrandbits(64):016x}" for _ in range(tools)]
-                blocks: list[dict[str, Any]] = [{"type": "thinking", "thinking": texts.some(300), "signature": "x" * 300}]
+                blocks: list[dict[str, Any]] = [
+                    {"type": "thinking", "thinking": texts.some(300), "signature": "x" * 300}
+                ]
                 blocks.append({"type": "text", "text": texts.some(r.randrange(20, 600))})
                 for i in ids:
                     given = {"file_path": "/srv/x.py", "content": texts.some(r.choice((100, 300, 4000)))}
@@ -133,41 +141,84 @@ def claude(folder: Path, size: int, r: random.Random) -> dict[str, int]:
 
 def codex(folder: Path, size: int, r: random.Random) -> dict[str, int]:
     texts, totals, written = Texts(r), {"calls": 0, "input": 0, "read": 0, "written": 0, "output": 0}, 0
-    at = 1.79e9
+    now = [1.79e9]
     while written < size:
-        at += 900
+        now[0] += 900
+        at = now[0]
         thread = f"{int(at * 1000):012x}"
         thread = f"{thread[:8]}-{thread[8:]}-7{r.getrandbits(12):03x}-8{r.getrandbits(12):03x}-{r.getrandbits(48):012x}"
         day = folder / "sessions" / time.strftime("%Y/%m/%d", time.gmtime(at))
         day.mkdir(parents=True, exist_ok=True)
-        sums = dict.fromkeys(("input_tokens", "cached_input_tokens", "output_tokens", "reasoning_output_tokens", "total_tokens"), 0)
+        sums = dict.fromkeys(
+            ("input_tokens", "cached_input_tokens", "output_tokens", "reasoning_output_tokens", "total_tokens"), 0
+        )
         with open(day / f"rollout-{time.strftime('%Y-%m-%dT%H-%M-%S', time.gmtime(at))}-{thread}.jsonl", "w") as f:
 
             def put(kind: str, payload: dict[str, Any], f: Any = f) -> None:
                 nonlocal written
-                line = json.dumps({"timestamp": stamp(at), "type": kind, "payload": payload}, separators=(",", ":")) + "\n"
+                line = (
+                    json.dumps({"timestamp": stamp(now[0]), "type": kind, "payload": payload}, separators=(",", ":"))
+                    + "\n"
+                )
                 f.write(line)
                 written += len(line)
 
-            put("session_meta", {"id": thread, "cwd": "/srv/repos/project", "originator": "codex_cli_rs", "cli_version": "0.104.0", "source": "cli"})
+            put(
+                "session_meta",
+                {
+                    "id": thread,
+                    "cwd": "/srv/repos/project",
+                    "originator": "codex_cli_rs",
+                    "cli_version": "0.104.0",
+                    "source": "cli",
+                },
+            )
             for n in range(r.randrange(20, 80)):
-                at += r.uniform(1, 30)
+                now[0] += r.uniform(1, 30)
                 if n % 8 == 0:
                     put("event_msg", {"type": "task_started", "turn_id": str(uuid.uuid4())})
                     put("event_msg", {"type": "user_message", "message": texts.some(300)})
                     put("turn_context", {"cwd": "/srv/repos/project", "model": "gpt-5-codex"})
                 put("response_item", {"type": "reasoning", "summary": [], "encrypted_content": "x" * 2000})
                 call = f"call_{r.getrandbits(64):016x}"
-                put("response_item", {"type": "function_call", "name": "exec_command", "arguments": json.dumps({"cmd": texts.some(200)}), "call_id": call})
+                put(
+                    "response_item",
+                    {
+                        "type": "function_call",
+                        "name": "exec_command",
+                        "arguments": json.dumps({"cmd": texts.some(200)}),
+                        "call_id": call,
+                    },
+                )
                 given, out = r.randrange(1000, 200_000), r.randrange(10, 3000)
-                last = {"input_tokens": given, "cached_input_tokens": given * 9 // 10, "output_tokens": out, "reasoning_output_tokens": out // 3, "total_tokens": given + out}
+                last = {
+                    "input_tokens": given,
+                    "cached_input_tokens": given * 9 // 10,
+                    "output_tokens": out,
+                    "reasoning_output_tokens": out // 3,
+                    "total_tokens": given + out,
+                }
                 sums = {k: v + last[k] for k, v in sums.items()}
-                put("event_msg", {"type": "token_count", "info": {"total_token_usage": sums, "last_token_usage": last, "model_context_window": 258400}, "rate_limits": None})
+                put(
+                    "event_msg",
+                    {
+                        "type": "token_count",
+                        "info": {"total_token_usage": sums, "last_token_usage": last, "model_context_window": 258400},
+                        "rate_limits": None,
+                    },
+                )
                 totals["calls"] += 1
                 totals["input"] += last["input_tokens"] - last["cached_input_tokens"]
                 totals["read"] += last["cached_input_tokens"]
                 totals["output"] += out
-                put("response_item", {"type": "function_call_output", "call_id": call, "output": texts.some(int(min(200_000, r.paretovariate(1.1) * 1500)))})
+                put(
+                    "response_item",
+                    {
+                        "type": "function_call_output",
+                        "call_id": call,
+                        "output": texts.some(int(min(200_000, r.paretovariate(1.1) * 1500))),
+                    },
+                )
     return totals
 
 
@@ -209,7 +260,9 @@ def measure(cli: str, folder: Path, totals: dict[str, int], n: int, ccusage: str
             check(name, json.loads(out), totals)
     for name, values in times.items():
         middle = statistics.median(values)
-        print(f"  {name:18} {middle:6.2f} s ({min(values):.2f}–{max(values):.2f}, n={n})  {size / 1e6 / middle:4.0f} MB/s  {notes[name]}")
+        print(
+            f"  {name:18} {middle:6.2f} s ({min(values):.2f}–{max(values):.2f}, n={n})  {size / 1e6 / middle:4.0f} MB/s  {notes[name]}"
+        )
     if ccusage:
         for ours_name, theirs_name in (("harnex", "ccusage"), ("harnex, one core", "ccusage, one core")):
             ratios = [b / a for a, b in zip(times[ours_name], times[theirs_name], strict=True)]

@@ -109,7 +109,7 @@ class ClaudeBodies:
     def _rewound(self, row: dict[str, Any]) -> None:
         """A prompt that goes on from an earlier message, with other prompts since then: those are forgotten."""
         kept = self._lengths.get(str(row.get("parentUuid")))
-        if kept is not None and any(m["role"] == "user" for m in self._chains.messages[kept + 1 :]):
+        if kept is not None and any(m["role"] == "user" for m in self._chains.messages[kept:]):
             self._chains.begin(self._chains.messages[:kept])
 
 

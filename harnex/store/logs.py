@@ -131,7 +131,7 @@ def _of_session(path: str, problems: list[str]) -> Iterator[str]:
 def first_row(path: str) -> dict[str, Any] | None:
     try:
         with _opened(path) as f:
-            return jsonl.loads_dict(f.readline(1 << 20))
+            return jsonl.loads_dict(f.read(1 << 20).split(b"\n", 1)[0])
     except (OSError, HarnexError):
         return None
 
@@ -157,14 +157,12 @@ def read(path: str, log: Log, report: Report, progress: Callable[[int], None] | 
     """The calls in one file; what was wrong with it is in `report`."""
     try:
         with _opened(path) as f:
-            report.size = os.fstat(f.fileno()).st_size if hasattr(f, "fileno") else 0
+            report.size = os.fstat(f.fileno()).st_size
             yield from _rows(f, log, report, progress)
     except OSError as e:
         report.problem = e.strerror or str(e)
     except HarnexError as e:
         report.problem = e.message
-    except _ZSTD_ERRORS as e:
-        report.problem = f"not whole or not zstd: {e}"
     yield from log.end()
     report.difference = log.difference or ""
 
@@ -180,8 +178,6 @@ def every_row(path: str, report: Report) -> Iterator[dict[str, Any]]:
                         yield row
     except (OSError, HarnexError) as e:
         report.problem = str(e)
-    except _ZSTD_ERRORS as e:
-        report.problem = f"not whole or not zstd: {e}"
 
 
 def _rows(f: IO[bytes], log: Log, report: Report, progress: Callable[[int], None] | None) -> Iterator[Logged]:
@@ -267,22 +263,42 @@ def _lines(piece: bytes, at: int) -> Iterator[bytes]:
         at = end
 
 
-class _NoZstd(Exception):
-    pass
+class _Unpacked:
+    """A zstd file's content; raises OSError where it is cut off or broken, after what could be unpacked."""
+
+    def __init__(self, path: str) -> None:
+        try:
+            import zstandard
+        except ImportError:
+            raise HarnexError(
+                "packed with zstd, and there is no zstandard here to unpack it", "pip install 'harnex[usage]'"
+            ) from None
+        self._broken = zstandard.ZstdError
+        self._frame = zstandard.ZstdDecompressor().decompressobj(read_across_frames=True)
+        self._file = open(path, "rb")  # noqa: SIM115 - closed in __exit__
+
+    def read(self, size: int) -> bytes:
+        while data := self._file.read(max(1, size // 8)):
+            try:
+                out = self._frame.decompress(data)
+            except self._broken as e:
+                raise OSError(5, f"broken: {e}") from None
+            if out:
+                return bytes(out)
+        if not self._frame.eof and self._file.tell():
+            raise OSError(5, "cut off: the packed file has no end")
+        return b""
+
+    def fileno(self) -> int:
+        return self._file.fileno()
+
+    def __enter__(self) -> _Unpacked:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
 
 
-_ZSTD_ERRORS: tuple[type[Exception], ...] = (_NoZstd,)
-
-
-def _opened(path: str) -> IO[bytes]:
+def _opened(path: str) -> Any:
     """The file's bytes, unpacked. Raises OSError, or HarnexError where zstd is needed and missing."""
-    if not path.endswith(".zst"):
-        return open(path, "rb", buffering=0)
-    global _ZSTD_ERRORS
-    try:
-        import zstandard
-    except ImportError:
-        raise HarnexError("packed with zstd, which is not installed", "pip install 'harnex[usage]'") from None
-    _ZSTD_ERRORS = (zstandard.ZstdError,)
-    stream: IO[bytes] = zstandard.open(path, "rb")
-    return stream
+    return _Unpacked(path) if path.endswith(".zst") else open(path, "rb", buffering=0)
