@@ -215,9 +215,9 @@ def blocks(content: Any) -> list[dict[str, Any]]:
 
 def agent_name(row: dict[str, Any], types: Mapping[str, str]) -> str:
     """Whose row it is: `main`, or `TYPE:ID` of a sub-agent (its type alone does not tell two of a kind apart)."""
-    if not row.get("isSidechain"):
-        return "main"
     agent = str(row.get("agentId") or "")
+    if not (row.get("isSidechain") or (agent and row.get("type") == "api-request")):
+        return "main"
     kind = types.get(agent)
     return f"{kind}:{agent}" if kind and kind != agent else agent or SIDE
 
