@@ -250,23 +250,26 @@ def measure(cli: str, folder: Path, totals: dict[str, int], n: int, ccusage: str
     if ccusage:
         commands |= {"ccusage": (theirs, False), "ccusage, one core": (theirs, True)}
     times: dict[str, list[float]] = {name: [] for name in commands}
-    notes = {}
+    cpus: dict[str, list[float]] = {name: [] for name in commands}
+    peaks = {}
     for turn in range(n + 1):
         for name, (command, one_core) in commands.items():
             took, cpu, peak, out = run(command, env, one_core)
             if turn:  # the first one warms the cache
                 times[name].append(took)
-            notes[name] = f"CPU {cpu:.2f} s, {peak / 1024:.0f} MiB"
+                cpus[name].append(cpu)
+            peaks[name] = peak / 1024
             check(name, json.loads(out), totals)
     for name, values in times.items():
-        middle = statistics.median(values)
+        middle, cpu = statistics.median(values), statistics.median(cpus[name])
         print(
-            f"  {name:18} {middle:6.2f} s ({min(values):.2f}–{max(values):.2f}, n={n})  {size / 1e6 / middle:4.0f} MB/s  {notes[name]}"
+            f"  {name:18} {middle:6.2f} s ({min(values):.2f}–{max(values):.2f}, n={n}) {size / 1e6 / middle:4.0f} MB/s;"
+            f" CPU {cpu:.2f} s, {size / 1e6 / cpu:4.0f} MB/s; {peaks[name]:.0f} MiB"
         )
     if ccusage:
-        for ours_name, theirs_name in (("harnex", "ccusage"), ("harnex, one core", "ccusage, one core")):
-            ratios = [b / a for a, b in zip(times[ours_name], times[theirs_name], strict=True)]
-            print(f"  {ours_name} is {statistics.median(ratios):.2f}× as fast as {theirs_name}")
+        for a, b in (("harnex", "ccusage"), ("harnex, one core", "ccusage, one core")):
+            clock, cpu = (statistics.median(y / x for x, y in zip(d[a], d[b], strict=True)) for d in (times, cpus))
+            print(f"  {a} is {clock:.2f}× as fast as {b} (CPU time {cpu:.2f}×)")
 
 
 def check(name: str, out: dict[str, Any], totals: dict[str, int]) -> None:
