@@ -106,6 +106,7 @@ class ClaudeLog(Log):
     def end(self) -> Iterator[Logged]:
         if self._stream is not None:
             yield from self._stream.end()
+            self.difference = self._stream.difference()
             return
         yield from self._tell(self._calls.over(True))
 
@@ -140,6 +141,8 @@ class _Stream:
         self._now: dict[str, str] = {}
         self._told: set[str] = set()
         self._turn = 1
+        self._sum = [0, 0]  # input, output of the calls that were told
+        self._own: list[int] | None = None  # the same by `modelUsage`, which runs on
 
     def row(self, row: dict[str, Any]) -> Iterator[Logged]:
         kind = row.get("type")
@@ -156,6 +159,8 @@ class _Stream:
         elif kind == "result":
             yield from self._over(row.get("usage"))
             self._turn += 1
+            if isinstance(row.get("modelUsage"), dict) and self._early:
+                self._own = _by_model(row["modelUsage"])  # 1.0 and 2.0 count calls in it that no row tells: titles
 
     def _message(self, agent: str, message: dict[str, Any]) -> None:
         call_id, usage = message.get("id"), message.get("usage")
@@ -198,6 +203,8 @@ class _Stream:
                 usage, final, source = {**usage, "output_tokens": output}, True, "cumulative"
             stop = message.get("stop_reason")
             numbers = tokens(usage, final)
+            self._sum[0] += numbers["input_tokens"] or 0
+            self._sum[1] += numbers["output_tokens"] or 0
             text = self._text.get(call_id, "")[:200]
             yield Logged(
                 ModelCall(
@@ -220,3 +227,27 @@ class _Stream:
     def end(self) -> Iterator[Logged]:
         """No `result`: the program was cut off."""
         yield from self._over(None)
+
+    def difference(self) -> str | None:
+        """What the program counted itself, where that is not the sum: of sub-agents the stream tells too little."""
+        if self._own is None or self._own == self._sum:
+            return None
+        words = (
+            f"{name} {own:,} (the calls: {told:,})"
+            for name, own, told in zip(("input_tokens", "output_tokens"), self._own, self._sum, strict=True)
+            if own != told
+        )
+        return f"the calls are not the program's own total, its transcript knows them all: {', '.join(words)}"
+
+
+def _by_model(usage: dict[str, Any]) -> list[int]:
+    """Input (cached, too) and output of all models in a `modelUsage`."""
+    sums = [0, 0]
+    for of_model in usage.values():
+        for n, names in enumerate(
+            (("inputTokens", "cacheReadInputTokens", "cacheCreationInputTokens"), ("outputTokens",))
+        ):
+            for name in names:
+                value = of_model.get(name) if isinstance(of_model, dict) else None
+                sums[n] += value if isinstance(value, int) else 0
+    return sums
