@@ -142,8 +142,10 @@ def _from_files(
     wanted = paths.repo_root(repo) if repo else None
     single_calls = by in ("call", "turn") or (as_json and by is None) or which is not None
 
+    full = single_calls or by == "agent"  # 2.0 tells sub-agents' types in results of tools
+
     def records() -> Iterator[dict[str, Any]]:
-        for r in source.records(single_calls, since, redactor.text):
+        for r in source.records(full, since, redactor.text):
             if wanted is None or r["repo"] == wanted:
                 r["cost_usd"] = prices.cost(r)
                 yield r
