@@ -139,7 +139,7 @@ class TurnFailed(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class Call(Event):
-    """One model call, when it ends (DESIGN section 8). None is unknown, never 0."""
+    """One model call, when it ends (DESIGN section 8). None is unknown, never 0; `raw` are the provider's numbers."""
 
     type = "call"
     call_id: str
@@ -158,6 +158,7 @@ class Call(Event):
     source: str = "transcript"
     partial: bool = False
     text_preview: str = ""
+    raw: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Literal
+from typing import Any, Literal
 
 
 class State(StrEnum):
@@ -164,6 +164,7 @@ class ModelCall:
     source: str = "transcript"
     partial: bool = False
     text_preview: str = ""
+    raw: dict[str, Any] | None = None  # the provider's own numbers, as it gave them
 
 
 @dataclass(frozen=True, slots=True)

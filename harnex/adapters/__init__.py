@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from importlib import import_module
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 from harnex.adapters._base import Adapter
+
+if TYPE_CHECKING:
+    from harnex.adapters._log import Log
 
 NAMES = ("codex", "claude", "demo", "generic")
 AGENTS = ("codex", "claude")  # those that a person would name; the others are means
@@ -30,3 +33,16 @@ def name_for(command: str) -> str:
     """The adapter for a command as a person typed it: a known name, the path of one, or `generic`."""
     base = command.rsplit("/", 1)[-1]
     return base if base in NAMES else "generic"
+
+
+def log_of(name: str, types: dict[str, str], full: bool) -> Log:
+    """A reader for one file of that CLI's own records. Raises KeyError for a CLI whose records harnex can't read."""
+    if name == "claude":
+        from harnex.adapters._claude_log import ClaudeLog
+
+        return ClaudeLog(types, full)
+    if name == "codex":
+        from harnex.adapters._codex_log import CodexLog
+
+        return CodexLog(full)
+    raise KeyError(name)

@@ -14,7 +14,7 @@ from typing import Any
 
 from harnex.adapters import _claude_screen as screen
 from harnex.adapters._base import Reader, Version
-from harnex.adapters._claude_calls import Calls, blocks
+from harnex.adapters._claude_calls import Calls, agent_name, asks, blocks
 from harnex.model import (
     AgentSession,
     Fact,
@@ -369,22 +369,23 @@ class ClaudeReader(Reader):
             if row.get("isApiErrorMessage"):
                 if not side:
                     yield from self._api_error(row, message)
+                else:
+                    self._calls.refused(self._agent_of(row))
             elif message.get("model") != "<synthetic>":
                 yield from self._assistant(row, message, self._agent_of(row))
+        elif kind == "api-request":
+            self._calls.requested(self._agent_of(row), str(row.get("id")))
         elif kind == "user":
             yield from self._user(row, message, side)
         elif kind == "system" and not side:
             yield from self._system(row)
 
     def _agent_of(self, row: dict[str, Any]) -> str:
-        if not row.get("isSidechain"):
-            return "main"
-        agent = str(row.get("agentId") or "")
-        return self._agents.get(agent) or agent or "subagent"
+        return agent_name(row, self._agents)
 
     def _assistant(self, row: dict[str, Any], message: dict[str, Any], agent: str) -> Iterable[Fact]:
         content = blocks(message.get("content"))
-        yield from self._calls.row(message, agent)
+        yield from self._calls.row(message, agent, str(row.get("requestRef") or ""))
         if agent == "main" and (self._stopped or (self._rests and not self._hooks_heard)):
             yield from self._flush(aborted=False, agent="main")  # the last row, written after the Stop (2.0.30)
         self._unanswered = self._unanswered and agent != "main"
@@ -399,11 +400,12 @@ class ClaudeReader(Reader):
 
     def ended(self) -> Iterable[Fact]:
         """The process is gone: no more rows of the calls that are open can come."""
-        return self._flush(aborted=True)
+        return self._calls.gone()
 
     def _api_error(self, row: dict[str, Any], message: dict[str, Any]) -> Iterable[Fact]:
         """The final word of a turn that an API error ended; the retries before it are `system/api_error` rows."""
         yield from self._flush(aborted=True)
+        self._calls.refused("main")
         text = "".join(str(b.get("text") or "") for b in blocks(message.get("content")))
         status = row.get("apiErrorStatus")
         name = str(row.get("error") or row.get("apiErrorType") or "")
@@ -419,7 +421,7 @@ class ClaudeReader(Reader):
         results = [b for b in found if b.get("type") == "tool_result"]
         text = "\n".join(str(b.get("text") or "") for b in found if b.get("type") == "text")
         if text.startswith(_INTERRUPT):
-            yield from self._flush(aborted=True, agent=agent)
+            yield from self._calls.interrupted(agent)
             if not side:
                 yield from self._ended(TurnEnded("transcript", "interrupted", detail=text, turn_key=self._key))
             return
@@ -427,6 +429,10 @@ class ClaudeReader(Reader):
             call_id = str(block.get("tool_use_id"))
             yield from self._tool_ended(call_id, self._tools.get(call_id, ""), bool(block.get("is_error")))
         yield from self._calls.over(False, agent, only_stopped=True)
+        if results:
+            self._calls.answered(agent, (str(b.get("tool_use_id")) for b in results), str(row.get("uuid")))
+        elif (side or self._unanswered or not self._hooks_heard) and asks(row, text):
+            self._calls.asked(agent, str(row.get("uuid")))
         if not results and not side and not row.get("isMeta") and not self._hooks_heard and text:
             self._turn += 1
             self._last_prompt, self._last_text = text, ""

@@ -332,7 +332,9 @@ class ClaudeStream(Reader):
             return
         self._ended = True
         self._starts.clear()
-        yield from self._recorded(self._records.ended())
+        # An answer without a row in the transcript (`open-…`) is one that the stream itself tells of.
+        known = [f for f in self._records.ended() if not (isinstance(f, ModelCall) and f.call_id.startswith("open-"))]
+        yield from self._recorded(known)
         for held in self._held.values():
             yield from self._ledger.take(held)
         self._held.clear()

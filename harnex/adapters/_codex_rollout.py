@@ -9,7 +9,7 @@ Facts are from field/codex.md section C and from real rows (`tests/corpus/codex/
   or the answer's own `message` row with a screen at rest.
 - An error is in `task_complete.error` (>= 0.145), in a row `error` before it (0.128), or only in
   `last_agent_message: null` (0.104).
-- `token_count` is repeated; `token_usage_record` (0.169) is exact, and where it is, nothing else is counted.
+- Tokens: `_codex_calls.py`.
 - A resumed thread goes on in its old file, and a fork (<= 0.145) begins with its parent's rows, restamped:
   nothing from before this run is told. UUIDv7 turn ids carry the time of their making.
 """
@@ -23,7 +23,18 @@ from datetime import datetime
 from typing import Any
 
 from harnex.adapters import _codex_screen as screens
-from harnex.model import AgentSession, Fact, FindOpenFile, ModelCall, Observation, State, Submitted, ToolUse, TurnEnded
+from harnex.adapters._codex_calls import Calls
+from harnex.model import (
+    AgentSession,
+    Fact,
+    FindOpenFile,
+    Observation,
+    Remark,
+    State,
+    Submitted,
+    ToolUse,
+    TurnEnded,
+)
 
 PREVIEW = 200
 TOOL_CALLS = ("function_call", "custom_tool_call", "local_shell_call")
@@ -81,14 +92,12 @@ class Rollout:
     asked: set[str] = field(default_factory=set)  # sub-agents whose files were asked for
     asked_for: str = ""  # the last prompt
     message: str = ""  # what the agent said last in this turn
-    model: str | None = None
+    calls: Calls = field(default_factory=Calls)
     _copied: bool = False  # inside the parent's rows at the head of a fork
     _error: tuple[str, object] | None = None
     _pending: set[str] | None = None
     _spoke: bool = False
-    _total: object = None
-    _exact: bool = False  # token_usage_record was seen
-    _calls: int = 0
+    _total: object = None  # the newest token total, to know a row that repeats it
     _limits: dict[str, Any] | None = None
     _started: dict[str, tuple[str, float | None]] | None = None  # tool calls that run: name, when
     _users: int = 0
@@ -118,9 +127,9 @@ class Rollout:
             self._leave_copy(str(payload.get("turn_id") or ""))
         past = self._copied or (at is not None and at < self.began)
         if kind == "turn_context":
-            self.model = payload.get("model") or self.model
+            self.calls.model = payload.get("model") or self.calls.model
         elif kind == "token_usage_record":
-            yield from self._record(payload, past)
+            yield from self.calls.record(payload, past, self.agent)
         elif kind == "event_msg" and name == "token_count":
             yield from self._tokens(payload, past)
         elif past:
@@ -139,7 +148,7 @@ class Rollout:
             return
         if payload.get("forked_from_id"):
             self._copied = True
-        self.thread = thread
+        self.thread = self.calls.thread = thread
         origin = payload.get("source")
         if isinstance(origin, dict) and "subagent" in origin and not self.main:
             name = payload.get("agent_nickname") or payload.get("agent_role") or payload.get("agent_path")
@@ -164,6 +173,7 @@ class Rollout:
             yield from self._completed_item(p.get("item"))
         elif name == "agent_message":
             self.message, self._spoke = str(p.get("message") or ""), True
+            self.calls.said = self.message
         elif name == "error":
             self._error = (str(p.get("message") or ""), p.get("codex_error_info"))
         elif name == "task_complete":
@@ -171,12 +181,14 @@ class Rollout:
         elif name == "turn_aborted":
             key = str(p.get("turn_id") or self.turn_key)
             self.aborted = True
+            yield from self.calls.interrupted()
             yield from self._end(TurnEnded(self.source, "interrupted", self.message, turn_key=key), "turn_aborted")
         elif name == "collab_agent_spawn_end" and p.get("new_thread_id"):
             yield from self._sub_agent(str(p["new_thread_id"]))
 
     def _open(self, turn_id: str) -> Iterator[Fact]:
         self.turn_key, self.turn_open, self.message = turn_id, True, ""
+        self.calls.asked()
         self.answered = self._counted = self.aborted = False
         self.unclear, self._error, self._spoke, self._pending, self._started = None, None, False, set(), {}
         if self.main:
@@ -201,12 +213,14 @@ class Rollout:
             yield from self._user(text)
         elif item.get("type") == "AgentMessage":
             self.message, self._spoke = text, True
+            self.calls.said = text
         elif item.get("type") == "CollabAgentToolCall":
             for thread in item.get("receiver_thread_ids") or ():
                 yield from self._sub_agent(str(thread))
 
     def _complete(self, p: dict[str, Any]) -> Iterator[Fact]:
         key, last = str(p.get("turn_id") or self.turn_key), p.get("last_agent_message")
+        self.calls.refused()
         error = p.get("error")
         if isinstance(error, dict):
             self._error = (str(error.get("message") or ""), error.get("codex_error_info"))
@@ -268,7 +282,11 @@ class Rollout:
         self._pending, self._started = pending, started
         if name == "message" and p.get("role") == "assistant":
             self.answered, self._counted = self._counted, False
+            self.calls.spoke()
+        elif name == "reasoning":
+            self.calls.spoke()
         if name in TOOL_CALLS:
+            self.calls.spoke()
             pending.add(call_id)
             self._spoke = self.answered = False
             started[call_id] = (str(p.get("name") or name), at)
@@ -276,6 +294,8 @@ class Rollout:
             yield ToolUse(call_id, started[call_id][0], "started", _preview(given))
         elif name in TOOL_OUTPUTS:
             pending.discard(call_id)
+            if not pending:
+                self.calls.asked()
             tool, begun = started.pop(call_id, ("", None))
             took = round(at - begun, 3) if at is not None and begun is not None else None
             ok = _worked(p.get("output"))
@@ -300,17 +320,8 @@ class Rollout:
 
     # ---- tokens ----
 
-    def _record(self, p: dict[str, Any], past: bool) -> Iterator[Fact]:
-        """0.169: one row per response, right after it."""
-        self._exact = True
-        self._calls += 1
-        if past or (p.get("thread_id") and self.thread and p["thread_id"] != self.thread):
-            return
-        call_id = str(p.get("response_id") or f"{self.thread}-{self._calls}")
-        yield self._call(call_id, p.get("usage"))
-
     def _tokens(self, p: dict[str, Any], past: bool) -> Iterator[Fact]:
-        """Skip rows without numbers and rows that repeat the total; `last_token_usage` is the call."""
+        """A `token_count` row: its call, and up to 0.98 the end of a turn whose last answer it counts."""
         if isinstance(p.get("rate_limits"), dict):
             self._limits = p["rate_limits"]
         info = p.get("info")
@@ -320,12 +331,9 @@ class Rollout:
         if total == self._total:
             return
         self._total = total
-        if not isinstance(last, dict) or not any(v for v in last.values() if isinstance(v, int)):
-            return  # after a compaction: zeros, and a total that was made up
-        if not self._exact:
-            self._calls += 1
-            if not past:
-                yield self._call(f"{self.thread}-{self._calls}", last)
+        yield from self.calls.tokens(p, past, self.agent)
+        if isinstance(last, dict) and not any(v for v in last.values() if isinstance(v, int)):
+            return  # after a compaction
         over = not past and not self.turns_told and self.turn_open and self._spoke and not self._pending
         self._counted = over and self.late_items
         if over and not self.late_items:
@@ -333,26 +341,13 @@ class Rollout:
             yield from self._end(end, "the last answer is counted")
         self._spoke = False
 
-    def _call(self, call_id: str, usage: object) -> ModelCall:
-        u = usage if isinstance(usage, dict) else {}
-
-        def number(key: str) -> int | None:
-            value = u.get(key)
-            return value if isinstance(value, int) and not isinstance(value, bool) else None
-
-        return ModelCall(
-            call_id,
-            model=self.model,
-            agent=self.agent,
-            input_tokens=number("input_tokens"),  # OpenAI's holds the cached ones already
-            cache_read_tokens=number("cached_input_tokens"),
-            cache_write_tokens=number("cache_write_input_tokens"),
-            output_tokens=number("output_tokens"),
-            reasoning_tokens=number("reasoning_output_tokens"),
-            total_tokens=number("total_tokens"),
-            source="rollout",
-            text_preview=self.message[:PREVIEW] if self._spoke else "",
-        )
+    def gone(self) -> Iterator[Fact]:
+        """The program has ended: the call that was open, and whether the calls are what the thread counted itself."""
+        if self.turn_open:
+            yield from self.calls.gone(self.agent)
+        difference = self.calls.difference()
+        if difference:
+            yield Remark(f"{self.agent}: {difference}")
 
 
 def _preview(given: object) -> str:

@@ -211,7 +211,7 @@ class CodexStream(Reader):
             yield from self._settle()
         if self._open and not self._running and not self._error:
             # A turn that was cut off with no tool at work: a model call was under way, of which no record tells.
-            model = rollout.model if (rollout := self._rollouts.get(self._thread)) is not None else None
+            model = rollout.calls.model if (rollout := self._rollouts.get(self._thread)) is not None else None
             open_call = ModelCall(f"{self._thread}-open", model=model, source="stream", partial=True)
             yield from self._ledger.take(open_call)
         yield from self._ledger.close()
@@ -224,7 +224,7 @@ class CodexStream(Reader):
             base = {}  # not known, or the total fell: a new base
         theirs = {key: value - base.get(key, 0) for key, value in self._total.items()}
         rollout = self._rollouts.get(self._thread)
-        model = rollout.model if rollout is not None else None
+        model = rollout.calls.model if rollout is not None else None
         seen = self._ledger.sums("main")
         if not seen:
             yield from self._ledger.fill(theirs, f"{self._thread}-total-{self._turns}", model, sure)

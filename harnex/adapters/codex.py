@@ -299,6 +299,10 @@ class CodexReader(Reader):
         retry = screens.retry_at(text, said) if said and reason in ("usage_limit", "rate_limit") else None
         return TurnEnded("screen", "failed", reason=reason, detail=text, retry_at=retry)
 
+    def ended(self) -> Iterable[Fact]:
+        for rollout in self.rollouts.values():
+            yield from rollout.gone()
+
     def draft(self, view: ScreenView) -> str | None:
         """What is in the composer. Interrupted before the first token, 0.137 puts the prompt back, with the cursor in
         front of it, where else only a placeholder stands."""

@@ -25,6 +25,7 @@ COMMANDS = {
     "attach": "Take the agent's terminal.",
     "approve": "Say yes to the dialog that is open.",
     "deny": "Say no to the dialog that is open.",
+    "usage": "What model calls used: tokens, cache, cost.",
     "history": "Finished runs.",
     "detect": "What an adapter makes of a screen.",
     "doctor": "Check what harnex needs, and how to mend it.",

@@ -10,7 +10,7 @@ import os
 from collections.abc import Callable, Iterable
 from fnmatch import fnmatch
 
-from harnex import jsonl
+from harnex import clock, jsonl
 from harnex.adapters._base import Reader
 from harnex.model import Fact, FindOpenFile, Follow, Remark
 from harnex.store.tail import DocumentTail, LineTail
@@ -19,14 +19,18 @@ BRISK_S = 0.04
 BRISK_FOR_S = 3.0  # after the last output, input or row
 IDLE_S = 1.0
 FIND_EVERY_S = 0.5
+FOLLOWED = "followed.jsonl"  # in the run's evidence: which files were read, so that they can be read again
 ROWS_A_POLL = 2000  # a long transcript is read in slices, so that the terminal is not kept waiting
 
 
 class Evidence:
     """Follows files for one reader. `poll` gives the facts that are new; `wake_at` says when to poll next."""
 
-    def __init__(self, reader: Reader, pids: Callable[[], Iterable[int]], now: float) -> None:
+    def __init__(
+        self, reader: Reader, pids: Callable[[], Iterable[int]], now: float, directory: str | None = None
+    ) -> None:
         self._reader = reader
+        self._directory = directory  # the run's evidence
         self._pids = pids
         self._rows: dict[str, tuple[str, LineTail]] = {}  # path -> source, tail
         self._documents: dict[str, tuple[str, DocumentTail]] = {}
@@ -53,6 +57,23 @@ class Evidence:
             if fact.from_end:
                 tail.to_end()
             self._rows[fact.path] = (fact.source, tail)
+            self._note(fact, tail.offset)
+
+    def _note(self, fact: Follow, offset: int) -> None:
+        """Write down what is followed, and from where on. Best effort: on a full disk it is not."""
+        if self._directory is None:
+            return
+        row = {"ts": clock.iso(), "source": fact.source, "path": fact.path, "kind": fact.kind, "from": offset}
+        try:
+            fd = os.open(
+                os.path.join(self._directory, FOLLOWED), os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600
+            )
+            try:
+                os.write(fd, jsonl.dumps(row).encode() + b"\n")
+            finally:
+                os.close(fd)
+        except OSError:
+            pass
 
     def wake_at(self) -> float | None:
         return self._next if self._rows or self._documents or self._finds else None

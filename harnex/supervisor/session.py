@@ -129,7 +129,9 @@ class Session:
             if self.headless is not None
             else Child(tuple(spec.argv), env, spec.cwd, spec.columns, spec.rows)
         )
-        self.evidence = Evidence(self.reader, lambda: descendants(self.child.pid), now)
+        self.evidence = Evidence(
+            self.reader, lambda: descendants(self.child.pid), now, os.path.join(run_dir, "evidence")
+        )
         self.control = Control(socket, self.selector, self.requests.handle)
         self._watch_child()
         self._watch_signals()

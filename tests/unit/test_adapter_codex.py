@@ -26,6 +26,7 @@ from harnex.model import (
     Follow,
     ModelCall,
     Observation,
+    Remark,
     Retracted,
     ScreenView,
     State,
@@ -682,3 +683,18 @@ def test_the_tool_of_an_mcp_server_wants_permission() -> None:
     (fact,) = (f for f in screen("0.169.0", *lines) if isinstance(f, Observation))
     assert (fact.state, fact.dialog) == (State.BLOCKED, "permission")
     assert fact.options == ("Allow", "Allow for this session", "Cancel")
+
+
+def test_a_thread_that_counts_otherwise_is_told_once() -> None:
+    """What the CLI says that it used against what was counted: both numbers, one diagnostic."""
+    reader = ADAPTER.reader((0, 169))
+    good = rows("0.169.0", "rollout")
+    feed(reader, "rollout", good)
+    assert [f for f in reader.ended() if isinstance(f, Remark)] == []
+    bad = json.loads(json.dumps(good))
+    last = [r for r in bad if r["type"] == "token_usage_record"][-1]["payload"]
+    last["thread_token_usage"]["output_tokens"] += 1000
+    reader = ADAPTER.reader((0, 169))
+    feed(reader, "rollout", bad)
+    (remark,) = [f for f in reader.ended() if isinstance(f, Remark)]
+    assert f"output_tokens {last['thread_token_usage']['output_tokens']:,}" in remark.text

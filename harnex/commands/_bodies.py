@@ -1,0 +1,86 @@
+"""What one call asked and was answered: found in the files that the session followed, or in those that were named."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from typing import Any
+
+from harnex import jsonl
+from harnex.adapters._body import Answer
+from harnex.adapters._claude_body import ClaudeBodies
+from harnex.adapters._codex_body import CodexBodies
+from harnex.commands._records import Files, Run
+from harnex.core.redact import Redactor, secret_values
+from harnex.errors import HarnexError
+from harnex.store import logs
+from harnex.supervisor.evidence import FOLLOWED
+
+
+def bodies_of(record: dict[str, Any], run: Run | None, source: Files | None) -> dict[str, Any]:
+    """The call's bodies, redacted. Raises HarnexError if no file holds them."""
+    if run is not None:
+        paths = followed(run.directory)
+        if not paths:
+            raise HarnexError(
+                f"run {run.row.get('run_id')} noted no files that could hold a call's bodies",
+                "only Claude Code and Codex keep them; older runs: harnex usage --from CLI PATH --call N --bodies",
+            )
+    else:
+        paths = source.files if source is not None else []
+    there = [p for p in paths if os.path.exists(p)]
+    answer = _find(record, there)
+    if answer is None:
+        gone = [p for p in paths if p not in there]
+        raise HarnexError(
+            f"no file holds what call {record['call_id']} asked"
+            + (f"; gone: {', '.join(gone)}" if gone else "")
+            + ("; it was cut off before anything of it was recorded" if record["partial"] else ""),
+            f"looked in: {', '.join(there) or 'nothing'}",
+        )
+    redactor = Redactor(secret_values(dict(os.environ)))
+    fields = dict(redactor.clean(answer.fields()))
+    if fields["attempts"] is None:
+        fields["attempts"] = record["attempts"]
+    if fields["finish_reason"] is None:
+        fields["finish_reason"] = record["stop_reason"]
+    return fields
+
+
+def followed(run_dir: str) -> list[str]:
+    """The logs of the agent that the supervisor read in this run."""
+    found = []
+    try:
+        with open(os.path.join(run_dir, "evidence", FOLLOWED), "rb") as f:
+            for line in f:
+                row = jsonl.loads_dict(line)
+                kind = str((row or {}).get("source")).split(":")[0]
+                path = (row or {}).get("path")
+                if kind in ("transcript", "subagent", "rollout", "main") and isinstance(path, str):
+                    found.append(path)
+    except OSError:
+        return []
+    return list(dict.fromkeys(found))
+
+
+def _find(record: dict[str, Any], paths: Iterable[str]) -> Answer | None:
+    call_id = record["call_id"]
+    paths = list(paths)
+    types = logs.agent_types(paths)
+    for path in paths:
+        bodies: Any
+        if record["cli"] == "claude":
+            agent = str(record["agent"])
+            kind, _, name = agent.rpartition(":")
+            bodies = ClaudeBodies(agent, {**types, name: kind} if kind else types)
+        else:
+            bodies = CodexBodies()
+        report = logs.Report(path)
+        for row in logs.every_row(path, report):
+            bodies.row(row)
+        if call_id in bodies.answers:
+            found: Answer = bodies.answers[call_id]
+            if report.skipped:
+                found.missing += (f"{report.skipped} lines that are not JSON",)
+            return found
+    return None

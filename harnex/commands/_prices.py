@@ -1,0 +1,112 @@
+"""What calls cost, by the price list of genai-prices (the extra `usage`), which is bundled with it: no network.
+
+The library takes 165 µs a call. Prices are linear between the steps of a list, so the rates of a model, a day and
+a step are taken once, held against the library's own sum for the first call, and used for the rest.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+PROVIDERS = {"claude": "anthropic", "codex": "openai"}
+MILLION = 1e6
+
+
+class Prices:
+    """Costs in USD. `version` names the price list, None if there is none here: then every cost is unknown."""
+
+    def __init__(self) -> None:
+        self.version: str | None = None
+        self._rates: dict[tuple[Any, ...], tuple[float, ...] | None] = {}
+        self._steps: dict[tuple[Any, ...], tuple[int, ...] | None] = {}
+        try:
+            import genai_prices
+        except ImportError:
+            return
+        self._library = genai_prices
+        self.version = f"genai-prices {genai_prices.__version__}"
+
+    def cost(self, record: dict[str, Any]) -> float | None:
+        """Of one record; None if its numbers or the model's price are not known."""
+        given, output, model = record["input_tokens"], record["output_tokens"], record["model"]
+        if self.version is None or given is None or output is None or not model:
+            return None
+        read, written = record["cache_read_tokens"] or 0, record["cache_write_tokens"] or 0
+        hour = _for_an_hour(record["raw"], written)
+        if read + written > given:
+            return None  # not a price list's business: these numbers contradict each other
+        provider, at = PROVIDERS.get(record["cli"] or ""), record["ts"] or ""
+        model_key = (model, provider, at[:10])
+        if model_key not in self._steps:
+            self._steps[model_key] = self._find_steps(model, provider, at)
+        steps = self._steps[model_key]
+        if steps is None:
+            return None
+        counts = (given - read - written, read, written - hour, hour, output)
+        key = (*model_key, sum(given > s for s in steps))
+        if given in steps or key not in self._rates:
+            exact, rates = self._by_library(model, provider, at, counts)
+            if given not in steps:
+                own = _sum(rates, counts) if rates else None
+                fits = own is not None and exact is not None and abs(own - exact) <= 1e-9 + 1e-6 * exact
+                self._rates[key] = rates if fits else None
+            return exact
+        known = self._rates[key]
+        return _sum(known, counts) if known else self._by_library(model, provider, at, counts)[0]
+
+    def _find_steps(self, model: str, provider: str | None, at: str) -> tuple[int, ...] | None:
+        """From how many input tokens on other prices hold; None: the model has no price."""
+        priced = self._calc(model, provider, at, (1, 0, 0, 0, 0))
+        if priced is None:
+            return None
+        steps = set()
+        for name in vars(priced.model_price):
+            for tier in getattr(getattr(priced.model_price, name), "tiers", ()):
+                steps.add(int(tier.start))
+        return tuple(sorted(steps))
+
+    def _by_library(
+        self, model: str, provider: str | None, at: str, counts: tuple[int, ...]
+    ) -> tuple[float | None, tuple[float, ...] | None]:
+        """The cost, and what one more token of each kind would cost."""
+        priced = self._calc(model, provider, at, counts)
+        if priced is None:
+            return None, None
+        exact = float(priced.total_price)
+        rates = []
+        for n in range(len(counts)):
+            more = self._calc(model, provider, at, tuple(c + 1000 * (i == n) for i, c in enumerate(counts)))
+            # A price list in which a step lies between these two does not fit the first call, and is not used.
+            rates.append((float(more.total_price) - exact) / 1000 if more is not None else 0.0)
+        return exact, tuple(rates)
+
+    def _calc(self, model: str, provider: str | None, at: str, counts: tuple[int, ...]) -> Any:
+        fresh, read, written, hour, output = counts
+        fields = {"input_tokens": fresh + read + written + hour, "output_tokens": output}
+        if read:
+            fields["cache_read_tokens"] = read
+        if written or hour:
+            fields["cache_write_tokens"] = written + hour
+        if hour:
+            fields["cache_write_1h_tokens"] = hour
+        try:
+            when = datetime.fromisoformat(at.replace("Z", "+00:00")).astimezone(UTC) if at else None
+        except ValueError:
+            when = None
+        usage = self._library.Usage(**fields)
+        try:
+            return self._library.calc_price(usage, model, provider_id=provider, genai_request_timestamp=when)
+        except (LookupError, ValueError):
+            return None  # a model or a kind of token that the list does not know
+
+
+def _sum(rates: tuple[float, ...], counts: tuple[int, ...]) -> float:
+    return sum(r * c for r, c in zip(rates, counts, strict=True))
+
+
+def _for_an_hour(raw: object, written: int) -> int:
+    """How many tokens were written to the cache for an hour, which costs more than for five minutes (Anthropic)."""
+    parts = raw.get("cache_creation") if isinstance(raw, dict) else None
+    hour = parts.get("ephemeral_1h_input_tokens") if isinstance(parts, dict) else None
+    return hour if isinstance(hour, int) and 0 < hour <= written else 0

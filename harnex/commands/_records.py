@@ -1,0 +1,216 @@
+"""Where `harnex usage` gets its records: the events of runs, or the CLIs' own files."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from harnex import clock, jsonl, paths
+from harnex.adapters import log_of
+from harnex.adapters._log import turn_at
+from harnex.core import usage
+from harnex.errors import HarnexError
+from harnex.store import history, logs, registry
+from harnex.store.registry import is_named
+
+CALL = b'"type":"call"'  # as `store.eventlog` writes it
+PROGRESS_FROM = 32 << 20  # bytes: less is read before one has looked
+
+
+@dataclass(slots=True)
+class Run:
+    """One run of harnex: who it was, and its events."""
+
+    row: dict[str, Any]
+    directory: str
+
+    def records(self) -> Iterator[dict[str, Any]]:
+        who = {k: self.row.get(k) for k in ("id", "run_id", "cli", "repo")}
+        who["session"] = self.row.get("agent_session_id")
+        for n, event in enumerate(self.events(CALL), 1):
+            yield usage.record(event, n=n, **who)
+
+    def events(self, needle: bytes = b"") -> Iterator[dict[str, Any]]:
+        try:
+            with open(os.path.join(self.directory, "events.jsonl"), "rb") as f:
+                for line in f:
+                    if needle in line:
+                        row = jsonl.loads_dict(line)
+                        if row is not None and (not needle or row.get("type") == "call"):
+                            yield row
+        except FileNotFoundError:
+            return
+        except OSError as e:
+            raise HarnexError(f"can't read the events of {self.row.get('id')}: {e.strerror}", "harnex doctor") from None
+
+
+def runs(
+    state: str, session_id: str | None, repo: str | None, cli: str | None, everywhere: bool, since: float | None
+) -> tuple[list[Run], bool]:
+    """The runs meant, oldest first: finished and live ones; and whether they had to be looked for elsewhere."""
+    rows = {str(r["run_id"]): r for r in history.rows(state)}
+    live = registry.live(state)
+    rows.update((str(r["run_id"]), r) for r in live)
+    living = {str(r["run_id"]) for r in live}
+    found = [rows[run_id] for run_id in sorted(rows)]
+    if session_id is not None:
+        found = [r for r in found if is_named(r, session_id)]
+    if cli is not None:
+        found = [r for r in found if r.get("cli") == cli]
+    if since is not None:
+        found = [r for r in found if r["run_id"] in living or _ended(r) >= since]
+    elsewhere = False
+    if not everywhere:
+        here = paths.repo_root(repo) if repo else paths.here()
+        local = [r for r in found if r.get("repo") == here]
+        elsewhere = not local and bool(found) and repo is None
+        found = local if local or repo is not None else found
+    return [Run(r, paths.run_dir(state, str(r["run_id"]))) for r in found], elsewhere
+
+
+def _ended(row: dict[str, Any]) -> float:
+    try:
+        return clock.parse_iso(str(row.get("ended_at")))
+    except ValueError:
+        return 0.0
+
+
+@dataclass
+class Files:
+    """The CLIs' own files: `records` reads them; then `reports` says what was wrong with which."""
+
+    cli: str
+    files: list[str]
+    reports: list[logs.Report] = field(default_factory=list)
+    turns: dict[str, list[str]] = field(default_factory=dict)  # session -> when its turns began
+    calls: int = 0
+    repeated: int = 0
+
+    def records(self, full: bool, since: float | None = None, redact: Callable[[str], str] = str) -> Iterator[Any]:
+        types = logs.agent_types(self.files)
+        seen: set[str] = set()
+        roots: dict[str, str | None] = {}
+        progress = Progress(self.files)
+        try:
+            for path in self.files:
+                report = logs.Report(path)
+                self.reports.append(report)
+                log = log_of(self.cli, types, full)
+                for logged in logs.read(path, log, report, progress.more if progress.wanted else None):
+                    call = logged.call
+                    if call.call_id in seen:
+                        report.repeated += 1
+                        self.repeated += 1
+                        continue
+                    seen.add(call.call_id)
+                    report.calls += 1
+                    if since is not None and not _after(logged.at, since):
+                        continue
+                    self.calls += 1
+                    progress.calls = self.calls
+                    if logged.cwd not in roots:
+                        roots[logged.cwd] = paths.repo_root(logged.cwd) if logged.cwd else None
+                    yield {
+                        "n": self.calls,
+                        "ts": logged.at or None,
+                        "id": None,
+                        "run_id": None,
+                        "cli": self.cli,
+                        "repo": roots[logged.cwd],
+                        "session": logged.session or None,
+                        "call_id": call.call_id,
+                        "turn": logged.turn,
+                        "agent": call.agent,
+                        "model": call.model,
+                        "input_tokens": call.input_tokens,
+                        "cache_read_tokens": call.cache_read_tokens,
+                        "cache_write_tokens": call.cache_write_tokens,
+                        "output_tokens": call.output_tokens,
+                        "reasoning_tokens": call.reasoning_tokens,
+                        "total_tokens": call.total_tokens,
+                        "cost_usd": None,
+                        "stop_reason": call.stop_reason,
+                        "duration_s": call.duration_s,
+                        "attempts": call.attempts,
+                        "source": call.source,
+                        "partial": call.partial,
+                        "text_preview": redact(call.text_preview) if full and call.text_preview else "",
+                        "raw": call.raw,
+                    }
+                if log.turns and log.session:
+                    self.turns.setdefault(log.session, list(log.turns))
+        finally:
+            progress.done()
+
+    def attribute(self, records: list[dict[str, Any]]) -> None:
+        """Give calls of sub-agents the turn of their session in which they were made, by the time."""
+        starts = {
+            session: [s for s in map(_seconds, stamps) if s is not None] for session, stamps in self.turns.items()
+        }
+        for r in records:
+            if r["turn"] is None and r["session"] in starts:
+                r["turn"] = turn_at(starts[r["session"]], r["ts"] or "")
+
+    def problems(self) -> list[dict[str, Any]]:
+        return [
+            {k: v for k, v in dataclasses.asdict(r).items() if k != "size"} for r in self.reports if r.words() or r.torn
+        ]
+
+
+def _seconds(stamp: str) -> float | None:
+    try:
+        return clock.parse_iso(stamp)
+    except ValueError:
+        return None
+
+
+def _after(at: str, since: float) -> bool:
+    when = _seconds(at)
+    return when is None or when >= since  # a call without a time can't be left out
+
+
+def own_folders(cli: str) -> list[str]:
+    """Where a CLI keeps its sessions."""
+    home = os.path.expanduser("~")
+    if cli == "claude":
+        base = os.environ.get("CLAUDE_CONFIG_DIR") or os.path.join(home, ".claude")
+        return [os.path.join(base, "projects")]
+    base = os.environ.get("CODEX_HOME") or os.path.join(home, ".codex")
+    archive = os.path.join(base, "archived_sessions")
+    return [os.path.join(base, "sessions"), *([archive] if os.path.isdir(archive) else [])]
+
+
+class Progress:
+    """How far reading is, on a terminal's last line, for work that is long enough to wonder."""
+
+    def __init__(self, files: list[str]) -> None:
+        self.calls = 0
+        self._read = 0
+        self._shown = 0.0
+        self._total = 0
+        self.wanted = sys.stderr.isatty()
+        if self.wanted:
+            for path in files:
+                try:
+                    self._total += os.stat(path).st_size
+                except OSError:
+                    continue
+            self.wanted = self._total >= PROGRESS_FROM
+
+    def more(self, size: int) -> None:
+        self._read += size
+        now = clock.monotonic()
+        if now - self._shown >= 0.2:
+            self._shown = now
+            words = f"{self._read / 1e6:,.0f} of {self._total / 1e6:,.0f} MB, {self.calls:,} calls"
+            sys.stderr.write(f"\r\x1b[K{words}")
+            sys.stderr.flush()
+
+    def done(self) -> None:
+        if self._shown:
+            sys.stderr.write("\r\x1b[K")
+            sys.stderr.flush()

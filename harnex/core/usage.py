@@ -1,0 +1,185 @@
+"""Sums of model calls: by turn, session, day, model, repository, agent. None is unknown, never 0. Pure.
+
+A record is a call as `harnex usage --json` gives it: the fields of a `call` event, and `ts`, `id`, `run_id`, `cli`,
+`repo`, `session`, `cost_usd`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Any
+
+TOKENS = (
+    "input_tokens",
+    "cache_read_tokens",
+    "cache_write_tokens",
+    "output_tokens",
+    "reasoning_tokens",
+    "total_tokens",
+)
+CALL_FIELDS = (
+    "n", "ts", "id", "run_id", "cli", "repo", "session", "call_id", "turn", "agent", "model", *TOKENS, "cost_usd",
+    "stop_reason", "duration_s", "attempts", "source", "partial", "text_preview", "raw",
+)  # fmt: skip
+BY = ("call", "turn", "session", "day", "model", "repo", "agent")
+KEYS: dict[str, tuple[str, ...]] = {
+    "turn": ("id", "run_id", "session", "turn"),
+    "session": ("id", "run_id", "session", "cli", "repo"),
+    "day": ("day",),
+    "model": ("model",),
+    "repo": ("repo",),
+    "agent": ("id", "run_id", "session", "agent"),
+}
+
+
+class Sums:
+    """What some calls used together."""
+
+    __slots__ = ("_cost", "_known", "_tokens", "_unpriced", "calls", "first", "last", "partial")
+
+    def __init__(self) -> None:
+        self.calls = self.partial = 0
+        self._tokens = [0] * len(TOKENS)
+        self._known = [0] * len(TOKENS)  # how many calls told it
+        self._cost = 0.0
+        self._unpriced = 0
+        self.first: str | None = None
+        self.last: str | None = None
+
+    def add(self, record: dict[str, Any]) -> None:
+        self.calls += 1
+        if record["partial"]:
+            self.partial += 1
+        tokens, known = self._tokens, self._known
+        for i, name in enumerate(TOKENS):
+            value = record[name]
+            if value is not None:
+                tokens[i] += value
+                known[i] += 1
+        cost = record["cost_usd"]
+        if cost is None:
+            self._unpriced += 1
+        else:
+            self._cost += cost
+        at = record["ts"]
+        if at:
+            if self.first is None or at < self.first:
+                self.first = at
+            if self.last is None or at > self.last:
+                self.last = at
+
+    def fields(self) -> dict[str, Any]:
+        """`calls`, the tokens (None where no call tells), `cost_usd`, `cache_hit_rate`, and in `unknown` how many calls
+        did not tell a number that others did: a sum of the others is then less than what was used."""
+        sums = {n: t if k else None for n, t, k in zip(TOKENS, self._tokens, self._known, strict=True)}
+        unknown = {n: self.calls - k for n, k in zip(TOKENS, self._known, strict=True) if 0 < k < self.calls}
+        priced = self.calls - self._unpriced
+        if priced and self._unpriced:
+            unknown["cost_usd"] = self._unpriced
+        given, read = sums["input_tokens"], sums["cache_read_tokens"]
+        return {
+            "calls": self.calls,
+            "partial_calls": self.partial,
+            **sums,
+            "cost_usd": round(self._cost, 6) if priced else None,
+            "cache_hit_rate": round(read / given, 4) if given and read is not None else None,
+            "unknown": unknown,
+            "first": self.first,
+            "last": self.last,
+        }
+
+
+class Groups:
+    """Sums by one key, and in all."""
+
+    def __init__(self, by: str) -> None:
+        self.by = by
+        self.total = Sums()
+        self._keys = KEYS.get(by, ())
+        self._sums: dict[tuple[Any, ...], Sums] = {}
+        self._days: dict[str, str | None] = {}
+
+    def add(self, record: dict[str, Any]) -> None:
+        self.total.add(record)
+        if self._keys:
+            if self.by == "day":
+                key: tuple[Any, ...] = (self._day(record["ts"]),)
+            else:
+                key = tuple([record[name] for name in self._keys])
+            sums = self._sums.get(key)
+            if sums is None:
+                sums = self._sums[key] = Sums()
+            sums.add(record)
+
+    def rows(self) -> list[dict[str, Any]]:
+        """One object a group: its key's fields, then its sums; in the order of time, models by what they used."""
+        rows = [{**dict(zip(self._keys, key, strict=True)), **s.fields()} for key, s in self._sums.items()]
+        if self.by in ("model", "repo"):
+            return sorted(rows, key=lambda r: (-(r["total_tokens"] or 0), str(r[self.by])))
+        if self.by == "turn":
+            return sorted(rows, key=lambda r: (str(r["run_id"] or r["session"]), r["turn"] is None, r["turn"] or 0))
+        return sorted(rows, key=lambda r: str(r["first"] or r.get("day") or ""))
+
+    def _day(self, at: str | None) -> str | None:
+        """The local day of a time; one look a minute's worth of calls."""
+        minute = (at or "")[:16]
+        if minute not in self._days:
+            self._days[minute] = local_day(at)
+        return self._days[minute]
+
+
+def local_day(at: str | None) -> str | None:
+    """`2026-11-21` of an ISO time, where this machine is; None if it is none."""
+    try:
+        return datetime.fromisoformat(str(at).replace("Z", "+00:00")).astimezone().date().isoformat()
+    except (ValueError, OverflowError):
+        return None
+
+
+def record(fields: dict[str, Any], **where: Any) -> dict[str, Any]:
+    """A call as a record: all fields, None where nothing is known."""
+    row = dict.fromkeys(CALL_FIELDS)
+    row["partial"] = False
+    row["agent"] = "main"
+    row.update((k, v) for k, v in fields.items() if k in row)
+    row.update(where)
+    for name in TOKENS:
+        value = row[name]
+        if value is not None and (not isinstance(value, int) or isinstance(value, bool)):
+            row[name] = None  # garbage in a log is unknown
+    return row
+
+
+def turns(events: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The turns of a run, from its events: when each began and how it ended."""
+    found: dict[int, dict[str, Any]] = {}
+    for event in events:
+        number, kind = event.get("turn"), event.get("type")
+        if kind not in ("turn_started", "task_complete", "turn_failed") or not isinstance(number, int):
+            continue
+        turn = found.setdefault(
+            number,
+            {"turn": number, "started_at": None, "ended_at": None, "duration_s": None, "outcome": None, "reason": None},
+        )
+        if kind == "turn_started":
+            turn["started_at"] = event.get("ts")
+        else:
+            turn["ended_at"], turn["duration_s"] = event.get("ts"), event.get("duration_s")
+            turn["outcome"] = "completed" if kind == "task_complete" else event.get("outcome")
+            turn["reason"] = event.get("reason")
+    return [found[number] for number in sorted(found)]
+
+
+def turns_used(turns: list[dict[str, Any]], records: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Turns with what their calls used; a turn without any used nothing that is known."""
+    sums: dict[int, Sums] = {}
+    for r in records:
+        if r["turn"] is not None:
+            sums.setdefault(r["turn"], Sums()).add(r)
+    empty = {k: None if k not in ("calls", "partial_calls", "unknown") else v for k, v in Sums().fields().items()}
+    out = []
+    for turn in turns:
+        used = sums[turn["turn"]].fields() if turn["turn"] in sums else dict(empty)
+        out.append({**turn, **{k: v for k, v in used.items() if k not in ("first", "last")}})
+    return out

@@ -1,0 +1,304 @@
+"""Files that the agent CLIs wrote themselves, read for their calls: found in folders, read in big pieces, told if bad.
+
+Most bytes of a transcript are results of tools, which carry no call. What kind of row a line is stands at its
+beginning, so that most lines are neither parsed nor looked through (`Log.head`). That is exact: the beginning is
+matched as JSON, member by member, and a line that is written in any other way is parsed as a whole.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import IO, Any
+
+from harnex import jsonl
+from harnex.adapters._log import Log, Logged
+from harnex.errors import HarnexError
+
+PIECE = 4 << 20
+LINE_MAX = 256 << 20  # a longer line is skipped, and told
+SUFFIXES = (".jsonl", ".jsonl.zst", ".ndjson")
+
+try:
+    import orjson
+
+    def loads(text: str | bytes) -> Any:
+        """One JSON value. Raises ValueError."""
+        try:
+            return orjson.loads(text)
+        except ValueError:
+            return jsonl.loads(text)  # lone surrogates, NaN: what the CLIs write and orjson refuses
+except ImportError:
+    loads = jsonl.loads
+
+
+@dataclass(slots=True)
+class Report:
+    """What became of one file."""
+
+    path: str
+    size: int = 0
+    calls: int = 0
+    skipped: int = 0  # lines that are no JSON object (of those that had to be read)
+    torn: bool = False  # its last line is not whole: it is being written, or was cut off
+    problem: str = ""  # why it could not be read to its end
+    difference: str = ""  # its own total against the calls in it
+    repeated: int = 0  # calls that another file has told already
+
+    def words(self) -> list[str]:
+        """What a person should know of it."""
+        told = []
+        if self.problem:
+            told.append(self.problem)
+        if self.skipped:
+            told.append(f"{self.skipped} line{'s' * (self.skipped > 1)} skipped: not JSON")
+        if self.difference:
+            told.append(self.difference)
+        return told
+
+
+@dataclass(slots=True)
+class Found:
+    """Files to read, in the order in which to read them, and what could not be looked at."""
+
+    files: list[str] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+
+
+def find(paths: Iterable[str], cli: str) -> Found:
+    """The files meant: each file named, those in the folders named, and the sub-agents' files of the sessions named.
+
+    Older files first: a resumed session may repeat an older one's rows. Raises HarnexError for a path that is nothing.
+    """
+    found, seen, plain = Found(), set(), []
+    for path in paths:
+        if os.path.isdir(path):
+            plain += list(_walk(path, found.problems))
+        elif os.path.exists(path):
+            plain.append(path)
+            if cli == "claude":
+                plain += list(_of_session(path, found.problems))
+        else:
+            raise HarnexError(f"there is no file or folder {path}", "name files, or folders that hold them")
+    marked = []
+    for path in plain:
+        try:
+            info = os.stat(path)
+        except OSError as e:
+            found.problems.append(f"{path}: {e.strerror}")
+            continue
+        if (info.st_dev, info.st_ino) not in seen:
+            seen.add((info.st_dev, info.st_ino))
+            # A parent before its sub-agents: it names them.
+            marked.append((os.path.basename(path).startswith("agent-"), info.st_mtime, path))
+    found.files = [path for _, _, path in sorted(marked)]
+    return found
+
+
+def _walk(folder: str, problems: list[str]) -> Iterator[str]:
+    def failed(e: OSError) -> None:
+        problems.append(f"{e.filename}: {e.strerror}")
+
+    for directory, names, files in os.walk(folder, onerror=failed):
+        names.sort()
+        for name in sorted(files):
+            if name.endswith(SUFFIXES):
+                yield os.path.join(directory, name)
+
+
+def _of_session(path: str, problems: list[str]) -> Iterator[str]:
+    """Sub-agents' transcripts: in `<session>/subagents/` (2.1), or beside it with the same `sessionId` (2.0)."""
+    folder, name = os.path.split(path)
+    session = name.removesuffix(".jsonl")
+    if name.startswith("agent-") or session == name:
+        return
+    own = os.path.join(folder, session, "subagents")
+    if os.path.isdir(own):
+        yield from _walk(own, problems)
+    try:
+        names = sorted(os.listdir(folder or "."))
+    except OSError:
+        return
+    for other in names:
+        if other.startswith("agent-") and other.endswith(".jsonl"):
+            beside = os.path.join(folder, other)
+            row = first_row(beside)
+            if row is not None and row.get("sessionId") == session:
+                yield beside
+
+
+def first_row(path: str) -> dict[str, Any] | None:
+    try:
+        with _opened(path) as f:
+            return jsonl.loads_dict(f.read(1 << 20).split(b"\n", 1)[0])
+    except (OSError, HarnexError):
+        return None
+
+
+def agent_types(files: Iterable[str]) -> dict[str, str]:
+    """Sub-agents' types by id, from the small files that 2.1 writes beside their transcripts."""
+    types = {}
+    for path in files:
+        folder, name = os.path.split(path)
+        if not (name.startswith("agent-") and name.endswith(".jsonl")):
+            continue
+        try:
+            with open(os.path.join(folder, name.removesuffix(".jsonl") + ".meta.json"), "rb") as f:
+                meta = jsonl.loads_dict(f.read(65536))
+        except OSError:
+            continue
+        if meta is not None and isinstance(meta.get("agentType"), str):
+            types[name.removeprefix("agent-").removesuffix(".jsonl")] = meta["agentType"]
+    return types
+
+
+def read(path: str, log: Log, report: Report, progress: Callable[[int], None] | None = None) -> Iterator[Logged]:
+    """The calls in one file; what was wrong with it is in `report`."""
+    try:
+        with _opened(path) as f:
+            report.size = os.fstat(f.fileno()).st_size
+            yield from _rows(f, log, report, progress)
+    except OSError as e:
+        report.problem = e.strerror or str(e)
+    except HarnexError as e:
+        report.problem = e.message
+    yield from log.end()
+    report.difference = log.difference or ""
+
+
+def every_row(path: str, report: Report) -> Iterator[dict[str, Any]]:
+    """All rows of a file, for those who need more than its calls."""
+    try:
+        with _opened(path) as f:
+            for piece in pieces(f, report):
+                for line in _lines(piece, 0):
+                    row = _parsed(line, report)
+                    if row is not None:
+                        yield row
+    except (OSError, HarnexError) as e:
+        report.problem = str(e)
+
+
+def _rows(f: IO[bytes], log: Log, report: Report, progress: Callable[[int], None] | None) -> Iterator[Logged]:
+    for piece in pieces(f, report, progress):
+        at = 0
+        while log.begun is False and at < len(piece):
+            end = piece.find(b"\n", at) + 1 or len(piece)
+            row = _parsed(piece[at:end], report)
+            at = end
+            if row is not None:
+                log.begun = True
+                yield from log.row(row)
+        for line in _chosen(piece, at, log):
+            row = _parsed(line, report)
+            if row is not None:
+                yield from log.row(row)
+
+
+def _parsed(line: bytes, report: Report) -> dict[str, Any] | None:
+    try:
+        row = loads(line)
+    except ValueError:
+        row = None
+    if isinstance(row, dict):
+        return row
+    if line.strip():
+        if line.endswith(b"\n"):
+            report.skipped += 1
+        else:
+            report.torn = True
+    return None
+
+
+def pieces(f: IO[bytes], report: Report, progress: Callable[[int], None] | None = None) -> Iterator[bytes]:
+    """The file in pieces that end with a line; the last one perhaps not."""
+    rest = b""
+    while True:
+        data = f.read(PIECE)
+        if progress is not None:
+            progress(len(data))
+        if not data:
+            break
+        cut = data.rfind(b"\n") + 1
+        if not cut:
+            rest += data
+            if len(rest) > LINE_MAX:
+                report.skipped += 1
+                rest = b""
+                while data and b"\n" not in data:
+                    data = f.read(PIECE)
+                rest = data[data.find(b"\n") + 1 :] if data else b""
+            continue
+        yield rest + data[:cut] if rest else data[:cut] if cut < len(data) else data
+        rest = data[cut:]
+    if rest:
+        yield rest
+
+
+def _chosen(piece: bytes, at: int, log: Log) -> Iterator[bytes]:
+    """The lines from `at` on that have to be parsed, with their newlines."""
+    if log.head is None:
+        yield from _lines(piece, at)
+        return
+    match, find, wanted, doubtful, size = log.head.match, piece.find, log.wanted, log.doubtful, len(piece)
+    while at < size:
+        end = find(b"\n", at) + 1 or size
+        head = match(piece, at)
+        if head is None:
+            yield piece[at:end]
+        else:
+            kind = head[head.lastindex or 0]
+            if kind in wanted:
+                line = piece[at:end]
+                if kind not in doubtful or log.needs(line):
+                    yield line
+        at = end
+
+
+def _lines(piece: bytes, at: int) -> Iterator[bytes]:
+    while at < len(piece):
+        end = piece.find(b"\n", at) + 1 or len(piece)
+        yield piece[at:end]
+        at = end
+
+
+class _Unpacked:
+    """A zstd file's content; raises OSError where it is cut off or broken, after what could be unpacked."""
+
+    def __init__(self, path: str) -> None:
+        try:
+            import zstandard
+        except ImportError:
+            raise HarnexError(
+                "packed with zstd, and there is no zstandard here to unpack it", "pip install 'harnex[usage]'"
+            ) from None
+        self._broken = zstandard.ZstdError
+        self._frame = zstandard.ZstdDecompressor().decompressobj(read_across_frames=True)
+        self._file = open(path, "rb")  # noqa: SIM115 - closed in __exit__
+
+    def read(self, size: int) -> bytes:
+        while data := self._file.read(max(1, size // 8)):
+            try:
+                out = self._frame.decompress(data)
+            except self._broken as e:
+                raise OSError(5, f"broken: {e}") from None
+            if out:
+                return bytes(out)
+        if not self._frame.eof and self._file.tell():
+            raise OSError(5, "cut off: the packed file has no end")
+        return b""
+
+    def fileno(self) -> int:
+        return self._file.fileno()
+
+    def __enter__(self) -> _Unpacked:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
+
+
+def _opened(path: str) -> Any:
+    """The file's bytes, unpacked. Raises OSError, or HarnexError where zstd is needed and missing."""
+    return _Unpacked(path) if path.endswith(".zst") else open(path, "rb", buffering=0)
