@@ -1,178 +1,275 @@
-"""Secrets out of text, before it is written anywhere (DESIGN section 8): exact values, and well-known shapes.
+"""Secrets out of text, before it is written anywhere (DESIGN section 8).
 
-Works on structured text (events, transcripts, screen rows), never on raw TUI bytes, where a key is cut up by cursor
-moves. The literals are looked for with `in` first: text without any of them costs no regex.
+Three things are looked for: known values (also pieces of them), the shapes of `core/secrets.py`, and both again in
+what the text says when its escapes, percent signs, colours, line wraps, base64 and hex are decoded. Works on structured
+text (events, evidence rows, screen rows), never on raw TUI bytes, where a key is cut up by cursor moves.
+Literals are looked for with `in` first: text without any of them costs no regex.
 """
 
 from __future__ import annotations
 
 import base64
+import binascii
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from json.encoder import encode_basestring, encode_basestring_ascii
 from typing import Any
 
+from harnex.core.coded import base64_text, decoded, hex_text, may_be_coded, runs
+from harnex.core.secrets import MIN_LENGTH, SHAPES, is_secret_name, is_strong, secret_values
+
+__all__ = ["MARK", "Redactor", "secret_values"]
+
 MARK = "[redacted]"
-MIN_LENGTH = 8
-_FRAGMENTS = 200
+GRAM = 8
+STRIDE = 5
+PIECE = GRAM + STRIDE - 1  # a piece of a known value of so many characters is always found
+LEARNED_MAX = 200
+LEARNED_LENGTH = 4096
+TRUNCATED = 6  # characters of a known value at the end of a text that was cut off there
+DEPTH = 3  # a secret in JSON in a URL in JSON
+EXTRA_LINE = 4096  # an own pattern sees so much of a line at a time: it can't run away
+PATHS = frozenset(("cwd", "repo", "events_path", "socket", "path"))  # JSON keys whose values harnex works with
+_CHARS = re.compile(r"[A-Za-z0-9_+/=.~-]+")
 
-_NAME = re.compile(r"KEY|TOKEN|SECRET|PASS|CREDENTIAL|AUTH|COOKIE|PRIVATE|DSN|WEBHOOK", re.IGNORECASE)
-_NOT_SECRET = re.compile(r"true|false|yes|no|on|off|none|null|default|disabled|enabled|required|[\d.,:-]{1,12}", re.I)
-_VALUE = r"[A-Za-z0-9+/=_.~!@#$%^&*-]"
-
-# Shape and the literals (lower case) of which one must be in the text. Group 1, where there is one, is kept.
-_SHAPES: tuple[tuple[str, tuple[str, ...]], ...] = (
-    (
-        r"-----BEGIN [A-Z ]*PRIVATE KEY-----(?:.*?-----END [A-Z ]*PRIVATE KEY-----|[A-Za-z0-9+/=\s\\]*)",
-        ("private key-----",),
-    ),
-    (r"\bsk-(?:ant|or|proj|svcacct|admin|lf)-[A-Za-z0-9_-]{12,}", ("sk-",)),
-    (r"\b[sr]k[-_](?:live[-_]|test[-_])?[A-Za-z0-9]{20,}", ("sk-", "sk_", "rk_", "rk-")),
-    (r"\b(?:AKIA|ASIA|ABIA|ACCA)[A-Z0-9]{16}\b", ("akia", "asia", "abia", "acca")),
-    (
-        r"\bgh[pousr]_[A-Za-z0-9]{20,}|\bgithub_pat_[A-Za-z0-9_]{20,}",
-        ("ghp_", "gho_", "ghu_", "ghs_", "ghr_", "github_pat_"),
-    ),
-    (r"\bAIza[A-Za-z0-9_-]{30,}", ("aiza",)),
-    (r"\bxox[a-z]-[A-Za-z0-9-]{10,}|\bxapp-[A-Za-z0-9-]{10,}", ("xox", "xapp-")),
-    (r"\bnpm_[A-Za-z0-9]{30,}|\bpypi-[A-Za-z0-9_-]{30,}", ("npm_", "pypi-")),
-    (r"\b(?:(?:hf|gsk)_|xai-)[A-Za-z0-9]{20,}|\bglpat-[A-Za-z0-9_-]{16,}", ("hf_", "gsk_", "xai-", "glpat-")),
-    (r"\beyJ[A-Za-z0-9_-]{8,}\.eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]*", ("eyj",)),
-    (r"(\b(?:bearer|basic)\s+)[A-Za-z0-9+/=_.~-]{12,}", ("bearer", "basic")),
-    (rf"(\bx-[a-z-]*(?:key|token)[\"']?\s*[:=]\s*[\"']?){_VALUE}{{8,}}", ("x-",)),
-    (r"(\b[a-z][a-z0-9+.-]*://[^\s:/@\"']*:)[^\s/@\"']{3,}(?=@)", ("://",)),
-    (
-        (
-            r"((?:api[_-]?key|access[_-]?key|token|secret|passw(?:or)?d)[\\\"']{0,3}[ \t]{0,3}[:=]\s*[\\\"']{0,3})"
-            rf"(?!\[redacted\]|[A-Za-z_.]+[(\[]){_VALUE}{{8,}}"
-        ),
-        tuple(
-            word + sign
-            for word in ("key", "token", "secret", "password", "passwd")
-            for sign in ("=", ":", '"', "'", "\\", " =", " :", "  ", "\t")
-        ),  # the words alone are on every screen of Claude Code: "24 tokens"
-    ),
-)
-_COMPILED = tuple((re.compile(shape, re.IGNORECASE | re.DOTALL), literals) for shape, literals in _SHAPES[10:])
-_COMPILED = (
-    tuple((re.compile(shape, re.DOTALL), literals) for shape, literals in _SHAPES[:10]) + _COMPILED
-)  # the shapes of vendors are exact in their case; the words around a value are not
+Span = tuple[int, int]
 
 
-def secret_values(env: Mapping[str, str]) -> set[str]:
-    """The values of variables that look like secrets by their name; not paths, switches and small numbers."""
-    found = set()
-    for name, value in env.items():
-        value = value.strip()
-        if len(value) < MIN_LENGTH or not _NAME.search(name) or _NOT_SECRET.fullmatch(value):
-            continue
-        if value.startswith(("/", "~/", "./", "../")) and not re.search(r"[+=]", value):
-            continue
-        found.add(value)
-    return found
-
-
-def _quoted(raw: bytes, safe: bytes = b"") -> str:
-    """Percent-encoded, as in a URL (`urllib` reaches the network, and has no place in the pure half)."""
-    kept = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_.-~" + safe
-    return "".join(chr(byte) if byte in kept else f"%{byte:02X}" for byte in raw)
-
-
-def _forms(value: str) -> set[str]:
-    """A secret as it may appear: plain, in JSON, in a URL, in base64 (its middle, at each of three alignments)."""
-    raw = value.encode("utf-8", "surrogatepass")
-    forms = {value, encode_basestring_ascii(value)[1:-1], encode_basestring(value)[1:-1]}
-    forms |= {_quoted(raw), _quoted(raw, b"/")}
-    for shift in range(3):
-        coded = base64.b64encode(b"\0" * shift + raw)
-        # The first characters also depend on what stands before the secret, the last on what follows.
-        middle = coded[(0, 2, 3)[shift] : len(coded) - (0, 3, 2)[(shift + len(raw)) % 3]].decode()
-        if len(middle) >= 10:
-            forms |= {middle, middle.replace("+", "-").replace("/", "_")}
-    return forms
+def masked(text: str) -> str:
+    """As long as `text`: the mark and stars."""
+    return (MARK if len(text) >= len(MARK) else "").ljust(len(text), "*")
 
 
 class Redactor:
-    """Replaces secrets by `[redacted]`; `count` says how many so far."""
+    """Replaces secrets by `[redacted]`; `count` says how many so far.
 
-    def __init__(self, secrets: Iterable[str] = (), extra_patterns: Iterable[str] = ()) -> None:
+    `secrets` are exact values, `extra_patterns` regular expressions, `names` globs of names that hold secrets.
+    """
+
+    def __init__(
+        self, secrets: Iterable[str] = (), extra_patterns: Iterable[str] = (), names: Iterable[str] = ()
+    ) -> None:
         self.count = 0
-        forms: set[str] = set()
-        for secret in secrets:
-            if len(secret) >= MIN_LENGTH:
-                forms |= _forms(secret)
-        self._values = sorted(forms, key=lambda form: (-len(form), form))
+        self._names = tuple(names)
         self._extra = [re.compile(pattern) for pattern in extra_patterns]
-        self._fragments: dict[str, None] = {}  # the rows of secrets that wrapped: they may stand alone later
+        self._values: list[str] = []  # as they may appear, the longest first
+        self._long: list[str] = []  # those of which pieces are looked for, too
+        self._grams: dict[str, tuple[int, int]] = {}  # a piece -> which of them, and where in it
+        self._learned: list[int] = []
+        self._shown: dict[str, None] = {}  # what frames hid: counted once, however often it is drawn
+        self._strong: list[str] = []
+        self.add(secrets)
+
+    def add(self, secrets: Iterable[str]) -> None:
+        """Know these values from now on."""
+        forms = set(self._values)
+        for secret in secrets:
+            if len(secret) < MIN_LENGTH or secret in forms:
+                continue
+            forms |= _forms(secret)
+            if is_strong(secret):
+                self._strong.append(secret)
+            if len(secret) >= 2 * GRAM and _CHARS.fullmatch(secret):
+                self._index(secret)
+        self._values = sorted(forms, key=lambda form: (-len(form), form))
+
+    def _index(self, value: str) -> int:
+        number = len(self._long)
+        self._long.append(value)
+        for at in range(len(value) - GRAM + 1):
+            self._grams.setdefault(value[at : at + GRAM], (number, at))
+        return number
+
+    def _learn(self, value: str) -> None:
+        """A secret that was seen whole: its pieces are known from now on (rows that scroll, an answer cut in two)."""
+        for part in value[:LEARNED_LENGTH].split() if "PRIVATE KEY" in value else (value,):
+            part = part.replace("\\n", "").replace("\\r", "")
+            if len(part) < 2 * GRAM or part.startswith("-----") or not _CHARS.fullmatch(part):
+                continue
+            for number in reversed(self._learned[-20:]):
+                if part in self._long[number]:
+                    break
+                if part.startswith(self._long[number]):  # it was still being written
+                    old, self._long[number] = len(self._long[number]), part
+                    for at in range(max(0, old - GRAM + 1), len(part) - GRAM + 1):
+                        self._grams.setdefault(part[at : at + GRAM], (number, at))
+                    break
+            else:
+                if len(self._learned) < LEARNED_MAX and part not in self._long:
+                    self._learned.append(self._index(part))
+
+    # ---- text ----
 
     def text(self, text: str) -> str:
-        for value in self._values:
-            if value in text:
-                self.count += text.count(value)
-                text = text.replace(value, MARK)
-        lower = text.lower()
-        for pattern, literals in _COMPILED:
-            for literal in literals:
-                if literal in lower:
-                    text = self._sub(pattern, text)
-                    break
-        for pattern in self._extra:
-            text = self._sub(pattern, text)
+        """`text` with a mark in the place of each secret. A secret that the end of the text cuts off counts, too."""
+        found = self.spans(text)
+        if not found:
+            return text
+        self.count += len(found)
+        out, at = [], 0
+        for start, end in found:
+            out += (text[at:start], MARK)
+            at = end
+        out.append(text[at:])
+        return "".join(out)
+
+    def path(self, text: str) -> str:
+        """The same for a path that harnex works with: values that may be mere words in it stay."""
+        found = [
+            span
+            for span in self.spans(text)
+            if any(strong in text[span[0] : span[1]] for strong in self._strong) or self._by_shape(text[slice(*span)])
+        ]
+        for start, end in reversed(found):
+            text = text[:start] + MARK + text[end:]
+        self.count += len(found)
         return text
 
-    def clean(self, value: Any) -> Any:
-        """A JSON value with every text in it redacted; not counted, since records are written again and again."""
-        if isinstance(value, str):
-            count = self.count
-            value, self.count = self.text(value), count
-            return value
-        if isinstance(value, dict):
-            return {key: self.clean(inner) for key, inner in value.items()}
-        if isinstance(value, list | tuple):
-            return [self.clean(inner) for inner in value]
+    def _by_shape(self, text: str) -> bool:
+        return any(shape.learn and shape.strict.fullmatch(text) for shape in SHAPES)
+
+    def argv(self, words: Iterable[str]) -> list[str]:
+        """A command line: also what follows an option, or stands after `NAME=`, that is named like a secret."""
+        out: list[str] = []
+        hide = False
+        for word in words:
+            name, equals, value = word.partition("=")
+            if hide and not word.startswith("-"):
+                self.count += 1
+                out.append(MARK)
+            elif equals and len(value) >= MIN_LENGTH and self.pairs({name.lstrip("-"): value}) and " " not in name:
+                self.count += 1
+                out.append(f"{name}={MARK}")
+            else:
+                out.append(self.text(word))
+            hide = word.startswith("--") and not equals and word not in _SWITCHES and is_secret_name(word, self._names)
+        return out
+
+    def pairs(self, env: Mapping[str, str]) -> set[str]:
+        """The secrets of an environment, by the names that this redactor was given."""
+        return secret_values(env, self._names)
+
+    def clean(self, value: Any, counted: bool = False) -> Any:
+        """A JSON value with every text in it redacted, keys, too; records are written again and again: not counted."""
+        count = self.count
+        value = self._clean(value)
+        if not counted:
+            self.count = count
         return value
 
-    def _sub(self, pattern: re.Pattern[str], text: str) -> str:
-        return pattern.sub(self._mark, text)
+    def _clean(self, value: Any, key: str = "") -> Any:
+        if isinstance(value, str):
+            return self.path(value) if key in PATHS else self.text(value)
+        if isinstance(value, dict):
+            out: dict[str, Any] = {}
+            for name, inner in value.items():
+                name = new = self.text(str(name))
+                while new in out:
+                    new += "*"
+                hidden = isinstance(inner, str) and len(inner) >= MIN_LENGTH and bool(self.pairs({name: inner}))
+                if hidden and name not in PATHS:
+                    self.count += 1
+                    inner = MARK
+                out[new] = self._clean(inner, name)
+            return out
+        if isinstance(value, list | tuple):
+            return [self._clean(inner, key) for inner in value]
+        return value
 
-    def _mark(self, found: re.Match[str]) -> str:
-        kept = found[1] if found.re.groups and found[1] else ""
-        if found[0] == kept + MARK:
-            return found[0]
-        self.count += 1
-        return kept + MARK
+    def masked(self, text: str) -> str:
+        """The same length, each secret covered: for files that are mended in place."""
+        found = self.spans(text)
+        for start, end in found:
+            text = text[:start] + masked(text[start:end]) + text[end:]
+        self.count += len(found)
+        return text
 
-    def spans(self, text: str) -> list[tuple[int, int]]:
-        """Where the secrets of `text` are, merged and in order: for callers that must keep its length."""
-        found: list[tuple[int, int]] = []
+    # ---- finding ----
+
+    def spans(self, text: str, rows: bool = False, depth: int = DEPTH) -> list[Span]:
+        """Where the secrets of `text` are, merged and in order. `rows`: secrets may also begin at each row's end."""
+        found = self._direct(text, rows)
+        if depth > 0 and may_be_coded(text):
+            view = decoded(text)
+            if view is not None:
+                found += [view.back(span) for span in self.spans(view.text, rows, depth - 1)]
+        if depth > 0:
+            for start, end in runs(text):
+                if self._inside(text[start:end], depth):
+                    found.append((start, end))
+        return merged(found) if len(found) > 1 else found
+
+    def _inside(self, run: str, depth: int) -> bool:
+        """Whether a run of base64 or hex characters hides something."""
+        texts = (hex_text(run), *base64_text(run))
+        return any(text is not None and bool(self.spans(text, False, depth - 1)) for text in texts)
+
+    def _direct(self, text: str, rows: bool) -> list[Span]:
+        found: list[Span] = []
         for value in self._values:
-            # The beginning of a value counts as well: a key that is being typed must not be in the frames before.
-            least = _least(value)
+            at = text.find(value)
+            while at >= 0:
+                found.append((at, at + len(value)))
+                at = text.find(value, at + len(value))
+        found += self._pieces(text)
+        found += self._cut_off(text, rows)
+        lower = text.lower()
+        for shape in SHAPES:
+            for literal in shape.literals:
+                if literal in lower:
+                    break
+            else:
+                continue
+            for match in shape.strict.finditer(text):
+                start = match.end(1) if match.re.groups and match[1] else match.start()
+                if match.end() > start and text[start : match.end()] != MARK:
+                    found.append((start, match.end()))
+                    if shape.learn and match.end() - start >= 2 * GRAM:
+                        self._learn(text[start : match.end()])
+            if shape.partial is not None:
+                for match in shape.partial.finditer(text):
+                    if rows or text.find("\n", match.end()) < 0:
+                        found.append(match.span())
+        for pattern in self._extra:
+            found += _own(pattern, text)
+        return found
+
+    def _pieces(self, text: str) -> Iterator[Span]:
+        grams, at, end = self._grams, 0, len(text) - GRAM
+        if not grams:
+            return
+        while at <= end:
+            hit = grams.get(text[at : at + GRAM])
+            if hit is not None:
+                value, place = self._long[hit[0]], hit[1]
+                start, stop = at, at + GRAM
+                while start > 0 and place > 0 and text[start - 1] == value[place - 1]:
+                    start, place = start - 1, place - 1
+                place += stop - start
+                while stop < len(text) and place < len(value) and text[stop] == value[place]:
+                    stop, place = stop + 1, place + 1
+                if stop - start >= PIECE:
+                    yield start, stop
+                    at = stop
+                    continue
+            at += STRIDE
+
+    def _cut_off(self, text: str, rows: bool) -> Iterator[Span]:
+        """The beginning of a known value at the end of the text, or of a row: cut off, or still being typed."""
+        for value in self._values:
+            least = 4 if rows and value in self._strong else TRUNCATED
             at = text.find(value[:least])
             while at >= 0:
-                end = at + least
-                while end - at < len(value) and end < len(text) and text[end] == value[end - at]:
-                    end += 1
-                found.append((at, end))
-                at = text.find(value[:least], end)
-        for fragment in self._fragments:
-            at = text.find(fragment)
-            while at >= 0:
-                found.append((at, at + len(fragment)))
-                at = text.find(fragment, at + len(fragment))
-        lower = text.lower()
-        patterns = [p for p, literals in _COMPILED if any(literal in lower for literal in literals)]
-        for pattern in [*patterns, *self._extra]:
-            for match in pattern.finditer(text):
-                start = match.end(1) if pattern.groups and match[1] else match.start()
-                found.append((start, match.end()))
-        merged: list[tuple[int, int]] = []
-        for start, end in sorted(found):
-            if merged and start < merged[-1][1]:
-                merged[-1] = (merged[-1][0], max(end, merged[-1][1]))
-            else:
-                merged.append((start, end))
-        return merged
+                stop = at + least
+                while stop < len(text) and stop - at < len(value) and text[stop] == value[stop - at]:
+                    stop += 1
+                if stop - at < len(value):
+                    rest = text[stop : stop + 400].split("\n")[0] if rows else text[stop:]
+                    if stop - at >= PIECE or not rest.strip(" \t\xa0│┃|║…."):
+                        yield at, stop
+                at = text.find(value[:least], stop)
+
+    # ---- screens ----
 
     def redact_lines(self, lines: Sequence[str], columns: int, widths: Sequence[int] | None = None) -> list[str]:
         """Screen rows, each kept on its own row and as long as it was; a secret that wraps is found.
@@ -184,24 +281,28 @@ class Redactor:
         out = list(lines)
         if not self.spans_possible(lines):
             return out
-        hidden: set[tuple[int, int]] = set()
+        hidden: set[Place] = set()
         for joined, places in (_join_full(lines, columns, widths), _join_words(lines)):
-            for start, end in self.spans(joined):
+            for start, end in self.spans(joined, rows=True):
                 hidden.update(place for place in places[start:end] if place[0] >= 0)
+        hidden.update(_pem_rows(lines))
         for row in {row for row, _ in hidden}:
-            columns_hidden = sorted(column for r, column in hidden if r == row)
-            self._hide(out, row, columns_hidden)
+            self._hide(out, row, sorted(column for r, column in hidden if r == row))
         return out
 
     def spans_possible(self, lines: Sequence[str]) -> bool:
-        """False when no literal of any pattern, and no beginning of a known value, is in the lines."""
+        """False when no literal of any shape, no beginning or piece of a known value, and nothing coded is there."""
         text = "\n".join(lines)
+        if self._extra or any(value[:4] in text for value in self._values):
+            return True
         lower = text.lower()
-        if self._extra or any(literal in lower for _, literals in _COMPILED for literal in literals):
+        for shape in SHAPES:
+            for literal in shape.literals:
+                if literal in lower:
+                    return True
+        if next(self._pieces(text), None) is not None:
             return True
-        if any(fragment in text for fragment in self._fragments):
-            return True
-        return any(value[: min(6, _least(value))] in text for value in self._values)
+        return may_be_coded(text) or next(runs(text), None) is not None
 
     def _hide(self, out: list[str], row: int, columns: list[int]) -> None:
         line = list(out[row])
@@ -209,18 +310,63 @@ class Redactor:
         for at in range(1, len(columns) + 1):
             if at == len(columns) or columns[at] != columns[at - 1] + 1:
                 first, length = columns[start], at - start
-                if length >= MIN_LENGTH:
-                    self._fragments[out[row][first : first + length]] = None
-                    while len(self._fragments) > _FRAGMENTS:
-                        del self._fragments[next(iter(self._fragments))]
-                line[first : first + length] = (MARK if length >= len(MARK) else "").ljust(length, "*")
-                self.count += 1
+                piece = out[row][first : first + length]
+                if length >= 2 * GRAM and not piece.isspace():
+                    self._learn(piece.strip())
+                if piece not in self._shown:
+                    self.count += 1
+                    self._shown[piece] = None
+                    if len(self._shown) > LEARNED_MAX:
+                        del self._shown[next(iter(self._shown))]
+                line[first : first + length] = masked(piece)
                 start = at
         out[row] = "".join(line)
 
 
-def _least(value: str) -> int:
-    return max(6, min(12, len(value) // 2))
+_SWITCHES = frozenset(("--no-auth", "--passthrough", "--auth", "--bypass"))
+
+
+def _own(pattern: re.Pattern[str], text: str) -> Iterator[Span]:
+    """What a person's own pattern finds, line by line and in bounded parts."""
+    at = 0
+    for line in text.splitlines(keepends=True):
+        for begin in range(0, len(line), EXTRA_LINE // 2):
+            for match in pattern.finditer(line[begin : begin + EXTRA_LINE]):
+                if match.end() > match.start() and match[0] != MARK:
+                    yield at + begin + match.start(), at + begin + match.end()
+        at += len(line)
+
+
+def merged(found: list[Span]) -> list[Span]:
+    """Spans in order, those that overlap as one."""
+    out: list[Span] = []
+    for start, end in sorted(found):
+        if out and start < out[-1][1]:
+            out[-1] = (out[-1][0], max(end, out[-1][1]))
+        else:
+            out.append((start, end))
+    return out
+
+
+def _quoted(raw: bytes, safe: bytes = b"") -> str:
+    """Percent-encoded, as in a URL (`urllib` reaches the network, and has no place in the pure half)."""
+    kept = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_.-~" + safe
+    return "".join(chr(byte) if byte in kept else f"%{byte:02X}" for byte in raw)
+
+
+def _forms(value: str) -> set[str]:
+    """A secret as it may appear: plain, in JSON, in a URL, in hex, in base64 (its middle, at each of three alignments)."""
+    raw = value.encode("utf-8", "surrogatepass")
+    forms = {value, encode_basestring_ascii(value)[1:-1], encode_basestring(value)[1:-1]}
+    forms |= {_quoted(raw), _quoted(raw, b"/")}
+    forms |= {binascii.hexlify(raw).decode(), binascii.hexlify(raw).decode().upper()}
+    for shift in range(3):
+        coded = base64.b64encode(b"\0" * shift + raw)
+        # The first characters also depend on what stands before the secret, the last on what follows.
+        middle = coded[(0, 2, 3)[shift] : len(coded) - (0, 3, 2)[(shift + len(raw)) % 3]].decode()
+        if len(middle) >= 10:
+            forms |= {middle, middle.replace("+", "-").replace("/", "_")}
+    return forms
 
 
 Place = tuple[int, int]
@@ -238,8 +384,8 @@ def _join_full(lines: Sequence[str], columns: int, widths: Sequence[int] | None)
     return "".join(text), places
 
 
-_TAIL = re.compile(r"[A-Za-z0-9+/=_.~-]{6,}[\s│┃|║]*$")
-_HEAD = re.compile(r"^[\s│┃|║>❯•⎿]*(?=[A-Za-z0-9+/=_.~-])")
+_TAIL = re.compile(r"[A-Za-z0-9+/=_.~%\\-]{6,}[\s│┃|║]*$")
+_HEAD = re.compile(r"^[\s│┃|║>❯•⎿]*(?:\d{1,5}\s+[+-]?\s*)?(?=[A-Za-z0-9+/=_.~%\\-])")
 
 
 def _join_words(lines: Sequence[str]) -> tuple[str, list[Place]]:
@@ -263,3 +409,19 @@ def _join_words(lines: Sequence[str]) -> tuple[str, list[Place]]:
             places.append((-1, 0))
             start = 0
     return "".join(text), places
+
+
+_PEM_BODY = re.compile(r"^[\s│┃|║>❯•⎿+\-\d]*?([A-Za-z0-9+/=]{16,})[\s│┃|║]*$")
+
+
+def _pem_rows(lines: Sequence[str]) -> Iterator[Place]:
+    """The rows after the head of a private key, with a frame or line numbers before them, as editors show them."""
+    inside = False
+    for row, line in enumerate(lines):
+        if "PRIVATE KEY" in line and "-----BEGIN " in line:
+            inside = True
+        elif inside:
+            body = _PEM_BODY.match(line)
+            inside = body is not None
+            if body is not None:
+                yield from ((row, column) for column in range(*body.span(1)))
