@@ -28,10 +28,7 @@ _HINTS = ("\\", "%", "\x1b", "&", "\n", "\u200b", "\u200c", "\u200d", "\u2060", 
 
 def may_be_coded(text: str) -> bool:
     """Whether `decoded` could find anything to take off."""
-    for hint in _HINTS:
-        if hint in text and (hint != "\n" or _TOKEN.search(text) is not None):
-            return True
-    return False
+    return any(hint in text and (hint != "\n" or _TOKEN.search(text) is not None) for hint in _HINTS)
 
 
 class View:

@@ -106,7 +106,8 @@ class Redactor:
         if not found:
             return text
         self.count += len(found)
-        out, at = [], 0
+        out: list[str] = []
+        at = 0
         for start, end in found:
             out += (text[at:start], MARK)
             at = end
@@ -149,12 +150,14 @@ class Redactor:
         """The secrets of an environment, by the names that this redactor was given."""
         return secret_values(env, self._names)
 
-    def clean(self, value: Any, counted: bool = False) -> Any:
+    def fields(self, fields: dict[str, Any]) -> dict[str, Any]:
+        """The fields of an event; counted."""
+        return {key: self._clean(value, key) for key, value in fields.items()}
+
+    def clean(self, value: Any) -> Any:
         """A JSON value with every text in it redacted, keys, too; records are written again and again: not counted."""
         count = self.count
-        value = self._clean(value)
-        if not counted:
-            self.count = count
+        value, self.count = self._clean(value), count
         return value
 
     def _clean(self, value: Any, key: str = "") -> Any:

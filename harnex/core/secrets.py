@@ -173,7 +173,7 @@ SHAPES: tuple[Shape, ...] = (
     _words(r"(\b(?:set-)?cookie[\"']?\s*:\s*[\"']?[^=;\s\"']{1,64}=)[^;\s\"']{8,}", "cookie"),
     _words(r"(\b[a-z][a-z0-9+.-]*://[^\s:/@\"']*:)[^\s/@\"']{3,}(?=@)", "://"),
     _words(r"(\b[a-z][a-z0-9+.-]*://)[A-Za-z0-9_-]{16,}(?=@)", "://"),
-    _words(rf"([?&](?:sig|signature|auth|key|x-amz-(?:signature|credential|security-token))=)[A-Za-z0-9%+/=_.~-]{{16,}}", "sig", "auth=", "key=", "x-amz-"),
+    _words(r"([?&](?:sig|signature|auth|key|x-amz-(?:signature|credential|security-token))=)[A-Za-z0-9%+/=_.~-]{16,}", "sig", "auth=", "key=", "x-amz-"),
     _words(
         r"((?:api[_-]?key|access[_-]?key|secret[_-]?key|token|secret|passw(?:or)?d|passphrase)"
         rf"[\\\"']{{0,3}}[ \t]{{0,3}}[:=]\s*[\\\"']{{0,3}}){_CODE}(?!\d{{1,12}}\b){_VALUE}{{8,}}",

@@ -19,7 +19,6 @@ from harnex import clock, events, paths, process
 from harnex.adapters import adapter_for
 from harnex.core.activity import Activity, Verdict
 from harnex.core.inbox import Message
-from harnex.core.redact import Redactor, secret_values
 from harnex.core.turns import Closed, Opened, Turns
 from harnex.core.waiting import Standing, describe
 from harnex.errors import HarnexError
@@ -38,7 +37,7 @@ from harnex.model import (
     TurnEnded,
 )
 from harnex.store.recording import Recording
-from harnex.supervisor import boot
+from harnex.supervisor import boot, redaction
 from harnex.supervisor.answers import Answers
 from harnex.supervisor.child import Child
 from harnex.supervisor.control import Control
@@ -46,6 +45,7 @@ from harnex.supervisor.delivery import Delivery, new_message_id
 from harnex.supervisor.ending import Ending
 from harnex.supervisor.evidence import Evidence, descendants
 from harnex.supervisor.journal import Journal
+from harnex.supervisor.records import Records
 from harnex.supervisor.requests import Requests
 from harnex.supervisor.spec import Spec
 from harnex.supervisor.sweep import sweep_now
@@ -91,8 +91,7 @@ class Session:
         spec = self.spec
         run_dir = paths.run_dir(spec.state, spec.run_id)
         env = boot.child_env(spec)
-        secrets = secret_values(env)
-        self.redactor = Redactor(secrets)
+        self.redactor = redaction.redactor(spec.redact, env, spec.lease["secrets"] if spec.lease else ())
         self.journal = Journal(spec, self.redactor, self.record)
         self.emit = self.journal.emit
         now = clock.monotonic()
@@ -136,6 +135,7 @@ class Session:
                 f"{spec.cli} {spec.version_text or 'of unknown version'} was not measured "
                 f"({'.'.join(map(str, known[0]))} to {'.'.join(map(str, known[1]))} were): its state may be less certain"
             )
+        self.records = Records(self, now)
         self.take(self.reader.spawned(self.child.pid, env, spec.cwd), now)
         if spec.context:
             self.delivery.take(Message(new_message_id(), spec.context))
@@ -188,6 +188,7 @@ class Session:
         if self.deadline is not None and now >= self.deadline:
             self.deadline = None
             self.ending.stop(reason="timeout")
+        self.records.step(now)
         self.ending.step(now)
         if not self.finished:
             self.journal.step(now)
@@ -205,6 +206,7 @@ class Session:
             self.requests.wake_at(),
             self.answers.wake_at(now),
             self.ending.wake_at(now),
+            self.records.wake_at(now),
             self.deadline,
             self.journal.wake_at(),
             self.begun + boot.patience(self) if self.on_boot is not None else None,
@@ -423,6 +425,7 @@ class Session:
         sweep_now(self.spec.run_id)
         self.child.reap()
         self.control.close()
+        self.records.close_now()
         self.ending.record_end(
             "supervisor_lost", "a bug in harnex ended the session; see supervisor.log", clock.monotonic()
         )
