@@ -47,6 +47,7 @@ def lease(credential: Credential, home: str, cwd: str, version: Version | None, 
     config: dict[str, Any] = {
         "hasCompletedOnboarding": True,
         "theme": "dark",
+        "bypassPermissionsModeAccepted": True,  # only who says --permissions bypass sees that warning, and has said yes
         "autoUpdates": False,
         "projects": {cwd: project()},
     }

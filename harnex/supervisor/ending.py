@@ -51,6 +51,7 @@ class Ending:
         self._sweep: Sweep | None = None
         self._next_sweep = 0.0
         self._swept = False
+        self._last_state = State.STARTING
         self._row: dict[str, Any] | None = None  # the history row, once it is known
         self._in_history = False
         self.result: dict[str, Any] = {}
@@ -88,6 +89,7 @@ class Ending:
         if self._gone_at is None:
             if session.child.reap():
                 self._gone_at = now
+                self._last_state = session.verdict.state  # it is `stopping` from now on
             elif session.child.at_eof and self.ladder is None:
                 # It closed its terminal. If it lives on, nobody could ever see or reach it again.
                 self._eof_at = self._eof_at or now
@@ -165,7 +167,7 @@ class Ending:
             if last is not None and last.end.source == "process" and last.end.outcome == "failed":
                 return "failure", "the agent exited with code 0 in the middle of a turn"
             return "success", ""
-        booting = session.verdict.state in (State.STARTING, State.STOPPING) and session.turns.done == 0
+        booting = self._last_state in (State.STARTING, State.STOPPING) and session.turns.done == 0
         view = session.terminal.view
         words = last_words(tuple(session.redactor.redact_lines(view.lines, view.columns)))
         return ("boot_failure" if early or (booting and not session.activity.was_ready) else "failure"), words

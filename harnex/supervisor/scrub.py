@@ -8,6 +8,7 @@ they were written (after the reader has seen them); the rest at the end, or by `
 from __future__ import annotations
 
 import os
+import re
 import time
 from collections.abc import Iterator
 
@@ -126,10 +127,36 @@ def _byte_spans(data: bytes, redactor: Redactor) -> list[tuple[int, int]]:
     found = redactor.spans(text)
     row = jsonl.loads_dict(text) if text[:1] == "{" else None
     if row is not None:
-        found = merged(found + _texts_of(text, row, redactor))
+        found = _within_texts(text, merged(found + _texts_of(text, row, redactor)))
     if not text.isascii():
         found = [(len(text[:start].encode()), len(text[:end].encode())) for start, end in found]
     return found
+
+
+_ESCAPE = re.compile(r"\\(?:u[0-9a-fA-F]{4}|.)")
+_STRING = re.compile(r'"((?:[^"\\]|\\.)*)"')
+
+
+def _within_texts(text: str, found: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Spans of a JSON row that leave it JSON: no escape is cut in two; if that is not enough, whole texts."""
+    if not found:
+        return found
+    escapes = [match.span() for match in _ESCAPE.finditer(text)]
+    out = []
+    for start, end in found:
+        for first, last in escapes:
+            if first < start < last:
+                start = first
+            if first < end < last:
+                end = last
+        out.append((start, end))
+    covered = text
+    for start, end in out:
+        covered = covered[:start] + "*" * (end - start) + covered[end:]
+    if jsonl.loads_dict(covered) is not None:
+        return merged(out)
+    inner = [match.span(1) for match in _STRING.finditer(text)]
+    return [place for place in inner if any(place[0] < end and start < place[1] for start, end in out)]
 
 
 def _texts_of(text: str, row: object, redactor: Redactor) -> list[tuple[int, int]]:
