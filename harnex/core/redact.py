@@ -16,7 +16,7 @@ from json.encoder import encode_basestring, encode_basestring_ascii
 from typing import Any
 
 from harnex.core.coded import base64_text, decoded, hex_text, may_be_coded, runs
-from harnex.core.secrets import MIN_LENGTH, SHAPES, is_secret_name, is_strong, secret_values
+from harnex.core.secrets import MIN_LENGTH, SHAPES, is_secret_field, is_secret_name, is_strong, secret_values
 
 __all__ = ["MARK", "Redactor", "secret_values"]
 
@@ -154,6 +154,10 @@ class Redactor:
         """The fields of an event; counted."""
         return {key: self._clean(value, key) for key, value in fields.items()}
 
+    def is_field(self, name: str, value: str) -> bool:
+        """Whether a JSON field is a secret by its name."""
+        return value != MARK and is_secret_field(name, value, self._names)
+
     def clean(self, value: Any) -> Any:
         """A JSON value with every text in it redacted, keys, too; records are written again and again: not counted."""
         count = self.count
@@ -169,8 +173,7 @@ class Redactor:
                 name = new = self.text(str(name))
                 while new in out:
                     new += "*"
-                hidden = isinstance(inner, str) and len(inner) >= MIN_LENGTH and bool(self.pairs({name: inner}))
-                if hidden and name not in PATHS:
+                if isinstance(inner, str) and name not in PATHS and self.is_field(name, inner):
                     self.count += 1
                     inner = MARK
                 out[new] = self._clean(inner, name)

@@ -14,7 +14,11 @@ from typing import NamedTuple
 MIN_LENGTH = 8
 
 _NAME = re.compile(r"KEY|TOKEN|SECRET|PASS|PWD|CREDENTIAL|AUTH(?!OR)|COOKIE|PRIVATE|DSN|WEBHOOK", re.IGNORECASE)
-_NOT_A_NAME = re.compile(r"KEYBOARD|KEYMAP|^(?:OLD)?PWD$|ASKPASS|COMPASS|BYPASS|PASSENGER|MONKEY|TURKEY", re.IGNORECASE)
+_NOT_A_NAME = re.compile(
+    r"KEYBOARD|KEYMAP|^(?:OLD)?PWD$|ASKPASS|COMPASS|BYPASS|PASSENGER|MONKEY|TURKEY"
+    r"|(?:SHA\d*|HASH|FINGERPRINT|DIGEST|NAME|FILE|PATH|DIR|TYPE|KIND|COUNT|LIMIT|TOKENS)$",
+    re.IGNORECASE,
+)
 _SURE_NAME = re.compile(r"TOKEN|SECRET|PASS|CREDENTIAL|API_?KEY|ACCESS_?KEY|PRIVATE_?KEY", re.IGNORECASE)
 _NOT_SECRET = re.compile(r"true|false|yes|no|on|off|none|null|default|disabled|enabled|required|[\d.,:-]{1,12}", re.I)
 _PLAIN_WORDS = re.compile(r"[a-z]+(?:[-_. /][a-z]+)*", re.IGNORECASE)
@@ -27,6 +31,18 @@ def is_secret_name(name: str, extra: Iterable[str] = ()) -> bool:
     if any(fnmatchcase(name.upper(), glob.upper()) for glob in extra):
         return True
     return bool(_NAME.search(name)) and not _NOT_A_NAME.search(name)
+
+
+def is_secret_field(name: str, value: str, extra: Iterable[str] = ()) -> bool:
+    """Whether a JSON field holds a secret: its name leaves no doubt, its value is one word of some length."""
+    if any(fnmatchcase(name.upper(), glob.upper()) for glob in extra):
+        return len(value) >= MIN_LENGTH
+    return (
+        _SURE_NAME.search(name) is not None
+        and is_secret_name(name)
+        and len(value.split()) == 1
+        and value in secret_values({name: value})
+    )
 
 
 def secret_values(env: Mapping[str, str], names: Iterable[str] = ()) -> set[str]:
@@ -133,8 +149,8 @@ SHAPES: tuple[Shape, ...] = (
     Shape(
         re.compile(
             r"-----BEGIN [A-Z ]*PRIVATE KEY(?: BLOCK)?-----"
-            r"(?:.*?-----END [A-Z ]*PRIVATE KEY(?: BLOCK)?-----|[A-Za-z0-9+/=\s\\]*)",
-            re.DOTALL,
+            r"(?:[^\"'<>{}]{0,20000}?-----END [A-Z ]*PRIVATE KEY(?: BLOCK)?-----"
+            r"|(?:(?:\s|\\n|\\r)*[A-Za-z0-9+/=]{16,})*(?:(?:\s|\\n|\\r)*[A-Za-z0-9+/]{1,76}={1,2})?)",
         ),
         None,
         ("private key",),

@@ -169,7 +169,7 @@ def _texts_of(text: str, row: object, redactor: Redactor) -> list[tuple[int, int
             todo += value.items()
         elif isinstance(value, list):
             todo += [(name, inner) for inner in value]
-        elif isinstance(value, str) and name and redactor.pairs({name: value}):
+        elif isinstance(value, str) and name and redactor.is_field(name, value):
             for form in {jsonl.dumps(value)[1:-1], value}:
                 at = text.find(form)
                 while form and at >= 0:
