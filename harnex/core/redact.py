@@ -23,6 +23,7 @@ __all__ = ["MARK", "Redactor", "secret_values"]
 MARK = "[redacted]"
 GRAM = 8
 STRIDE = 5
+VARIED = 4  # different characters in a piece
 PIECE = GRAM + STRIDE - 1  # a piece of a known value of so many characters is always found
 LEARNED_MAX = 200
 LEARNED_LENGTH = 4096
@@ -76,9 +77,15 @@ class Redactor:
     def _index(self, value: str) -> int:
         number = len(self._long)
         self._long.append(value)
-        for at in range(len(value) - GRAM + 1):
-            self._grams.setdefault(value[at : at + GRAM], (number, at))
+        self._index_from(number, 0)
         return number
+
+    def _index_from(self, number: int, first: int) -> None:
+        value = self._long[number]
+        for at in range(first, len(value) - GRAM + 1):
+            gram = value[at : at + GRAM]
+            if len(set(gram)) >= VARIED:  # `00000000` is in many a text
+                self._grams.setdefault(gram, (number, at))
 
     def _learn(self, value: str) -> None:
         """A secret that was seen whole: its pieces are known from now on (rows that scroll, an answer cut in two)."""
@@ -91,8 +98,7 @@ class Redactor:
                     break
                 if part.startswith(self._long[number]):  # it was still being written
                     old, self._long[number] = len(self._long[number]), part
-                    for at in range(max(0, old - GRAM + 1), len(part) - GRAM + 1):
-                        self._grams.setdefault(part[at : at + GRAM], (number, at))
+                    self._index_from(number, max(0, old - GRAM + 1))
                     break
             else:
                 if len(self._learned) < LEARNED_MAX and part not in self._long:

@@ -133,9 +133,16 @@ def _vendor(prefix: str, body: str, least: int, *literals: str, weak: bool = Fal
 
 
 _VALUE = r"[A-Za-z0-9+/=_.~!@#$%^&*-]"
-_CODE = (  # what stands after `token =` in a program
+_CODE = (  # what stands after `token =` in a program, not in a log
     r"(?!(?:self|this|os|process|request|req|env|config|settings|args|opts|options|ctx|app|data|params|user|secrets|vars)"
     r"\.[A-Za-z_])(?![A-Za-z_.]+[(\[])(?!\[redacted\])"
+)
+_OVER = rf"(?:(?!{_VALUE})|\Z)"
+# A value in quotes; one right behind the sign that is no `some_name` or `some.name`; one apart that is no name at all.
+_SIGN = (
+    r"[\\\"']{0,3}(?:[ \t]{0,3}[:=][ \t]*[\\\"']{1,3}"
+    rf"|[:=](?![A-Za-z]*[._][A-Za-z_.]*{_OVER})"
+    rf"|[ \t]{{0,3}}[:=][ \t]+(?![A-Za-z_.]+{_OVER}))"
 )
 
 
@@ -182,8 +189,12 @@ SHAPES: tuple[Shape, ...] = (
         None,
         ("/services/", "/webhooks/"),
     ),
-    _words(r"(\b(?:bearer|basic)\s+)(?=[A-Za-z0-9+/=_.~-]*\d)[A-Za-z0-9+/=_.~-]{12,}", "bearer", "basic", learn=True),
-    _words(r"(\b(?:bearer|basic)\s+)[A-Za-z0-9+/=_.~-]{12,}", "bearer", "basic"),
+    _words(
+        r"(\b(?:bearer|basic)[ \t]+)(?=[A-Za-z0-9+/=_.~-]*(?:\d|(?-i:[a-z][A-Z])))[A-Za-z0-9+/=_.~-]{12,}",
+        "bearer",
+        "basic",
+        learn=True,
+    ),
     _words(rf"(\bauthorization[\\\"']{{0,3}}\s*[:=]\s*[\\\"']{{0,3}}(?:(?:token|apikey|digest|bearer|basic)\s+)?)(?!bearer|basic){_VALUE}{{8,}}", "authorization"),
     _words(rf"(\bx-[a-z-]*(?:key|token|secret|auth)[\"']?\s*[:=]\s*[\"']?){_VALUE}{{8,}}", "x-"),
     _words(r"(\b(?:set-)?cookie[\"']?\s*:\s*[\"']?[^=;\s\"']{1,64}=)[^;\s\"']{8,}", "cookie"),
@@ -192,7 +203,7 @@ SHAPES: tuple[Shape, ...] = (
     _words(r"([?&](?:sig|signature|auth|key|x-amz-(?:signature|credential|security-token))=)[A-Za-z0-9%+/=_.~-]{16,}", "sig", "auth=", "key=", "x-amz-"),
     _words(
         r"((?:api[_-]?key|access[_-]?key|secret[_-]?key|token|secret|passw(?:or)?d|passphrase)"
-        rf"[\\\"']{{0,3}}[ \t]{{0,3}}[:=]\s*[\\\"']{{0,3}}){_CODE}(?!\d{{1,12}}\b){_VALUE}{{8,}}",
+        rf"{_SIGN}){_CODE}(?!\d{{1,12}}\b){_VALUE}{{8,}}",
         *(word + sign for word in _LABELS for sign in ("=", ":", '"', "'", "\\", " =", " :", "  ", "\t")),
     ),  # the words alone are on every screen of Claude Code: "24 tokens"
     Shape(

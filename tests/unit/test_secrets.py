@@ -142,7 +142,7 @@ def test_a_private_key_with_line_numbers() -> None:
         "  4  done",
     ]
     clean = Redactor().redact_lines(rows, 60)
-    assert "MIIE" not in clean[1] and "BKcw" not in clean[2] and clean[3] == "  4  done"
+    assert "MIIE" not in clean[1] and "BKcw" not in clean[2] and clean[3] == "  4  (done)"
 
 
 def test_argv_and_records() -> None:
