@@ -11,10 +11,11 @@ from collections.abc import Iterator
 RUN = 24  # characters of base64 or hex that are looked into
 _RUN = re.compile(rf"[A-Za-z0-9+/_-]{{{RUN},}}={{0,2}}")
 _RUN_MAX = 1 << 16
+_VARIED = 6  # different characters: `--------` says nothing
 _TOKEN = re.compile(
-    r"(?:\\+u[0-9a-fA-F]{4})+"
-    r"|\\+x[0-9a-fA-F]{2}"
-    r"|\\+[\"/bfnrt']|\\\\"
+    r"(?:\\{1,15}u[0-9a-fA-F]{4})+"  # as often doubled as JSON was put into JSON
+    r"|\\{1,15}x[0-9a-fA-F]{2}"
+    r"|\\{1,15}[\"/bfnrt']|\\\\"
     r"|(?:%[0-9A-Fa-f]{2})+"
     r"|&#(?:x[0-9A-Fa-f]{1,6}|[0-9]{1,7});|&(?:amp|quot|lt|gt);"
     r"|\x1b\[[0-9;:?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]{0,400}(?:\x07|\x1b\\)"
@@ -29,6 +30,13 @@ _HINTS = ("\\", "%", "\x1b", "&", "\n", "\u200b", "\u200c", "\u200d", "\u2060", 
 def may_be_coded(text: str) -> bool:
     """Whether `decoded` could find anything to take off."""
     return any(hint in text and (hint != "\n" or _TOKEN.search(text) is not None) for hint in _HINTS)
+
+
+def coded_places(text: str) -> Iterator[int]:
+    """Where there is something to take off."""
+    if any(hint in text for hint in _HINTS if hint != "\n"):
+        for match in _TOKEN.finditer(text):
+            yield match.start()
 
 
 class View:
@@ -102,7 +110,7 @@ def _said(token: str) -> str:
 def runs(text: str) -> Iterator[tuple[int, int]]:
     """Where long runs of base64 or hex characters are."""
     for match in _RUN.finditer(text):
-        if match.end() - match.start() <= _RUN_MAX:
+        if match.end() - match.start() <= _RUN_MAX and len(set(match[0][:64])) >= _VARIED:
             yield match.span()
 
 

@@ -11,11 +11,12 @@ from __future__ import annotations
 import base64
 import binascii
 import re
+from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from json.encoder import encode_basestring, encode_basestring_ascii
 from typing import Any
 
-from harnex.core.coded import base64_text, decoded, hex_text, may_be_coded, runs
+from harnex.core.coded import base64_text, coded_places, decoded, hex_text, may_be_coded, runs
 from harnex.core.secrets import MIN_LENGTH, SHAPES, is_secret_field, is_secret_name, is_strong, secret_values
 
 __all__ = ["MARK", "Redactor", "secret_values"]
@@ -291,30 +292,56 @@ class Redactor:
         `widths` are the cells of each row, if wide characters make them differ from its characters.
         """
         out = list(lines)
-        if not self.spans_possible(lines):
-            return out
-        hidden: set[Place] = set()
-        for joined, places in (_join_full(lines, columns, widths), _join_words(lines)):
-            for start, end in self.spans(joined, rows=True):
-                hidden.update(place for place in places[start:end] if place[0] >= 0)
-        hidden.update(_pem_rows(lines))
-        for row in {row for row, _ in hidden}:
-            self._hide(out, row, sorted(column for r, column in hidden if r == row))
+        for first, end in _windows(self._suspects(lines, columns, widths), len(lines)):
+            part = lines[first:end]
+            hidden: dict[int, set[int]] = {}
+            for joined, places in (
+                _join_full(part, columns, widths[first:end] if widths else None),
+                _join_words(part),
+            ):
+                for start, stop in self.spans(joined, rows=True):
+                    for row, column in places[start:stop]:
+                        hidden.setdefault(row, set()).add(column)
+            for row, column in _pem_rows(part):
+                hidden.setdefault(row, set()).add(column)
+            hidden.pop(-1, None)  # the breaks between rows
+            for row, columns_hidden in hidden.items():
+                self._hide(out, first + row, sorted(columns_hidden))
         return out
 
-    def spans_possible(self, lines: Sequence[str]) -> bool:
-        """False when no literal of any shape, no beginning or piece of a known value, and nothing coded is there."""
-        text = "\n".join(lines)
-        if self._extra or any(value[:4] in text for value in self._values):
-            return True
+    def _suspects(self, lines: Sequence[str], columns: int, widths: Sequence[int] | None) -> set[int]:
+        """Rows with a literal of a shape, a beginning or piece of a known value, or something coded in them."""
+        if self._extra:
+            return set(range(len(lines)))
+        starts: list[int] = []
+        parts: list[str] = []
+        at = 0
+        for row, line in enumerate(lines):
+            starts.append(at)
+            parts.append(line)
+            at += len(line)
+            if (widths[row] if widths else len(line)) < columns:
+                parts.append("\n")
+                at += 1
+        text = "".join(parts)
         lower = text.lower()
-        for shape in SHAPES:
-            for literal in shape.literals:
-                if literal in lower:
-                    return True
-        if next(self._pieces(text), None) is not None:
-            return True
-        return may_be_coded(text) or next(runs(text), None) is not None
+        if len(lower) != len(text):  # a letter whose small form is two
+            lower = text
+        places: set[int] = set()
+        for literal in _LITERALS:
+            at = lower.find(literal)
+            while at >= 0:
+                places.add(at)
+                at = lower.find(literal, at + 1)
+        for head in {value[:4] for value in self._values}:
+            at = text.find(head)
+            while at >= 0:
+                places.add(at)
+                at = text.find(head, at + 1)
+        places.update(start for start, _ in self._pieces(text))
+        places.update(start for start, _ in runs(text))
+        places.update(coded_places(text))
+        return {bisect_right(starts, place) - 1 for place in places}
 
     def _hide(self, out: list[str], row: int, columns: list[int]) -> None:
         line = list(out[row])
@@ -333,6 +360,15 @@ class Redactor:
                 line[first : first + length] = masked(piece)
                 start = at
         out[row] = "".join(line)
+
+
+ABOVE, BELOW = 2, 24  # rows around a suspect that are looked at with it: what wraps begins before, or goes on after
+_LITERALS = sorted({literal for shape in SHAPES for literal in shape.literals})
+
+
+def _windows(rows: set[int], count: int) -> list[tuple[int, int]]:
+    """Ranges of rows around these, merged."""
+    return merged([(max(0, row - ABOVE), min(count, row + BELOW)) for row in rows])
 
 
 _SWITCHES = frozenset(("--no-auth", "--passthrough", "--auth", "--bypass"))

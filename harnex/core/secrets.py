@@ -120,13 +120,13 @@ class Shape(NamedTuple):
 _END = r"(?=[ \t\xa0│┃|║]*(?:\n|\Z|…|\.\.\.\Z))"
 
 
-def _vendor(prefix: str, body: str, least: int, *literals: str, weak: bool = False, most: str = "") -> Shape:
+def _vendor(prefix: str, body: str, least: int, *literals: str, weak: bool = False, most: str = "300") -> Shape:
     """A prefix that nothing else has and a body of random characters; a `weak` one is a word's beginning as well."""
     start = rf"(?<![A-Za-z0-9])(?:{prefix})"
     random = rf"(?=[{body}]{{0,40}}?[A-Z0-9])" if weak else ""
-    end = rf"(?![{body}])" if most else ""
+    end = rf"(?![{body}])" if most != "300" else ""
     return Shape(
-        re.compile(rf"{start}[{body}]{{{least},{most}}}{end}"),
+        re.compile(rf"{start}{random}[{body}]{{{least},{most}}}{end}"),
         re.compile(rf"{start}{random}[{body}]{{1,}}{_END}"),
         literals,
     )
@@ -163,7 +163,8 @@ SHAPES: tuple[Shape, ...] = (
         ("private key",),
     ),
     _vendor(r"sk-(?:ant|or|proj|svcacct|admin|lf)-", r"A-Za-z0-9_-", 12, "sk-"),
-    _vendor(r"[sr]k[-_](?:live[-_]|test[-_])?", "A-Za-z0-9", 20, "sk-", "sk_", "rk_", "rk-", weak=True),
+    _vendor(r"[sr]k[-_](?:live|test)[-_]", "A-Za-z0-9", 16, "sk-", "sk_", "rk_", "rk-"),
+    _vendor(r"[sr]k[-_]", "A-Za-z0-9", 20, "sk-", "sk_", "rk_", "rk-", weak=True, most="128"),
     _vendor("AKIA|ASIA|ABIA|ACCA", "A-Z0-9", 16, "akia", "asia", "abia", "acca", most="16"),
     _vendor("gh[pousr]_", "A-Za-z0-9", 20, "ghp_", "gho_", "ghu_", "ghs_", "ghr_"),
     _vendor("github_pat_", "A-Za-z0-9_", 20, "github_pat_"),
