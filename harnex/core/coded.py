@@ -33,10 +33,11 @@ def may_be_coded(text: str) -> bool:
 
 
 def coded_places(text: str) -> Iterator[int]:
-    """Where there is something to take off."""
+    """Where there is something to take off; not the ends of rows, which whoever has rows knows better."""
     if any(hint in text for hint in _HINTS if hint != "\n"):
         for match in _TOKEN.finditer(text):
-            yield match.start()
+            if match[0][0] not in "\r\n":
+                yield match.start()
 
 
 class View:
