@@ -200,12 +200,18 @@ def flood(n: int) -> Iterator[str]:
 
 
 WITHOUT = """
-import os
+import atexit, os, sys
+
 import harnex.core.redact as it
 if os.environ.get("HARNEX_BENCH_REDACT") == "no":
     it.Redactor.text = lambda self, text: text
     it.Redactor.spans = lambda self, *more: []
     it.Redactor.redact_lines = lambda self, lines, *more: list(lines)
+def told():
+    with open(os.environ["HARNEX_BENCH_TIMES"], "a") as f:
+        f.write(f"{sum(os.times()[:2])}\\n")
+if "harnex-supervisor" in sys.orig_argv:
+    atexit.register(told)
 """
 
 
@@ -222,6 +228,9 @@ def redaction(n: int) -> Iterator[str]:
             f"while n < {FLOOD_MB} << 20: sys.stdout.write(d); n += len(d)"
         )
         took: dict[str, list[float]] = {"yes": [], "no": []}
+        cpu: dict[str, list[float]] = {"yes": [], "no": []}
+        times_file = here.base / "times"
+        here.env["HARNEX_BENCH_TIMES"] = str(times_file)
         for number in range(n + 1):
             for how, times in took.items():
                 here.env["HARNEX_BENCH_REDACT"] = how
@@ -233,10 +242,17 @@ def redaction(n: int) -> Iterator[str]:
                     env=here.env, cwd=here.work, capture_output=True, check=False,
                 )  # fmt: skip
                 times.append(time.perf_counter() - begun)
+                while not times_file.exists() or not times_file.read_text().endswith("\n"):
+                    time.sleep(0.01)
+                cpu[how].append(float(times_file.read_text()))
+                times_file.unlink()
+        ratio = statistics.median(a / b for a, b in zip(cpu["yes"][1:], cpu["no"][1:], strict=True))
+        used, spared = (spread(cpu[k][1:], "s", digits=2) for k in ("yes", "no"))
+        yield f"{FLOOD_MB} MB from the child, the supervisor's CPU, redacted against not: {ratio:.3f}× — {used} against {spared}"
         pairs = list(zip(took["yes"][1:], took["no"][1:], strict=True))
         ratio = statistics.median(a / b for a, b in pairs)
         with_it, without = (spread([FLOOD_MB / p[k] for p in pairs], "MB/s") for k in (0, 1))
-        yield f"{FLOOD_MB} MB from the child, redacted against not: {ratio:.3f}× the time — {with_it} against {without}"
+        yield f"{FLOOD_MB} MB from the child, wall time, redacted against not: {ratio:.3f}× (best {min(p[0] for p in pairs) / min(p[1] for p in pairs):.3f}×) — {with_it} against {without}"
 
 
 def bare_reader(command: list[str]) -> float:

@@ -34,10 +34,13 @@ def may_be_coded(text: str) -> bool:
 
 def coded_places(text: str) -> Iterator[int]:
     """Where there is something to take off; not the ends of rows, which whoever has rows knows better."""
-    if any(hint in text for hint in _HINTS if hint != "\n"):
-        for match in _TOKEN.finditer(text):
-            if match[0][0] not in "\r\n":
-                yield match.start()
+    for hint in _HINTS:
+        at = text.find(hint) if hint != "\n" else -1
+        while at >= 0:
+            match = _TOKEN.match(text, at)
+            if match is not None:
+                yield at
+            at = text.find(hint, at + 1 if match is None else match.end())
 
 
 class View:

@@ -16,7 +16,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from json.encoder import encode_basestring, encode_basestring_ascii
 from typing import Any
 
-from harnex.core.coded import base64_text, coded_places, decoded, hex_text, may_be_coded, runs
+from harnex.core.coded import RUN, base64_text, coded_places, decoded, hex_text, may_be_coded, runs
 from harnex.core.secrets import MIN_LENGTH, SHAPES, is_secret_field, is_secret_name, is_strong, secret_values
 
 __all__ = ["MARK", "Redactor", "secret_values"]
@@ -60,11 +60,16 @@ class Redactor:
         self._learned: list[int] = []
         self._shown: dict[str, None] = {}  # what frames hid: counted once, however often it is drawn
         self._strong: list[str] = []
+        self._plain: set[str] = set()
+        self._heads: set[str] = set()
         self.add(secrets)
 
     def add(self, secrets: Iterable[str]) -> None:
         """Know these values from now on."""
         forms = set(self._values)
+        secrets = list(secrets)
+        plain = {*self._plain, *secrets}
+        self._plain = plain
         for secret in secrets:
             if len(secret) < MIN_LENGTH or secret in forms:
                 continue
@@ -74,6 +79,8 @@ class Redactor:
             if len(secret) >= 2 * GRAM and _CHARS.fullmatch(secret):
                 self._index(secret)
         self._values = sorted(forms, key=lambda form: (-len(form), form))
+        # A long form in base64 or hex is found as a run.
+        self._heads = {form[:4] for form in forms if form in plain or len(form) < RUN or not form.isalnum()}
 
     def _index(self, value: str) -> int:
         number = len(self._long)
@@ -333,7 +340,7 @@ class Redactor:
             while at >= 0:
                 places.add(at)
                 at = lower.find(literal, at + 1)
-        for head in {value[:4] for value in self._values}:
+        for head in self._heads:
             at = text.find(head)
             while at >= 0:
                 places.add(at)
