@@ -7,6 +7,7 @@ import binascii
 import re
 from bisect import bisect_right
 from collections.abc import Iterator
+from json.encoder import encode_basestring, encode_basestring_ascii
 
 RUN = 24  # characters of base64 or hex that are looked into
 _RUN = re.compile(rf"[A-Za-z0-9+/_-]{{{RUN},}}={{0,2}}")
@@ -147,3 +148,24 @@ def _readable(raw: bytes) -> str | None:
         return None
     odd = sum(1 for c in text[:200] if c < " " and c not in "\t\r\n")
     return text if odd == 0 else None
+
+
+def _quoted(raw: bytes, safe: bytes = b"") -> str:
+    """Percent-encoded, as in a URL (`urllib` reaches the network, and has no place in the pure half)."""
+    kept = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_.-~" + safe
+    return "".join(chr(byte) if byte in kept else f"%{byte:02X}" for byte in raw)
+
+
+def forms_of(value: str) -> set[str]:
+    """A secret as it may appear: plain, in JSON, in a URL, in hex, in base64 (its middle, at each of three alignments)."""
+    raw = value.encode("utf-8", "surrogatepass")
+    forms = {value, encode_basestring_ascii(value)[1:-1], encode_basestring(value)[1:-1]}
+    forms |= {_quoted(raw), _quoted(raw, b"/")}
+    forms |= {binascii.hexlify(raw).decode(), binascii.hexlify(raw).decode().upper()}
+    for shift in range(3):
+        coded = base64.b64encode(b"\0" * shift + raw)
+        # The first characters also depend on what stands before the secret, the last on what follows.
+        middle = coded[(0, 2, 3)[shift] : len(coded) - (0, 3, 2)[(shift + len(raw)) % 3]].decode()
+        if len(middle) >= 10:
+            forms |= {middle, middle.replace("+", "-").replace("/", "_")}
+    return forms

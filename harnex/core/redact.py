@@ -8,15 +8,13 @@ Literals are looked for with `in` first: text without any of them costs no regex
 
 from __future__ import annotations
 
-import base64
-import binascii
 import re
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from json.encoder import encode_basestring, encode_basestring_ascii
 from typing import Any
 
-from harnex.core.coded import RUN, base64_text, coded_places, decoded, hex_text, may_be_coded, runs
+from harnex.core.coded import RUN, base64_text, coded_places, decoded, forms_of, hex_text, may_be_coded, runs
+from harnex.core.rows import join_full, join_words, merged, pem_rows, windows
 from harnex.core.secrets import MIN_LENGTH, SHAPES, is_secret_field, is_secret_name, is_strong, secret_values
 
 __all__ = ["MARK", "Redactor", "secret_values"]
@@ -73,7 +71,7 @@ class Redactor:
         for secret in secrets:
             if len(secret) < MIN_LENGTH or secret in forms:
                 continue
-            forms |= _forms(secret)
+            forms |= forms_of(secret)
             if is_strong(secret):
                 self._strong.append(secret)
             if len(secret) >= 2 * GRAM and _CHARS.fullmatch(secret):
@@ -299,17 +297,17 @@ class Redactor:
         `widths` are the cells of each row, if wide characters make them differ from its characters.
         """
         out = list(lines)
-        for first, end in _windows(self._suspects(lines, columns, widths), len(lines)):
+        for first, end in windows(self._suspects(lines, columns, widths), len(lines)):
             part = lines[first:end]
             hidden: dict[int, set[int]] = {}
             for joined, places in (
-                _join_full(part, columns, widths[first:end] if widths else None),
-                _join_words(part),
+                join_full(part, columns, widths[first:end] if widths else None),
+                join_words(part),
             ):
                 for start, stop in self.spans(joined, rows=True):
                     for row, column in places[start:stop]:
                         hidden.setdefault(row, set()).add(column)
-            for row, column in _pem_rows(part):
+            for row, column in pem_rows(part):
                 hidden.setdefault(row, set()).add(column)
             hidden.pop(-1, None)  # the breaks between rows
             for row, columns_hidden in hidden.items():
@@ -369,15 +367,7 @@ class Redactor:
         out[row] = "".join(line)
 
 
-ABOVE, BELOW = 2, 24  # rows around a suspect that are looked at with it: what wraps begins before, or goes on after
 _LITERALS = sorted({literal for shape in SHAPES for literal in shape.literals})
-
-
-def _windows(rows: set[int], count: int) -> list[tuple[int, int]]:
-    """Ranges of rows around these, merged."""
-    return merged([(max(0, row - ABOVE), min(count, row + BELOW)) for row in rows])
-
-
 _SWITCHES = frozenset(("--no-auth", "--passthrough", "--auth", "--bypass"))
 
 
@@ -390,93 +380,3 @@ def _own(pattern: re.Pattern[str], text: str) -> Iterator[Span]:
                 if match.end() > match.start() and match[0] != MARK:
                     yield at + begin + match.start(), at + begin + match.end()
         at += len(line)
-
-
-def merged(found: list[Span]) -> list[Span]:
-    """Spans in order, those that overlap as one."""
-    out: list[Span] = []
-    for start, end in sorted(found):
-        if out and start < out[-1][1]:
-            out[-1] = (out[-1][0], max(end, out[-1][1]))
-        else:
-            out.append((start, end))
-    return out
-
-
-def _quoted(raw: bytes, safe: bytes = b"") -> str:
-    """Percent-encoded, as in a URL (`urllib` reaches the network, and has no place in the pure half)."""
-    kept = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_.-~" + safe
-    return "".join(chr(byte) if byte in kept else f"%{byte:02X}" for byte in raw)
-
-
-def _forms(value: str) -> set[str]:
-    """A secret as it may appear: plain, in JSON, in a URL, in hex, in base64 (its middle, at each of three alignments)."""
-    raw = value.encode("utf-8", "surrogatepass")
-    forms = {value, encode_basestring_ascii(value)[1:-1], encode_basestring(value)[1:-1]}
-    forms |= {_quoted(raw), _quoted(raw, b"/")}
-    forms |= {binascii.hexlify(raw).decode(), binascii.hexlify(raw).decode().upper()}
-    for shift in range(3):
-        coded = base64.b64encode(b"\0" * shift + raw)
-        # The first characters also depend on what stands before the secret, the last on what follows.
-        middle = coded[(0, 2, 3)[shift] : len(coded) - (0, 3, 2)[(shift + len(raw)) % 3]].decode()
-        if len(middle) >= 10:
-            forms |= {middle, middle.replace("+", "-").replace("/", "_")}
-    return forms
-
-
-Place = tuple[int, int]
-
-
-def _join_full(lines: Sequence[str], columns: int, widths: Sequence[int] | None) -> tuple[str, list[Place]]:
-    text: list[str] = []
-    places: list[Place] = []
-    for row, line in enumerate(lines):
-        text.append(line)
-        places += [(row, column) for column in range(len(line))]
-        if (widths[row] if widths else len(line)) < columns:
-            text.append("\n")
-            places.append((-1, 0))
-    return "".join(text), places
-
-
-_TAIL = re.compile(r"[A-Za-z0-9+/=_.~%\\-]{6,}[\s│┃|║]*$")
-_HEAD = re.compile(r"^[\s│┃|║>❯•⎿]*(?:\d{1,5}\s+[+-]?\s*)?(?=[A-Za-z0-9+/=_.~%\\-])")
-
-
-def _join_words(lines: Sequence[str]) -> tuple[str, list[Place]]:
-    """Rows joined where the last word may go on in the next row, without the frame and the margin between them."""
-    text: list[str] = []
-    places: list[Place] = []
-    start = 0
-    for row, line in enumerate(lines):
-        end = len(line)
-        tail = _TAIL.search(line)
-        following = _HEAD.match(lines[row + 1]) if row + 1 < len(lines) else None
-        goes_on = tail is not None and following is not None
-        if tail is not None and goes_on:
-            end = len(line) - (len(tail[0]) - len(tail[0].rstrip(" \t\xa0│┃|║")))
-        text.append(line[start:end])
-        places += [(row, column) for column in range(start, end)]
-        if goes_on and following is not None:
-            start = following.end()
-        else:
-            text.append("\n")
-            places.append((-1, 0))
-            start = 0
-    return "".join(text), places
-
-
-_PEM_BODY = re.compile(r"^[\s│┃|║>❯•⎿+\-\d]*?([A-Za-z0-9+/=]{16,})[\s│┃|║]*$")
-
-
-def _pem_rows(lines: Sequence[str]) -> Iterator[Place]:
-    """The rows after the head of a private key, with a frame or line numbers before them, as editors show them."""
-    inside = False
-    for row, line in enumerate(lines):
-        if "PRIVATE KEY" in line and "-----BEGIN " in line:
-            inside = True
-        elif inside:
-            body = _PEM_BODY.match(line)
-            inside = body is not None
-            if body is not None:
-                yield from ((row, column) for column in range(*body.span(1)))

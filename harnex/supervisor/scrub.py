@@ -13,7 +13,8 @@ import time
 from collections.abc import Iterator
 
 from harnex import jsonl
-from harnex.core.redact import Redactor, masked, merged
+from harnex.core.redact import Redactor, masked
+from harnex.core.rows import merged
 
 EVERY_S = 2.0
 SLICE = 1 << 18
