@@ -18,8 +18,18 @@ from typing import Any
 
 import harnex
 from harnex import clock, errors, jsonl, names, paths
-from harnex.adapters import AGENTS, adapter_for, name_for
-from harnex.adapters._base import Adapter, Credential, Launch, LaunchRequest, Lease, Permissions, Rehearsal, Version
+from harnex.adapters import AGENTS, HEADLESS, adapter_for, headless_for, name_for
+from harnex.adapters._base import (
+    Adapter,
+    Credential,
+    HeadlessRequest,
+    Launch,
+    LaunchRequest,
+    Lease,
+    Permissions,
+    Rehearsal,
+    Version,
+)
 from harnex.errors import HarnexError, UsageError
 from harnex.store import registry
 from harnex.supervisor import lease as leases
@@ -53,6 +63,11 @@ class RunOptions:
     version: str | None = None
     credential: Credential | None = None
     summary_out: str | None = None
+    headless: bool = False  # `harnex exec`; then:
+    prompt: str = ""
+    model: str | None = None
+    system: str | None = None
+    schema: dict[str, Any] | None = None
 
 
 def new_run_id() -> str:
@@ -79,7 +94,9 @@ def start(options: RunOptions) -> dict[str, Any]:
     summary_out = summary_path(options.summary_out)
     env = {**clean_env(), **options.env}
     adapter_name = name_for(options.cli)
-    adapter = adapter_for(adapter_name)
+    if options.headless and adapter_name not in HEADLESS:
+        raise UsageError(f"{options.cli} has no headless mode that harnex knows", "only: " + ", ".join(HEADLESS))
+    adapter = headless_for(adapter_name) if options.headless else adapter_for(adapter_name)
     program = resolve(options.cli, env, cwd)
     version_text = options.version
     if version_text is None and adapter_name in AGENTS:
@@ -100,21 +117,20 @@ def start(options: RunOptions) -> dict[str, Any]:
             rehearsal = found
         leased = lease_for(options, adapter, leases.home_of(run_dir), cwd, version, endpoint)
         private_env = {**rehearsal.env, **leased.env}
-        launch = adapter.launch(
-            LaunchRequest(
-                command=program,
-                args=(*rehearsal.args, *options.args),
-                version=version,
-                cwd=cwd,
-                env=apply_env(env, private_env),
-                permissions=options.permissions,
-                trust=options.trust,
-                evidence_dir=evidence,
-                new_session_id=str(uuid.uuid4()),
-                as_root=os.geteuid() == 0,
-                read_text=_reader_in(cwd, {**rehearsal.files, **leased.files}),
-            )
+        request = LaunchRequest(
+            command=program,
+            args=(*rehearsal.args, *options.args),
+            version=version,
+            cwd=cwd,
+            env=apply_env(env, private_env),
+            permissions=options.permissions,
+            trust=options.trust,
+            evidence_dir=evidence,
+            new_session_id=str(uuid.uuid4()),
+            as_root=os.geteuid() == 0,
+            read_text=_reader_in(cwd, {**rehearsal.files, **leased.files}),
         )
+        launch = adapter.launch(_headless(request, options) if options.headless else request)
         write_files({**rehearsal.files, **launch.files})
         spec = Spec(
             state=state,
@@ -147,6 +163,11 @@ def start(options: RunOptions) -> dict[str, Any]:
             redact=rules,
             lease=leases.for_spec(leases.home_of(run_dir), leased, options.credential) if options.credential else None,
             summary_out=summary_out,
+            headless=options.headless,
+            prompt=options.prompt,
+            stdin=launch.stdin,
+            again=list(launch.again),
+            schema=options.schema,
         )
         _write_manifest(run_dir, spec, launch, env)
         reply = _spawn(spec, endpoint)
@@ -203,6 +224,18 @@ def summary_path(path: str | None) -> str | None:
     if not os.access(directory, os.W_OK | os.X_OK):
         raise UsageError(f"--summary-out: can't write in {directory}", "name a file in a directory of yours")
     return path
+
+
+def _headless(request: LaunchRequest, options: RunOptions) -> HeadlessRequest:
+    return HeadlessRequest(
+        **{field.name: getattr(request, field.name) for field in dataclasses.fields(request)},
+        prompt=options.prompt,
+        model=options.model,
+        system=options.system,
+        system_path=os.path.join(request.evidence_dir, "system.txt"),
+        schema=options.schema,
+        schema_path=os.path.join(request.evidence_dir, "schema.json"),
+    )
 
 
 def _getcwd() -> str:
