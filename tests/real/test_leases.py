@@ -100,3 +100,20 @@ def test_a_printed_secret_is_in_no_file_and_a_killed_supervisor_leaves_no_lease(
     assert left <= {"projects", "sessions"}
     assert leaks(place.state, {"named": secret, "shaped": shaped, "key": place.env["WORK_KEY"]}) == []
     assert place.json("history", "--json")[-1]["reason"] == "supervisor_lost"
+
+
+@pytest.mark.parametrize("agent", [(c, v[0]) for c, v in agents.VERSIONS.items()], indirect=True, ids=lambda p: p[0])
+def test_a_headless_run_uses_a_lease_and_leaves_nothing_secret(agent: Agent) -> None:
+    place = agent.place
+    key = OPENAI if agent.cli == "codex" else API_KEY
+    secret = "zebra7LanternQuartz42Meadow9Violet"
+    place.env |= {"WORK_KEY": key, "ACME_API_KEY": secret}
+    out = place.base / "summary.json"
+    script = place.script({"tools": [{"bash": "echo it is $ACME_API_KEY"}], "text": f"I look for {secret}"}, "all done")
+    words = ("--rehearse", script, "--permissions", "bypass", "--credential-env", "WORK_KEY", "--summary-out", str(out))
+    assert place.ok("exec", agent.cli, "look", "--id", "h", *words).strip() == "all done"
+    row = json.loads(out.read_text())
+    agent.run_ids["h"] = row["run_id"]
+    assert {r["key_sha256"] for r in agent.log("h", "request")} == {sha(key)}
+    assert row["actual"]["calls"] == 2
+    assert leaks(place.state, {"key": key, "named": secret}) == []
