@@ -199,6 +199,62 @@ def flood(n: int) -> Iterator[str]:
             yield f"harnex against tmux: {ratio:.2f}×; supervisor's PSS during it: {peak:.1f} MB"
 
 
+WITHOUT = """
+import atexit, os, sys
+
+import harnex.core.redact as it
+if os.environ.get("HARNEX_BENCH_REDACT") == "no":
+    it.Redactor.text = lambda self, text: text
+    it.Redactor.spans = lambda self, *more: []
+    it.Redactor.redact_lines = lambda self, lines, *more: list(lines)
+def told():
+    with open(os.environ["HARNEX_BENCH_TIMES"], "a") as f:
+        f.write(f"{sum(os.times()[:2])}\\n")
+if "harnex-supervisor" in sys.orig_argv:
+    atexit.register(told)
+"""
+
+
+def redaction(n: int) -> Iterator[str]:
+    """The flood with and without redaction, in turn, with twelve secrets in the environment."""
+    with place() as here:
+        (here.base / "sitecustomize.py").write_text(WITHOUT)
+        here.env["PYTHONPATH"] = str(here.base)
+        here.env |= {f"BENCH_{k}_TOKEN": f"bench{k}Secret9Value{k}abcdefghijklmnop" for k in range(12)}
+        plain = "x" * 78 + "\n"
+        # Every thousandth line has a word that makes the redactor look closer, as real output has.
+        child = (
+            f"import sys; d=({plain!r}*999 + 'token: 12 of the key=value pairs, C:\\\\x %41 sk-learn\\n')*13; n=0\n"
+            f"while n < {FLOOD_MB} << 20: sys.stdout.write(d); n += len(d)"
+        )
+        took: dict[str, list[float]] = {"yes": [], "no": []}
+        cpu: dict[str, list[float]] = {"yes": [], "no": []}
+        times_file = here.base / "times"
+        here.env["HARNEX_BENCH_TIMES"] = str(times_file)
+        for number in range(n + 1):
+            for how, times in took.items():
+                here.env["HARNEX_BENCH_REDACT"] = how
+                name = f"{how}{number}"
+                begun = time.perf_counter()
+                here.run("run", sys.executable, "--detach", "--id", name, "--", "-c", child)
+                subprocess.run(
+                    [HARNEX, "wait", "--until", "exited", "--id", name],
+                    env=here.env, cwd=here.work, capture_output=True, check=False,
+                )  # fmt: skip
+                times.append(time.perf_counter() - begun)
+                while not times_file.exists() or not times_file.read_text().endswith("\n"):
+                    time.sleep(0.01)
+                cpu[how].append(float(times_file.read_text()))
+                times_file.unlink()
+        ratio = statistics.median(a / b for a, b in zip(cpu["yes"][1:], cpu["no"][1:], strict=True))
+        used, spared = (spread(cpu[k][1:], "s", digits=2) for k in ("yes", "no"))
+        yield f"{FLOOD_MB} MB from the child, the supervisor's CPU, redacted against not: {ratio:.3f}× — {used} against {spared}"
+        pairs = list(zip(took["yes"][1:], took["no"][1:], strict=True))
+        ratio = statistics.median(a / b for a, b in pairs)
+        with_it, without = (spread([FLOOD_MB / p[k] for p in pairs], "MB/s") for k in (0, 1))
+        yield f"{FLOOD_MB} MB from the child, wall time, redacted against not: {ratio:.3f}× (best {min(p[0] for p in pairs) / min(p[1] for p in pairs):.3f}×) — {with_it} against {without}"
+
+
 def bare_reader(command: list[str]) -> float:
     import pty
 
@@ -256,7 +312,7 @@ def busy(n: int) -> Iterator[str]:
 
 
 BENCHMARKS: dict[str, Callable[[int], Iterator[str]]] = {
-    "startup": startup, "send": send, "events": events, "flood": flood, "idle": idle, "busy": busy,
+    "startup": startup, "send": send, "events": events, "flood": flood, "redaction": redaction, "idle": idle, "busy": busy,
 }  # fmt: skip
 
 

@@ -116,14 +116,16 @@ def _bug(error: Exception, argv: list[str]) -> int:
     where = ""
     try:
         from harnex import __version__, clock, paths
-        from harnex.core.redact import Redactor, secret_values
+        from harnex.supervisor import redaction
 
         directory = paths.subdir(paths.state_dir(), "reports")
         where = os.path.join(directory, f"bug-{clock.iso().replace(':', '')}-{os.getpid()}.txt")
-        body = f"harnex {__version__}, Python {sys.version}\nharnex {' '.join(argv)}\n\n{text}"
+        pairs = dict(word.partition("=")[::2] for word in argv if "=" in word)  # --env K=V
+        redactor = redaction.redactor(redaction.load_quietly(paths.here()), {**os.environ, **pairs})
+        body = f"harnex {__version__}, Python {sys.version}\nharnex {' '.join(redactor.argv(argv))}\n\n{text}"
         fd = os.open(where, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(fd, "w") as f:
-            f.write(Redactor(secret_values(dict(os.environ))).text(body))
+            f.write(redactor.text(body))
     except Exception:
         where = ""
     print(f"harnex: a bug in harnex: {type(error).__name__}: {error}", file=sys.stderr)

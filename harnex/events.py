@@ -219,6 +219,34 @@ class Approval(Event):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Git(Event):
+    """The repository at the `start` or `end` (`phase`); `commits` to `loc_removed` are those in between."""
+
+    type = "git"
+    phase: str
+    sha: str | None
+    branch: str | None
+    commits: int | None = None
+    files_changed: int | None = None
+    loc_added: int | None = None
+    loc_removed: int | None = None
+    dirty: bool | None = None
+    dirty_files: int | None = None
+    dirty_added: int | None = None
+    dirty_removed: int | None = None
+    rewritten: bool | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Summary(Event):
+    """The dispatch record was written to the file of `--summary-out`; `path` is None if it could not be."""
+
+    type = "summary"
+    exit: int | None
+    path: str | None
+
+
+@dataclass(frozen=True, kw_only=True)
 class Usage(Event):
     """Totals of the run, at its end. None where no call was seen."""
 

@@ -241,6 +241,18 @@ class _Selector:
         return {}
 
 
+class _Records:
+    """No git, and no files to cover."""
+
+    def step(self, now: float) -> None: ...
+
+    def wake_at(self, now: float) -> float | None:
+        return None
+
+    def close(self, now: float) -> bool:
+        return True
+
+
 class ReplayedSession(Session):
     """A Session whose world is the stream."""
 
@@ -268,6 +280,7 @@ class ReplayedSession(Session):
         self.reader = Muted(self.reader, off)
         now = clock.monotonic()
         self.journal = _Journal()  # type: ignore[assignment]
+        self.records = _Records()  # type: ignore[assignment]
         self.told: list[events.Event] = []
         self.emit = self.told.append
         self.terminal = Terminal(about["columns"], about["rows"], NoScript(), now)  # type: ignore[arg-type]

@@ -74,6 +74,32 @@ class Rehearsal:
 
 
 @dataclass(frozen=True)
+class Credential:
+    """A credential for one run. `name`: the variable or the file that it came from."""
+
+    name: str
+    text: str
+    is_file: bool
+
+    @property
+    def is_json(self) -> bool:
+        return self.text.lstrip().startswith("{")
+
+
+@dataclass(frozen=True)
+class Lease:
+    """A private configuration home with a credential in it, for one run: what it must hold, how the CLI is told of it.
+
+    Everything in it is removed at the end, but for `logs`: names of directories where the CLI records conversations.
+    """
+
+    env: Mapping[str, str | None] = field(default_factory=dict)
+    files: Mapping[str, str] = field(default_factory=dict)
+    logs: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class Source:
     """One place where the state can be read. Ranks as in DESIGN section 5: 1 declared, 2 title, 3 screen, 4 quiet.
 
@@ -198,6 +224,12 @@ class Adapter(Protocol):
     def launch(self, request: LaunchRequest) -> Launch: ...
     def rehearsal(self, base_url: str, home: str, cwd: str, version: Version | None) -> Rehearsal | None:
         """None: this CLI can't be rehearsed."""
+        ...
+
+    def lease(
+        self, credential: Credential, home: str, cwd: str, version: Version | None, base_url: str | None
+    ) -> Lease | None:
+        """`base_url`: that of a rehearsal. None: this CLI has no such home. Raises ValueError: not a credential of it."""
         ...
 
     def reader(self, version: Version | None) -> Reader: ...

@@ -11,7 +11,19 @@ import shlex
 from collections.abc import Mapping
 from typing import Any
 
-from harnex.adapters._base import Launch, LaunchRequest, Rehearsal, Source, StopStep, Typing, Version, bracketed
+from harnex.adapters import _claude_lease as leases
+from harnex.adapters._base import (
+    Credential,
+    Launch,
+    LaunchRequest,
+    Lease,
+    Rehearsal,
+    Source,
+    StopStep,
+    Typing,
+    Version,
+    bracketed,
+)
 from harnex.adapters._claude_rows import HOOKS_FILE, ClaudeReader
 from harnex.model import ScreenView, State
 
@@ -277,24 +289,13 @@ class ClaudeAdapter:
 
     def rehearsal(self, base_url: str, home: str, cwd: str, version: Version | None) -> Rehearsal | None:
         key = "sk-ant-api03-harnex-rehearsal-0000000000000000000000-rehearse"
-        project = {
-            "hasTrustDialogAccepted": True,
-            "hasCompletedProjectOnboarding": True,
-            "projectOnboardingSeenCount": 9,
-            "allowedTools": [],  # 1.0.128 dies at the start if a project lacks these lists (measured)
-            "history": [],
-            "mcpContextUris": [],
-            "mcpServers": {},
-            "enabledMcpjsonServers": [],
-            "disabledMcpjsonServers": [],
-        }
         config = {
             "hasCompletedOnboarding": True,
             "theme": "dark",
             "bypassPermissionsModeAccepted": True,
             "autoUpdates": False,
             "customApiKeyResponses": {"approved": [key[-20:]], "rejected": []},
-            "projects": {cwd: project},
+            "projects": {cwd: leases.project()},
         }
         home = home.rstrip("/")
         env: Mapping[str, str | None] = {
@@ -316,6 +317,11 @@ class ClaudeAdapter:
         if version is None or version >= (2, 1):  # 1.0.60 warns of a settings file that is not as it should be
             files[f"{home}/.claude/settings.json"] = json.dumps({"skipDangerousModePermissionPrompt": True})
         return Rehearsal(env=env, files=files)
+
+    def lease(
+        self, credential: Credential, home: str, cwd: str, version: Version | None, base_url: str | None
+    ) -> Lease | None:
+        return leases.lease(credential, home, cwd, version, base_url)
 
     def reader(self, version: Version | None) -> ClaudeReader:
         return ClaudeReader(version)

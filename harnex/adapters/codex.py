@@ -13,11 +13,14 @@ from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
+from harnex.adapters import _codex_home as homes
 from harnex.adapters import _codex_launch as launching
 from harnex.adapters import _codex_screen as screens
 from harnex.adapters._base import (
+    Credential,
     Launch,
     LaunchRequest,
+    Lease,
     Reader,
     Rehearsal,
     Source,
@@ -367,40 +370,6 @@ class CodexAdapter:
     def rehearsal(self, base_url: str, home: str, cwd: str, version: Version | None) -> Rehearsal | None:
         """A private CODEX_HOME whose only provider is on loopback: no login, no update check, no telemetry."""
         codex_home = f"{home}/.codex"
-        config = "\n".join(
-            (
-                "# written by harnex for a rehearsal",
-                'model = "gpt-5"',
-                'model_provider = "rehearsal"',
-                "check_for_update_on_startup = false",
-                "",
-                "[model_providers.rehearsal]",
-                'name = "rehearsal"',
-                f"base_url = {launching.toml(base_url.rstrip('/') + '/v1')}",
-                'wire_api = "responses"',
-                "",
-                "[analytics]",
-                "enabled = false",
-                "",
-                "[notice]",
-                '"hide_gpt-5.1-codex-max_migration_prompt" = true',
-                "",
-                "[notice.model_migrations]",  # which offers of a newer model were seen: the catalogues of 0.92 and 0.117
-                f'gpt-5 = "{"gpt-5.2-codex" if version is not None and version < (0, 98) else "gpt-5.3-codex"}"',
-                "",
-                "[otel]",
-                'exporter = "none"',
-                'trace_exporter = "none"',
-                'metrics_exporter = "none"',
-                "",
-                "[features]",
-                "daemon_auto_start = false",
-                "",
-                f"[projects.{launching.toml(cwd)}]",
-                'trust_level = "trusted"',
-                "",
-            )
-        )
         env: dict[str, str | None] = {
             "HOME": home,
             "CODEX_HOME": codex_home,
@@ -411,7 +380,12 @@ class CodexAdapter:
             "CODEX_ACCESS_TOKEN": None,
             "OPENAI_BASE_URL": None,
         }
-        return Rehearsal((), env, {f"{codex_home}/config.toml": config})
+        return Rehearsal((), env, {f"{codex_home}/config.toml": homes.rehearsal_config(base_url, cwd, version)})
+
+    def lease(
+        self, credential: Credential, home: str, cwd: str, version: Version | None, base_url: str | None
+    ) -> Lease | None:
+        return homes.lease(credential, home, cwd, version, base_url)
 
     def typing(self, text: str, version: Version | None) -> Typing:
         """One bracketed paste and CR: exact from 2 B to 200 kB in all versions; 0.169 takes 15 µs a byte over it."""

@@ -11,7 +11,19 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any, cast, get_args
 
-from harnex.adapters._base import Launch, LaunchRequest, Reader, Rehearsal, Source, StopStep, Typing, Version, bracketed
+from harnex.adapters._base import (
+    Credential,
+    Launch,
+    LaunchRequest,
+    Lease,
+    Reader,
+    Rehearsal,
+    Source,
+    StopStep,
+    Typing,
+    Version,
+    bracketed,
+)
 from harnex.adapters._status import status_fact
 from harnex.model import (
     FAILURE_REASONS,
@@ -276,6 +288,12 @@ class Demo:
 
     def rehearsal(self, base_url: str, home: str, cwd: str, version: Version | None) -> Rehearsal | None:
         return Rehearsal(env={"HARNEX_DEMO_URL": base_url})
+
+    def lease(
+        self, credential: Credential, home: str, cwd: str, version: Version | None, base_url: str | None
+    ) -> Lease | None:
+        path = f"{home}/credential"
+        return Lease({"HARNEX_DEMO_KEY_FILE": path}, {path: credential.text}, logs=("conversations",))
 
     def reader(self, version: Version | None) -> Reader:
         return DemoReader()

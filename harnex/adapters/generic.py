@@ -8,7 +8,19 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from harnex.adapters._base import Launch, LaunchRequest, Reader, Rehearsal, Source, StopStep, Typing, Version, bracketed
+from harnex.adapters._base import (
+    Credential,
+    Launch,
+    LaunchRequest,
+    Lease,
+    Reader,
+    Rehearsal,
+    Source,
+    StopStep,
+    Typing,
+    Version,
+    bracketed,
+)
 from harnex.adapters._status import status_fact
 from harnex.model import Fact, Observation, ScreenView, State
 
@@ -58,6 +70,11 @@ class Generic:
         return Launch((request.command, *request.args), notes=notes)
 
     def rehearsal(self, base_url: str, home: str, cwd: str, version: Version | None) -> Rehearsal | None:
+        return None
+
+    def lease(
+        self, credential: Credential, home: str, cwd: str, version: Version | None, base_url: str | None
+    ) -> Lease | None:
         return None
 
     def reader(self, version: Version | None) -> Reader:

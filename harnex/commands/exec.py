@@ -65,6 +65,13 @@ class Exec(click.Command):
               help="Nobody can be asked. ask: the CLI's own default, the rest is refused; auto: edits in its sandbox; bypass: no check at all.")  # fmt: skip
 @click.option("--trust", is_flag=True, help="Trust this working directory, also outside of git.")
 @click.option("--meta", metavar="JSON", help="An object to keep with the run's records.")
+@click.option("--summary-out", metavar="F", help="Write the run's record (one JSON object) to this file when it ends.")
+@click.option(
+    "--credential-env", metavar="NAME", help="Give the agent a private home with the credential in this variable."
+)
+@click.option(
+    "--credential-file", metavar="F", help="The same with a credential from a file: a key, or the CLI's own login file."
+)
 @click.option("--timeout", type=SECONDS, metavar="DURATION", help="End the run after this long; exit code 124.")
 @click.option("--env", multiple=True, metavar="K=V", help="A variable for the agent (several times).")
 @click.option("--cwd", metavar="DIR", help="Where the agent works (default: here).")
@@ -92,6 +99,7 @@ def command(ctx: click.Context, /, **o: Any) -> int:
 
         schema = load(o["schema"])
     from harnex.supervisor.launch import RunOptions, start
+    from harnex.supervisor.lease import read_credential
 
     options = RunOptions(
         cli=o["cli"],
@@ -107,6 +115,8 @@ def command(ctx: click.Context, /, **o: Any) -> int:
         trust=o["trust"],
         rehearse=o["rehearse"],
         version=o["cli_version"],
+        credential=read_credential(o["credential_env"], o["credential_file"]),
+        summary_out=o["summary_out"],
         headless=True,
         prompt=prompt,
         model=o["model"],

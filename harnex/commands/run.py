@@ -42,6 +42,13 @@ from harnex.store import registry
               help="ask: the CLI's own default; auto: never asks, stays in its sandbox; bypass: no check at all.")  # fmt: skip
 @click.option("--trust", is_flag=True, help="Trust this working directory, as the CLI's trust dialog would.")
 @click.option("--meta", metavar="JSON", help="An object to keep with the run's records.")
+@click.option("--summary-out", metavar="F", help="Write the run's record (one JSON object) to this file when it ends.")
+@click.option(
+    "--credential-env", metavar="NAME", help="Give the agent a private home with the credential in this variable."
+)
+@click.option(
+    "--credential-file", metavar="F", help="The same with a credential from a file: a key, or the CLI's own login file."
+)
 @click.option("--timeout", type=SECONDS, metavar="DURATION", help="End the session after this long; exit code 124.")
 @click.option("--env", multiple=True, metavar="K=V", help="A variable for the agent (several times).")
 @click.option("--cwd", metavar="DIR", help="Where the agent works (default: here).")
@@ -66,6 +73,7 @@ def command(**o: Any) -> int:
     if o["detach"] and o["tmux"] is not None:
         raise UsageError("--detach and --tmux contradict each other")
     from harnex.supervisor.launch import RunOptions, start
+    from harnex.supervisor.lease import read_credential
 
     foreground = not o["detach"] and o["tmux"] is None
     if foreground and not (os.isatty(0) and os.isatty(1)):
@@ -90,6 +98,8 @@ def command(**o: Any) -> int:
         rehearse=o["rehearse"],
         record=o["record"],
         version=o["cli_version"],
+        credential=read_credential(o["credential_env"], o["credential_file"]),
+        summary_out=o["summary_out"],
     )
     options.columns, options.rows = read_size(o["size"])
     mend(paths.state_dir())  # the end of a dead run whose id is used again

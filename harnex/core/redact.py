@@ -1,178 +1,293 @@
-"""Secrets out of text, before it is written anywhere (DESIGN section 8): exact values, and well-known shapes.
+"""Secrets out of text, before it is written anywhere (DESIGN section 8).
 
-Works on structured text (events, transcripts, screen rows), never on raw TUI bytes, where a key is cut up by cursor
-moves. The literals are looked for with `in` first: text without any of them costs no regex.
+Three things are looked for: known values (also pieces of them), the shapes of `core/secrets.py`, and both again in
+what the text says when its escapes, percent signs, colours, line wraps, base64 and hex are decoded. Works on structured
+text (events, evidence rows, screen rows), never on raw TUI bytes, where a key is cut up by cursor moves.
+Literals are looked for with `in` first: text without any of them costs no regex.
 """
 
 from __future__ import annotations
 
-import base64
 import re
-from collections.abc import Iterable, Mapping, Sequence
-from json.encoder import encode_basestring, encode_basestring_ascii
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+from harnex.core.coded import RUN, base64_text, coded_places, decoded, forms_of, hex_text, may_be_coded, runs
+from harnex.core.rows import join_full, join_words, merged, pem_rows, windows
+from harnex.core.secrets import MIN_LENGTH, SHAPES, is_secret_field, is_secret_name, is_strong, secret_values
+
+__all__ = ["MARK", "Redactor", "secret_values"]
+
 MARK = "[redacted]"
-MIN_LENGTH = 8
-_FRAGMENTS = 200
+GRAM = 8
+STRIDE = 5
+VARIED = 4  # different characters in a piece
+PIECE = GRAM + STRIDE - 1  # a piece of a known value of so many characters is always found
+LEARNED_MAX = 200
+LEARNED_LENGTH = 4096
+TRUNCATED = 6  # characters of a known value at the end of a text that was cut off there
+DEPTH = 3  # a secret in JSON in a URL in JSON
+EXTRA_LINE = 4096  # an own pattern sees so much of a line at a time: it can't run away
+PATHS = frozenset(("cwd", "repo", "events_path", "socket", "path"))  # JSON keys whose values harnex works with
+_CHARS = re.compile(r"[A-Za-z0-9_+/=.~-]+")
 
-_NAME = re.compile(r"KEY|TOKEN|SECRET|PASS|CREDENTIAL|AUTH|COOKIE|PRIVATE|DSN|WEBHOOK", re.IGNORECASE)
-_NOT_SECRET = re.compile(r"true|false|yes|no|on|off|none|null|default|disabled|enabled|required|[\d.,:-]{1,12}", re.I)
-_VALUE = r"[A-Za-z0-9+/=_.~!@#$%^&*-]"
-
-# Shape and the literals (lower case) of which one must be in the text. Group 1, where there is one, is kept.
-_SHAPES: tuple[tuple[str, tuple[str, ...]], ...] = (
-    (
-        r"-----BEGIN [A-Z ]*PRIVATE KEY-----(?:.*?-----END [A-Z ]*PRIVATE KEY-----|[A-Za-z0-9+/=\s\\]*)",
-        ("private key-----",),
-    ),
-    (r"\bsk-(?:ant|or|proj|svcacct|admin|lf)-[A-Za-z0-9_-]{12,}", ("sk-",)),
-    (r"\b[sr]k[-_](?:live[-_]|test[-_])?[A-Za-z0-9]{20,}", ("sk-", "sk_", "rk_", "rk-")),
-    (r"\b(?:AKIA|ASIA|ABIA|ACCA)[A-Z0-9]{16}\b", ("akia", "asia", "abia", "acca")),
-    (
-        r"\bgh[pousr]_[A-Za-z0-9]{20,}|\bgithub_pat_[A-Za-z0-9_]{20,}",
-        ("ghp_", "gho_", "ghu_", "ghs_", "ghr_", "github_pat_"),
-    ),
-    (r"\bAIza[A-Za-z0-9_-]{30,}", ("aiza",)),
-    (r"\bxox[a-z]-[A-Za-z0-9-]{10,}|\bxapp-[A-Za-z0-9-]{10,}", ("xox", "xapp-")),
-    (r"\bnpm_[A-Za-z0-9]{30,}|\bpypi-[A-Za-z0-9_-]{30,}", ("npm_", "pypi-")),
-    (r"\b(?:(?:hf|gsk)_|xai-)[A-Za-z0-9]{20,}|\bglpat-[A-Za-z0-9_-]{16,}", ("hf_", "gsk_", "xai-", "glpat-")),
-    (r"\beyJ[A-Za-z0-9_-]{8,}\.eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]*", ("eyj",)),
-    (r"(\b(?:bearer|basic)\s+)[A-Za-z0-9+/=_.~-]{12,}", ("bearer", "basic")),
-    (rf"(\bx-[a-z-]*(?:key|token)[\"']?\s*[:=]\s*[\"']?){_VALUE}{{8,}}", ("x-",)),
-    (r"(\b[a-z][a-z0-9+.-]*://[^\s:/@\"']*:)[^\s/@\"']{3,}(?=@)", ("://",)),
-    (
-        (
-            r"((?:api[_-]?key|access[_-]?key|token|secret|passw(?:or)?d)[\\\"']{0,3}[ \t]{0,3}[:=]\s*[\\\"']{0,3})"
-            rf"(?!\[redacted\]|[A-Za-z_.]+[(\[]){_VALUE}{{8,}}"
-        ),
-        tuple(
-            word + sign
-            for word in ("key", "token", "secret", "password", "passwd")
-            for sign in ("=", ":", '"', "'", "\\", " =", " :", "  ", "\t")
-        ),  # the words alone are on every screen of Claude Code: "24 tokens"
-    ),
-)
-_COMPILED = tuple((re.compile(shape, re.IGNORECASE | re.DOTALL), literals) for shape, literals in _SHAPES[10:])
-_COMPILED = (
-    tuple((re.compile(shape, re.DOTALL), literals) for shape, literals in _SHAPES[:10]) + _COMPILED
-)  # the shapes of vendors are exact in their case; the words around a value are not
+Span = tuple[int, int]
 
 
-def secret_values(env: Mapping[str, str]) -> set[str]:
-    """The values of variables that look like secrets by their name; not paths, switches and small numbers."""
-    found = set()
-    for name, value in env.items():
-        value = value.strip()
-        if len(value) < MIN_LENGTH or not _NAME.search(name) or _NOT_SECRET.fullmatch(value):
-            continue
-        if value.startswith(("/", "~/", "./", "../")) and not re.search(r"[+=]", value):
-            continue
-        found.add(value)
-    return found
-
-
-def _quoted(raw: bytes, safe: bytes = b"") -> str:
-    """Percent-encoded, as in a URL (`urllib` reaches the network, and has no place in the pure half)."""
-    kept = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_.-~" + safe
-    return "".join(chr(byte) if byte in kept else f"%{byte:02X}" for byte in raw)
-
-
-def _forms(value: str) -> set[str]:
-    """A secret as it may appear: plain, in JSON, in a URL, in base64 (its middle, at each of three alignments)."""
-    raw = value.encode("utf-8", "surrogatepass")
-    forms = {value, encode_basestring_ascii(value)[1:-1], encode_basestring(value)[1:-1]}
-    forms |= {_quoted(raw), _quoted(raw, b"/")}
-    for shift in range(3):
-        coded = base64.b64encode(b"\0" * shift + raw)
-        # The first characters also depend on what stands before the secret, the last on what follows.
-        middle = coded[(0, 2, 3)[shift] : len(coded) - (0, 3, 2)[(shift + len(raw)) % 3]].decode()
-        if len(middle) >= 10:
-            forms |= {middle, middle.replace("+", "-").replace("/", "_")}
-    return forms
+def masked(text: str) -> str:
+    """As long as `text`: the mark and stars."""
+    return (MARK if len(text) >= len(MARK) else "").ljust(len(text), "*")
 
 
 class Redactor:
-    """Replaces secrets by `[redacted]`; `count` says how many so far."""
+    """Replaces secrets by `[redacted]`; `count` says how many so far.
 
-    def __init__(self, secrets: Iterable[str] = (), extra_patterns: Iterable[str] = ()) -> None:
+    `secrets` are exact values, `extra_patterns` regular expressions, `names` globs of names that hold secrets.
+    """
+
+    def __init__(
+        self, secrets: Iterable[str] = (), extra_patterns: Iterable[str] = (), names: Iterable[str] = ()
+    ) -> None:
         self.count = 0
-        forms: set[str] = set()
-        for secret in secrets:
-            if len(secret) >= MIN_LENGTH:
-                forms |= _forms(secret)
-        self._values = sorted(forms, key=lambda form: (-len(form), form))
+        self._names = tuple(names)
         self._extra = [re.compile(pattern) for pattern in extra_patterns]
-        self._fragments: dict[str, None] = {}  # the rows of secrets that wrapped: they may stand alone later
+        self._values: list[str] = []  # as they may appear, the longest first
+        self._long: list[str] = []  # those of which pieces are looked for, too
+        self._grams: dict[str, tuple[int, int]] = {}  # a piece -> which of them, and where in it
+        self._learned: list[int] = []
+        self._shown: dict[str, None] = {}  # what frames hid: counted once, however often it is drawn
+        self._strong: list[str] = []
+        self._plain: set[str] = set()
+        self._heads: set[str] = set()
+        self.add(secrets)
+
+    def add(self, secrets: Iterable[str]) -> None:
+        """Know these values from now on."""
+        forms = set(self._values)
+        secrets = list(secrets)
+        plain = {*self._plain, *secrets}
+        self._plain = plain
+        for secret in secrets:
+            if len(secret) < MIN_LENGTH or secret in forms:
+                continue
+            forms |= forms_of(secret)
+            if is_strong(secret):
+                self._strong.append(secret)
+            if len(secret) >= 2 * GRAM and _CHARS.fullmatch(secret):
+                self._index(secret)
+        self._values = sorted(forms, key=lambda form: (-len(form), form))
+        # A long form in base64 or hex is found as a run.
+        self._heads = {form[:4] for form in forms if form in plain or len(form) < RUN or not form.isalnum()}
+
+    def _index(self, value: str) -> int:
+        number = len(self._long)
+        self._long.append(value)
+        self._index_from(number, 0)
+        return number
+
+    def _index_from(self, number: int, first: int) -> None:
+        value = self._long[number]
+        for at in range(first, len(value) - GRAM + 1):
+            gram = value[at : at + GRAM]
+            if len(set(gram)) >= VARIED:  # `00000000` is in many a text
+                self._grams.setdefault(gram, (number, at))
+
+    def _learn(self, value: str) -> None:
+        """A secret that was seen whole: its pieces are known from now on (rows that scroll, an answer cut in two)."""
+        for part in value[:LEARNED_LENGTH].split() if "PRIVATE KEY" in value else (value,):
+            part = part.replace("\\n", "").replace("\\r", "")
+            if len(part) < 2 * GRAM or part.startswith("-----") or not _CHARS.fullmatch(part):
+                continue
+            for number in reversed(self._learned[-20:]):
+                if part in self._long[number]:
+                    break
+                if part.startswith(self._long[number]):  # it was still being written
+                    old, self._long[number] = len(self._long[number]), part
+                    self._index_from(number, max(0, old - GRAM + 1))
+                    break
+            else:
+                if len(self._learned) < LEARNED_MAX and part not in self._long:
+                    self._learned.append(self._index(part))
+
+    # ---- text ----
 
     def text(self, text: str) -> str:
-        for value in self._values:
-            if value in text:
-                self.count += text.count(value)
-                text = text.replace(value, MARK)
-        lower = text.lower()
-        for pattern, literals in _COMPILED:
-            for literal in literals:
-                if literal in lower:
-                    text = self._sub(pattern, text)
-                    break
-        for pattern in self._extra:
-            text = self._sub(pattern, text)
+        """`text` with a mark in the place of each secret. A secret that the end of the text cuts off counts, too."""
+        found = self.spans(text)
+        if not found:
+            return text
+        self.count += len(found)
+        out: list[str] = []
+        at = 0
+        for start, end in found:
+            out += (text[at:start], MARK)
+            at = end
+        out.append(text[at:])
+        return "".join(out)
+
+    def path(self, text: str) -> str:
+        """The same for a path that harnex works with: values that may be mere words in it stay."""
+        found = [
+            span
+            for span in self.spans(text)
+            if any(strong in text[span[0] : span[1]] for strong in self._strong) or self._by_shape(text[slice(*span)])
+        ]
+        for start, end in reversed(found):
+            text = text[:start] + MARK + text[end:]
+        self.count += len(found)
         return text
 
+    def _by_shape(self, text: str) -> bool:
+        return any(shape.learn and shape.strict.fullmatch(text) for shape in SHAPES)
+
+    def argv(self, words: Iterable[str]) -> list[str]:
+        """A command line: also what follows an option, or stands after `NAME=`, that is named like a secret."""
+        out: list[str] = []
+        hide = False
+        for word in words:
+            name, equals, value = word.partition("=")
+            if hide and not word.startswith("-"):
+                self.count += 1
+                out.append(MARK)
+            elif equals and len(value) >= MIN_LENGTH and self.pairs({name.lstrip("-"): value}) and " " not in name:
+                self.count += 1
+                out.append(f"{name}={MARK}")
+            else:
+                out.append(self.text(word))
+            hide = word.startswith("--") and not equals and word not in _SWITCHES and is_secret_name(word, self._names)
+        return out
+
+    def pairs(self, env: Mapping[str, str]) -> set[str]:
+        """The secrets of an environment, by the names that this redactor was given."""
+        return secret_values(env, self._names)
+
+    def fields(self, fields: dict[str, Any]) -> dict[str, Any]:
+        """The fields of an event; counted."""
+        return {key: self._clean(value, key) for key, value in fields.items()}
+
+    def is_field(self, name: str, value: str) -> bool:
+        """Whether a JSON field is a secret by its name."""
+        return value != MARK and is_secret_field(name, value, self._names)
+
     def clean(self, value: Any) -> Any:
-        """A JSON value with every text in it redacted; not counted, since records are written again and again."""
-        if isinstance(value, str):
-            count = self.count
-            value, self.count = self.text(value), count
-            return value
-        if isinstance(value, dict):
-            return {key: self.clean(inner) for key, inner in value.items()}
-        if isinstance(value, list | tuple):
-            return [self.clean(inner) for inner in value]
+        """A JSON value with every text in it redacted, keys, too; records are written again and again: not counted."""
+        count = self.count
+        value, self.count = self._clean(value), count
         return value
 
-    def _sub(self, pattern: re.Pattern[str], text: str) -> str:
-        return pattern.sub(self._mark, text)
+    def _clean(self, value: Any, key: str = "") -> Any:
+        if isinstance(value, str):
+            return self.path(value) if key in PATHS else self.text(value)
+        if isinstance(value, dict):
+            out: dict[str, Any] = {}
+            for name, inner in value.items():
+                name = new = self.text(str(name))
+                while new in out:
+                    new += "*"
+                if isinstance(inner, str) and name not in PATHS and self.is_field(name, inner):
+                    self.count += 1
+                    inner = MARK
+                out[new] = self._clean(inner, name)
+            return out
+        if isinstance(value, list | tuple):
+            return [self._clean(inner, key) for inner in value]
+        return value
 
-    def _mark(self, found: re.Match[str]) -> str:
-        kept = found[1] if found.re.groups and found[1] else ""
-        if found[0] == kept + MARK:
-            return found[0]
-        self.count += 1
-        return kept + MARK
+    def masked(self, text: str) -> str:
+        """The same length, each secret covered: for files that are mended in place."""
+        found = self.spans(text)
+        for start, end in found:
+            text = text[:start] + masked(text[start:end]) + text[end:]
+        self.count += len(found)
+        return text
 
-    def spans(self, text: str) -> list[tuple[int, int]]:
-        """Where the secrets of `text` are, merged and in order: for callers that must keep its length."""
-        found: list[tuple[int, int]] = []
+    # ---- finding ----
+
+    def spans(self, text: str, rows: bool = False, depth: int = DEPTH) -> list[Span]:
+        """Where the secrets of `text` are, merged and in order. `rows`: secrets may also begin at each row's end."""
+        found = self._direct(text, rows)
+        if depth > 0 and may_be_coded(text):
+            view = decoded(text)
+            if view is not None:
+                found += [view.back(span) for span in self.spans(view.text, rows, depth - 1)]
+        if depth > 0:
+            for start, end in runs(text):
+                if self._inside(text[start:end], depth):
+                    found.append((start, end))
+        return merged(found) if len(found) > 1 else found
+
+    def _inside(self, run: str, depth: int) -> bool:
+        """Whether a run of base64 or hex characters hides something."""
+        texts = (hex_text(run), *base64_text(run))
+        return any(text is not None and bool(self.spans(text, False, depth - 1)) for text in texts)
+
+    def _direct(self, text: str, rows: bool) -> list[Span]:
+        found: list[Span] = []
         for value in self._values:
-            # The beginning of a value counts as well: a key that is being typed must not be in the frames before.
-            least = _least(value)
+            at = text.find(value)
+            while at >= 0:
+                found.append((at, at + len(value)))
+                at = text.find(value, at + len(value))
+        found += self._pieces(text)
+        found += self._cut_off(text, rows)
+        lower = text.lower()
+        for shape in SHAPES:
+            for literal in shape.literals:
+                if literal in lower:
+                    break
+            else:
+                continue
+            for match in shape.strict.finditer(text):
+                start = match.end(1) if match.re.groups and match[1] else match.start()
+                if match.end() > start and text[start : match.end()] != MARK:
+                    found.append((start, match.end()))
+                    if shape.learn and match.end() - start >= 2 * GRAM:
+                        self._learn(text[start : match.end()])
+            if shape.partial is not None:
+                for match in shape.partial.finditer(text):
+                    if rows or text.find("\n", match.end()) < 0:
+                        found.append(match.span())
+        for pattern in self._extra:
+            found += _own(pattern, text)
+        return found
+
+    def _pieces(self, text: str) -> Iterator[Span]:
+        grams, at, end = self._grams, 0, len(text) - GRAM
+        if not grams:
+            return
+        while at <= end:
+            hit = grams.get(text[at : at + GRAM])
+            if hit is not None:
+                value, place = self._long[hit[0]], hit[1]
+                start, stop = at, at + GRAM
+                while start > 0 and place > 0 and text[start - 1] == value[place - 1]:
+                    start, place = start - 1, place - 1
+                place += stop - start
+                while stop < len(text) and place < len(value) and text[stop] == value[place]:
+                    stop, place = stop + 1, place + 1
+                if stop - start >= PIECE:
+                    yield start, stop
+                    at = stop
+                    continue
+            at += STRIDE
+
+    def _cut_off(self, text: str, rows: bool) -> Iterator[Span]:
+        """The beginning of a known value at the end of the text, or of a row: cut off, or still being typed."""
+        for value in self._values:
+            least = 4 if rows and value in self._strong else TRUNCATED
             at = text.find(value[:least])
             while at >= 0:
-                end = at + least
-                while end - at < len(value) and end < len(text) and text[end] == value[end - at]:
-                    end += 1
-                found.append((at, end))
-                at = text.find(value[:least], end)
-        for fragment in self._fragments:
-            at = text.find(fragment)
-            while at >= 0:
-                found.append((at, at + len(fragment)))
-                at = text.find(fragment, at + len(fragment))
-        lower = text.lower()
-        patterns = [p for p, literals in _COMPILED if any(literal in lower for literal in literals)]
-        for pattern in [*patterns, *self._extra]:
-            for match in pattern.finditer(text):
-                start = match.end(1) if pattern.groups and match[1] else match.start()
-                found.append((start, match.end()))
-        merged: list[tuple[int, int]] = []
-        for start, end in sorted(found):
-            if merged and start < merged[-1][1]:
-                merged[-1] = (merged[-1][0], max(end, merged[-1][1]))
-            else:
-                merged.append((start, end))
-        return merged
+                stop = at + least
+                while stop < len(text) and stop - at < len(value) and text[stop] == value[stop - at]:
+                    stop += 1
+                if stop - at < len(value):
+                    rest = text[stop : stop + 400].split("\n")[0] if rows else text[stop:]
+                    if stop - at >= PIECE or not rest.strip(" \t\xa0│┃|║…."):
+                        yield at, stop
+                at = text.find(value[:least], stop)
+
+    # ---- screens ----
 
     def redact_lines(self, lines: Sequence[str], columns: int, widths: Sequence[int] | None = None) -> list[str]:
         """Screen rows, each kept on its own row and as long as it was; a secret that wraps is found.
@@ -182,26 +297,56 @@ class Redactor:
         `widths` are the cells of each row, if wide characters make them differ from its characters.
         """
         out = list(lines)
-        if not self.spans_possible(lines):
-            return out
-        hidden: set[tuple[int, int]] = set()
-        for joined, places in (_join_full(lines, columns, widths), _join_words(lines)):
-            for start, end in self.spans(joined):
-                hidden.update(place for place in places[start:end] if place[0] >= 0)
-        for row in {row for row, _ in hidden}:
-            columns_hidden = sorted(column for r, column in hidden if r == row)
-            self._hide(out, row, columns_hidden)
+        for first, end in windows(self._suspects(lines, columns, widths), len(lines)):
+            part = lines[first:end]
+            hidden: dict[int, set[int]] = {}
+            for joined, places in (
+                join_full(part, columns, widths[first:end] if widths else None),
+                join_words(part),
+            ):
+                for start, stop in self.spans(joined, rows=True):
+                    for row, column in places[start:stop]:
+                        hidden.setdefault(row, set()).add(column)
+            for row, column in pem_rows(part):
+                hidden.setdefault(row, set()).add(column)
+            hidden.pop(-1, None)  # the breaks between rows
+            for row, columns_hidden in hidden.items():
+                self._hide(out, first + row, sorted(columns_hidden))
         return out
 
-    def spans_possible(self, lines: Sequence[str]) -> bool:
-        """False when no literal of any pattern, and no beginning of a known value, is in the lines."""
-        text = "\n".join(lines)
+    def _suspects(self, lines: Sequence[str], columns: int, widths: Sequence[int] | None) -> set[int]:
+        """Rows with a literal of a shape, a beginning or piece of a known value, or something coded in them."""
+        if self._extra:
+            return set(range(len(lines)))
+        starts: list[int] = []
+        parts: list[str] = []
+        at = 0
+        for row, line in enumerate(lines):
+            starts.append(at)
+            parts.append(line)
+            at += len(line)
+            if (widths[row] if widths else len(line)) < columns:
+                parts.append("\n")
+                at += 1
+        text = "".join(parts)
         lower = text.lower()
-        if self._extra or any(literal in lower for _, literals in _COMPILED for literal in literals):
-            return True
-        if any(fragment in text for fragment in self._fragments):
-            return True
-        return any(value[: min(6, _least(value))] in text for value in self._values)
+        if len(lower) != len(text):  # a letter whose small form is two
+            lower = text
+        places: set[int] = set()
+        for literal in _LITERALS:
+            at = lower.find(literal)
+            while at >= 0:
+                places.add(at)
+                at = lower.find(literal, at + 1)
+        for head in self._heads:
+            at = text.find(head)
+            while at >= 0:
+                places.add(at)
+                at = text.find(head, at + 1)
+        places.update(start for start, _ in self._pieces(text))
+        places.update(start for start, _ in runs(text))
+        places.update(coded_places(text))
+        return {bisect_right(starts, place) - 1 for place in places}
 
     def _hide(self, out: list[str], row: int, columns: list[int]) -> None:
         line = list(out[row])
@@ -209,57 +354,29 @@ class Redactor:
         for at in range(1, len(columns) + 1):
             if at == len(columns) or columns[at] != columns[at - 1] + 1:
                 first, length = columns[start], at - start
-                if length >= MIN_LENGTH:
-                    self._fragments[out[row][first : first + length]] = None
-                    while len(self._fragments) > _FRAGMENTS:
-                        del self._fragments[next(iter(self._fragments))]
-                line[first : first + length] = (MARK if length >= len(MARK) else "").ljust(length, "*")
-                self.count += 1
+                piece = out[row][first : first + length]
+                if length >= 2 * GRAM and not piece.isspace():
+                    self._learn(piece.strip())
+                if piece not in self._shown:
+                    self.count += 1
+                    self._shown[piece] = None
+                    if len(self._shown) > LEARNED_MAX:
+                        del self._shown[next(iter(self._shown))]
+                line[first : first + length] = masked(piece)
                 start = at
         out[row] = "".join(line)
 
 
-def _least(value: str) -> int:
-    return max(6, min(12, len(value) // 2))
+_LITERALS = sorted({literal for shape in SHAPES for literal in shape.literals})
+_SWITCHES = frozenset(("--no-auth", "--passthrough", "--auth", "--bypass"))
 
 
-Place = tuple[int, int]
-
-
-def _join_full(lines: Sequence[str], columns: int, widths: Sequence[int] | None) -> tuple[str, list[Place]]:
-    text: list[str] = []
-    places: list[Place] = []
-    for row, line in enumerate(lines):
-        text.append(line)
-        places += [(row, column) for column in range(len(line))]
-        if (widths[row] if widths else len(line)) < columns:
-            text.append("\n")
-            places.append((-1, 0))
-    return "".join(text), places
-
-
-_TAIL = re.compile(r"[A-Za-z0-9+/=_.~-]{6,}[\s│┃|║]*$")
-_HEAD = re.compile(r"^[\s│┃|║>❯•⎿]*(?=[A-Za-z0-9+/=_.~-])")
-
-
-def _join_words(lines: Sequence[str]) -> tuple[str, list[Place]]:
-    """Rows joined where the last word may go on in the next row, without the frame and the margin between them."""
-    text: list[str] = []
-    places: list[Place] = []
-    start = 0
-    for row, line in enumerate(lines):
-        end = len(line)
-        tail = _TAIL.search(line)
-        following = _HEAD.match(lines[row + 1]) if row + 1 < len(lines) else None
-        goes_on = tail is not None and following is not None
-        if tail is not None and goes_on:
-            end = len(line) - (len(tail[0]) - len(tail[0].rstrip(" \t\xa0│┃|║")))
-        text.append(line[start:end])
-        places += [(row, column) for column in range(start, end)]
-        if goes_on and following is not None:
-            start = following.end()
-        else:
-            text.append("\n")
-            places.append((-1, 0))
-            start = 0
-    return "".join(text), places
+def _own(pattern: re.Pattern[str], text: str) -> Iterator[Span]:
+    """What a person's own pattern finds, line by line and in bounded parts."""
+    at = 0
+    for line in text.splitlines(keepends=True):
+        for begin in range(0, len(line), EXTRA_LINE // 2):
+            for match in pattern.finditer(line[begin : begin + EXTRA_LINE]):
+                if match.end() > match.start() and match[0] != MARK:
+                    yield at + begin + match.start(), at + begin + match.end()
+        at += len(line)

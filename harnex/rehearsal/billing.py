@@ -12,6 +12,7 @@ import json
 import os
 import threading
 import time
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -69,6 +70,15 @@ def prompt_fields(call: Call) -> dict[str, Any]:
         "prompt_head": newest[:HEAD],
         "prompts": [{"chars": len(t), "sha256": _sha(t)} for t in call.texts[-PROMPTS:]],
     }
+
+
+def key_fields(headers: Mapping[str, str]) -> dict[str, Any]:
+    """Which credential came, without it: how it was sent (`x-api-key`, `bearer`), and its SHA-256. None: none came."""
+    key, how = headers.get("x-api-key", ""), "x-api-key"
+    if not key:
+        scheme, _, key = headers.get("authorization", "").partition(" ")
+        how = scheme.lower()
+    return {"auth": how if key else None, "key_sha256": _sha(key.strip()) if key else None}
 
 
 def _sha(text: str) -> str:

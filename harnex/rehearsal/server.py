@@ -21,7 +21,7 @@ from typing import Any, ClassVar, Self
 
 from harnex.rehearsal import anthropic, openai
 from harnex.rehearsal.answer import Answer
-from harnex.rehearsal.billing import BillingLog, prompt_fields
+from harnex.rehearsal.billing import BillingLog, key_fields, prompt_fields
 from harnex.rehearsal.listener import Gone, Listener
 from harnex.rehearsal.script import Player, Script, Step
 from harnex.rehearsal.side import side_answer
@@ -167,7 +167,8 @@ class _Handler(BaseHTTPRequestHandler):
         if call.why:
             common["why"] = call.why
         rehearsal.log.body(number, raw)
-        rehearsal.log.row("request", **common, instance=call.instance, **prompt_fields(call))
+        keys = key_fields(headers)
+        rehearsal.log.row("request", **common, instance=call.instance, **keys, **prompt_fields(call))
         step, index = self._step(call, agent)
         answer = Answer(api, wire, call, step, number)
         self._common = {**common, "step": index}

@@ -112,6 +112,9 @@ class Endpoint:
         headers = {"content-type": "application/json", "user-agent": "harnex-demo/1"}
         if agent != "main":
             headers["x-claude-code-agent-id"] = agent
+        if os.environ.get("HARNEX_DEMO_KEY_FILE"):
+            with open(os.environ["HARNEX_DEMO_KEY_FILE"], encoding="utf-8") as f:
+                headers["x-api-key"] = f.read().strip()
         started = False
         try:
             connection.connect()

@@ -20,12 +20,14 @@ WAITING_MAX = 10_000  # events kept while the disk takes none
 class EventLog:
     """Appends events with gapless `seq`, also after a restart of its writer.
 
-    `redact` is applied to every text in an event. Raises OSError only on opening.
+    `clean` takes the secrets out of the fields of an event. Raises OSError only on opening.
     """
 
-    def __init__(self, path: str, session_id: str, run_id: str, redact: Callable[[str], str] = str) -> None:
+    def __init__(
+        self, path: str, session_id: str, run_id: str, clean: Callable[[dict[str, Any]], dict[str, Any]] = dict
+    ) -> None:
         self.path, self.id, self.run_id = path, session_id, run_id
-        self._redact = redact
+        self._clean = clean
         self._fd = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
         self.seq = self._recover()
         self._waiting: deque[bytes] = deque()
@@ -57,7 +59,7 @@ class EventLog:
             "id": self.id,
             "run_id": self.run_id,
             "type": event.type,
-            **{key: self._clean(value) for key, value in event.fields().items()},
+            **self._clean(event.fields()),
         }
         line = jsonl.dumps(row).encode() + b"\n"
         if len(self._waiting) >= WAITING_MAX:
@@ -67,15 +69,6 @@ class EventLog:
         self._waiting.append(line)
         self.flush()
         return self.seq
-
-    def _clean(self, value: Any) -> Any:
-        if isinstance(value, str):
-            return self._redact(value)
-        if isinstance(value, dict):
-            return {key: self._clean(inner) for key, inner in value.items()}
-        if isinstance(value, list | tuple):
-            return [self._clean(inner) for inner in value]
-        return value
 
     def flush(self) -> bool:
         """Write what waits; False if some still waits (a full disk): call again later."""

@@ -26,6 +26,8 @@ def row(record: dict[str, Any], **how_it_ended: Any) -> dict[str, Any]:
         "turns": 0,
         "usage": None,
         "git": None,
+        "predicted": None,
+        "actual": None,
         "swept": 0,
         "skipped_bytes": 0,
         "redacted": 0,

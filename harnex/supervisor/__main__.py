@@ -14,11 +14,13 @@ from collections.abc import Iterator
 from typing import Any
 
 from harnex import clock, errors, events, jsonl, paths, process
-from harnex.core.redact import Redactor, secret_values
+from harnex.core.redact import Redactor
 from harnex.errors import HarnexError
 from harnex.store import history, registry
 from harnex.store.eventlog import EventLog
+from harnex.supervisor import lease, records, redaction
 from harnex.supervisor.boot import child_env
+from harnex.supervisor.scrub import Scrub
 from harnex.supervisor.session import Session
 from harnex.supervisor.spec import Spec
 from harnex.supervisor.sweep import sweep_now
@@ -36,6 +38,11 @@ def registry_lock(state: str) -> Iterator[None]:
         os.close(fd)
 
 
+def redactor_of(spec: Spec) -> Redactor:
+    """What a session of this spec may write goes through it."""
+    return redaction.redactor(spec.redact, child_env(spec), spec.lease["secrets"] if spec.lease else ())
+
+
 def claim_id(spec: Spec) -> None:
     """Enter the session into the registry. Raises HarnexError if a live one has that id here."""
     path = paths.session_file(spec.state, spec.repo, spec.id)
@@ -51,7 +58,7 @@ def claim_id(spec: Spec) -> None:
         me = os.getpid()
         record = dict.fromkeys(registry.RECORD_KEYS)
         record |= {
-            **spec.identity(),
+            **redactor_of(spec).clean(spec.identity()),
             "supervisor_pid": me,
             "state": "starting",
             "started_at": clock.iso(),
@@ -73,21 +80,32 @@ def record_boot_failure(spec: Spec, error: HarnexError) -> None:
     """A run that never had a process has its `exited` event and its history row all the same."""
     now = clock.iso()
     sweep_now(spec.run_id)  # the agent may run already, and it is the socket that can't be made
-    with contextlib.suppress(OSError):
-        log = EventLog(os.path.join(paths.run_dir(spec.state, spec.run_id), "events.jsonl"), spec.id, spec.run_id)
-        log.append(events.Exited(code=None, signal=None, reason="boot_failure", message=error.message))
-        log.close()
+    run_dir, redactor = paths.run_dir(spec.state, spec.run_id), redactor_of(spec)
+    lease.remove(run_dir, ())
     about = {**spec.identity(), "description": spec.description or None, "started_at": now, "meta": spec.meta}
-    row = history.row(
-        Redactor(secret_values(child_env(spec))).clean(
-            {**about, "permissions": spec.permissions, "spawner": spec.spawner}
-        ),
+    about |= {"permissions": spec.permissions, "spawner": spec.spawner}
+    message = redactor.text(error.message)
+    about = redactor.clean(about)
+    Scrub(run_dir, redactor).finish(records.LAST_S)
+    row = records.dispatch(
+        about,
         ended_at=now,
         duration_s=0.0,
         exit=errors.FAILED,
         reason="boot_failure",
-        message=error.message,
+        message=message,
+        redacted=redactor.count,
     )
+    problem = records.write_summary(spec.summary_out, row) if spec.summary_out else ""
+    with contextlib.suppress(OSError):
+        log = EventLog(os.path.join(run_dir, "events.jsonl"), spec.id, spec.run_id, redactor.fields)
+        if spec.summary_out:
+            if problem:
+                log.append(events.Diagnostic(what=problem))
+            log.append(events.Summary(exit=errors.FAILED, path=None if problem else spec.summary_out))
+        log.append(events.Exited(code=None, signal=None, reason="boot_failure", message=error.message))
+        log.close()
+    records.count_in_manifest(run_dir, redactor.count)
     with contextlib.suppress(OSError):
         history.append(spec.state, row)
 
@@ -122,6 +140,7 @@ def main() -> int:
         return e.exit_code
     session = Session(spec)
     try:
+        lease.write(spec.lease)
         session.start()
     except HarnexError as e:
         release_id(spec)
@@ -141,8 +160,9 @@ def main() -> int:
         # A bug in harnex must not leave an agent behind that nobody sees: end it, and leave a trace.
         import traceback  # only here: it costs half a megabyte
 
-        traceback.print_exc()
-        session.crash(traceback.format_exc())
+        report = session.redactor.text(traceback.format_exc())
+        print(report, file=sys.stderr, flush=True)
+        session.crash(report)
         return errors.BUG
     return errors.DONE
 

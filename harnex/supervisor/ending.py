@@ -15,6 +15,8 @@ from harnex import clock, errors, events, paths, process
 from harnex.core.stopping import Ladder
 from harnex.model import State, TurnEnded
 from harnex.store import history
+from harnex.supervisor import records
+from harnex.supervisor.gitfacts import POLL_S as GIT_POLL_S
 from harnex.supervisor.sweep import Sweep
 
 if TYPE_CHECKING:
@@ -49,6 +51,8 @@ class Ending:
         self._eof_at: float | None = None
         self._sweep: Sweep | None = None
         self._next_sweep = 0.0
+        self._swept = False
+        self._last_state = State.STARTING
         self._row: dict[str, Any] | None = None  # the history row, once it is known
         self._in_history = False
         self.result: dict[str, Any] = {}
@@ -93,6 +97,7 @@ class Ending:
                 if self.reason is None and session.headless is not None and session.headless.again(now):
                     return
                 self._gone_at = now
+                self._last_state = session.verdict.state  # it is `stopping` from now on
             elif session.child.at_eof and self.ladder is None:
                 # It closed its terminal. If it lives on, nobody could ever see or reach it again.
                 self._eof_at = self._eof_at or now
@@ -109,8 +114,12 @@ class Ending:
             self._next_sweep = now
         if now >= self._next_sweep:
             self._next_sweep = now + SWEEP_EVERY_S
-            if self._sweep.step(now) or now > self._gone_at + SWEEP_S:
-                self._finish(now)
+            if not self._swept:
+                self._swept = self._sweep.step(now) or now > self._gone_at + SWEEP_S
+            if self._swept:
+                self._next_sweep = now + GIT_POLL_S
+                if session.records.close(now):
+                    self._finish(now)
 
     def _climb(self, now: float) -> None:
         session = self._session
@@ -169,8 +178,9 @@ class Ending:
             if last is not None and last.end.source == "process" and last.end.outcome == "failed":
                 return "failure", "the agent exited with code 0 in the middle of a turn"
             return "success", ""
-        booting = session.verdict.state in (State.STARTING, State.STOPPING) and session.turns.done == 0
-        words = last_words(session.terminal.view.lines)
+        booting = self._last_state in (State.STARTING, State.STOPPING) and session.turns.done == 0
+        view = session.terminal.view
+        words = last_words(tuple(session.redactor.redact_lines(view.lines, view.columns)))
         return ("boot_failure" if early or (booting and not session.activity.was_ready) else "failure"), words
 
     def _finish(self, now: float) -> None:
@@ -205,17 +215,19 @@ class Ending:
         session.emit(events.Usage(calls=session.totals.calls, tokens=totals, agent_session_id=session.agent_session_id))
         left = sorted(self._sweep.ended) if self._sweep else []
         ended_at = clock.iso()
-        self.message = message
+        self.message = session.redactor.text(message)
         code = EXIT_CODE_OF.get(reason, errors.FAILED)
-        return history.row(
+        return records.dispatch(
             session.journal.entry(),
+            git=session.redactor.clean(session.records.git),
+            counts=session.journal.counts,
             ended_at=ended_at,
             duration_s=round(now - session.begun, 3),
             exit=session.headless.exit_code(reason, code) if session.headless is not None else code,
             code=child.code,
             signal=child.signal,
             reason=reason,
-            message=session.redactor.text(message),
+            message=self.message,
             turns=session.turns.done,
             usage=totals,
             swept=len(left),
@@ -224,8 +236,9 @@ class Ending:
         )
 
     def _leave(self, row: dict[str, Any]) -> None:
-        """Write `exited` and leave the registry."""
+        """Write the summary and `exited`, and leave the registry."""
         session, child = self._session, self._session.child
+        session.records.leave(row)
         if session.spec.endpoint_pid:
             process.send_signal(session.spec.endpoint_pid, signal.SIGTERM)
         session.emit(events.Exited(code=child.code, signal=child.signal, reason=row["reason"], message=self.message))
@@ -238,7 +251,7 @@ class Ending:
             "code": child.code,
             "signal": child.signal,
             "exit_code": row["exit"],
-            "message": self.message,
+            "message": row["message"],
             "swept": row["swept"],
             "run_dir": paths.run_dir(session.spec.state, session.spec.run_id),
         }

@@ -25,15 +25,17 @@ class Journal:
 
     def __init__(self, spec: Spec, redactor: Redactor, record: Callable[[], dict[str, Any]]) -> None:
         directory = paths.run_dir(spec.state, spec.run_id)
-        self.log = EventLog(os.path.join(directory, "events.jsonl"), spec.id, spec.run_id, redactor.text)
+        self.log = EventLog(os.path.join(directory, "events.jsonl"), spec.id, spec.run_id, redactor.fields)
         self._path = paths.session_file(spec.state, spec.repo, spec.id)
         self._record, self._redactor = record, redactor
         self._due: float | None = clock.monotonic()
         self._touched = 0.0
         self._remarks: dict[str, int] = {}
+        self.counts: dict[str, int] = {}  # events by type
 
     def emit(self, event: events.Event) -> None:
         """Append an event to the log."""
+        self.counts[event.type] = self.counts.get(event.type, 0) + 1
         self.log.append(event)
 
     def diagnose(self, what: str) -> None:

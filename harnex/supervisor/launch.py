@@ -19,11 +19,21 @@ from typing import Any
 import harnex
 from harnex import clock, errors, jsonl, names, paths
 from harnex.adapters import AGENTS, HEADLESS, adapter_for, headless_for, name_for
-from harnex.adapters._base import HeadlessRequest, Launch, LaunchRequest, Permissions, Rehearsal
-from harnex.core.redact import Redactor, secret_values
+from harnex.adapters._base import (
+    Adapter,
+    Credential,
+    HeadlessRequest,
+    Launch,
+    LaunchRequest,
+    Lease,
+    Permissions,
+    Rehearsal,
+    Version,
+)
 from harnex.errors import HarnexError, UsageError
 from harnex.store import registry
-from harnex.supervisor import versions
+from harnex.supervisor import lease as leases
+from harnex.supervisor import redaction, versions
 from harnex.supervisor.spec import Spec
 
 START_PATIENCE_S = 20.0  # for the supervisor's word; it comes within a second unless the machine is swamped
@@ -51,6 +61,8 @@ class RunOptions:
     columns: int = 120
     rows: int = 40
     version: str | None = None
+    credential: Credential | None = None
+    summary_out: str | None = None
     headless: bool = False  # `harnex exec`; then:
     prompt: str = ""
     model: str | None = None
@@ -78,6 +90,8 @@ def start(options: RunOptions) -> dict[str, Any]:
     repo = paths.repo_root(cwd)
     session_id = paths.normal_id(options.id) if options.id is not None else _free_name(state)
     refuse_duplicate(state, repo, session_id)
+    rules = redaction.load(repo)
+    summary_out = summary_path(options.summary_out)
     env = {**clean_env(), **options.env}
     adapter_name = name_for(options.cli)
     if options.headless and adapter_name not in HEADLESS:
@@ -101,18 +115,20 @@ def start(options: RunOptions) -> dict[str, Any]:
             if found is None:
                 raise UsageError(f"{options.cli} can't be rehearsed", "only: " + ", ".join(AGENTS))
             rehearsal = found
+        leased = lease_for(options, adapter, leases.home_of(run_dir), cwd, version, endpoint)
+        private_env = {**rehearsal.env, **leased.env}
         request = LaunchRequest(
             command=program,
             args=(*rehearsal.args, *options.args),
             version=version,
             cwd=cwd,
-            env=apply_env(env, rehearsal.env),
+            env=apply_env(env, private_env),
             permissions=options.permissions,
             trust=options.trust,
             evidence_dir=evidence,
             new_session_id=str(uuid.uuid4()),
             as_root=os.geteuid() == 0,
-            read_text=_reader_in(cwd, rehearsal.files),
+            read_text=_reader_in(cwd, {**rehearsal.files, **leased.files}),
         )
         launch = adapter.launch(_headless(request, options) if options.headless else request)
         write_files({**rehearsal.files, **launch.files})
@@ -123,7 +139,7 @@ def start(options: RunOptions) -> dict[str, Any]:
             cli=os.path.basename(options.cli),
             adapter=adapter_name,
             argv=list(launch.argv),
-            env={**options.env, **rehearsal.env, **launch.env},
+            env={**options.env, **private_env, **launch.env},
             cwd=cwd,
             repo=repo,
             mode=options.mode,
@@ -135,7 +151,7 @@ def start(options: RunOptions) -> dict[str, Any]:
             permissions=options.permissions,
             permissions_used=launch.permissions,
             trust=options.trust,
-            notes=list(launch.notes),
+            notes=[*launch.notes, *leased.notes, *record_notes(options.record)],
             agent_session_id=launch.session_id,
             columns=options.columns,
             rows=options.rows,
@@ -144,6 +160,9 @@ def start(options: RunOptions) -> dict[str, Any]:
             rehearsal=options.rehearse is not None,
             endpoint_pid=endpoint.process.pid if endpoint else None,
             spawner=spawner(),
+            redact=rules,
+            lease=leases.for_spec(leases.home_of(run_dir), leased, options.credential) if options.credential else None,
+            summary_out=summary_out,
             headless=options.headless,
             prompt=options.prompt,
             stdin=launch.stdin,
@@ -162,6 +181,49 @@ def start(options: RunOptions) -> dict[str, Any]:
     if endpoint is not None:
         endpoint.let_go()
     return reply
+
+
+def lease_for(
+    options: RunOptions, adapter: Adapter, home: str, cwd: str, version: Version | None, endpoint: _Endpoint | None
+) -> Lease:
+    """The private home for the credential that was given; an empty one without. Raises UsageError."""
+    credential = options.credential
+    if credential is None:
+        return Lease()
+    try:
+        found = adapter.lease(credential, home, cwd, version, endpoint.base_url if endpoint else None)
+    except ValueError as e:
+        raise UsageError(
+            f"the credential from {credential.name} can't be used for {options.cli}: {e}", "see: harnex guide"
+        ) from None
+    if found is None:
+        raise UsageError(f"{options.cli} can't be given a leased credential", "only: claude, codex")
+    # The variable that it came from is for harnex, not for the agent's tools.
+    own: dict[str, str | None] = {} if credential.is_file else {credential.name: None}
+    return dataclasses.replace(found, env={**own, **found.env})
+
+
+def record_notes(record: str) -> tuple[str, ...]:
+    if record != "raw":
+        return ()
+    return ("--record raw: the recording has the terminal's bytes as they are; secrets in it are not taken out",)
+
+
+def summary_path(path: str | None) -> str | None:
+    """Where the dispatch record shall go, absolute. Raises UsageError if that can't be: better now than at the end."""
+    if path is None:
+        return None
+    if not path:
+        raise UsageError("--summary-out: no file is named")
+    path = os.path.realpath(os.path.expanduser(path))
+    directory = os.path.dirname(path)
+    if os.path.exists(path) and not os.path.isfile(path):
+        raise UsageError(f"--summary-out {path} is not a file", "name a file; it is replaced when the run ends")
+    if not os.path.isdir(directory):
+        raise UsageError(f"--summary-out: there is no directory {directory}", "make it first")
+    if not os.access(directory, os.W_OK | os.X_OK):
+        raise UsageError(f"--summary-out: can't write in {directory}", "name a file in a directory of yours")
+    return path
 
 
 def _headless(request: LaunchRequest, options: RunOptions) -> HeadlessRequest:
@@ -274,7 +336,8 @@ def _free_name(state: str) -> str:
 
 
 def _write_manifest(run_dir: str, spec: Spec, launch: Launch, env: Mapping[str, str]) -> None:
-    redactor = Redactor(secret_values({**env, **{k: v for k, v in spec.env.items() if v is not None}}))
+    known = {**env, **{k: v for k, v in spec.env.items() if v is not None}}
+    redactor = redaction.redactor(spec.redact, known, spec.lease["secrets"] if spec.lease else ())
     manifest = {
         "schema_version": 1,
         "run_id": spec.run_id,
@@ -282,9 +345,9 @@ def _write_manifest(run_dir: str, spec: Spec, launch: Launch, env: Mapping[str, 
         "cli": spec.cli,
         "adapter": spec.adapter,
         "cli_version": spec.version_text,
-        "argv": [redactor.text(word) for word in launch.argv],
-        "cwd": spec.cwd,
-        "repo": spec.repo,
+        "argv": redactor.argv(launch.argv),
+        "cwd": redactor.path(spec.cwd),
+        "repo": redactor.path(spec.repo),
         "git": git_head(spec.repo),
         "mode": spec.mode,
         "permissions": spec.permissions,
@@ -296,6 +359,8 @@ def _write_manifest(run_dir: str, spec: Spec, launch: Launch, env: Mapping[str, 
         "started_at": clock.iso(),
         "harnex_version": harnex.__version__,
         "record": spec.record,
+        "lease": {"home": spec.lease["home"], "logs": spec.lease["logs"]} if spec.lease else None,
+        "summary_out": spec.summary_out,
         "redacted": redactor.count,
     }
     write_files({os.path.join(run_dir, "manifest.json"): json.dumps(manifest, indent=1, ensure_ascii=False) + "\n"})

@@ -11,6 +11,7 @@ from typing import Any
 from harnex import clock, errors, events, jsonl, paths
 from harnex.store import history, registry
 from harnex.store.eventlog import EventLog
+from harnex.supervisor import records
 from harnex.supervisor.__main__ import registry_lock
 from harnex.supervisor.sweep import sweep_now
 
@@ -32,17 +33,8 @@ def _recover(state: str, record: dict[str, Any]) -> dict[str, Any]:
     swept = sweep_now(run_id)
     events_path = os.path.join(paths.run_dir(state, run_id), "events.jsonl")
     ended_at = clock.iso()
-    written = _ended_already(events_path)
-    kept = True
-    if not written and os.path.isdir(os.path.dirname(events_path)):
-        try:
-            log = EventLog(events_path, str(record["id"]), run_id)
-            log.append(events.Exited(code=None, signal=None, reason="supervisor_lost", message=MESSAGE))
-            kept = log.flush()
-            log.close()
-        except OSError:
-            kept = False
-    row = history.row(
+    row, told = records.recovered(
+        os.path.dirname(events_path),
         record,
         ended_at=ended_at,
         exit=errors.FAILED,
@@ -51,6 +43,18 @@ def _recover(state: str, record: dict[str, Any]) -> dict[str, Any]:
         turns=record.get("turn") or 0,
         swept=len(swept),
     )
+    written = _ended_already(events_path)
+    kept = True
+    if not written and os.path.isdir(os.path.dirname(events_path)):
+        try:
+            log = EventLog(events_path, str(record["id"]), run_id)
+            for event in told:
+                log.append(event)
+            log.append(events.Exited(code=None, signal=None, reason="supervisor_lost", message=MESSAGE))
+            kept = log.flush()
+            log.close()
+        except OSError:
+            kept = False
     if not any(old.get("run_id") == run_id for old in history.rows(state)):
         try:
             history.append(state, row)

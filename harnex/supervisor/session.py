@@ -19,7 +19,6 @@ from harnex import clock, events, paths, process
 from harnex.adapters import adapter_for, headless_for
 from harnex.core.activity import Activity, Verdict
 from harnex.core.inbox import Message
-from harnex.core.redact import Redactor, secret_values
 from harnex.core.turns import Closed, Opened, Turns
 from harnex.core.waiting import Standing, describe
 from harnex.errors import HarnexError
@@ -41,7 +40,7 @@ from harnex.model import (
     TurnEnded,
 )
 from harnex.store.recording import Recording
-from harnex.supervisor import boot
+from harnex.supervisor import boot, redaction
 from harnex.supervisor.answers import Answers
 from harnex.supervisor.child import Child
 from harnex.supervisor.control import Control
@@ -49,6 +48,7 @@ from harnex.supervisor.delivery import Delivery, new_message_id
 from harnex.supervisor.ending import Ending
 from harnex.supervisor.evidence import Evidence, descendants
 from harnex.supervisor.journal import Journal
+from harnex.supervisor.records import Records
 from harnex.supervisor.requests import Requests
 from harnex.supervisor.spec import Spec
 from harnex.supervisor.sweep import sweep_now
@@ -104,8 +104,7 @@ class Session:
         spec = self.spec
         run_dir = paths.run_dir(spec.state, spec.run_id)
         env = boot.child_env(spec)
-        secrets = secret_values(env)
-        self.redactor = Redactor(secrets)
+        self.redactor = redaction.redactor(spec.redact, env, spec.lease["secrets"] if spec.lease else ())
         self.journal = Journal(spec, self.redactor, self.record)
         self.emit = self.journal.emit
         now = clock.monotonic()
@@ -155,6 +154,7 @@ class Session:
                 f"{spec.cli} {spec.version_text or 'of unknown version'} was not measured "
                 f"({'.'.join(map(str, known[0]))} to {'.'.join(map(str, known[1]))} were): its state may be less certain"
             )
+        self.records = Records(self, now)
         if self.headless is not None:
             self.headless.begin(spec.prompt)
         self.take(self.reader.spawned(self.child.pid, env, spec.cwd), now)
@@ -225,6 +225,7 @@ class Session:
         if self.deadline is not None and now >= self.deadline:
             self.deadline = None
             self.ending.stop(reason="timeout")
+        self.records.step(now)
         self.ending.step(now)
         if not self.finished:
             self.journal.step(now)
@@ -242,6 +243,7 @@ class Session:
             self.requests.wake_at(),
             self.answers.wake_at(now),
             self.ending.wake_at(now),
+            self.records.wake_at(now),
             self.deadline,
             self.journal.wake_at(),
             self.begun + boot.patience(self) if self.on_boot is not None else None,
@@ -475,6 +477,7 @@ class Session:
         sweep_now(self.spec.run_id)
         self.child.reap()
         self.control.close()
+        self.records.close_now()
         self.ending.record_end(
             "supervisor_lost", "a bug in harnex ended the session; see supervisor.log", clock.monotonic()
         )

@@ -39,6 +39,9 @@ class Spec:
     rehearsal: bool = False
     endpoint_pid: int | None = None  # the rehearsal endpoint, ended with the session
     spawner: dict[str, Any] | None = None
+    redact: dict[str, list[str]] = field(default_factory=dict)  # the rules of the configuration files
+    lease: dict[str, Any] | None = None  # a leased credential: `supervisor/lease.py`
+    summary_out: str | None = None  # where the dispatch record goes as well
     headless: bool = False  # pipes instead of a terminal; then:
     prompt: str = ""  # what was asked, in the person's words
     stdin: str = ""  # what the agent gets on its standard input

@@ -124,7 +124,8 @@ def test_a_wrapped_key_is_found() -> None:
 def test_a_value_that_is_still_being_typed_is_hidden() -> None:
     redactor = Redactor(["zebra-lantern-quartz-42"])
     assert redactor.redact_lines(["> zebra-lantern-qua"], 80) == ["> [redacted]*******"]
-    assert redactor.redact_lines(["> zebra"], 80) == ["> zebra"]
+    assert redactor.redact_lines(["> zebra"], 80) == ["> *****"]
+    assert redactor.redact_lines(["> zebra crossing"], 80) == ["> zebra crossing"]
 
 
 def test_lines_without_secrets_are_the_same() -> None:

@@ -1,0 +1,128 @@
+"""A leased credential: a private configuration home for one run, taken away however the run ends.
+
+The adapter says what the home must hold (`Adapter.lease`); it is written by the supervisor, after the run has its
+entry in the registry, so that whoever finds the entry later (`recover.py`) takes the home away. What the agent recorded
+of the conversation stays (`logs`), everything else goes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+from collections.abc import Sequence
+from typing import Any
+
+from harnex.adapters._base import Credential, Lease
+from harnex.core.secrets import file_values
+from harnex.errors import HarnexError, UsageError
+
+NAME = "lease"
+MAX_BYTES = 1 << 20
+CREDENTIAL_FILES = ("auth.json", ".credentials.json", "api-key", "credential")
+
+
+def read_credential(env_name: str | None, path: str | None) -> Credential | None:
+    """What `--credential-env` and `--credential-file` name. Raises UsageError."""
+    if env_name is not None and path is not None:
+        raise UsageError("--credential-env and --credential-file contradict each other")
+    if env_name is not None:
+        if "=" in env_name or not env_name:
+            raise UsageError("--credential-env takes the name of a variable", "for example: --credential-env WORK_KEY")
+        text = os.environ.get(env_name, "").strip()
+        if not text:
+            raise UsageError(f"--credential-env: the variable {env_name} is not set", f"export {env_name}=...")
+        return Credential(env_name, text, False)
+    if path is None:
+        return None
+    try:
+        with open(os.path.expanduser(path), "rb") as f:
+            data = f.read(MAX_BYTES + 1)
+        text = data.decode("utf-8").strip()
+    except UnicodeDecodeError:
+        raise UsageError(f"--credential-file {path} is not text") from None
+    except OSError as e:
+        raise UsageError(f"--credential-file: can't read {path}: {e.strerror}") from None
+    if not text or len(data) > MAX_BYTES:
+        raise UsageError(f"--credential-file {path} is {'too large' if text else 'empty'}")
+    return Credential(os.path.basename(path), text, True)
+
+
+def home_of(run_dir: str) -> str:
+    return os.path.join(run_dir, NAME)
+
+
+def secrets_of(credential: Credential) -> list[str]:
+    """What the redactor must know of it."""
+    return sorted({credential.text, *file_values(credential.text)} if credential.is_file else {credential.text})
+
+
+def for_spec(home: str, lease: Lease, credential: Credential) -> dict[str, Any]:
+    """What the supervisor is told: where, what, and what stays."""
+    return {
+        "home": home,
+        "files": dict(lease.files),
+        "logs": list(lease.logs),
+        "secrets": secrets_of(credential),
+    }
+
+
+def write(lease: dict[str, Any] | None) -> None:
+    """Make the home. Raises HarnexError."""
+    if lease is None:
+        return
+    try:
+        os.mkdir(lease["home"], 0o700)
+        for path, content in lease["files"].items():
+            os.makedirs(os.path.dirname(path), 0o700, exist_ok=True)
+            fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+            with os.fdopen(fd, "w", encoding="utf-8", errors="backslashreplace") as f:
+                f.write(content)
+    except OSError as e:
+        raise HarnexError(
+            f"can't make the private home for the credential: {e.strerror}: {e.filename or ''}",
+            "see: harnex doctor",
+        ) from None
+
+
+def left_behind(run_dir: str) -> set[str]:
+    """The credentials in a home that nobody took away: for looking for them elsewhere."""
+    found: set[str] = set()
+    for name in CREDENTIAL_FILES:
+        with contextlib.suppress(OSError, UnicodeDecodeError), open(os.path.join(home_of(run_dir), name), "rb") as f:
+            text = f.read(MAX_BYTES).decode("utf-8").strip()
+            found |= {text, *file_values(text)}
+    return found
+
+
+def remove(run_dir: str, logs: Sequence[str]) -> bool:
+    """Take the home away, but for `logs` (names of directories at its top); False if something of it is left."""
+    home = home_of(run_dir)
+    if os.path.islink(home):
+        return False
+    try:
+        names = os.listdir(home)
+    except FileNotFoundError:
+        return True
+    except OSError:
+        return False
+    # Small files first: the credential is one of them, and is gone at once however large the rest is.
+    whole = True
+    for directories in (False, True):
+        for name in names:
+            path = os.path.join(home, name)
+            is_directory = os.path.isdir(path) and not os.path.islink(path)
+            if is_directory != directories or (is_directory and name in logs):
+                continue
+            try:
+                if is_directory:
+                    shutil.rmtree(path)
+                else:
+                    os.unlink(path)
+            except FileNotFoundError:
+                continue
+            except OSError:
+                whole = False
+    if not any(name in logs for name in names):
+        shutil.rmtree(home, ignore_errors=True)
+    return whole

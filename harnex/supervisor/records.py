@@ -1,0 +1,265 @@
+"""What stays of a run: the dispatch record with its git part, the summary file, and nothing secret in any file.
+
+`Records` has the work that takes time (git, covering secrets in files) and does it in slices, as the loop gives it
+time. `dispatch` makes the record of a run however it ended, also for runs that never began and for those whose
+supervisor is gone.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from harnex import events, jsonl, paths
+from harnex.store import history
+from harnex.supervisor import lease, redaction
+from harnex.supervisor.gitfacts import END_S, START_S, Facts, GitLook, look_now
+from harnex.supervisor.scrub import Scrub
+from harnex.supervisor.totals import FIELDS
+
+if TYPE_CHECKING:
+    from harnex.supervisor.session import Session
+
+SLICE_S = 0.03
+SCRUB_S = 30.0  # for what is left to cover at the end
+LAST_S = 3.0  # for the same, and for git, after a bug or a crash
+COUNTED = ("nudge", "restart")
+GIT_KEYS = ("commits", "files_changed", "loc_added", "loc_removed", "dirty", "dirty_files", "rewritten")
+
+
+class Records:
+    """Beside a session: `step` while it lives, `close` until it says True at its end."""
+
+    def __init__(self, session: Session, now: float) -> None:
+        self._session = session
+        self.run_dir = paths.run_dir(session.spec.state, session.spec.run_id)
+        self._scrub = Scrub(self.run_dir, session.redactor)
+        self._look: GitLook | None = GitLook(session.spec.repo, None, now, START_S)
+        self.start: Facts | None = None
+        self.end: Facts | None = None
+        self._ending: GitLook | None = None
+        self._closing: float | None = None
+        self._clean = self._closed = False
+
+    def step(self, now: float) -> None:
+        if self._look is not None and self._look.step(now):
+            self.start = self._told(self._look, "start")
+            self._look = None
+        if self._closing is None:
+            self._scrub.step(now)
+
+    def wake_at(self, now: float) -> float | None:
+        return self._look.wake_at(now) if self._look is not None else None
+
+    def _told(self, look: GitLook, phase: str) -> Facts | None:
+        if look.timed_out:
+            self._session.journal.diagnose(f"git did not answer in time ({phase}): what it knows is incomplete")
+        if look.facts is not None:
+            self._session.emit(events.Git(phase=phase, **look.facts.dump()))
+        return look.facts
+
+    def close(self, now: float) -> bool:
+        """The processes of the run are gone: take the lease away, look at git, cover secrets. True when all is done."""
+        if self._closed:
+            return True
+        if self._closing is None:
+            self._closing = now
+            self._end_lease()
+            if self._look is not None:
+                self._look.close()  # a run too short for git: what is known so far
+                self.step(now)
+            since = None if self.start is None else self.start.sha or ""
+            self._ending = GitLook(self._session.spec.repo, since, now, END_S)
+        if self._ending is not None and self._ending.step(now):
+            self.end = self._told(self._ending, "end")
+            self._ending = None
+        if not self._clean:
+            self._clean = self._scrub.finish(SLICE_S)
+            if not self._clean and now > self._closing + SCRUB_S:
+                self._clean = True
+                self._session.journal.diagnose("not all files of the run could be looked through for secrets in time")
+            elif self._clean and self._scrub.failed:
+                self._session.journal.diagnose(f"{self._scrub.failed} files could not be looked through for secrets")
+        self._closed = self._clean and self._ending is None
+        return self._closed
+
+    def close_now(self) -> None:
+        """After a bug: the same in little time, without the loop."""
+        if self._closed:
+            return
+        self._closed = True
+        self._end_lease()
+        for look in (self._look, self._ending):
+            if look is not None:
+                look.close()
+        self._scrub.finish(LAST_S)
+
+    def _end_lease(self) -> None:
+        spec = self._session.spec
+        if spec.lease is not None and not lease.remove(self.run_dir, spec.lease["logs"]):
+            self._session.journal.diagnose(f"could not remove all of the private home {lease.home_of(self.run_dir)}")
+
+    @property
+    def git(self) -> dict[str, Any] | None:
+        """The git part of the record."""
+        return git_part(*(None if facts is None else facts.dump() for facts in (self.start, self.end)))
+
+    def leave(self, row: dict[str, Any]) -> None:
+        """Write what is told of the whole run: the count in the manifest, the summary file and its event."""
+        spec = self._session.spec
+        count_in_manifest(self.run_dir, row["redacted"])
+        if spec.summary_out is None:
+            return
+        problem = write_summary(spec.summary_out, row)
+        if problem:
+            self._session.journal.diagnose(problem)
+        self._session.emit(events.Summary(exit=row["exit"], path=None if problem else spec.summary_out))
+
+
+def git_part(start: Mapping[str, Any] | None, end: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    """The git part of a record, from the two looks; None: no repository."""
+    if start is None and end is None:
+        return None
+    last = end if end is not None else {}
+    return {
+        "start_sha": (start or {}).get("sha"),
+        "end_sha": last.get("sha"),
+        "branch": last.get("branch") if end is not None else (start or {}).get("branch"),
+        **{key: last.get(key) for key in GIT_KEYS},
+    }
+
+
+def dispatch(
+    about: dict[str, Any],
+    *,
+    git: dict[str, Any] | None = None,
+    usage: dict[str, Any] | None = None,
+    counts: Mapping[str, int] | None = None,
+    **how_it_ended: Any,
+) -> dict[str, Any]:
+    """The record of a run: what was asked for, what was predicted (`--meta`), what it took. Unknown is None."""
+    row = history.row(about, git=git, usage=usage, **how_it_ended)
+    meta = row.get("meta")
+    row["predicted"] = meta.get("predicted") if isinstance(meta, dict) else None
+    row["actual"] = {
+        "calls": row["calls"],
+        "tokens": usage,
+        "turns": row["turns"],
+        "duration_s": row["duration_s"],
+        **{key: (git or {}).get(key) for key in ("commits", "files_changed", "loc_added", "loc_removed")},
+        "exit": row["exit"],
+        "reason": row["reason"],
+        **{f"{word}s": (counts or {}).get(word, 0) for word in COUNTED},
+    }
+    return row
+
+
+def write_summary(path: str, row: dict[str, Any]) -> str:
+    """Replace the file by the record, whole or not at all; what went wrong, "" if nothing did."""
+    temporary = f"{path}.{os.getpid()}.tmp"
+    try:
+        fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        with os.fdopen(fd, "wb") as f:
+            f.write(jsonl.dumps(row).encode() + b"\n")
+            f.flush()
+            os.fsync(f.fileno())
+        os.replace(temporary, path)
+    except OSError as e:
+        with contextlib.suppress(OSError):
+            os.unlink(temporary)
+        return f"could not write the summary {path}: {e.strerror}"
+    return ""
+
+
+def count_in_manifest(run_dir: str, count: int) -> None:
+    """Say in the manifest how many secrets the run's files would have held. A manifest that is not there stays so."""
+    path = os.path.join(run_dir, "manifest.json")
+    temporary = f"{path}.{os.getpid()}.tmp"
+    try:
+        with open(path, encoding="utf-8") as f:
+            manifest = json.load(f)
+        manifest["redacted"] = count
+        fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        with os.fdopen(fd, "w", encoding="utf-8", errors="backslashreplace") as out:
+            out.write(json.dumps(manifest, indent=1, ensure_ascii=False) + "\n")
+        os.replace(temporary, path)
+    except (OSError, ValueError, TypeError):
+        with contextlib.suppress(OSError):
+            os.unlink(temporary)
+
+
+def recovered(
+    run_dir: str, record: dict[str, Any], **how_it_ended: Any
+) -> tuple[dict[str, Any], tuple[events.Event, ...]]:
+    """The record of a run whose supervisor is gone, and the events that are missing in its log but for `exited`.
+
+    Its lease is removed, and secrets in what others wrote are covered: of exact values only those that are known
+    here, in this environment or in the lease; what was given by `--env` alone is found by its shape, or not.
+    """
+    manifest = _document(os.path.join(run_dir, "manifest.json"))
+    repo = str(record.get("repo"))
+    redactor = redaction.redactor(redaction.load_quietly(repo), os.environ, lease.left_behind(run_dir))
+    leased = manifest.get("lease")
+    lease.remove(run_dir, leased["logs"] if isinstance(leased, dict) and isinstance(leased.get("logs"), list) else ())
+    Scrub(run_dir, redactor).finish(LAST_S)
+    start, end, sums, calls, counts = _from_log(os.path.join(run_dir, "events.jsonl"))
+    told: list[events.Event] = []
+    if start is not None and end is None:
+        facts = look_now(repo, str(start.get("sha") or ""), LAST_S)
+        if facts is not None:
+            end = facts.dump()
+            told.append(events.Git(phase="end", **end))
+    count = redactor.count + int(manifest.get("redacted") or 0)
+    row = dispatch(
+        {**record, "calls": record.get("calls") or calls},
+        git=git_part(start, end),
+        usage=sums,
+        counts=counts,
+        redacted=count,
+        **how_it_ended,
+    )
+    count_in_manifest(run_dir, count)
+    path = manifest.get("summary_out")
+    if isinstance(path, str):
+        problem = write_summary(path, row)
+        if problem:
+            told.append(events.Diagnostic(what=problem))
+        told.append(events.Summary(exit=row["exit"], path=None if problem else path))
+    return row, tuple(told)
+
+
+Row = dict[str, Any]
+
+
+def _from_log(path: str) -> tuple[Row | None, Row | None, dict[str, int | None] | None, int | None, dict[str, int]]:
+    """From a log of events: the two looks at git, the sums of the calls and their number, events by type."""
+    looks: dict[str, Row] = {}
+    counts: dict[str, int] = {}
+    sums: dict[str, int | None] = dict.fromkeys(FIELDS)
+    with contextlib.suppress(OSError), open(path, "rb") as f:
+        for line in f:
+            row = jsonl.loads_dict(line)
+            if row is None:
+                continue
+            kind = str(row.get("type"))
+            counts[kind] = counts.get(kind, 0) + 1
+            if kind == "git":
+                looks[str(row.get("phase"))] = row
+            elif kind == "call":
+                for key in FIELDS:
+                    if isinstance(row.get(key), int):
+                        sums[key] = (sums[key] or 0) + row[key]
+    calls = counts.get("call")
+    return looks.get("start"), looks.get("end"), sums if calls else None, calls, counts
+
+
+def _document(path: str) -> dict[str, Any]:
+    try:
+        with open(path, encoding="utf-8") as f:
+            found = json.load(f)
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}

@@ -1,0 +1,179 @@
+"""Secrets in the files of a run that others write: hook rows, captured output, a rehearsal's log and private home.
+
+Covered in place, each as long as it was: whoever appends or reads at that moment loses nothing, a crash can leave no
+half of a file, and doing it again changes nothing. While the session runs, its rows are covered a few seconds after
+they were written (after the reader has seen them); the rest at the end, or by `recover.py`.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+from collections.abc import Iterator
+
+from harnex import jsonl
+from harnex.core.redact import Redactor, masked
+from harnex.core.rows import merged
+
+EVERY_S = 2.0
+SLICE = 1 << 18
+LINE_MAX = 4 << 20
+OWN = ("events.jsonl", "manifest.json", "session.cast")  # written by us, redacted
+PACKED = (".zst", ".gz")
+
+
+class Scrub:
+    """One run's directory. `step` while it lives, `finish` at its end."""
+
+    def __init__(self, directory: str, redactor: Redactor) -> None:
+        self._directory, self._redactor = directory, redactor
+        self._done: dict[str, int] = {}  # path -> up to where its lines were seen to
+        self._sizes: dict[str, int] = {}
+        self._next = 0.0
+        self._work: Iterator[None] | None = None
+        self.failed = 0  # files that could not be mended
+
+    def step(self, now: float) -> None:
+        """Cover what was written before the last step; it has been read by now."""
+        if now < self._next:
+            return
+        self._next = now + EVERY_S
+        for path in _rows_of(self._directory):
+            try:
+                size = os.stat(path).st_size
+            except OSError:
+                continue
+            until, self._sizes[path] = self._sizes.get(path, 0), size
+            if until > self._done.get(path, 0):
+                for _ in self._lines(path, until):
+                    if time.monotonic() > self._next - EVERY_S + 0.05:
+                        break  # much at once: the next step goes on
+
+    def finish(self, slice_s: float) -> bool:
+        """The rest, everywhere below the directory, for so long; True when all is done."""
+        if self._work is None:
+            self._work = self._all()
+        until = time.monotonic() + slice_s
+        return all(time.monotonic() < until for _ in self._work)
+
+    def _all(self) -> Iterator[None]:
+        for directory, _, names in os.walk(self._directory):
+            for name in names:
+                path = os.path.join(directory, name)
+                own = directory == self._directory and name.startswith(OWN)
+                if own or name.endswith(PACKED) or os.path.islink(path) or not os.path.isfile(path):
+                    continue
+                yield from self._lines(path, None)
+
+    def _lines(self, path: str, until: int | None) -> Iterator[None]:
+        """Cover the secrets from where we were, line by line or, if lines are short, some of them together."""
+        at = self._done.get(path, 0)
+        try:
+            fd = os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
+        except OSError:
+            self.failed += 1
+            return
+        try:
+            while until is None or at < until:
+                data = os.pread(fd, SLICE, at)
+                if not data:
+                    break
+                end = data.rfind(b"\n") + 1
+                while not end and len(data) < LINE_MAX:
+                    more = os.pread(fd, SLICE, at + len(data))
+                    if not more:
+                        end = len(data) if until is None else 0
+                        break
+                    data += more
+                    end = data.rfind(b"\n") + 1
+                if not end:
+                    if until is not None and len(data) < LINE_MAX:
+                        break  # a row that is still being written
+                    end = len(data)
+                elif end < len(data) and until is None and len(data) < SLICE:
+                    end = len(data)  # the last line has no end
+                rows = path.endswith(".jsonl")
+                place = at
+                for part in data[:end].splitlines(keepends=True) if rows else [data[:end]]:
+                    for start, stop in _byte_spans(part, self._redactor):
+                        os.pwrite(fd, masked(" " * (stop - start)).encode(), place + start)
+                        self._redactor.count += 1
+                    place += len(part)
+                at += end
+                self._done[path] = at
+                yield
+        except OSError:
+            self.failed += 1
+        finally:
+            os.close(fd)
+
+
+def _rows_of(directory: str) -> list[str]:
+    """The files of rows that grow while the session runs."""
+    evidence = os.path.join(directory, "evidence")
+    try:
+        names = [n for n in os.listdir(evidence) if n.endswith(".jsonl")]
+    except OSError:
+        names = []
+    return [*(os.path.join(evidence, n) for n in names), os.path.join(directory, "rehearsal.jsonl")]
+
+
+def _byte_spans(data: bytes, redactor: Redactor) -> list[tuple[int, int]]:
+    """Where secrets are. In a JSON row each text is looked at as what it says."""
+    try:
+        text = data.decode("utf-8")
+    except UnicodeDecodeError:
+        return redactor.spans(data.decode("latin-1"))
+    found = redactor.spans(text)
+    row = jsonl.loads_dict(text) if text[:1] == "{" else None
+    if row is not None:
+        found = _within_texts(text, merged(found + _texts_of(text, row, redactor)))
+    if not text.isascii():
+        found = [(len(text[:start].encode()), len(text[:end].encode())) for start, end in found]
+    return found
+
+
+_ESCAPE = re.compile(r"\\(?:u[0-9a-fA-F]{4}|.)")
+_STRING = re.compile(r'"((?:[^"\\]|\\.)*)"')
+
+
+def _within_texts(text: str, found: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Spans of a JSON row that leave it JSON: no escape is cut in two; if that is not enough, whole texts."""
+    if not found:
+        return found
+    escapes = [match.span() for match in _ESCAPE.finditer(text)]
+    out = []
+    for start, end in found:
+        for first, last in escapes:
+            if first < start < last:
+                start = first
+            if first < end < last:
+                end = last
+        out.append((start, end))
+    covered = text
+    for start, end in out:
+        covered = covered[:start] + "*" * (end - start) + covered[end:]
+    if jsonl.loads_dict(covered) is not None:
+        return merged(out)
+    inner = [match.span(1) for match in _STRING.finditer(text)]
+    return [place for place in inner if any(place[0] < end and start < place[1] for start, end in out)]
+
+
+def _texts_of(text: str, row: object, redactor: Redactor) -> list[tuple[int, int]]:
+    """The texts of a row that hold a secret only as a whole (a name says so): where they stand, covered whole."""
+    found: list[tuple[int, int]] = []
+    todo: list[tuple[str, object]] = [("", row)]
+    while todo:
+        name, value = todo.pop()
+        if isinstance(value, dict):
+            todo += value.items()
+        elif isinstance(value, list):
+            todo += [(name, inner) for inner in value]
+        elif isinstance(value, str) and name and redactor.is_field(name, value):
+            for form in {jsonl.dumps(value)[1:-1], value}:
+                at = text.find(form)
+                while form and at >= 0:
+                    found.append((at, at + len(form)))
+                    at = text.find(form, at + len(form))
+    return found

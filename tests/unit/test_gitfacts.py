@@ -1,0 +1,188 @@
+"""supervisor/gitfacts.py on odd repositories, and supervisor/scrub.py on files."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from harnex.core.redact import Redactor
+from harnex.supervisor.gitfacts import GitLook, count_status, look_now, short
+from harnex.supervisor.scrub import Scrub
+
+
+def git(where: Path, *words: str) -> str:
+    env = {k: v for k, v in os.environ.items() if not k.startswith("GIT_")} | {"HOME": str(where), "LC_ALL": "C"}
+    identity = (
+        "-c",
+        "user.name=t",
+        "-c",
+        "user.email=t@example.org",
+        "-c",
+        "commit.gpgsign=false",
+        "-c",
+        "protocol.file.allow=always",
+    )
+    return subprocess.run(
+        ["git", *identity, *words], cwd=where, env=env, capture_output=True, text=True, check=True
+    ).stdout.strip()
+
+
+@pytest.fixture
+def repo(tmp_path: Path) -> Path:
+    path = tmp_path / "répo with space"
+    path.mkdir()
+    git(path, "init", "-q", "-b", "main")
+    return path
+
+
+def commit(repo: Path, text: str, *more: str) -> str:
+    (repo / "a.txt").write_text(text)
+    git(repo, "add", "-A")
+    git(repo, "commit", "-qm", "x", *more)
+    return git(repo, "rev-parse", "HEAD")
+
+
+def test_no_repository(tmp_path: Path) -> None:
+    assert look_now(str(tmp_path), None, 5) is None
+    (tmp_path / ".git").mkdir()
+    assert look_now(str(tmp_path), None, 5) is None
+
+
+def test_an_empty_repository_then_a_commit(repo: Path) -> None:
+    facts = look_now(str(repo), None, 5)
+    assert facts is not None and (facts.sha, facts.branch, facts.dirty) == (None, "main", False)
+    sha = commit(repo, "1\n2\n3\n")
+    facts = look_now(str(repo), "", 5)
+    assert facts is not None
+    assert (facts.sha, facts.commits, facts.files_changed, facts.loc_added, facts.loc_removed) == (sha, 1, 1, 3, 0)
+    assert facts.rewritten is None
+
+
+def test_commits_and_what_is_not_committed(repo: Path) -> None:
+    first = commit(repo, "1\n2\n")
+    assert look_now(str(repo), first, 5).dump() == {  # type: ignore[union-attr]
+        "sha": first, "branch": "main", "commits": 0, "files_changed": 0, "loc_added": 0, "loc_removed": 0,
+        "dirty": False, "dirty_files": 0, "dirty_added": 0, "dirty_removed": 0, "rewritten": False,
+    }  # fmt: skip
+    commit(repo, "1\n")
+    commit(repo, "1\n5\n6\n")
+    (repo / "new").write_text("x")
+    facts = look_now(str(repo), first, 5)
+    assert facts is not None
+    assert (facts.commits, facts.loc_added, facts.loc_removed, facts.dirty_files) == (2, 2, 1, 1)
+
+
+def test_a_history_that_was_rewritten(repo: Path) -> None:
+    commit(repo, "1\n")
+    second = commit(repo, "2\n")
+    commit(repo, "3\n", "--amend")
+    facts = look_now(str(repo), second, 5)
+    assert facts is not None and (facts.rewritten, facts.commits, facts.loc_added) == (True, 1, 1)
+    facts = look_now(str(repo), "0" * 40, 5)
+    assert facts is not None and (facts.rewritten, facts.commits) == (True, None)
+
+
+def test_a_detached_head_and_a_worktree(repo: Path, tmp_path: Path) -> None:
+    first = commit(repo, "1\n")
+    git(repo, "worktree", "add", "-q", str(tmp_path / "tree"), "-b", "side")
+    facts = look_now(str(tmp_path / "tree"), None, 5)
+    assert facts is not None and (facts.branch, facts.sha) == ("side", first)
+    git(repo, "checkout", "-q", "--detach")
+    facts = look_now(str(repo), None, 5)
+    assert facts is not None and (facts.branch, facts.sha) == (None, first)
+
+
+def test_variables_of_another_repository_do_not_count(
+    repo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = commit(repo, "1\n")
+    monkeypatch.setenv("GIT_DIR", str(tmp_path / "nowhere"))
+    facts = look_now(str(repo), None, 5)
+    assert facts is not None and facts.sha == first
+
+
+def test_a_git_that_hangs_is_ended_and_what_is_known_stays(
+    repo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = commit(repo, "1\n")
+    real = subprocess.run(["which", "git"], capture_output=True, text=True, check=True).stdout.strip()
+    slow = tmp_path / "bin" / "git"
+    slow.parent.mkdir()
+    slow.write_text(f'#!/bin/sh\ncase "$*" in *status*) exec sleep 60;; esac\nexec {real} "$@"\n')
+    slow.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{slow.parent}:{os.environ['PATH']}")
+    begun = time.monotonic()
+    look = GitLook(str(repo), None, begun, 2.0)
+    while not look.step(time.monotonic()):
+        time.sleep(0.01)
+    assert look.timed_out and look.facts is not None
+    assert (look.facts.sha, look.facts.dirty) == (first, None)
+    assert time.monotonic() - begun < 10
+
+
+def test_reading_what_git_prints() -> None:
+    assert short(" 3 files changed, 10 insertions(+), 2 deletions(-)\n") == (3, 10, 2)
+    assert short(" 1 file changed, 1 deletion(-)\n") == (1, 0, 1)
+    assert short("") == (0, 0, 0)
+    assert short(None) == (None, None, None)
+    assert count_status(" M a\0R  new\0old\0?? x y\0") == 3
+
+
+# ---- scrub ----
+
+KEY = "zebra7LanternQuartz42Meadow9"
+
+
+def test_rows_are_covered_in_place_and_stay_rows(tmp_path: Path) -> None:
+    rows = [
+        {"a": KEY, "n": 1, "text": f'é "quoted" {KEY} \\ end'},
+        {"password": "some-Word-12", "b": "fine"},
+        {KEY: 1},
+        {"deep": json.dumps({"x": json.dumps({"y": 'pä"ss/wörd+1\\x'})})},
+    ]
+    path = tmp_path / "evidence" / "hooks.jsonl"
+    path.parent.mkdir()
+    for ascii_only in (True, False):
+        path.write_text("".join(json.dumps(row, ensure_ascii=ascii_only) + "\n" for row in rows))
+        before = path.stat()
+        scrub = Scrub(str(tmp_path), Redactor([KEY, 'pä"ss/wörd+1\\x']))
+        assert scrub.finish(10)
+        after = path.read_text()
+        assert (path.stat().st_size, path.stat().st_ino) == (before.st_size, before.st_ino)
+        assert KEY not in after and "some-Word-12" not in after and "wörd" not in after and "w\\u00f6rd" not in after
+        assert [json.loads(line) for line in after.splitlines()][1]["b"] == "fine"
+        assert Scrub(str(tmp_path), Redactor([KEY])).finish(10) and path.read_text() == after
+
+
+def test_the_live_pass_waits_for_readers_and_whole_rows(tmp_path: Path) -> None:
+    path = tmp_path / "evidence" / "hooks.jsonl"
+    path.parent.mkdir()
+    redactor = Redactor([KEY])
+    scrub = Scrub(str(tmp_path), redactor)
+    now = time.monotonic()
+    path.write_text(json.dumps({"a": KEY}) + "\n" + '{"b": "' + KEY)
+    scrub.step(now)
+    assert path.read_text().count(KEY) == 2, "nobody may have read it yet"
+    scrub.step(now + 3)
+    assert path.read_text().count(KEY) == 1
+    with path.open("a") as f:
+        f.write('"}\n')
+    scrub.step(now + 6)
+    scrub.step(now + 9)
+    assert KEY not in path.read_text()
+    assert redactor.count == 2
+
+
+def test_a_file_of_no_text_and_one_that_can_not_be_opened(tmp_path: Path) -> None:
+    (tmp_path / "db").write_bytes(b"\xff\xfe\x00" + KEY.encode() + b"\x00\xff" * 10)
+    (tmp_path / "link").symlink_to(tmp_path / "db")
+    (tmp_path / "events.jsonl").write_text(KEY)
+    scrub = Scrub(str(tmp_path), Redactor([KEY]))
+    assert scrub.finish(10)
+    assert KEY.encode() not in (tmp_path / "db").read_bytes()
+    assert (tmp_path / "events.jsonl").read_text() == KEY, "our own files are written without secrets"
