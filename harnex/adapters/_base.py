@@ -120,6 +120,7 @@ class Reader:
     """Turns an agent's evidence into facts. One per session, stateful, pure; the defaults say nothing."""
 
     reads_draft = True  # `draft` can see the input box
+    began: float | None = None  # epoch seconds of the agent's start, where that is not now (evidence read afterwards)
     may_type_unknown = False  # nothing ever tells this program's state: messages are typed all the same
 
     def spawned(self, pid: int, env: Mapping[str, str], cwd: str) -> Iterable[Fact]:

@@ -71,7 +71,7 @@ class CodexReader(Reader):
     def spawned(self, pid: int, env: Mapping[str, str], cwd: str) -> Iterable[Fact]:
         # The one look at a clock in here: a resumed thread's file holds old turns, and rows are told apart by their
         # stamps, which are of the same machine. (A `spawned` that is told the time would do without.)
-        self._began = datetime.now(UTC).timestamp() - 1.0
+        self._began = (datetime.now(UTC).timestamp() if self.began is None else self.began) - 1.0
         self.rollout.began = self._began
         if env.get(launching.EVIDENCE):
             yield Follow("notify", f"{env[launching.EVIDENCE]}/{launching.NOTIFY_FILE}")

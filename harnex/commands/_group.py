@@ -25,6 +25,7 @@ COMMANDS = {
     "approve": "Say yes to the dialog that is open.",
     "deny": "Say no to the dialog that is open.",
     "history": "Finished runs.",
+    "recover": "End dead runs; start them again where they were.",
     "detect": "What an adapter makes of a screen.",
     "doctor": "Check what harnex needs, and how to mend it.",
     "demo": "The whole tour, with a bundled agent, in 20 seconds.",

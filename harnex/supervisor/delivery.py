@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 from harnex import events
 from harnex.adapters._base import PASTE_END, PASTE_START
 from harnex.core.inbox import Gate, Inbox, Message, Progress, Write
+from harnex.errors import HarnexError
+from harnex.store import undelivered
 
 if TYPE_CHECKING:
     from harnex.supervisor.session import Session
@@ -26,8 +28,13 @@ class Delivery:
         self.inbox = Inbox(lambda text: session.adapter.typing(text, session.version))
 
     def take(self, message: Message) -> None:
-        """A message came in: log it and queue it."""
-        text = message.text or ""
+        """A message came in: keep it, log it and queue it."""
+        spec, text = self._session.spec, message.text or ""
+        row = {"id": message.id, "text": message.text, "submit": message.submit, "from": message.sender}
+        try:
+            undelivered.put(spec.state, spec.run_id, row)
+        except (OSError, HarnexError) as e:
+            self._session.journal.diagnose(f"a message can't be kept for the case of a crash: {e}")
         self._session.emit(
             events.Send(
                 message_id=message.id,
@@ -73,11 +80,17 @@ class Delivery:
                     self._session.turns.claim(self.inbox.submitted)
                 continue
             message = action.message
-            if message.status in ("failed", "expired") and self._session.turns.open is None:
+            failed = message.status in ("failed", "expired")
+            if failed and self._session.turns.open is None:
                 self._session.turns.claim(None)
+            # A crash between the two must leave neither one that was taken back nor one that was taken and is not told.
+            if failed and action.over:
+                self._drop(message)
             if message.status != message.told:
                 message.told = message.status
                 self._session.emit(events.Delivery(message_id=message.id, status=message.status, error=message.error))
+            if action.over:
+                self._drop(message)
             self._session.requests.message_moved(message, action.over)
             self._session.journal.changed()
 
@@ -87,13 +100,18 @@ class Delivery:
             return data.replace(PASTE_START, b"").replace(PASTE_END, b"")
         return data
 
-    def fail_all(self, why: str) -> None:
-        """The session is over: nothing more will be typed."""
+    def fail_all(self, why: str, keep: bool = False) -> None:
+        """The session is over: nothing more will be typed. `keep`: a run that goes on with this one may."""
         for message in self.inbox.fail_all(why):
-            self.moved(message)
+            self.moved(message, keep)
 
-    def moved(self, message: Message) -> None:
+    def moved(self, message: Message, keep: bool = False) -> None:
         """A message got its last status outside of the inbox's own steps."""
+        if not keep:
+            self._drop(message)
         self._session.emit(events.Delivery(message_id=message.id, status=message.status, error=message.error))
         self._session.requests.message_moved(message)
         self._session.journal.changed()
+
+    def _drop(self, message: Message) -> None:
+        undelivered.drop(self._session.spec.state, self._session.spec.run_id, message.id)

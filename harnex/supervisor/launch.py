@@ -21,8 +21,9 @@ from harnex.adapters import AGENTS, adapter_for, name_for
 from harnex.adapters._base import Launch, LaunchRequest, Permissions, Rehearsal
 from harnex.core.redact import Redactor, secret_values
 from harnex.errors import HarnexError, UsageError
-from harnex.store import registry
-from harnex.supervisor import versions
+from harnex.process import start_time
+from harnex.store import registry, runlock, undelivered
+from harnex.supervisor import startfile, versions
 from harnex.supervisor.spec import Spec
 
 START_PATIENCE_S = 20.0  # for the supervisor's word; it comes within a second unless the machine is swamped
@@ -50,6 +51,19 @@ class RunOptions:
     columns: int = 120
     rows: int = 40
     version: str | None = None
+    resume: Resume | None = None
+
+
+@dataclass(kw_only=True)
+class Resume:
+    """The run that a new one goes on with (restart.py); the new one's id, mark and directory are there already."""
+
+    run_id: str  # of the old one
+    new_run_id: str
+    lock: int
+    args: tuple[str, ...]  # what makes the CLI go on with its conversation
+    home: str | None  # a rehearsal's, in which that conversation is
+    count: int  # how many times it was resumed, with this one
 
 
 def new_run_id() -> str:
@@ -80,23 +94,32 @@ def start(options: RunOptions) -> dict[str, Any]:
     if version_text is None and adapter_name in AGENTS:
         version_text = versions.detect(state, program, env)
     version = versions.parse(version_text)
-    run_id = new_run_id()
-    run_dir = paths.subdir(state, "runs", run_id)
-    evidence = paths.subdir(state, "runs", run_id, "evidence")
-    paths.subdir(state, "sessions")
+    resume = options.resume
+    run_id = resume.new_run_id if resume else new_run_id()
+    run_dir = paths.run_dir(state, run_id)
+    lock = resume.lock if resume else _take_lock(state, run_id)
     endpoint: _Endpoint | None = None
     try:
+        paths.subdir(state, "runs", run_id)
+        evidence = paths.subdir(state, "runs", run_id, "evidence")
+        home = (resume.home if resume else None) or os.path.join(run_dir, "home")
+        if options.context is not None:
+            _keep_context(state, run_id, options.context, first=resume is not None)
+        about = startfile.about(
+            options, id=session_id, run_id=run_id, adapter=adapter_name, program=program, repo=repo, cwd=cwd, home=home
+        )
+        startfile.write(run_dir, about, env)
         rehearsal = Rehearsal()
         if options.rehearse is not None:
             endpoint = _Endpoint(options.rehearse, run_dir)
-            found = adapter.rehearsal(endpoint.base_url, os.path.join(run_dir, "home"), cwd, version)
+            found = adapter.rehearsal(endpoint.base_url, home, cwd, version)
             if found is None:
                 raise UsageError(f"{options.cli} can't be rehearsed", "only: " + ", ".join(AGENTS))
             rehearsal = found
         launch = adapter.launch(
             LaunchRequest(
                 command=program,
-                args=(*rehearsal.args, *options.args),
+                args=(*rehearsal.args, *(resume.args if resume else ()), *options.args),
                 version=version,
                 cwd=cwd,
                 env=apply_env(env, rehearsal.env),
@@ -124,7 +147,6 @@ def start(options: RunOptions) -> dict[str, Any]:
             version_text=version_text,
             description=options.description,
             meta=options.meta,
-            context=options.context,
             permissions=options.permissions,
             permissions_used=launch.permissions,
             trust=options.trust,
@@ -136,20 +158,45 @@ def start(options: RunOptions) -> dict[str, Any]:
             record=options.record,
             rehearsal=options.rehearse is not None,
             endpoint_pid=endpoint.process.pid if endpoint else None,
+            endpoint_start=endpoint.started if endpoint else None,
+            resumes=resume.run_id if resume else None,
             spawner=spawner(),
         )
+        startfile.write(run_dir, startfile.launched(about, spec), apply_env(env, spec.env))
         _write_manifest(run_dir, spec, launch, env)
-        reply = _spawn(spec, endpoint)
+        reply = _spawn(spec, endpoint, lock)
     except BaseException:
         if endpoint is not None:
             endpoint.end()
-        with contextlib.suppress(OSError):
-            if not os.listdir(evidence) and not os.path.exists(os.path.join(run_dir, "events.jsonl")):
-                shutil.rmtree(run_dir)  # nothing ran: leave nothing behind
+        os.close(lock)
+        # Nothing ran: leave nothing behind. (A supervisor that lives holds the lock; one that began wrote events.)
+        if not runlock.is_held(runlock.path_of(state, run_id)) and not os.path.exists(
+            os.path.join(run_dir, "events.jsonl")
+        ):
+            if resume is None:
+                shutil.rmtree(run_dir, ignore_errors=True)
+            runlock.remove(state, run_id)
         raise
+    os.close(lock)
     if endpoint is not None:
         endpoint.let_go()
     return reply
+
+
+def _take_lock(state: str, run_id: str) -> int:
+    try:
+        return runlock.take(state, run_id)
+    except OSError as e:
+        where = paths.sessions_dir(state)
+        raise HarnexError(f"can't write in {where}: {e.strerror}", "make room, or see: harnex doctor") from None
+
+
+def _keep_context(state: str, run_id: str, text: str, first: bool) -> None:
+    try:
+        undelivered.put(state, run_id, {"id": "m-" + os.urandom(6).hex(), "text": text, "submit": True}, first)
+    except OSError as e:
+        where = paths.run_dir(state, run_id)
+        raise HarnexError(f"can't write in {where}: {e.strerror}", "make room, or see: harnex doctor") from None
 
 
 def _getcwd() -> str:
@@ -262,6 +309,7 @@ def _write_manifest(run_dir: str, spec: Spec, launch: Launch, env: Mapping[str, 
         "cwd": spec.cwd,
         "repo": spec.repo,
         "git": git_head(spec.repo),
+        "resumes": spec.resumes,
         "mode": spec.mode,
         "permissions": spec.permissions,
         "permissions_used": spec.permissions_used,
@@ -305,7 +353,7 @@ def python_module(module: str, *arguments: str) -> list[str]:
     return [sys.executable, "-P", "-c", BOOTSTRAP.format(module=module), root, *arguments]
 
 
-def _spawn(spec: Spec, endpoint: _Endpoint | None) -> dict[str, Any]:
+def _spawn(spec: Spec, endpoint: _Endpoint | None, lock: int) -> dict[str, Any]:
     process = subprocess.Popen(
         python_module("harnex.supervisor.__main__", "harnex-supervisor", spec.id),
         stdin=subprocess.PIPE,
@@ -314,7 +362,7 @@ def _spawn(spec: Spec, endpoint: _Endpoint | None) -> dict[str, Any]:
         start_new_session=True,
         cwd="/",
         env=clean_env(),
-        pass_fds=(endpoint.keeper,) if endpoint else (),
+        pass_fds=(lock, endpoint.keeper) if endpoint else (lock,),
     )
     assert process.stdin is not None and process.stdout is not None
     with contextlib.suppress(BrokenPipeError):
@@ -364,6 +412,7 @@ class _Endpoint:
             self.process.wait()
             raise UsageError(f"the rehearsal script can't be used: {words}", "its format: harnex guide")
         self.base_url = str(reply["base_url"])
+        self.started = start_time(self.process.pid)
 
     def let_go(self) -> None:
         """The supervisor holds it now."""

@@ -37,14 +37,15 @@ from harnex.model import (
     ToolUse,
     TurnEnded,
 )
+from harnex.store import undelivered
 from harnex.store.recording import Recording
 from harnex.supervisor import boot
 from harnex.supervisor.answers import Answers
 from harnex.supervisor.child import Child
 from harnex.supervisor.control import Control
 from harnex.supervisor.delivery import Delivery, new_message_id
-from harnex.supervisor.ending import Ending
-from harnex.supervisor.evidence import Evidence, descendants
+from harnex.supervisor.ending import SIGNALLED, Ending
+from harnex.supervisor.evidence import Evidence, FollowedFiles, descendants
 from harnex.supervisor.journal import Journal
 from harnex.supervisor.requests import Requests
 from harnex.supervisor.spec import Spec
@@ -112,7 +113,7 @@ class Session:
         )
         socket = paths.socket_path(spec.state, spec.run_id)  # before the child: it may not be possible
         self.child = Child(tuple(spec.argv), env, spec.cwd, spec.columns, spec.rows)
-        self.evidence = Evidence(self.reader, lambda: descendants(self.child.pid), now)
+        self.evidence = Evidence(self.reader, lambda: descendants(self.child.pid), now, FollowedFiles(run_dir).add)
         self.control = Control(socket, self.selector, self.requests.handle)
         self.selector.register(self.child.fd, selectors.EVENT_READ, self._on_child)
         self._watch_signals()
@@ -128,6 +129,7 @@ class Session:
                 agent_session_id=spec.agent_session_id,
                 rehearsal=spec.rehearsal,
                 notes=tuple(spec.notes),
+                resumes=spec.resumes,
             )
         )
         known = self.adapter.known
@@ -139,6 +141,8 @@ class Session:
         self.take(self.reader.spawned(self.child.pid, env, spec.cwd), now)
         if spec.context:
             self.delivery.take(Message(new_message_id(), spec.context))
+        for row in undelivered.rows(spec.state, spec.run_id):  # the first message, and what the run before it left
+            self.delivery.take(Message(row["id"], row["text"], row.get("submit") is not False, sender=row.get("from")))
         self.journal.write()
 
     def _watch_signals(self) -> None:
@@ -146,7 +150,7 @@ class Session:
         reader, writer = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
         for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda *_: self.ending.stop(reason="stopped"))
+            signal.signal(number, lambda *_: self.ending.stop(reason="stopped", message=SIGNALLED))
         signal.signal(signal.SIGCHLD, lambda *_: None)
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
         self.selector.register(reader, selectors.EVENT_READ, lambda mask: os.read(reader, 512))

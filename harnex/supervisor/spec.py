@@ -38,6 +38,8 @@ class Spec:
     record: str = "screen"  # or raw
     rehearsal: bool = False
     endpoint_pid: int | None = None  # the rehearsal endpoint, ended with the session
+    endpoint_start: str | None = None
+    resumes: str | None = None  # the run that this one goes on with
     spawner: dict[str, Any] | None = None
 
     @classmethod
@@ -55,6 +57,7 @@ class Spec:
             "mode": self.mode,
             "repo": self.repo,
             "cwd": self.cwd,
+            "resumes": self.resumes,
         }
 
     def dump(self) -> dict[str, Any]:
