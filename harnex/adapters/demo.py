@@ -267,8 +267,8 @@ class Demo:
             args = tuple(a for a in args if a != "--trust")
         if request.permissions != "ask":
             args = tuple(a for a in args if a != "--permission")
-        session = None if "--resume" in args else request.new_session_id
-        if session is not None:
+        session = None if "--resume" in args else request.new_session_id or None
+        if session:
             args = ("--session", session, *args)
         events = f"{request.evidence_dir.rstrip('/')}/{EVENTS_FILE}"
         return Launch(

@@ -49,7 +49,7 @@ class App:
         self.news: queue.SimpleQueue[tuple[str, dict[str, Any]]] = queue.SimpleQueue()
         self.session = opts.resume or opts.session
         home = os.environ.get("HARNEX_DEMO_HOME", "")
-        kept = os.path.join(home, f"{self.session}.json") if home and self.session else ""
+        kept = os.path.join(home, f"conversation-{self.session}.json") if home and self.session else ""
         self.agent = Agent(backend, self.post, self.evidence, opts.permission, opts.orphan, kept)
         self.dirty = True
         self.started = time.monotonic()

@@ -1,24 +1,25 @@
 """Messages that no agent has taken yet: one private file each in the run's directory, `inbox/<n>-<message_id>.json`.
 
 The event log holds their first 200 characters only. A file goes away when its message was taken or taken back, so
-what a crash leaves is what the next run must deliver (`harnex recover --resume` moves the directory there). The text
-is as it was given: a redacted message would be another message.
+what a crash leaves is what the next run must deliver (`harnex recover --resume` moves the directory there). Secrets
+are in no file: a message that held one is kept without it, marked `redacted`, and can't be delivered from here.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
+from collections.abc import Callable
 from typing import Any
 
 from harnex import jsonl, paths
 
 NAME = "inbox"
-# A message: id, text (None: only Enter), submit, force, from.
+# A message: id, text (None: only Enter), submit, from, redacted.
 Row = dict[str, Any]
 
 
-def put(state: str, run_id: str, message: Row, first: bool = False) -> None:
+def put(state: str, run_id: str, message: Row, redact: Callable[[str], str], first: bool = False) -> None:
     """Keep a message. The same one again changes nothing. Raises OSError (a full disk)."""
     directory = paths.subdir(state, "runs", run_id, NAME)
     names = _names(directory)
@@ -27,6 +28,8 @@ def put(state: str, run_id: str, message: Row, first: bool = False) -> None:
     # A million before the first: room for those that are put first. Numbers, not times: clocks jump.
     numbers = [int(name[:10]) for name in names if name[:10].isdecimal()] or [1_000_000]
     path = os.path.join(directory, f"{min(numbers) - 1 if first else max(numbers) + 1:010d}-{message['id']}.json")
+    text = message["text"] and redact(message["text"])
+    message = {**message, "text": text, "redacted": text != message["text"]}
     temporary = path + ".tmp"
     fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     try:

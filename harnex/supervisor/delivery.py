@@ -32,7 +32,7 @@ class Delivery:
         spec, text = self._session.spec, message.text or ""
         row = {"id": message.id, "text": message.text, "submit": message.submit, "from": message.sender}
         try:
-            undelivered.put(spec.state, spec.run_id, row)
+            undelivered.put(spec.state, spec.run_id, row, self._session.redactor.text)
         except (OSError, HarnexError) as e:
             self._session.journal.diagnose(f"a message can't be kept for the case of a crash: {e}")
         self._session.emit(
@@ -47,6 +47,17 @@ class Delivery:
         self.inbox.put(message)
         self._session.emit(events.Delivery(message_id=message.id, status="queued"))
         self._session.journal.changed()
+
+    def take_kept(self) -> None:
+        """Take the first message, and what the run that this one goes on with could not deliver."""
+        spec = self._session.spec
+        for row in undelivered.rows(spec.state, spec.run_id):
+            text = spec.context if row["id"] == spec.context_id else row["text"]
+            if row.get("redacted") and row["id"] != spec.context_id:
+                self._session.journal.diagnose(f"message {row['id']} held a secret, which was not kept: send it again")
+                undelivered.drop(spec.state, spec.run_id, row["id"])
+                continue
+            self.take(Message(row["id"], text, row.get("submit") is not False, sender=row.get("from")))
 
     def gate(self) -> Gate:
         """What delivery must know of the session now."""

@@ -103,8 +103,7 @@ def start(options: RunOptions) -> dict[str, Any]:
         paths.subdir(state, "runs", run_id)
         evidence = paths.subdir(state, "runs", run_id, "evidence")
         home = (resume.home if resume else None) or os.path.join(run_dir, "home")
-        if options.context is not None:
-            _keep_context(state, run_id, options.context, first=resume is not None)
+        context_id = _keep_context(state, run_id, options, env) if options.context is not None else None
         about = startfile.about(
             options, id=session_id, run_id=run_id, adapter=adapter_name, program=program, repo=repo, cwd=cwd, home=home
         )
@@ -147,6 +146,8 @@ def start(options: RunOptions) -> dict[str, Any]:
             version_text=version_text,
             description=options.description,
             meta=options.meta,
+            context=options.context,
+            context_id=context_id,
             permissions=options.permissions,
             permissions_used=launch.permissions,
             trust=options.trust,
@@ -191,12 +192,16 @@ def _take_lock(state: str, run_id: str) -> int:
         raise HarnexError(f"can't write in {where}: {e.strerror}", "make room, or see: harnex doctor") from None
 
 
-def _keep_context(state: str, run_id: str, text: str, first: bool) -> None:
+def _keep_context(state: str, run_id: str, options: RunOptions, env: Mapping[str, str]) -> str:
+    """Keep the first message for the case of a crash; its id."""
+    message = {"id": "m-" + os.urandom(6).hex(), "text": options.context, "submit": True, "from": None}
     try:
-        undelivered.put(state, run_id, {"id": "m-" + os.urandom(6).hex(), "text": text, "submit": True}, first)
+        redact = Redactor(secret_values({**env, **options.env})).text
+        undelivered.put(state, run_id, message, redact, first=options.resume is not None)
     except OSError as e:
         where = paths.run_dir(state, run_id)
         raise HarnexError(f"can't write in {where}: {e.strerror}", "make room, or see: harnex doctor") from None
+    return str(message["id"])
 
 
 def _getcwd() -> str:

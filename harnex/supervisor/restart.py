@@ -94,7 +94,9 @@ def resume(state: str, row: dict[str, Any], message: str | None, most: int) -> d
     options.resume = launch.Resume(
         run_id=run_id, new_run_id=taken[0], lock=taken[1], args=args, home=start.get("home"), count=count
     )
-    waiting = len(undelivered.rows(state, taken[0]))
+    kept = undelivered.rows(state, taken[0])
+    if secret := sum(bool(m.get("redacted")) for m in kept):
+        notes.append(f"{secret} of its messages held a secret, which was not kept: send them again")
     try:
         reply = launch.start(options)
     except BaseException:
@@ -102,7 +104,7 @@ def resume(state: str, row: dict[str, Any], message: str | None, most: int) -> d
             _undo(state, taken[0], run_id)
         raise
     reply["notes"] = [*reply.get("notes", ()), *notes]
-    return {**reply, "resumes": run_id, "messages": waiting, "how": how}
+    return {**reply, "resumes": run_id, "messages": len(kept) - secret, "how": how}
 
 
 def _options(start: dict[str, Any], row: dict[str, Any]) -> tuple[launch.RunOptions, list[str]]:

@@ -18,7 +18,6 @@ from typing import Any
 from harnex import clock, events, paths, process
 from harnex.adapters import adapter_for
 from harnex.core.activity import Activity, Verdict
-from harnex.core.inbox import Message
 from harnex.core.redact import Redactor, secret_values
 from harnex.core.turns import Closed, Opened, Turns
 from harnex.core.waiting import Standing, describe
@@ -37,13 +36,12 @@ from harnex.model import (
     ToolUse,
     TurnEnded,
 )
-from harnex.store import undelivered
 from harnex.store.recording import Recording
 from harnex.supervisor import boot
 from harnex.supervisor.answers import Answers
 from harnex.supervisor.child import Child
 from harnex.supervisor.control import Control
-from harnex.supervisor.delivery import Delivery, new_message_id
+from harnex.supervisor.delivery import Delivery
 from harnex.supervisor.ending import SIGNALLED, Ending
 from harnex.supervisor.evidence import Evidence, FollowedFiles, descendants
 from harnex.supervisor.journal import Journal
@@ -139,10 +137,7 @@ class Session:
                 f"({'.'.join(map(str, known[0]))} to {'.'.join(map(str, known[1]))} were): its state may be less certain"
             )
         self.take(self.reader.spawned(self.child.pid, env, spec.cwd), now)
-        if spec.context:
-            self.delivery.take(Message(new_message_id(), spec.context))
-        for row in undelivered.rows(spec.state, spec.run_id):  # the first message, and what the run before it left
-            self.delivery.take(Message(row["id"], row["text"], row.get("submit") is not False, sender=row.get("from")))
+        self.delivery.take_kept()
         self.journal.write()
 
     def _watch_signals(self) -> None:

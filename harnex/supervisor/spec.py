@@ -27,6 +27,7 @@ class Spec:
     description: str = ""
     meta: dict[str, Any] = field(default_factory=dict)
     context: str | None = None
+    context_id: str | None = None  # the id under which it is kept (undelivered.py)
     permissions: str = "ask"
     permissions_used: str = ""
     trust: bool = False
