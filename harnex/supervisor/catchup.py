@@ -19,8 +19,7 @@ from harnex.model import AgentSession, Fact, ModelCall, Submitted, TurnEnded
 from harnex.store.tail import LineTail
 from harnex.supervisor.evidence import FollowedFiles
 
-# What adapters put in front of a text, or behind it, so that it stays a text (field notes); tabs become blanks.
-_INVISIBLE = re.compile("[\\s\u2800\u200b\u200c\u200d\u2060\ufeff]+")
+COMPARED = 500  # characters of a prompt
 
 
 @dataclass
@@ -37,6 +36,13 @@ class Seen:
         """How often the agent recorded that prompt, by the source that has it most often."""
         return max((count[normal(text)] for count in self.prompts.values()), default=0)
 
+    def kept(self, text: str) -> int | None:
+        """How often the conversation that the agent keeps (and resumes) has that prompt; None: it is not known.
+
+        Hooks tell of a prompt before it is kept (Claude Code 2.1.329 writes its transcript up to 100 ms later)."""
+        kept = [count for source, count in self.prompts.items() if source not in ("hooks", "notify")]
+        return max(count[normal(text)] for count in kept) if kept else None
+
     @property
     def end(self) -> TurnEnded | None:
         """How the last turn ended, by a source that knows of the last prompt."""
@@ -49,8 +55,8 @@ class Seen:
 
 
 def normal(text: str) -> str:
-    """A prompt as it compares: without what is invisible, and one blank for each run of blanks."""
-    return _INVISIBLE.sub(" ", text).strip()
+    """A prompt as it compares: its words. Adapters guard a text with invisible characters, agents change blanks."""
+    return " ".join(re.findall(r"\w+", text))[:COMPARED] or text.strip()
 
 
 def read_again(run_dir: str, start: dict[str, Any], pid: int | None, began: float | None) -> Seen:

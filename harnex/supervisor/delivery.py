@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from harnex import events
 from harnex.adapters._base import PASTE_END, PASTE_START
 from harnex.core.inbox import Gate, Inbox, Message, Progress, Write
+from harnex.core.turns import Closed
 from harnex.errors import HarnexError
 from harnex.store import undelivered
 
@@ -26,6 +27,8 @@ class Delivery:
     def __init__(self, session: Session) -> None:
         self._session = session
         self.inbox = Inbox(lambda text: session.adapter.typing(text, session.version))
+        # Taken, but their turn runs: an agent that is killed now may not have kept them in its conversation.
+        self._answered: list[Message] = []
 
     def take(self, message: Message) -> None:
         """A message came in: keep it, log it and queue it."""
@@ -100,7 +103,9 @@ class Delivery:
             if message.status != message.told:
                 message.told = message.status
                 self._session.emit(events.Delivery(message_id=message.id, status=message.status, error=message.error))
-            if action.over:
+            if message.status == "accepted" and message.submit and not message.force:
+                self._answered.append(message)
+            elif action.over:
                 self._drop(message)
             self._session.requests.message_moved(message, action.over)
             self._session.journal.changed()
@@ -111,10 +116,22 @@ class Delivery:
             return data.replace(PASTE_START, b"").replace(PASTE_END, b"")
         return data
 
+    def turn_closed(self, closed: Closed) -> None:
+        """What the turn was about has been dealt with, unless the agent died of it."""
+        if closed.end.source != "process":
+            self._forget()
+
+    def _forget(self) -> None:
+        for message in self._answered:
+            self._drop(message)
+        self._answered.clear()
+
     def fail_all(self, why: str, keep: bool = False) -> None:
         """The session is over: nothing more will be typed. `keep`: a run that goes on with this one may."""
         for message in self.inbox.fail_all(why):
             self.moved(message, keep)
+        if not keep:
+            self._forget()
 
     def moved(self, message: Message, keep: bool = False) -> None:
         """A message got its last status outside of the inbox's own steps."""

@@ -40,7 +40,9 @@ class Late:
         known: dict[str, int] = {}  # how often the log has a text as accepted
         for message in undelivered.rows(self._state, run_id):
             status = log.status.get(message["id"])
-            if status in ("accepted", "failed"):
+            if status == "accepted":
+                continue  # whether the agent kept it is looked at when it is started again
+            if status == "failed":
                 undelivered.drop(self._state, run_id, message["id"])  # told, but its file outlived the supervisor
                 continue
             text = catchup.normal(message["text"] or "")
@@ -80,7 +82,6 @@ class Late:
         if log.turn is None:
             self._emit(events.TurnStarted(turn=log.turns + 1, message_id=message["id"]))
         self._emit(events.Delivery(message_id=message["id"], status="accepted"))
-        undelivered.drop(self._state, self._about["run_id"], message["id"])
         report["late_accepted"] += 1
 
     def _end_turn(self, seen: catchup.Seen) -> None:

@@ -63,6 +63,7 @@ class Resume:
     lock: int
     args: tuple[str, ...]  # what makes the CLI go on with its conversation
     home: str | None  # a rehearsal's, in which that conversation is
+    rehearsed: tuple[str, ...]  # the logs of its endpoints so far: the script goes on behind them
     count: int  # how many times it was resumed, with this one
 
 
@@ -110,7 +111,7 @@ def start(options: RunOptions) -> dict[str, Any]:
         startfile.write(run_dir, about, env)
         rehearsal = Rehearsal()
         if options.rehearse is not None:
-            endpoint = _Endpoint(options.rehearse, run_dir)
+            endpoint = _Endpoint(options.rehearse, run_dir, resume.rehearsed if resume else ())
             found = adapter.rehearsal(endpoint.base_url, home, cwd, version)
             if found is None:
                 raise UsageError(f"{options.cli} can't be rehearsed", "only: " + ", ".join(AGENTS))
@@ -395,12 +396,15 @@ def _spawn(spec: Spec, endpoint: _Endpoint | None, lock: int) -> dict[str, Any]:
 class _Endpoint:
     """The rehearsal endpoint of a run: it lives as long as somebody holds `keeper`, its standard input."""
 
-    def __init__(self, script: str, run_dir: str) -> None:
+    def __init__(self, script: str, run_dir: str, after: tuple[str, ...] = ()) -> None:
         script = os.path.abspath(script)
+        command = [script, "--log", os.path.join(run_dir, "rehearsal.jsonl")]
+        for log in after:
+            command += ["--after", log]
         reader, self.keeper = os.pipe()
         try:
             self.process = subprocess.Popen(
-                python_module("harnex.rehearsal.__main__", script, "--log", os.path.join(run_dir, "rehearsal.jsonl")),
+                python_module("harnex.rehearsal.__main__", *command),
                 stdin=reader,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,

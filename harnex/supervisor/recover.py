@@ -120,11 +120,11 @@ def _write_end(
     agent_session_id = about.get("agent_session_id") or log.agent_session_id or start.get("agent_session_id")
     late = Late(state, run_dir, about, start, log)
     if log.exited is None and os.path.isdir(run_dir):
-        seen = _read_again(run_dir, start, log)
+        seen = read_again(run_dir, start, log)
         agent_session_id = agent_session_id or seen.agent_session_id
         late.open()
         late.take(seen, agent_session_id, report)
-    report["undelivered"] = len(undelivered.rows(state, run_id))
+    report["undelivered"] = sum(log.status.get(m["id"]) != "accepted" for m in undelivered.rows(state, run_id))
     if row is None:
         known = log.exited or {}
         reason = str(known.get("reason") or "supervisor_lost")
@@ -147,7 +147,7 @@ def _write_end(
     late.close(row)
 
 
-def _read_again(run_dir: str, start: dict[str, Any], log: digest.Digest) -> catchup.Seen:
+def read_again(run_dir: str, start: dict[str, Any], log: digest.Digest) -> catchup.Seen:
     """The agent's records; nothing if they can't be read, whatever the reason: the end is written all the same."""
     if not start or log.started is None:
         return catchup.Seen()

@@ -17,11 +17,12 @@ from harnex import clock, paths, process
 from harnex.adapters import adapter_for
 from harnex.core.redact import MARK
 from harnex.errors import HarnexError
+from harnex.events import MSG_LIMIT
 from harnex.store import history, registry, runlock, undelivered
-from harnex.supervisor import digest, launch, startfile
+from harnex.supervisor import catchup, digest, launch, startfile
 from harnex.supervisor.__main__ import registry_lock
 from harnex.supervisor.ending import SIGNALLED
-from harnex.supervisor.recover import RESUMED, RESUMES, give_back
+from harnex.supervisor.recover import RESUMED, RESUMES, give_back, read_again
 
 LOST = ("supervisor_lost", "killed")
 
@@ -85,14 +86,21 @@ def resume(state: str, row: dict[str, Any], message: str | None, most: int) -> d
     options, notes = _options(start, row)
     log = digest.read(run_dir)
     args, how = _native(start, row, log)
+    lost_again = _settle(state, run_dir, start, log, bool(args))
     cut_off = (log.last_outcome or {}).get("outcome") not in (None, "completed") or log.turn is not None
-    if message is not None and cut_off and args:
+    if message is not None and cut_off and args and not lost_again:
         options.context = message
     if not args:
         notes.append(how)
     taken = _take_over(state, row)
     options.resume = launch.Resume(
-        run_id=run_id, new_run_id=taken[0], lock=taken[1], args=args, home=start.get("home"), count=count
+        run_id=run_id,
+        new_run_id=taken[0],
+        lock=taken[1],
+        args=args,
+        home=start.get("home"),
+        count=count,
+        rehearsed=_rehearsed(state, start),
     )
     kept = undelivered.rows(state, taken[0])
     if secret := sum(bool(m.get("redacted")) for m in kept):
@@ -105,6 +113,34 @@ def resume(state: str, row: dict[str, Any], message: str | None, most: int) -> d
         raise
     reply["notes"] = [*reply.get("notes", ()), *notes]
     return {**reply, "resumes": run_id, "messages": len(kept) - secret, "how": how}
+
+
+def _settle(state: str, run_dir: str, start: dict[str, Any], log: digest.Digest, goes_on: bool) -> int:
+    """Of the messages that were taken, let those go that are in the conversation that goes on; how many are not."""
+    taken = [m for m in undelivered.rows(state, start["run_id"]) if log.status.get(m["id"]) == "accepted"]
+    if not taken or not goes_on:
+        return len(taken)
+    seen = read_again(run_dir, start, log)
+    lost = 0
+    for message in taken:
+        text = str(message.get("text") or "")
+        kept = seen.kept(text)
+        told = sum(catchup.normal(log.said.get(m["id"], "")) == catchup.normal(text[:MSG_LIMIT]) for m in taken)
+        if kept is None or message.get("redacted") or kept >= max(1, told):
+            undelivered.drop(state, start["run_id"], message["id"])
+        else:
+            lost += 1
+    return lost
+
+
+def _rehearsed(state: str, start: dict[str, Any]) -> tuple[str, ...]:
+    """The logs of the endpoints of this run and of those that it goes on with."""
+    logs, known = [], set()
+    while start and start["run_id"] not in known:
+        known.add(start["run_id"])
+        logs.append(os.path.join(paths.run_dir(state, start["run_id"]), "rehearsal.jsonl"))
+        start = startfile.read(paths.run_dir(state, str(start.get("resumes") or "")))
+    return tuple(logs)
 
 
 def _options(start: dict[str, Any], row: dict[str, Any]) -> tuple[launch.RunOptions, list[str]]:

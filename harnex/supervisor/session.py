@@ -360,6 +360,7 @@ class Session:
                         duration_s=change.duration_s,
                     )
                 )
+            self.delivery.turn_closed(change)
             self.requests.turn_closed(change)
 
     @property

@@ -189,7 +189,7 @@ def test_the_session_dies(harnex: Harnex, victim: str, moment: str) -> None:
     rows = check_run(harnex, run_id, before)
     assert of_run(harnex, run_id) == []
     if victim == "supervisor":
-        assert [f["run_id"] for f in told["found"]] == [run_id] or moment == "starting"  # `run` itself may have seen it
+        assert [f["run_id"] for f in told["found"]] in ([run_id], [])  # the client may have been the first to see it
         assert rows[-1]["reason"] == "supervisor_lost"
     else:
         # At its start it is a failed boot; told to stop, it was stopped.
@@ -224,7 +224,7 @@ def test_the_session_lives_on(harnex: Harnex, victim: str, moment: str) -> None:
     rows = check_run(harnex, run_id, before)
     assert rows[-1]["reason"] == "stopped"
     assert of_run(harnex, run_id) == []
-    assert not harnex.running("harnex.rehearsal.__main__")
+    harnex.until(lambda: not harnex.running("harnex.rehearsal.__main__"), what="its endpoint has ended")
 
 
 @pytest.mark.parametrize("after", [0.05, 0.15, 0.25, 0.35, 0.45])
@@ -392,7 +392,9 @@ def test_recoveries_at_once(harnex: Harnex) -> None:
     outs = [c.communicate(timeout=60)[0] for c in commands]
     replies = [r for n, out in enumerate(outs) if n % 3 == 0 for r in json.loads(out)["resumed"]]
     assert [r["ok"] for r in replies].count(True) == 1
-    assert all("goes on with it already" in r["error"] or "running already" in r["error"] for r in replies if not r["ok"])
+    assert all(
+        "goes on with it already" in r["error"] or "running already" in r["error"] for r in replies if not r["ok"]
+    )
     check_run(harnex, record["run_id"])
     assert len(list(harnex.state.glob("runs/*"))) == 2
     harnex.ok("stop", "--id", "lost", "--force")
@@ -447,7 +449,7 @@ def test_killed_in_the_middle_of_recovery(harnex: Harnex, words: tuple[str, ...]
             assert done.returncode == 0, done.stderr
             break
         kills += 1
-        line += step.randrange(2, 9) if not words else step.randrange(8, 24)
+        line += step.randrange(5, 20) if not words else step.randrange(12, 40)
     assert kills > 12
     harnex.ok("recover", "--all", *words)
     check_run(harnex, record["run_id"], before)
@@ -469,7 +471,7 @@ def test_many_sessions_with_random_faults(harnex: Harnex) -> None:
     starts them again: in the end nothing is left, and every run is whole."""
     seconds = float(os.environ.get("HARNEX_FAULTS_S", "60"))
     seed = int(os.environ.get("HARNEX_FAULTS_SEED", "20261121"))
-    luck, count = random.Random(seed), 24
+    count = 24
     ids = [f"s{n:02d}" for n in range(count)]
     script = harnex.script({"text": "a", "first_byte": 0.3}, {"text": "b", "tools": [{"bash": "sleep 0.2"}]})
     sent: dict[str, list[str]] = {i: [] for i in ids}
@@ -478,41 +480,50 @@ def test_many_sessions_with_random_faults(harnex: Harnex) -> None:
         log = str(harnex.base / f"{name}.truth")
         harnex.ok("run", "demo", "--detach", "--id", name, "--rehearse", script, "--", "--log", log)
 
-    def all_of(action: Callable[[str], object]) -> None:
-        threads = [threading.Thread(target=lambda part=part: [action(i) for i in part]) for part in (ids[::3], ids[1::3], ids[2::3])]  # type: ignore[misc]
+    def all_of(action: Callable[[int], object]) -> None:
+        threads = [threading.Thread(target=action, args=(n,)) for n in range(4)]
         for thread in threads:
             thread.start()
         for thread in threads:
             thread.join()
 
-    all_of(start)
-    end, faults = time.monotonic() + seconds, 0
-    while time.monotonic() < end:
-        live = {r["id"]: r for r in harnex.json("status", "--json")}
-        name = luck.choice(ids)
-        record = live.get(name)
-        if record is None:
-            harnex.run("recover", "--all", "--resume", "--max-resumes", "1000", "--json")
-            continue
-        what = luck.choice(("send", "send", "send", "supervisor", "agent", "endpoint", "client"))
-        faults += what != "send"
-        if what in ("send", "client"):
-            text = f"message {len(sent[name])} of {name}"
-            sent[name].append(text)
-            command = harnex.start("send", "--id", name, "--message", text, "--no-wait")
-            if what == "client":
-                time.sleep(luck.random() * 0.1)
-                command.kill()
-            command.communicate()
-            continue
-        pid = record["supervisor_pid"] if what == "supervisor" else record["pid"]
-        if what == "endpoint":
-            start_json = harnex.state / "runs" / record["run_id"] / "start.json"
-            pid = json.loads(start_json.read_text())["endpoint_pid"]
-        try:
-            os.kill(pid, signal.SIGKILL)
-        except ProcessLookupError:
-            continue
+    end, faults = 0.0, 0
+
+    def disturb(part: int) -> None:
+        nonlocal faults
+        luck, mine = random.Random(f"{seed}-{part}"), ids[part::4]
+        while time.monotonic() < end:
+            name = luck.choice(mine)
+            record = {r["id"]: r for r in harnex.json("status", "--json")}.get(name)
+            if record is None:
+                harnex.run("recover", "--id", name, "--resume", "--max-resumes", "1000", "--json")
+                continue
+            what = luck.choice(("send", "send", "supervisor", "agent", "endpoint", "client", "recovery"))
+            faults += what != "send"
+            pid = record["supervisor_pid"] if what == "supervisor" else record["pid"]
+            if what in ("send", "client", "recovery"):
+                text = f"message {len(sent[name])} of {name}"
+                words: tuple[str, ...] = ("recover", "--all", "--json")
+                if what != "recovery":
+                    sent[name].append(text)
+                    words = ("send", "--id", name, "--message", text, "--no-wait")
+                command = harnex.start(*words)
+                if what != "send":
+                    time.sleep(luck.random() * 0.2)
+                    command.kill()
+                command.communicate()
+                continue
+            if what == "endpoint":
+                start_json = harnex.state / "runs" / record["run_id"] / "start.json"
+                pid = json.loads(start_json.read_text())["endpoint_pid"]
+            try:
+                os.kill(pid, signal.SIGKILL)
+            except (ProcessLookupError, TypeError):
+                continue  # it has just ended, or has not begun
+
+    all_of(lambda part: [start(name) for name in ids[part::4]])
+    end = time.monotonic() + seconds
+    all_of(disturb)
     harnex.run("recover", "--all", "--json")
     for record in harnex.json("status", "--json", "--all"):
         harnex.run("stop", "--force", "--id", record["run_id"])
