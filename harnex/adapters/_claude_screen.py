@@ -63,7 +63,11 @@ _DIALOGS: tuple[tuple[str, re.Pattern[str]], ...] = (
     ),
     (
         "resume",
-        re.compile(r"^\s*Resume (?:Session|session|a conversation|this session)|Resume from summary", re.MULTILINE),
+        re.compile(
+            r"^\s*Resume (?:Session|session|a conversation|this session)|Resume from summary"
+            r"|^\s*Modified\s+Created\b.*\bSummary\b",  # the heads of its columns, in 1.x
+            re.MULTILINE,
+        ),
     ),
     *_ASKED,
 )

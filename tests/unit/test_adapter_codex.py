@@ -211,6 +211,14 @@ def test_osc_7501() -> None:
     assert Retracted("osc7501") in list(reader.osc(7501, "state=clear"))
 
 
+def test_work_right_after_a_message_of_ours_is_a_turn() -> None:
+    """0.169 without its rollout: the answer may be over before the screen shows the prompt."""
+    reader = ADAPTER.reader((0, 169))
+    list(reader.screen(case("0.169.0", "idle")))
+    list(reader.submitted())
+    assert states(reader.osc(7501, "state=working:app=codex")) == [("busy", "")]
+
+
 def test_working_before_any_prompt_is_a_start_and_no_turn() -> None:
     """0.169 declares idle, working (40 ms), idle at each start."""
     reader = ADAPTER.reader((0, 169))
