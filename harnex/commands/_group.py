@@ -25,6 +25,7 @@ COMMANDS = {
     "approve": "Say yes to the dialog that is open.",
     "deny": "Say no to the dialog that is open.",
     "history": "Finished runs.",
+    "report": "One HTML page of a run, or of a night.",
     "recover": "End dead runs; start them again where they were.",
     "detect": "What an adapter makes of a screen.",
     "doctor": "Check what harnex needs, and how to mend it.",
