@@ -9,7 +9,7 @@ CSS = """
 body{margin:0;background:var(--bg);color:var(--fg);font:15px/1.5 system-ui,-apple-system,"Segoe UI",sans-serif}
 main{max-width:1100px;margin:0 auto;padding:28px 20px}
 h1,h2{font-size:1.6rem;margin:0;font-weight:650}h2{font-size:1.35rem}h3{font-size:1.02rem;margin:1.6em 0 .5em}
-section+section{margin-top:3em;padding-top:2em;border-top:2px solid var(--line)}
+.wide+section,section+section{margin-top:3em;padding-top:2em;border-top:2px solid var(--line)}
 .sub{color:var(--soft);margin:.25em 0}.note{color:var(--soft);font-size:.88rem}
 code,pre{font-family:ui-monospace,"DejaVu Sans Mono",Menlo,Consolas,monospace;font-size:.9em}
 pre.said{background:var(--card);padding:.7em 1em;border-radius:6px;white-space:pre-wrap;overflow-wrap:anywhere;margin:.6em 0}
