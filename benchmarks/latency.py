@@ -107,7 +107,7 @@ def cycles(cli: str, turns: int) -> Iterator[str]:
         for n in range(turns):
             sent = ("send", "--id", "cycles", "--message", f"question {n}", "--wait-for-idle", "--timeout", "60")
             reply = json.loads(here.run(*sent))
-            told = (reply["turn"], reply["last_outcome"]["outcome"], reply["last_outcome"]["message"].strip())
+            told = (reply["turn"], reply["outcome"], reply["last_message"].strip())
             if told != (n + 1, "completed", f"Answer {n}."):
                 wrong.append((n, told))
         asked = [r for r in rows(run_dir, "rehearsal.jsonl") if r["event"] == "request" and r["kind"] == "main"]
