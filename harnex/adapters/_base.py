@@ -193,6 +193,10 @@ class Adapter(Protocol):
         """The arguments that continue a conversation of this CLI ((): it can't)."""
         ...
 
+    def lasting_args(self, args: tuple[str, ...]) -> tuple[str, ...]:
+        """Of a person's arguments those that hold when a conversation is continued: no prompt, no session."""
+        ...
+
 
 def bracketed(text: str) -> bytes:
     """`text` as one bracketed paste. Control bytes that could end the paste or act as keys are left out."""

@@ -67,6 +67,17 @@ _UNSET = (
 
 SUGGESTIONS = "CLAUDE_CODE_ENABLE_PROMPT_SUGGESTION"
 _SESSION_FLAGS = ("--resume", "-r", "--continue", "-c", "--session-id", "--from-pr")
+# The options that take a value (`claude --help` of 2.0.77 and 2.1.329); of the variadic ones, all words up to the next.
+_VARIADIC = (
+    "--add-dir", "--allowedTools", "--allowed-tools", "--betas", "--disallowedTools", "--disallowed-tools", "--file",
+    "--mcp-config", "--tools",
+)  # fmt: skip
+_VALUED = (
+    *_VARIADIC, "--agent", "--agents", "--append-system-prompt", "--append-system-prompt-file", "--debug-file", "--effort",
+    "--fallback-model", "--input-format", "--json-schema", "--max-budget-usd", "--max-turns", "--model", "-n", "--name",
+    "--output-format", "--permission-mode", "--permission-prompt-tool", "--plugin-dir", "--setting-sources", "--settings",
+    "--system-prompt", "--system-prompt-file",
+)  # fmt: skip
 _PERMISSION_FLAGS = ("--permission-mode", "--dangerously-skip-permissions")
 
 
@@ -346,6 +357,26 @@ class ClaudeAdapter:
 
     def resume_args(self, session_id: str) -> tuple[str, ...]:
         return ("--resume", session_id)
+
+    def lasting_args(self, args: tuple[str, ...]) -> tuple[str, ...]:
+        """Without a prompt (a word that is no option's value) and without a session."""
+        out: list[str] = []
+        owner = ""  # the option whose values may follow
+        for arg in args:
+            if arg == "--":
+                break  # a prompt follows
+            if arg.startswith("-"):
+                name, equals, _ = arg.partition("=")
+                owner = "" if equals or name not in _VALUED else name
+                if name not in (*_SESSION_FLAGS, "--fork-session"):
+                    out.append(arg)
+                elif name in ("--resume", "-r", "--session-id", "--from-pr") and not equals:
+                    owner = "dropped"
+            elif owner:
+                if owner != "dropped":
+                    out.append(arg)
+                owner = owner if owner in _VARIADIC else ""
+        return tuple(out)
 
 
 ADAPTER = ClaudeAdapter()

@@ -440,5 +440,8 @@ class CodexAdapter:
     def resume_args(self, session_id: str) -> tuple[str, ...]:
         return ("resume", session_id)
 
+    def lasting_args(self, args: tuple[str, ...]) -> tuple[str, ...]:
+        return launching.lasting_args(args)
+
 
 ADAPTER = CodexAdapter()

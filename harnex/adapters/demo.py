@@ -300,6 +300,10 @@ class Demo:
     def resume_args(self, session_id: str) -> tuple[str, ...]:
         return ("--resume", session_id)
 
+    def lasting_args(self, args: tuple[str, ...]) -> tuple[str, ...]:
+        """All but the session that it went on with before (the last one counts)."""
+        return tuple(a for n, a in enumerate(args) if a != "--resume" and (n == 0 or args[n - 1] != "--resume"))
+
 
 def _guarded(text: str) -> str:
     """A lone `/word` is a command of the agent; with a space before it, it is text."""

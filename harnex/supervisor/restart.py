@@ -90,7 +90,9 @@ def resume(state: str, row: dict[str, Any], message: str | None, most: int) -> d
     cut_off = (log.last_outcome or {}).get("outcome") not in (None, "completed") or log.turn is not None
     if message is not None and cut_off and args and not lost_again:
         options.context = message
-    if not args:
+    if args:
+        options.args = adapter_for(start["adapter"]).lasting_args(options.args)
+    else:
         notes.append(how)
     taken = _take_over(state, row)
     options.resume = launch.Resume(

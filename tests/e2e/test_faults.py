@@ -24,6 +24,8 @@ import pytest
 from harnex import jsonl
 
 from .conftest import Harnex
+from .test_files import fill
+from .test_files import small_disk as small_disk  # the fixture
 
 MOMENTS = ("starting", "prompt", "queued", "busy", "blocked", "stopping")
 WAITING = "typed when there is room ünïcode " + "x" * 300  # longer than what an event holds
@@ -398,6 +400,50 @@ def test_recoveries_at_once(harnex: Harnex) -> None:
     check_run(harnex, record["run_id"])
     assert len(list(harnex.state.glob("runs/*"))) == 2
     harnex.ok("stop", "--id", "lost", "--force")
+
+
+def test_a_full_disk(harnex: Harnex, small_disk: Path) -> None:
+    """A run that dies while the disk is full: nothing can be written, nothing is lost, and the end is written later."""
+    record = lost(harnex, "full")
+    before = (harnex.state / "runs" / record["run_id"] / "events.jsonl").read_bytes()
+    ballast = fill(small_disk)
+    done = harnex.run("recover", "--all", "--json")
+    assert (done.returncode, json.loads(done.stdout)["ok"]) == (1, False)
+    (found,) = json.loads(done.stdout)["found"]
+    assert (found["id"], found["complete"]) == ("full", False)
+    assert "could not be written; is the disk full?" in harnex.run("recover", "--all").stderr
+    assert harnex.json("status", "--json") == []
+    done = harnex.run("recover", "--id", "full", "--resume", "--json")
+    assert done.returncode == 1
+    ballast.unlink()
+    (found,) = harnex.json("recover", "--all", "--json")["found"]
+    assert found["complete"]
+    check_run(harnex, record["run_id"], before)
+    # Full again as it is to be started again: it is not begun, and can be later.
+    ballast = fill(small_disk)
+    done = harnex.run("recover", "--id", "full", "--resume", "--json")
+    assert done.returncode == 1, done.stdout
+    ballast.unlink()
+    harnex.json("recover", "--id", "full", "--resume", "--json")
+    harnex.ok("stop", "--id", "full", "--force")
+    assert len(list(harnex.state.glob("runs/*"))) == 2
+
+
+def test_prune_keeps_what_a_resumed_session_stands_on(harnex: Harnex) -> None:
+    harnex.agent("old", {"text": "I remember."})
+    harnex.ok("send", "--id", "old", "--message", "first", "--wait-for-idle")
+    psutil.Process(harnex.json("status", "--json")[0]["supervisor_pid"]).kill()
+    for _ in range(2):
+        harnex.json("recover", "--id", "old", "--resume", "--json")
+        psutil.Process(harnex.json("status", "--json")[0]["supervisor_pid"]).kill()
+    (reply,) = harnex.json("recover", "--id", "old", "--resume", "--json")["resumed"]
+    harnex.ok("prune", "--older-than", "0")
+    assert len(list(harnex.state.glob("runs/*"))) == 4
+    assert "I remember." in "".join(p.read_text() for p in harnex.state.glob("runs/*/home/conversation-*"))
+    harnex.ok("stop", "--id", "old", "--force")
+    harnex.ok("prune", "--older-than", "0")
+    assert list(harnex.state.glob("runs/*")) == []
+    assert reply["ok"]
 
 
 # ---- a crash in the recovery itself ----

@@ -682,3 +682,12 @@ def test_the_tool_of_an_mcp_server_wants_permission() -> None:
     (fact,) = (f for f in screen("0.169.0", *lines) if isinstance(f, Observation))
     assert (fact.state, fact.dialog) == (State.BLOCKED, "permission")
     assert fact.options == ("Allow", "Allow for this session", "Cancel")
+
+
+def test_the_arguments_that_last() -> None:
+    """What a person gave, for a conversation that goes on: without the prompt, which would be sent again."""
+    last = ADAPTER.lasting_args
+    assert last(("-m", "gpt-5", "fix it")) == ("-m", "gpt-5")
+    assert last(("resume", "--last", "-c", "a=1", "more")) == ("-c", "a=1")
+    assert last(("--full-auto", "--", "-x")) == ("--full-auto",)
+    assert last(("-cmodel=x", "--add-dir=/a b", "resume", "id-1")) == ("-cmodel=x", "--add-dir=/a b")
