@@ -96,12 +96,6 @@ def subcommand(args: tuple[str, ...]) -> tuple[str, int]:
     return "", len(args)
 
 
-def lasting_args(args: tuple[str, ...]) -> tuple[str, ...]:
-    """The options only: no subcommand, no prompt, no session to resume."""
-    kept = [list(args[first:end]) for name, _, first, end in flags(args) if name not in ("--last", "--all")]
-    return tuple(word for words in kept for word in words)
-
-
 def config_value(args: Iterable[str], key: str) -> tuple[object, list[tuple[int, int]]]:
     """What `-c key=…` says (the last one counts), and where it stands."""
     found: object = None

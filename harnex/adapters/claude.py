@@ -73,10 +73,12 @@ _VARIADIC = (
     "--mcp-config", "--tools",
 )  # fmt: skip
 _VALUED = (
-    *_VARIADIC, "--agent", "--agents", "--append-system-prompt", "--append-system-prompt-file", "--debug-file", "--effort",
-    "--fallback-model", "--input-format", "--json-schema", "--max-budget-usd", "--max-turns", "--model", "-n", "--name",
-    "--output-format", "--permission-mode", "--permission-prompt-tool", "--plugin-dir", "--setting-sources", "--settings",
-    "--system-prompt", "--system-prompt-file",
+    *_VARIADIC, "--agent", "--agents", "--append-system-prompt", "--append-system-prompt-file", "--autocompact", "--debug",
+    "-d", "--debug-file", "--effort", "--environment", "--fallback-model", "--input-format", "--json-schema",
+    "--max-budget-usd", "--max-turns", "--model", "-n", "--name", "--output-format", "--permission-mode",
+    "--permission-prompt-tool", "--permission-prompts", "--plugin-dir", "--plugin-url", "--prompt-suggestions",
+    "--remote-control", "--remote-control-session-name-prefix", "--setting-sources", "--settings", "--system-prompt",
+    "--system-prompt-file", "--system-prompt-snapshot", "--worktree", "-w",
 )  # fmt: skip
 _PERMISSION_FLAGS = ("--permission-mode", "--dangerously-skip-permissions")
 
@@ -355,11 +357,8 @@ class ClaudeAdapter:
             StopStep("exit (Ctrl-C again)", keys=b"\x03", grace_s=4.0),
         )
 
-    def resume_args(self, session_id: str) -> tuple[str, ...]:
-        return ("--resume", session_id)
-
-    def lasting_args(self, args: tuple[str, ...]) -> tuple[str, ...]:
-        """Without a prompt (a word that is no option's value) and without a session."""
+    def resume_args(self, session_id: str, args: tuple[str, ...] = ()) -> tuple[str, ...]:
+        """A prompt is a word that is no option's value."""
         out: list[str] = []
         owner = ""  # the option whose values may follow
         for arg in args:
@@ -376,7 +375,7 @@ class ClaudeAdapter:
                 if owner != "dropped":
                     out.append(arg)
                 owner = owner if owner in _VARIADIC else ""
-        return tuple(out)
+        return ("--resume", session_id, *out)
 
 
 ADAPTER = ClaudeAdapter()

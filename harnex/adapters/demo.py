@@ -297,12 +297,9 @@ class Demo:
             StopStep("exit", keys=b"\r", grace_s=2.0),
         )
 
-    def resume_args(self, session_id: str) -> tuple[str, ...]:
-        return ("--resume", session_id)
-
-    def lasting_args(self, args: tuple[str, ...]) -> tuple[str, ...]:
-        """All but the session that it went on with before (the last one counts)."""
-        return tuple(a for n, a in enumerate(args) if a != "--resume" and (n == 0 or args[n - 1] != "--resume"))
+    def resume_args(self, session_id: str, args: tuple[str, ...] = ()) -> tuple[str, ...]:
+        own = (a for n, a in enumerate(args) if a != "--resume" and (n == 0 or args[n - 1] != "--resume"))
+        return ("--resume", session_id, *own)
 
 
 def _guarded(text: str) -> str:

@@ -91,7 +91,7 @@ def resume(state: str, row: dict[str, Any], message: str | None, most: int) -> d
     if message is not None and cut_off and args and not lost_again:
         options.context = message
     if args:
-        options.args = adapter_for(start["adapter"]).lasting_args(options.args)
+        options.args = ()  # those that last are in `args`
     else:
         notes.append(how)
     taken = _take_over(state, row)
@@ -189,9 +189,10 @@ def _native(start: dict[str, Any], row: dict[str, Any], log: digest.Digest) -> t
     session = row.get("agent_session_id") or log.agent_session_id or start.get("agent_session_id")
     if not log.turns:
         return (), "started anew: no turn had begun"
-    args = adapter_for(start["adapter"]).resume_args(str(session)) if session else ()
+    own = tuple(str(word) for word in start["options"].get("args") or ())
+    args = adapter_for(start["adapter"]).resume_args(str(session), own) if session else ()
     if args:
-        return args, f"resumed: {' '.join(args)}"
+        return args, f"resumed: {' '.join(args[:2])}"
     what = "its agent session is not known" if not session else f"{start['cli']} can't go on with a conversation"
     return (), f"started anew: {what}"
 

@@ -790,7 +790,12 @@ def test_a_spinner_without_a_box_is_work() -> None:
 
 def test_the_arguments_that_last() -> None:
     """What a person gave, for a conversation that goes on: without the prompt, which would be sent again."""
-    last = ADAPTER.lasting_args
+
+    def last(args: tuple[str, ...]) -> tuple[str, ...]:
+        words = ADAPTER.resume_args("id", args)
+        assert words[:2] == ("--resume", "id")
+        return words[2:]
+
     assert last(("--model", "opus", "fix it")) == ("--model", "opus")
     assert last(("fix it", "--verbose")) == ("--verbose",)
     assert last(("--allowedTools", "Bash(ls)", "Edit", "--verbose", "go")) == (

@@ -686,7 +686,12 @@ def test_the_tool_of_an_mcp_server_wants_permission() -> None:
 
 def test_the_arguments_that_last() -> None:
     """What a person gave, for a conversation that goes on: without the prompt, which would be sent again."""
-    last = ADAPTER.lasting_args
+
+    def last(args: tuple[str, ...]) -> tuple[str, ...]:
+        words = ADAPTER.resume_args("id", args)
+        assert words[:2] == ("resume", "id")
+        return words[2:]
+
     assert last(("-m", "gpt-5", "fix it")) == ("-m", "gpt-5")
     assert last(("resume", "--last", "-c", "a=1", "more")) == ("-c", "a=1")
     assert last(("--full-auto", "--", "-x")) == ("--full-auto",)
