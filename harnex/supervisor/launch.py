@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import json
 import os
 import select
@@ -17,8 +18,8 @@ from typing import Any
 
 import harnex
 from harnex import clock, errors, jsonl, names, paths
-from harnex.adapters import AGENTS, adapter_for, name_for
-from harnex.adapters._base import Launch, LaunchRequest, Permissions, Rehearsal
+from harnex.adapters import AGENTS, HEADLESS, adapter_for, headless_for, name_for
+from harnex.adapters._base import HeadlessRequest, Launch, LaunchRequest, Permissions, Rehearsal
 from harnex.core.redact import Redactor, secret_values
 from harnex.errors import HarnexError, UsageError
 from harnex.process import start_time
@@ -52,6 +53,11 @@ class RunOptions:
     rows: int = 40
     version: str | None = None
     resume: Resume | None = None
+    headless: bool = False  # `harnex exec`; then:
+    prompt: str = ""
+    model: str | None = None
+    system: str | None = None
+    schema: dict[str, Any] | None = None
 
 
 @dataclass(kw_only=True)
@@ -89,7 +95,9 @@ def start(options: RunOptions) -> dict[str, Any]:
     refuse_duplicate(state, repo, session_id)
     env = {**clean_env(), **options.env}
     adapter_name = name_for(options.cli)
-    adapter = adapter_for(adapter_name)
+    if options.headless and adapter_name not in HEADLESS:
+        raise UsageError(f"{options.cli} has no headless mode that harnex knows", "only: " + ", ".join(HEADLESS))
+    adapter = headless_for(adapter_name) if options.headless else adapter_for(adapter_name)
     program = resolve(options.cli, env, cwd)
     version_text = options.version
     if version_text is None and adapter_name in AGENTS:
@@ -116,21 +124,20 @@ def start(options: RunOptions) -> dict[str, Any]:
             if found is None:
                 raise UsageError(f"{options.cli} can't be rehearsed", "only: " + ", ".join(AGENTS))
             rehearsal = found
-        launch = adapter.launch(
-            LaunchRequest(
-                command=program,
-                args=(*rehearsal.args, *(resume.args if resume else ()), *options.args),
-                version=version,
-                cwd=cwd,
-                env=apply_env(env, rehearsal.env),
-                permissions=options.permissions,
-                trust=options.trust,
-                evidence_dir=evidence,
-                new_session_id=str(uuid.uuid4()),
-                as_root=os.geteuid() == 0,
-                read_text=_reader_in(cwd, rehearsal.files),
-            )
+        request = LaunchRequest(
+            command=program,
+            args=(*rehearsal.args, *(resume.args if resume else ()), *options.args),
+            version=version,
+            cwd=cwd,
+            env=apply_env(env, rehearsal.env),
+            permissions=options.permissions,
+            trust=options.trust,
+            evidence_dir=evidence,
+            new_session_id=str(uuid.uuid4()),
+            as_root=os.geteuid() == 0,
+            read_text=_reader_in(cwd, rehearsal.files),
         )
+        launch = adapter.launch(_headless(request, options) if options.headless else request)
         write_files({**rehearsal.files, **launch.files})
         spec = Spec(
             state=state,
@@ -163,6 +170,11 @@ def start(options: RunOptions) -> dict[str, Any]:
             endpoint_start=endpoint.started if endpoint else None,
             resumes=resume.run_id if resume else None,
             spawner=spawner(),
+            headless=options.headless,
+            prompt=options.prompt,
+            stdin=launch.stdin,
+            again=list(launch.again),
+            schema=options.schema,
         )
         startfile.write(run_dir, startfile.launched(about, spec), apply_env(env, spec.env))
         _write_manifest(run_dir, spec, launch, env)
@@ -203,6 +215,18 @@ def _keep_context(state: str, run_id: str, options: RunOptions, env: Mapping[str
         where = paths.run_dir(state, run_id)
         raise HarnexError(f"can't write in {where}: {e.strerror}", "make room, or see: harnex doctor") from None
     return str(message["id"])
+
+
+def _headless(request: LaunchRequest, options: RunOptions) -> HeadlessRequest:
+    return HeadlessRequest(
+        **{field.name: getattr(request, field.name) for field in dataclasses.fields(request)},
+        prompt=options.prompt,
+        model=options.model,
+        system=options.system,
+        system_path=os.path.join(request.evidence_dir, "system.txt"),
+        schema=options.schema,
+        schema_path=os.path.join(request.evidence_dir, "schema.json"),
+    )
 
 
 def _getcwd() -> str:

@@ -149,8 +149,8 @@ def _write_end(
 
 def read_again(run_dir: str, start: dict[str, Any], log: digest.Digest) -> catchup.Seen:
     """The agent's records; nothing if they can't be read, whatever the reason: the end is written all the same."""
-    if not start or log.started is None:
-        return catchup.Seen()
+    if not start or log.started is None or start["options"].get("headless"):
+        return catchup.Seen()  # (the stream of a headless run ended with its supervisor, who read it)
     try:
         pid, began = log.started.get("pid"), clock.parse_iso(str(log.started.get("ts")))
         return catchup.read_again(run_dir, start, pid if isinstance(pid, int) else None, began)

@@ -78,6 +78,11 @@ def resume(state: str, row: dict[str, Any], message: str | None, most: int) -> d
             f"run {run_id} of session '{name}' can't be started again: what it was started from is not there",
             f"start it yourself: harnex run {row.get('cli')} --id {name}",
         )
+    if start["options"].get("headless"):
+        raise HarnexError(
+            f"run {run_id} was one task of `harnex exec`, which is not started again",
+            "give the task again: harnex exec",
+        )
     count = int(start.get("resumed") or 0) + 1
     if count > most:
         raise HarnexError(

@@ -42,6 +42,11 @@ class Spec:
     endpoint_start: str | None = None
     resumes: str | None = None  # the run that this one goes on with
     spawner: dict[str, Any] | None = None
+    headless: bool = False  # pipes instead of a terminal; then:
+    prompt: str = ""  # what was asked, in the person's words
+    stdin: str = ""  # what the agent gets on its standard input
+    again: list[str] = field(default_factory=list)  # argv of a second round, `{session}` to be filled in
+    schema: dict[str, Any] | None = None  # what the answer must be valid for
 
     @classmethod
     def load(cls, row: dict[str, Any]) -> Spec:

@@ -26,7 +26,7 @@ KEEP = (
     "OPENAI_BASE_URL", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy",
     "SSL_CERT_FILE", "NODE_EXTRA_CA_CERTS",
 )  # fmt: skip
-NOT_KEPT = ("context", "resume")  # the first message is in the inbox (undelivered.py)
+NOT_KEPT = ("context", "prompt", "resume")  # the first message is in the inbox (undelivered.py)
 
 
 def about(options: Any, **known: Any) -> dict[str, Any]:
