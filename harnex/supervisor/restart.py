@@ -41,6 +41,7 @@ def lost_runs(state: str, since: float) -> list[dict[str, Any]]:
         row
         for key, row in found.items()
         if key not in live
+        and row.get("mode") != "exec"
         and _by_accident(state, row)
         and _ended(row) >= since
         and not resumed_by(state, row["run_id"])

@@ -24,6 +24,7 @@ import pytest
 from harnex import jsonl
 
 from .conftest import Harnex
+from .test_exec import Fake
 from .test_files import fill
 from .test_files import small_disk as small_disk  # the fixture
 
@@ -585,3 +586,25 @@ def test_many_sessions_with_random_faults(harnex: Harnex) -> None:
         assert len(taken) == len(set(taken)), f"delivered twice: {taken} (seed {seed})"
         assert set(taken) <= set(sent[name])
     print(f"{len(runs)} runs, {faults} faults, {sum(map(len, sent.values()))} messages (seed {seed})")
+
+
+def test_a_headless_run_dies(harnex: Harnex) -> None:
+    """`harnex exec` has its end like any other; one task is not started again."""
+    task = Fake(harnex, "begin(); time.sleep(300)").start("--id", "one")
+    try:
+        record = harnex.until(
+            lambda: (
+                harnex.state.exists()
+                and next((r for r in harnex.json("status", "--json") if r["state"] == "busy"), None)
+            ),
+            what="it works",
+        )
+        psutil.Process(record["supervisor_pid"]).kill()
+    finally:
+        task.communicate(timeout=30)
+    assert task.returncode == 1
+    harnex.json("recover", "--all", "--json")
+    rows = check_run(harnex, record["run_id"])
+    assert (rows[-1]["reason"], of_run(harnex, record["run_id"])) == ("supervisor_lost", [])
+    assert harnex.json("recover", "--all", "--resume", "--json")["resumed"] == []
+    assert "give the task again" in harnex.run("recover", "--id", "one", "--resume").stderr
