@@ -53,7 +53,7 @@ def decode(row: dict[str, Any]) -> Event | None:
 
 @dataclass(frozen=True, kw_only=True)
 class Started(Event):
-    """The agent's process runs."""
+    """The agent's process runs. `resumes` is the run that this one goes on with."""
 
     type = "started"
     pid: int
@@ -66,6 +66,7 @@ class Started(Event):
     agent_session_id: str | None = None
     rehearsal: bool = False
     notes: tuple[str, ...] = ()
+    resumes: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,6 +5,21 @@ from __future__ import annotations
 import os
 import sys
 
+_boot: str | None = None
+
+
+def boot_id() -> str:
+    """Which boot of the machine this is (Linux; elsewhere ""). Start times are counted from the boot: after another
+    one, a pid and its start can both be those of a process that was."""
+    global _boot
+    if _boot is None:
+        try:
+            with open("/proc/sys/kernel/random/boot_id") as f:
+                _boot = f.read(8)
+        except OSError:
+            _boot = ""
+    return _boot
+
 
 def start_time(pid: int) -> str | None:
     """When `pid` started, as an opaque word that no other process with this pid shares; None: it does not live.
@@ -19,7 +34,7 @@ def start_time(pid: int) -> str | None:
                 fields = f.read().rpartition(b")")[2].split()  # the name in brackets may hold anything
         except OSError:
             return None
-        return None if fields[0] in (b"Z", b"X") else fields[19].decode()
+        return None if fields[0] in (b"Z", b"X") else f"{fields[19].decode()}@{boot_id()}"
     import psutil
 
     try:
@@ -32,13 +47,31 @@ def start_time(pid: int) -> str | None:
 def alive(pid: int, started: str | None) -> bool:
     """Whether the very process lives. Without a known start time any process of that pid counts."""
     now = start_time(pid)
-    return now is not None and (not started or now == started)
+    if now is None or not started or now == started:
+        return now is not None
+    return "@" not in started and now.partition("@")[0] == started  # noted by a harnex that kept no boot
 
 
-def send_signal(pid: int, signum: int) -> bool:
-    """Signal a process; False if it is gone or not ours."""
+def send_signal(pid: int, signum: int, started: str | None = None) -> bool:
+    """Signal a process; False if it is gone or not ours. With `started` only that very process, never a pid's next."""
     try:
-        os.kill(pid, signum)
+        if started is None:
+            os.kill(pid, signum)
+            return True
+        if not hasattr(os, "pidfd_open"):
+            if not alive(pid, started):
+                return False
+            os.kill(pid, signum)
+            return True
+        fd = os.pidfd_open(pid)  # from here on the number can't come to mean another
+        try:
+            if not alive(pid, started):
+                return False
+            from signal import pidfd_send_signal
+
+            pidfd_send_signal(fd, signum)
+        finally:
+            os.close(fd)
     except OSError:
         return False
     return True

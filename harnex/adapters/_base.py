@@ -162,6 +162,7 @@ class Reader:
     """Turns an agent's evidence into facts. One per session, stateful, pure; the defaults say nothing."""
 
     reads_draft = True  # `draft` can see the input box
+    began: float | None = None  # epoch seconds of the agent's start, where that is not now (evidence read afterwards)
     may_type_unknown = False  # nothing ever tells this program's state: messages are typed all the same
 
     def spawned(self, pid: int, env: Mapping[str, str], cwd: str) -> Iterable[Fact]:
@@ -242,8 +243,9 @@ class Adapter(Protocol):
         """The polite rungs: interrupt, native exit. The supervisor adds TERM, KILL and the sweep itself."""
         ...
 
-    def resume_args(self, session_id: str) -> tuple[str, ...]:
-        """The arguments that continue a conversation of this CLI ((): it can't)."""
+    def resume_args(self, session_id: str, args: tuple[str, ...] = ()) -> tuple[str, ...]:
+        """The arguments that continue a conversation of this CLI, with the person's own `args` less those that begin
+        one (a prompt, another session); (): it can't."""
         ...
 
 

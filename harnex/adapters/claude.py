@@ -79,6 +79,19 @@ _UNSET = (
 
 SUGGESTIONS = "CLAUDE_CODE_ENABLE_PROMPT_SUGGESTION"
 _SESSION_FLAGS = ("--resume", "-r", "--continue", "-c", "--session-id", "--from-pr")
+# The options that take a value (`claude --help` of 2.0.77 and 2.1.329); of the variadic ones, all words up to the next.
+_VARIADIC = (
+    "--add-dir", "--allowedTools", "--allowed-tools", "--betas", "--disallowedTools", "--disallowed-tools", "--file",
+    "--mcp-config", "--tools",
+)  # fmt: skip
+_VALUED = (
+    *_VARIADIC, "--agent", "--agents", "--append-system-prompt", "--append-system-prompt-file", "--autocompact", "--debug",
+    "-d", "--debug-file", "--effort", "--environment", "--fallback-model", "--input-format", "--json-schema",
+    "--max-budget-usd", "--max-turns", "--model", "-n", "--name", "--output-format", "--permission-mode",
+    "--permission-prompt-tool", "--permission-prompts", "--plugin-dir", "--plugin-url", "--prompt-suggestions",
+    "--remote-control", "--remote-control-session-name-prefix", "--setting-sources", "--settings", "--system-prompt",
+    "--system-prompt-file", "--system-prompt-snapshot", "--worktree", "-w",
+)  # fmt: skip
 _PERMISSION_FLAGS = ("--permission-mode", "--dangerously-skip-permissions")
 
 
@@ -354,8 +367,25 @@ class ClaudeAdapter:
             StopStep("exit (Ctrl-C again)", keys=b"\x03", grace_s=4.0),
         )
 
-    def resume_args(self, session_id: str) -> tuple[str, ...]:
-        return ("--resume", session_id)
+    def resume_args(self, session_id: str, args: tuple[str, ...] = ()) -> tuple[str, ...]:
+        """A prompt is a word that is no option's value."""
+        out: list[str] = []
+        owner = ""  # the option whose values may follow
+        for arg in args:
+            if arg == "--":
+                break  # a prompt follows
+            if arg.startswith("-"):
+                name, equals, _ = arg.partition("=")
+                owner = "" if equals or name not in _VALUED else name
+                if name not in (*_SESSION_FLAGS, "--fork-session"):
+                    out.append(arg)
+                elif name in ("--resume", "-r", "--session-id", "--from-pr") and not equals:
+                    owner = "dropped"
+            elif owner:
+                if owner != "dropped":
+                    out.append(arg)
+                owner = owner if owner in _VARIADIC else ""
+        return ("--resume", session_id, *out)
 
 
 ADAPTER = ClaudeAdapter()

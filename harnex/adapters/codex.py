@@ -74,7 +74,7 @@ class CodexReader(Reader):
     def spawned(self, pid: int, env: Mapping[str, str], cwd: str) -> Iterable[Fact]:
         # The one look at a clock in here: a resumed thread's file holds old turns, and rows are told apart by their
         # stamps, which are of the same machine. (A `spawned` that is told the time would do without.)
-        self._began = datetime.now(UTC).timestamp() - 1.0
+        self._began = (datetime.now(UTC).timestamp() if self.began is None else self.began) - 1.0
         self.rollout.began = self._began
         if env.get(launching.EVIDENCE):
             yield Follow("notify", f"{env[launching.EVIDENCE]}/{launching.NOTIFY_FILE}")
@@ -415,8 +415,15 @@ class CodexAdapter:
             StopStep("native exit by Ctrl-C", keys=b"\x03", grace_s=2.0),
         )
 
-    def resume_args(self, session_id: str) -> tuple[str, ...]:
-        return ("resume", session_id)
+    def resume_args(self, session_id: str, args: tuple[str, ...] = ()) -> tuple[str, ...]:
+        verb, _ = launching.subcommand(args)
+        if verb and verb not in launching.INTERACTIVE:
+            return ()
+        kept: list[str] = []
+        for _, _, first, end in launching.flags(args):
+            if args[first] not in ("--last", "--all"):
+                kept += args[first:end]
+        return ("resume", session_id, *kept)
 
 
 ADAPTER = CodexAdapter()

@@ -139,7 +139,7 @@ class DemoReader(Reader):
     def row(self, source: str, row: dict[str, Any]) -> Iterable[Fact]:
         event = row.get("event")
         if event == "ready":
-            yield AgentSession(f"demo-{row.get('pid')}")
+            yield AgentSession(str(row.get("session") or f"demo-{row.get('pid')}"))
             yield Observation(source, State.PROMPT, "it says: ready")
         elif event == "submitted":
             self._turn = int(row.get("turn") or 0)
@@ -279,15 +279,19 @@ class Demo:
             args = tuple(a for a in args if a != "--trust")
         if request.permissions != "ask":
             args = tuple(a for a in args if a != "--permission")
+        session = None if "--resume" in args else request.new_session_id or None
+        if session:
+            args = ("--session", session, *args)
         events = f"{request.evidence_dir.rstrip('/')}/{EVENTS_FILE}"
         return Launch(
             argv=(request.command, "-P", "-c", START, ROOT, "--evidence", events, *args),
             env={EVIDENCE: events},
+            session_id=session,
             permissions="asks before commands" if "--permission" in args else "never asks",
         )
 
     def rehearsal(self, base_url: str, home: str, cwd: str, version: Version | None) -> Rehearsal | None:
-        return Rehearsal(env={"HARNEX_DEMO_URL": base_url})
+        return Rehearsal(env={"HARNEX_DEMO_URL": base_url, "HARNEX_DEMO_HOME": home})
 
     def lease(
         self, credential: Credential, home: str, cwd: str, version: Version | None, base_url: str | None
@@ -311,8 +315,9 @@ class Demo:
             StopStep("exit", keys=b"\r", grace_s=2.0),
         )
 
-    def resume_args(self, session_id: str) -> tuple[str, ...]:
-        return ()
+    def resume_args(self, session_id: str, args: tuple[str, ...] = ()) -> tuple[str, ...]:
+        own = (a for n, a in enumerate(args) if a != "--resume" and (n == 0 or args[n - 1] != "--resume"))
+        return ("--resume", session_id, *own)
 
 
 def _guarded(text: str) -> str:

@@ -14,7 +14,12 @@ if TYPE_CHECKING:
 def mend(state: str) -> None:
     """Write the end of runs whose supervisor is gone, if there are any. Costs nothing when there are none."""
     records, _ = registry.all_records(state)
-    if any(not registry.is_live(r) for r in records):
+    if any(not registry.is_live(r) for r in records) or registry.unaccounted(state, records):
+        if all(registry.is_live(r) for r in records):
+            from harnex.store import runlock
+
+            if not runlock.dead_runs(state):
+                return  # a session that is just being started
         from harnex.supervisor.recover import recover_dead
 
         try:

@@ -27,6 +27,8 @@ COMMANDS = {
     "deny": "Say no to the dialog that is open.",
     "usage": "What model calls used: tokens, cache, cost.",
     "history": "Finished runs.",
+    "report": "One HTML page of a run, or of a night.",
+    "recover": "End dead runs; start them again where they were.",
     "detect": "What an adapter makes of a screen.",
     "doctor": "Check what harnex needs, and how to mend it.",
     "demo": "The whole tour, with a bundled agent, in 20 seconds.",

@@ -30,6 +30,7 @@ def command(older_than: float, keep: int, dry_run: bool, as_json: bool) -> int:
     state = paths.state_dir()
     mend(state)
     live = {r["run_id"] for r in registry.all_records(state)[0]}
+    live |= {old for run_id in live for old in gone_on_with(state, run_id)}
     ended = {row["run_id"] for row in history.rows(state)}
     directory = paths.runs_dir(state)
     try:
@@ -60,6 +61,16 @@ def command(older_than: float, keep: int, dry_run: bool, as_json: bool) -> int:
         verb = "would remove" if dry_run else "removed"
         print(f"{verb} {len(gone)} run{'' if len(gone) == 1 else 's'}, {size / 1e6:.1f} MB")
     return errors.FAILED if failed else errors.DONE
+
+
+def gone_on_with(state: str, run_id: str) -> list[str]:
+    """The runs that a resumed one goes on with: a rehearsal's home, with the conversation, is in the first of them."""
+    from harnex.supervisor import startfile
+
+    found: list[str] = []
+    while (old := startfile.read(paths.run_dir(state, run_id)).get("resumes")) and old not in found:
+        found.append(run_id := str(old))
+    return found
 
 
 def newest(path: str) -> float:

@@ -35,7 +35,7 @@ def run(id: str | None, repo: str | None, cli: str | None, all: bool, json: bool
     state = paths.state_dir()
     records, garbage = registry.all_records(state)
     live = [r for r in records if registry.is_live(r)]
-    if len(live) < len(records):
+    if len(live) < len(records) or registry.unaccounted(state, records):
         mend(state)
     for path in garbage:
         print(f"harnex: {path} is not a session record; remove it, or see: harnex doctor", file=sys.stderr)

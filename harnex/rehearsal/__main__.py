@@ -7,6 +7,7 @@ outlives whoever started it. Exit codes: 0 ended as asked, 2 the script or the a
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import select
@@ -35,11 +36,26 @@ def load(path: str) -> Script:
         raise ScriptError(f"{path}: {error}") from None
 
 
+def given(logs: list[str]) -> int:
+    """How many of the script's steps the main thread was given, by the logs of the endpoints so far."""
+    most = 0
+    for path in logs:
+        with contextlib.suppress(OSError), open(path, "rb") as f:
+            for line in f:
+                with contextlib.suppress(ValueError, TypeError, AttributeError):
+                    row = json.loads(line)
+                    if row.get("event") == "call" and row.get("kind") == "main" and row.get("step") is not None:
+                        most = max(most, int(row["step"]) + 1)
+    return most
+
+
 def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m harnex.rehearsal", description="A scripted model on 127.0.0.1.")
     parser.add_argument("script", metavar="SCRIPT.json")
     parser.add_argument("--check", action="store_true", help="only check the script")
     parser.add_argument("--log", metavar="FILE", help="append the billing log to this file (JSONL)")
+    parser.add_argument("--after", metavar="FILE", action="append", default=[],
+                        help="go on behind what this log of an earlier endpoint says was given (several times)")  # fmt: skip
     parser.add_argument("--bodies", metavar="DIR", help="keep every model call's whole request body there")
     parser.add_argument("--port", type=int, default=0, help="the port; 0: any free one")
     options = parser.parse_args(argv)
@@ -56,6 +72,7 @@ def main(argv: list[str] | None = None) -> int:
     except (OSError, OverflowError) as error:
         print(f"rehearsal: can't start: {error}", file=sys.stderr)
         return 2
+    rehearsal.player.skip(given(options.after))
     woken, wake = os.pipe()
     os.set_blocking(wake, False)
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):

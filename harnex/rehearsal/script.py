@@ -273,6 +273,10 @@ class Player:
         self._lock = threading.Lock()
         self._places: dict[tuple[str, str], tuple[int, int]] = {}  # list, instance -> index, times it was given
 
+    def skip(self, count: int) -> None:
+        """The main thread begins behind so many steps: they were given by an endpoint before this one."""
+        self._places["main", ""] = (count, 0)
+
     def agent_named(self, prompt: str) -> str | None:
         """Which entry of `agents` a sub-agent with this first prompt takes its steps from."""
         return max((words for words in self.script.agents if words in prompt), key=len, default=None)

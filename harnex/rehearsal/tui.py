@@ -36,6 +36,8 @@ def options(argv: list[str] | None) -> argparse.Namespace:
     add("--signals", default="osc7501,title,events", help="which signals it gives (osc7501,title,events; none)")
     add("--evidence", metavar="FILE", default="", help="append what happens to this file (JSONL), if events are on")
     add("--log", metavar="FILE", default="", help="append the truth to this file (JSONL)")
+    add("--session", metavar="ID", default="", help="the conversation's name; kept in HARNEX_DEMO_HOME, if that is set")
+    add("--resume", metavar="ID", default="", help="go on with that conversation")
     add("--trust", action="store_true", help="ask first whether this directory is trusted")
     add("--permission", action="store_true", help="ask before each command")
     add("--status", choices=("always", "no-stream", "never"), default="always", help="when the status line is shown")
@@ -70,6 +72,9 @@ class Loop(App):
         self.view.print("harnex demo agent", "1;36", first="✻ ")
         self.view.print(os.getcwd(), "2", first="  ")
         self.view.print("")
+        if self.opts.resume:
+            said = self.agent.load()
+            self.view.print(f"Resumed: {said} messages.", "2", first="  ")
         if self.opts.trust:
             choices = ("Yes, I trust this folder", "No, exit")
             self.open_dialog(Dialog("trust", "Do you trust the files in this folder?", choices, os.getcwd()))

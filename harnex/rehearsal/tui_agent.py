@@ -85,6 +85,7 @@ class Agent:
     evidence: Rows
     ask_permission: bool = False
     orphan: bool = False
+    kept: str = ""  # the file that the conversation is kept in; "": none
     messages: list[dict[str, Any]] = field(default_factory=list)
     children: set[int] = field(default_factory=set)
     _tool_numbers: Any = field(default_factory=lambda: itertools.count(1))
@@ -94,8 +95,11 @@ class Agent:
         """Answer a prompt. Never raises: however it ends, the end says so."""
         before = len(self.messages)
         self.messages.append({"role": "user", "content": prompt})
+        self._save()
         try:
-            return TurnEnd("completed", self._converse(self.messages, "main", cancel))
+            end = TurnEnd("completed", self._converse(self.messages, "main", cancel))
+            self._save()
+            return end
         except Interrupted:
             end = TurnEnd("interrupted")
         except ModelError as error:
@@ -105,7 +109,26 @@ class Agent:
         # A tool call without its result would spoil the next request: the turn is left as its prompt only.
         del self.messages[before + 1 :]
         self.messages.append({"role": "assistant", "content": [{"type": "text", "text": f"[{end.outcome}]"}]})
+        self._save()
         return end
+
+    def _save(self) -> None:
+        if not self.kept:
+            return
+        with suppress(OSError):
+            os.makedirs(os.path.dirname(self.kept), 0o700, exist_ok=True)
+            with open(self.kept + ".tmp", "w", encoding="utf-8", errors="backslashreplace") as f:
+                json.dump(self.messages, f)
+            os.replace(self.kept + ".tmp", self.kept)
+
+    def load(self) -> int:
+        """Go on with the conversation that was kept; how many messages it has."""
+        with suppress(OSError, ValueError), open(self.kept, encoding="utf-8") as f:
+            self.messages = json.load(f)
+        said = len(self.messages)
+        if said % 2:  # the process died in the middle of a turn
+            self.messages.append({"role": "assistant", "content": [{"type": "text", "text": "[cut off]"}]})
+        return said
 
     def _converse(self, messages: list[dict[str, Any]], agent: str, cancel: Cancel) -> str:
         while True:

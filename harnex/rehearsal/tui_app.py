@@ -47,7 +47,10 @@ class App:
         os.set_blocking(self.wake, False)
         os.set_blocking(self.woken, False)
         self.news: queue.SimpleQueue[tuple[str, dict[str, Any]]] = queue.SimpleQueue()
-        self.agent = Agent(backend, self.post, self.evidence, opts.permission, opts.orphan)
+        self.session = opts.resume or opts.session
+        home = os.environ.get("HARNEX_DEMO_HOME", "")
+        kept = os.path.join(home, f"conversation-{self.session}.json") if home and self.session else ""
+        self.agent = Agent(backend, self.post, self.evidence, opts.permission, opts.orphan, kept)
         self.dirty = True
         self.started = time.monotonic()
         self.read_terminal = True
@@ -250,7 +253,7 @@ class App:
 
     def ready(self) -> None:
         self.be("prompt")
-        self.evidence("ready", pid=os.getpid())
+        self.evidence("ready", pid=os.getpid(), session=self.session)
         self.read_terminal = not self.opts.deaf
 
     def exit(self, code: int) -> NoReturn:

@@ -34,20 +34,26 @@ class EventLog:
         self.lost = 0  # events that did not even fit in memory while the disk was full
 
     def _recover(self) -> int:
-        """Cut a torn last line off and find the last `seq`."""
+        """Cut a torn last line off and find the last `seq`, behind whatever garbage a crash left."""
         size = os.fstat(self._fd).st_size
-        tail, start = b"", size
-        while start > 0 and tail.count(b"\n") < 2:
-            start = max(0, start - 65536)
-            tail = os.pread(self._fd, size - start, start)
-        whole = tail.rfind(b"\n") + 1
-        if whole < len(tail):
-            os.ftruncate(self._fd, start + whole)
-        for line in reversed(tail[:whole].splitlines()):
-            row = jsonl.loads_dict(line)
-            if row is not None and isinstance(row.get("seq"), int):
-                return int(row["seq"])
-        return 0
+        tail, start, cut = b"", size, False
+        while True:
+            if not cut and (start == 0 or b"\n" in tail):
+                whole = tail.rfind(b"\n") + 1
+                if whole < len(tail):
+                    os.ftruncate(self._fd, start + whole)
+                size, tail, cut = start + whole, tail[:whole], True
+            # The first line of `tail` may be the end of one that begins before it.
+            lines = tail.splitlines() if start == 0 else tail.splitlines()[1:]
+            for line in reversed(lines if cut else []):
+                row = jsonl.loads_dict(line)
+                if row is not None and isinstance(row.get("seq"), int):
+                    return int(row["seq"])
+            if start == 0:
+                return 0
+            begin = max(0, start - 65536)
+            tail = os.pread(self._fd, start - begin, begin) + tail
+            start = begin
 
     def append(self, event: Event) -> int:
         """Write one event and return its `seq`."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 from collections.abc import Iterator
 from typing import Any
@@ -13,7 +14,7 @@ from harnex.store.registry import is_named
 # What a row takes over from the run's registry entry.
 FROM_RECORD = (
     "id", "run_id", "cli", "cli_version", "mode", "repo", "cwd", "description", "started_at", "last_outcome", "calls",
-    "tokens", "meta", "permissions", "agent_session_id", "spawner",
+    "tokens", "meta", "permissions", "agent_session_id", "spawner", "resumes",
 )  # fmt: skip
 
 
@@ -39,6 +40,7 @@ def append(state: str, entry: dict[str, Any]) -> None:
     """Add one row whole, after mending a torn last line. Raises OSError."""
     fd = os.open(paths.history_file(state), os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
+        fcntl.flock(fd, fcntl.LOCK_EX)  # what a full disk makes us take back must be ours
         data = jsonl.dumps(entry).encode() + b"\n"
         size = os.fstat(fd).st_size
         if size and os.pread(fd, 1, size - 1) != b"\n":

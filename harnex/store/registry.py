@@ -100,6 +100,16 @@ def all_records(state: str) -> tuple[list[Record], list[str]]:
     return records, garbage
 
 
+def unaccounted(state: str, records: list[Record]) -> bool:
+    """Whether a run was begun (runlock.py) that no live session stands for: it is starting just now, or it died."""
+    live_runs = {r["run_id"] for r in records if is_live(r)}
+    try:
+        names = os.listdir(paths.sessions_dir(state))
+    except OSError:
+        return False
+    return any(name.endswith(".lock") and name[:-5] and name[:-5] not in live_runs for name in names)
+
+
 def live(state: str) -> list[Record]:
     return [r for r in all_records(state)[0] if is_live(r)]
 

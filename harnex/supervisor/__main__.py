@@ -16,7 +16,7 @@ from typing import Any
 from harnex import clock, errors, events, jsonl, paths, process
 from harnex.core.redact import Redactor
 from harnex.errors import HarnexError
-from harnex.store import history, registry
+from harnex.store import history, registry, runlock
 from harnex.store.eventlog import EventLog
 from harnex.supervisor import lease, records, redaction
 from harnex.supervisor.boot import child_env
@@ -74,6 +74,7 @@ def claim_id(spec: Spec) -> None:
 
 def release_id(spec: Spec) -> None:
     registry.remove(paths.session_file(spec.state, spec.repo, spec.id))
+    runlock.remove(spec.state, spec.run_id)
 
 
 def record_boot_failure(spec: Spec, error: HarnexError) -> None:
@@ -136,6 +137,7 @@ def main() -> int:
     try:
         claim_id(spec)
     except HarnexError as e:
+        runlock.remove(spec.state, spec.run_id)  # refused: it never was a run
         tell(reply_fd, {**e.reply(), "exit_code": e.exit_code})
         return e.exit_code
     session = Session(spec)
@@ -143,14 +145,14 @@ def main() -> int:
         lease.write(spec.lease)
         session.start()
     except HarnexError as e:
-        release_id(spec)
         record_boot_failure(spec, e)
+        release_id(spec)
         tell(reply_fd, {**e.reply(), "id": spec.id, "run_id": spec.run_id, "exit_code": e.exit_code})
         return e.exit_code
     except OSError as e:
         error = HarnexError(f"can't start session {spec.id}: {e.strerror}: {e.filename or ''}", "see: harnex doctor")
-        release_id(spec)
         record_boot_failure(spec, error)
+        release_id(spec)
         tell(reply_fd, {**error.reply(), "id": spec.id, "run_id": spec.run_id, "exit_code": error.exit_code})
         return error.exit_code
     session.on_boot = lambda reply: tell(reply_fd, reply)

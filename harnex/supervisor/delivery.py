@@ -9,10 +9,15 @@ from typing import TYPE_CHECKING
 from harnex import clock, events
 from harnex.adapters._base import PASTE_END, PASTE_START
 from harnex.core.inbox import Gate, Inbox, Message, Progress, Write
-from harnex.model import Submitted
+from harnex.core.turns import Closed
+from harnex.errors import HarnexError
+from harnex.model import State, Submitted
+from harnex.store import undelivered
 
 if TYPE_CHECKING:
     from harnex.supervisor.session import Session
+
+PHANTOM_S = 5.0
 
 
 def new_message_id() -> str:
@@ -25,10 +30,17 @@ class Delivery:
     def __init__(self, session: Session) -> None:
         self._session = session
         self.inbox = Inbox(lambda text: session.adapter.typing(text, session.version))
+        # Taken, but their turn runs: an agent that is killed now may not have kept them in its conversation.
+        self._answered: list[Message] = []
 
     def take(self, message: Message) -> None:
-        """A message came in: log it and queue it."""
-        text = message.text or ""
+        """A message came in: keep it, log it and queue it."""
+        spec, text = self._session.spec, message.text or ""
+        row = {"id": message.id, "text": message.text, "submit": message.submit, "from": message.sender}
+        try:
+            undelivered.put(spec.state, spec.run_id, row, self._session.redactor.text)
+        except (OSError, HarnexError) as e:
+            self._session.journal.diagnose(f"a message can't be kept for the case of a crash: {e}")
         self._session.emit(
             events.Send(
                 message_id=message.id,
@@ -41,6 +53,17 @@ class Delivery:
         self.inbox.put(message)
         self._session.emit(events.Delivery(message_id=message.id, status="queued"))
         self._session.journal.changed()
+
+    def take_kept(self) -> None:
+        """Take the first message, and what the run that this one goes on with could not deliver."""
+        spec = self._session.spec
+        for row in undelivered.rows(spec.state, spec.run_id):
+            text = spec.context if row["id"] == spec.context_id else row["text"]
+            if row.get("redacted") and row["id"] != spec.context_id:
+                self._session.journal.diagnose(f"message {row['id']} held a secret, which was not kept: send it again")
+                undelivered.drop(spec.state, spec.run_id, row["id"])
+                continue
+            self.take(Message(row["id"], text, row.get("submit") is not False, sender=row.get("from")))
 
     def gate(self) -> Gate:
         """What delivery must know of the session now."""
@@ -63,8 +86,18 @@ class Delivery:
 
     def step(self, now: float) -> None:
         """Do what is due."""
+        if self.inbox.queue and self._phantom(now):
+            self.inbox.queue[0].force = True
         if self.inbox.pending:
             self.act(self.inbox.step(self.gate(), now))
+
+    def _phantom(self, now: float) -> bool:
+        """Whether a resumed agent shows work that is none: Codex 0.104 paints `Working` for ever, of the turn that was
+        cut off, and takes messages all the same (measured)."""
+        session = self._session
+        if session.spec.resumes is None or session.verdict.state is not State.BUSY or session.inbox.current:
+            return False
+        return session.turns.open is None and not session.turns.done and now >= session.begun + PHANTOM_S
 
     def act(self, actions: Iterable[Write | Progress]) -> None:
         """Press what the inbox wants pressed, and tell what became of its messages."""
@@ -81,11 +114,19 @@ class Delivery:
                 now = clock.monotonic()
                 self._session.activity.took_message()
                 self._session.take([Submitted("box", message.text or "")], now)
-            if message.status in ("failed", "expired") and self._session.turns.open is None:
+            failed = message.status in ("failed", "expired")
+            if failed and self._session.turns.open is None:
                 self._session.turns.claim(None)
+            # A crash between the two must leave neither one that was taken back nor one that was taken and is not told.
+            if failed and action.over:
+                self._drop(message)
             if message.status != message.told:
                 message.told = message.status
                 self._session.emit(events.Delivery(message_id=message.id, status=message.status, error=message.error))
+            if message.status == "accepted" and message.submit and not message.force:
+                self._answered.append(message)
+            elif action.over:
+                self._drop(message)
             self._session.requests.message_moved(message, action.over)
             self._session.journal.changed()
 
@@ -95,13 +136,30 @@ class Delivery:
             return data.replace(PASTE_START, b"").replace(PASTE_END, b"")
         return data
 
-    def fail_all(self, why: str) -> None:
-        """The session is over: nothing more will be typed."""
-        for message in self.inbox.fail_all(why):
-            self.moved(message)
+    def turn_closed(self, closed: Closed) -> None:
+        """What the turn was about has been dealt with, unless the agent died of it."""
+        if closed.end.source != "process":
+            self._forget()
 
-    def moved(self, message: Message) -> None:
+    def _forget(self) -> None:
+        for message in self._answered:
+            self._drop(message)
+        self._answered.clear()
+
+    def fail_all(self, why: str, keep: bool = False) -> None:
+        """The session is over: nothing more will be typed. `keep`: a run that goes on with this one may."""
+        for message in self.inbox.fail_all(why):
+            self.moved(message, keep)
+        if not keep:
+            self._forget()
+
+    def moved(self, message: Message, keep: bool = False) -> None:
         """A message got its last status outside of the inbox's own steps."""
+        if not keep:
+            self._drop(message)
         self._session.emit(events.Delivery(message_id=message.id, status=message.status, error=message.error))
         self._session.requests.message_moved(message)
         self._session.journal.changed()
+
+    def _drop(self, message: Message) -> None:
+        undelivered.drop(self._session.spec.state, self._session.spec.run_id, message.id)

@@ -29,6 +29,7 @@ SWEEP_EVERY_S = 0.05
 SWEEP_S = 8.0
 FULL = (errno.ENOSPC, errno.EDQUOT)
 RETRY_S = 1.0  # a full disk is tried again this often
+SIGNALLED = "the supervisor was told to end by a signal"
 EARLY_S = 0.7  # a child that is gone by then, with an error, did not boot
 
 EXIT_CODE_OF = {
@@ -44,6 +45,7 @@ class Ending:
 
     def __init__(self, session: Session) -> None:
         self._session = session
+        self._words = ""
         self.reason: str | None = None  # why harnex ends it; None: the agent ended by itself
         self.ladder: Ladder | None = None
         self.done = False
@@ -62,14 +64,14 @@ class Ending:
     def under_way(self) -> bool:
         return self.reason is not None or self._gone_at is not None
 
-    def stop(self, reason: str, force: bool = False) -> None:
-        """Begin to end the session; a second, forced, call goes straight to KILL."""
+    def stop(self, reason: str, force: bool = False, message: str = "") -> None:
+        """Begin to end the session; a second, forced, call goes straight to KILL. `message` goes into the record."""
         session = self._session
         if self._gone_at is not None:
             return
         if self.reason is None:
-            self.reason = reason
-            session.delivery.fail_all("the session was stopped")
+            self.reason, self._words = reason, message
+            session.delivery.fail_all("the session was stopped", keep=message == SIGNALLED)
         elif not force:
             return
         polite = session.adapter.stop_steps(session.verdict.state, session.version)
@@ -160,14 +162,16 @@ class Ending:
             # Cut short by harnex, whatever the agent made of that; if it had completed before, it has.
             turn.ended = turn.ended if turn.ended is not None and turn.ended.outcome == "completed" else None
         session.apply(session.turns.process_ended(now, TurnEnded("process", outcome, reason="other", detail=why)), now)  # type: ignore[arg-type]
-        session.delivery.fail_all("the session ended")
+        # An agent that died may be started again where it was, and then gets them.
+        died = self.reason is None and (session.child.signal is not None or session.child.code != 0)
+        session.delivery.fail_all("the session ended", keep=died)
 
     def _why(self, now: float) -> tuple[str, str]:
         """The reason of the end, and words about it."""
         session = self._session
         child = session.child
         if self.reason is not None:
-            return self.reason, ""
+            return self.reason, self._words
         if session.headless is not None:
             return session.headless.why()
         early = self._gone_at is not None and self._gone_at - session.begun < EARLY_S and not session.activity.was_ready
@@ -240,7 +244,7 @@ class Ending:
         session, child = self._session, self._session.child
         session.records.leave(row)
         if session.spec.endpoint_pid:
-            process.send_signal(session.spec.endpoint_pid, signal.SIGTERM)
+            process.send_signal(session.spec.endpoint_pid, signal.SIGTERM, session.spec.endpoint_start)
         session.emit(events.Exited(code=child.code, signal=child.signal, reason=row["reason"], message=self.message))
         session.journal.close()
         child.close()

@@ -6,11 +6,13 @@ to, seldom else. An idle agent costs two `stat`s a second, and no inotify instan
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Callable, Iterable
 from fnmatch import fnmatch
+from typing import Any
 
-from harnex import clock, jsonl
+from harnex import jsonl
 from harnex.adapters._base import Reader
 from harnex.model import Fact, FindOpenFile, Follow, Remark
 from harnex.store.tail import DocumentTail, LineTail
@@ -27,10 +29,15 @@ class Evidence:
     """Follows files for one reader. `poll` gives the facts that are new; `wake_at` says when to poll next."""
 
     def __init__(
-        self, reader: Reader, pids: Callable[[], Iterable[int]], now: float, directory: str | None = None
+        self,
+        reader: Reader,
+        pids: Callable[[], Iterable[int]],
+        now: float,
+        followed: Callable[[str, str, str, int], None] = lambda *_: None,
     ) -> None:
+        """`followed(source, path, kind, offset)` is told of each file once, when it is first followed."""
         self._reader = reader
-        self._directory = directory  # the run's evidence
+        self._followed = followed
         self._pids = pids
         self._rows: dict[str, tuple[str, LineTail]] = {}  # path -> source, tail
         self._documents: dict[str, tuple[str, DocumentTail]] = {}
@@ -51,29 +58,15 @@ class Evidence:
             if fact not in self._finds:
                 self._finds.append(fact)
         elif fact.kind == "document":
-            self._documents.setdefault(fact.path, (fact.source, DocumentTail(fact.path)))
+            if fact.path not in self._documents:
+                self._documents[fact.path] = (fact.source, DocumentTail(fact.path))
+                self._followed(fact.source, fact.path, fact.kind, 0)
         elif fact.path not in self._rows:
             tail = LineTail(fact.path)
             if fact.from_end:
                 tail.to_end()
             self._rows[fact.path] = (fact.source, tail)
-            self._note(fact, tail.offset)
-
-    def _note(self, fact: Follow, offset: int) -> None:
-        """Write down what is followed, and from where on. Best effort: on a full disk it is not."""
-        if self._directory is None:
-            return
-        row = {"ts": clock.iso(), "source": fact.source, "path": fact.path, "kind": fact.kind, "from": offset}
-        try:
-            fd = os.open(
-                os.path.join(self._directory, FOLLOWED), os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600
-            )
-            try:
-                os.write(fd, jsonl.dumps(row).encode() + b"\n")
-            finally:
-                os.close(fd)
-        except OSError:
-            pass
+            self._followed(fact.source, fact.path, fact.kind, tail.offset)
 
     def wake_at(self) -> float | None:
         return self._next if self._rows or self._documents or self._finds else None
@@ -165,3 +158,27 @@ def descendants(pid: int) -> list[int]:
             except (OSError, ValueError):
                 continue
     return found
+
+
+class FollowedFiles:
+    """`evidence/followed.jsonl` of a run: which files its supervisor read, so that the rest can be read after it died."""
+
+    def __init__(self, run_dir: str) -> None:
+        self.path = os.path.join(run_dir, "evidence", "followed.jsonl")
+
+    def add(self, source: str, path: str, kind: str, offset: int) -> None:
+        """Note one; `offset` is where its reading began. A full disk costs only what could be read after a crash."""
+        row = {"source": source, "path": path, "kind": kind, "offset": offset}
+        with contextlib.suppress(OSError):
+            fd = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+            with os.fdopen(fd, "wb", buffering=0) as f:
+                f.write(jsonl.dumps(row).encode("utf-8", "surrogatepass") + b"\n")
+
+    def rows(self) -> list[dict[str, Any]]:
+        """What was noted, in its order."""
+        try:
+            with open(self.path, "rb") as f:
+                found = [jsonl.loads_dict(line) for line in f]
+        except OSError:
+            return []
+        return [r for r in found if r and isinstance(r.get("path"), str) and isinstance(r.get("offset"), int)]

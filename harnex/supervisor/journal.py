@@ -12,7 +12,7 @@ from typing import Any
 
 from harnex import clock, events, paths
 from harnex.core.redact import Redactor
-from harnex.store import registry
+from harnex.store import registry, runlock
 from harnex.store.eventlog import EventLog
 from harnex.supervisor.spec import Spec
 
@@ -27,6 +27,7 @@ class Journal:
         directory = paths.run_dir(spec.state, spec.run_id)
         self.log = EventLog(os.path.join(directory, "events.jsonl"), spec.id, spec.run_id, redactor.fields)
         self._path = paths.session_file(spec.state, spec.repo, spec.id)
+        self._spec = spec
         self._record, self._redactor = record, redactor
         self._due: float | None = clock.monotonic()
         self._touched = 0.0
@@ -81,3 +82,4 @@ class Journal:
         self.log.close()
         self._due = None
         registry.remove(self._path)
+        runlock.remove(self._spec.state, self._spec.run_id)

@@ -30,10 +30,12 @@ from harnex.adapters._base import (
     Rehearsal,
     Version,
 )
+from harnex.core.redact import Redactor
 from harnex.errors import HarnexError, UsageError
-from harnex.store import registry
+from harnex.process import start_time
+from harnex.store import registry, runlock, undelivered
 from harnex.supervisor import lease as leases
-from harnex.supervisor import redaction, versions
+from harnex.supervisor import redaction, startfile, versions
 from harnex.supervisor.spec import Spec
 
 START_PATIENCE_S = 20.0  # for the supervisor's word; it comes within a second unless the machine is swamped
@@ -63,11 +65,25 @@ class RunOptions:
     version: str | None = None
     credential: Credential | None = None
     summary_out: str | None = None
+    resume: Resume | None = None
     headless: bool = False  # `harnex exec`; then:
     prompt: str = ""
     model: str | None = None
     system: str | None = None
     schema: dict[str, Any] | None = None
+
+
+@dataclass(kw_only=True)
+class Resume:
+    """The run that a new one goes on with (restart.py); the new one's id, mark and directory are there already."""
+
+    run_id: str  # of the old one
+    new_run_id: str
+    lock: int
+    args: tuple[str, ...]  # what makes the CLI go on with its conversation
+    home: str | None  # a rehearsal's, in which that conversation is
+    rehearsed: tuple[str, ...]  # the logs of its endpoints so far: the script goes on behind them
+    count: int  # how many times it was resumed, with this one
 
 
 def new_run_id() -> str:
@@ -93,6 +109,8 @@ def start(options: RunOptions) -> dict[str, Any]:
     rules = redaction.load(repo)
     summary_out = summary_path(options.summary_out)
     env = {**clean_env(), **options.env}
+    given = leases.secrets_of(options.credential) if options.credential else []
+    redactor = redaction.redactor(rules, env, given)
     adapter_name = name_for(options.cli)
     if options.headless and adapter_name not in HEADLESS:
         raise UsageError(f"{options.cli} has no headless mode that harnex knows", "only: " + ", ".join(HEADLESS))
@@ -102,16 +120,24 @@ def start(options: RunOptions) -> dict[str, Any]:
     if version_text is None and adapter_name in AGENTS:
         version_text = versions.detect(state, program, env)
     version = versions.parse(version_text)
-    run_id = new_run_id()
-    run_dir = paths.subdir(state, "runs", run_id)
-    evidence = paths.subdir(state, "runs", run_id, "evidence")
-    paths.subdir(state, "sessions")
+    resume = options.resume
+    run_id = resume.new_run_id if resume else new_run_id()
+    run_dir = paths.run_dir(state, run_id)
+    lock = resume.lock if resume else _take_lock(state, run_id)
     endpoint: _Endpoint | None = None
     try:
+        paths.subdir(state, "runs", run_id)
+        evidence = paths.subdir(state, "runs", run_id, "evidence")
+        home = (resume.home if resume else None) or os.path.join(run_dir, "home")
+        context_id = _keep_context(state, run_id, options, redactor) if options.context is not None else None
+        about = startfile.about(
+            options, id=session_id, run_id=run_id, adapter=adapter_name, program=program, repo=repo, cwd=cwd, home=home
+        )
+        startfile.write(run_dir, about, env)
         rehearsal = Rehearsal()
         if options.rehearse is not None:
-            endpoint = _Endpoint(options.rehearse, run_dir)
-            found = adapter.rehearsal(endpoint.base_url, os.path.join(run_dir, "home"), cwd, version)
+            endpoint = _Endpoint(options.rehearse, run_dir, resume.rehearsed if resume else ())
+            found = adapter.rehearsal(endpoint.base_url, home, cwd, version)
             if found is None:
                 raise UsageError(f"{options.cli} can't be rehearsed", "only: " + ", ".join(AGENTS))
             rehearsal = found
@@ -119,7 +145,7 @@ def start(options: RunOptions) -> dict[str, Any]:
         private_env = {**rehearsal.env, **leased.env}
         request = LaunchRequest(
             command=program,
-            args=(*rehearsal.args, *options.args),
+            args=(*rehearsal.args, *(resume.args if resume else ()), *options.args),
             version=version,
             cwd=cwd,
             env=apply_env(env, private_env),
@@ -148,6 +174,7 @@ def start(options: RunOptions) -> dict[str, Any]:
             description=options.description,
             meta=options.meta,
             context=options.context,
+            context_id=context_id,
             permissions=options.permissions,
             permissions_used=launch.permissions,
             trust=options.trust,
@@ -159,6 +186,8 @@ def start(options: RunOptions) -> dict[str, Any]:
             record=options.record,
             rehearsal=options.rehearse is not None,
             endpoint_pid=endpoint.process.pid if endpoint else None,
+            endpoint_start=endpoint.started if endpoint else None,
+            resumes=resume.run_id if resume else None,
             spawner=spawner(),
             redact=rules,
             lease=leases.for_spec(leases.home_of(run_dir), leased, options.credential) if options.credential else None,
@@ -169,15 +198,22 @@ def start(options: RunOptions) -> dict[str, Any]:
             again=list(launch.again),
             schema=options.schema,
         )
+        startfile.write(run_dir, startfile.launched(about, spec), apply_env(env, spec.env))
         _write_manifest(run_dir, spec, launch, env)
-        reply = _spawn(spec, endpoint)
+        reply = _spawn(spec, endpoint, lock)
     except BaseException:
         if endpoint is not None:
             endpoint.end()
-        with contextlib.suppress(OSError):
-            if not os.listdir(evidence) and not os.path.exists(os.path.join(run_dir, "events.jsonl")):
-                shutil.rmtree(run_dir)  # nothing ran: leave nothing behind
+        os.close(lock)
+        # Nothing ran: leave nothing behind. (A supervisor that lives holds the lock; one that began wrote events.)
+        if not runlock.is_held(runlock.path_of(state, run_id)) and not os.path.exists(
+            os.path.join(run_dir, "events.jsonl")
+        ):
+            if resume is None:
+                shutil.rmtree(run_dir, ignore_errors=True)
+            runlock.remove(state, run_id)
         raise
+    os.close(lock)
     if endpoint is not None:
         endpoint.let_go()
     return reply
@@ -224,6 +260,25 @@ def summary_path(path: str | None) -> str | None:
     if not os.access(directory, os.W_OK | os.X_OK):
         raise UsageError(f"--summary-out: can't write in {directory}", "name a file in a directory of yours")
     return path
+
+
+def _take_lock(state: str, run_id: str) -> int:
+    try:
+        return runlock.take(state, run_id)
+    except OSError as e:
+        where = paths.sessions_dir(state)
+        raise HarnexError(f"can't write in {where}: {e.strerror}", "make room, or see: harnex doctor") from None
+
+
+def _keep_context(state: str, run_id: str, options: RunOptions, redactor: Redactor) -> str:
+    """Keep the first message for the case of a crash; its id."""
+    message = {"id": "m-" + os.urandom(6).hex(), "text": options.context, "submit": True, "from": None}
+    try:
+        undelivered.put(state, run_id, message, redactor.text, first=options.resume is not None)
+    except OSError as e:
+        where = paths.run_dir(state, run_id)
+        raise HarnexError(f"can't write in {where}: {e.strerror}", "make room, or see: harnex doctor") from None
+    return str(message["id"])
 
 
 def _headless(request: LaunchRequest, options: RunOptions) -> HeadlessRequest:
@@ -349,6 +404,7 @@ def _write_manifest(run_dir: str, spec: Spec, launch: Launch, env: Mapping[str, 
         "cwd": redactor.path(spec.cwd),
         "repo": redactor.path(spec.repo),
         "git": git_head(spec.repo),
+        "resumes": spec.resumes,
         "mode": spec.mode,
         "permissions": spec.permissions,
         "permissions_used": spec.permissions_used,
@@ -394,7 +450,7 @@ def python_module(module: str, *arguments: str) -> list[str]:
     return [sys.executable, "-P", "-c", BOOTSTRAP.format(module=module), root, *arguments]
 
 
-def _spawn(spec: Spec, endpoint: _Endpoint | None) -> dict[str, Any]:
+def _spawn(spec: Spec, endpoint: _Endpoint | None, lock: int) -> dict[str, Any]:
     process = subprocess.Popen(
         python_module("harnex.supervisor.__main__", "harnex-supervisor", spec.id),
         stdin=subprocess.PIPE,
@@ -403,7 +459,7 @@ def _spawn(spec: Spec, endpoint: _Endpoint | None) -> dict[str, Any]:
         start_new_session=True,
         cwd="/",
         env=clean_env(),
-        pass_fds=(endpoint.keeper,) if endpoint else (),
+        pass_fds=(lock, endpoint.keeper) if endpoint else (lock,),
     )
     assert process.stdin is not None and process.stdout is not None
     with contextlib.suppress(BrokenPipeError):
@@ -431,12 +487,15 @@ def _spawn(spec: Spec, endpoint: _Endpoint | None) -> dict[str, Any]:
 class _Endpoint:
     """The rehearsal endpoint of a run: it lives as long as somebody holds `keeper`, its standard input."""
 
-    def __init__(self, script: str, run_dir: str) -> None:
+    def __init__(self, script: str, run_dir: str, after: tuple[str, ...] = ()) -> None:
         script = os.path.abspath(script)
+        command = [script, "--log", os.path.join(run_dir, "rehearsal.jsonl")]
+        for log in after:
+            command += ["--after", log]
         reader, self.keeper = os.pipe()
         try:
             self.process = subprocess.Popen(
-                python_module("harnex.rehearsal.__main__", script, "--log", os.path.join(run_dir, "rehearsal.jsonl")),
+                python_module("harnex.rehearsal.__main__", *command),
                 stdin=reader,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
@@ -453,6 +512,7 @@ class _Endpoint:
             self.process.wait()
             raise UsageError(f"the rehearsal script can't be used: {words}", "its format: harnex guide")
         self.base_url = str(reply["base_url"])
+        self.started = start_time(self.process.pid)
 
     def let_go(self) -> None:
         """The supervisor holds it now."""

@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING, Any
 from harnex import clock, events, paths, process
 from harnex.adapters import adapter_for, headless_for
 from harnex.core.activity import Activity, Verdict
-from harnex.core.inbox import Message
 from harnex.core.turns import Closed, Opened, Turns
 from harnex.core.waiting import Standing, describe
 from harnex.errors import HarnexError
@@ -44,9 +43,9 @@ from harnex.supervisor import boot, redaction
 from harnex.supervisor.answers import Answers
 from harnex.supervisor.child import Child
 from harnex.supervisor.control import Control
-from harnex.supervisor.delivery import Delivery, new_message_id
-from harnex.supervisor.ending import Ending
-from harnex.supervisor.evidence import Evidence, descendants
+from harnex.supervisor.delivery import Delivery
+from harnex.supervisor.ending import SIGNALLED, Ending
+from harnex.supervisor.evidence import Evidence, FollowedFiles, descendants
 from harnex.supervisor.journal import Journal
 from harnex.supervisor.records import Records
 from harnex.supervisor.requests import Requests
@@ -128,9 +127,7 @@ class Session:
             if self.headless is not None
             else Child(tuple(spec.argv), env, spec.cwd, spec.columns, spec.rows)
         )
-        self.evidence = Evidence(
-            self.reader, lambda: descendants(self.child.pid), now, os.path.join(run_dir, "evidence")
-        )
+        self.evidence = Evidence(self.reader, lambda: descendants(self.child.pid), now, FollowedFiles(run_dir).add)
         self.control = Control(socket, self.selector, self.requests.handle)
         self._watch_child()
         self._watch_signals()
@@ -146,6 +143,7 @@ class Session:
                 agent_session_id=spec.agent_session_id,
                 rehearsal=spec.rehearsal,
                 notes=tuple(spec.notes),
+                resumes=spec.resumes,
             )
         )
         known = self.adapter.known
@@ -158,8 +156,7 @@ class Session:
         if self.headless is not None:
             self.headless.begin(spec.prompt)
         self.take(self.reader.spawned(self.child.pid, env, spec.cwd), now)
-        if spec.context:
-            self.delivery.take(Message(new_message_id(), spec.context))
+        self.delivery.take_kept()
         self.journal.write()
 
     def _watch_child(self) -> None:
@@ -177,7 +174,7 @@ class Session:
         reader, writer = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
         for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda *_: self.ending.stop(reason="stopped"))
+            signal.signal(number, lambda *_: self.ending.stop(reason="stopped", message=SIGNALLED))
         signal.signal(signal.SIGCHLD, lambda *_: None)
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
         self.selector.register(reader, selectors.EVENT_READ, lambda mask: os.read(reader, 512))
@@ -413,6 +410,7 @@ class Session:
                         duration_s=change.duration_s,
                     )
                 )
+            self.delivery.turn_closed(change)
             self._turn_closed = True
             self.requests.turn_closed(change)
 

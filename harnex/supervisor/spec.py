@@ -27,6 +27,7 @@ class Spec:
     description: str = ""
     meta: dict[str, Any] = field(default_factory=dict)
     context: str | None = None
+    context_id: str | None = None  # the id under which it is kept (undelivered.py)
     permissions: str = "ask"
     permissions_used: str = ""
     trust: bool = False
@@ -38,6 +39,8 @@ class Spec:
     record: str = "screen"  # or raw
     rehearsal: bool = False
     endpoint_pid: int | None = None  # the rehearsal endpoint, ended with the session
+    endpoint_start: str | None = None
+    resumes: str | None = None  # the run that this one goes on with
     spawner: dict[str, Any] | None = None
     redact: dict[str, list[str]] = field(default_factory=dict)  # the rules of the configuration files
     lease: dict[str, Any] | None = None  # a leased credential: `supervisor/lease.py`
@@ -63,6 +66,7 @@ class Spec:
             "mode": self.mode,
             "repo": self.repo,
             "cwd": self.cwd,
+            "resumes": self.resumes,
         }
 
     def dump(self) -> dict[str, Any]:

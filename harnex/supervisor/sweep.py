@@ -14,8 +14,8 @@ from harnex import process
 TERM_GRACE_S = 1.0
 
 
-def marked(run_id: str) -> list[int]:
-    """The pids that carry this run's marker, ours excluded. Needs psutil (imported here: only ends need it)."""
+def marked(run_id: str) -> list[tuple[int, str]]:
+    """(pid, start time) of processes that carry this run's marker, ours excluded. Needs psutil (only ends need it)."""
     import os
 
     import psutil
@@ -25,12 +25,13 @@ def marked(run_id: str) -> list[int]:
     for pid in psutil.pids():
         if pid == me:
             continue
+        started = process.start_time(pid)  # first: what is read next is then of this very process, or it ends nothing
         try:
-            if psutil.Process(pid).environ().get("HARNEX_RUN_ID") == run_id:
-                found.append(pid)
+            if started is not None and psutil.Process(pid).environ().get("HARNEX_RUN_ID") == run_id:
+                found.append((pid, started))
         except (psutil.Error, OSError):
             continue
-    return [pid for pid in found if process.start_time(pid) is not None]
+    return found
 
 
 class Sweep:
@@ -44,15 +45,15 @@ class Sweep:
 
     def step(self, now: float) -> bool:
         """One pass; True when nothing is left."""
-        pids = marked(self._run_id)
-        for pid in pids:
+        left = marked(self._run_id)
+        for pid, started in left:
             self.ended.add(pid)
             if now >= self._kill_at:
-                process.send_signal(pid, signal.SIGKILL)
+                process.send_signal(pid, signal.SIGKILL, started)
             elif pid not in self._told:
                 self._told.add(pid)
-                process.send_signal(pid, signal.SIGTERM)
-        return not pids
+                process.send_signal(pid, signal.SIGTERM, started)
+        return not left
 
 
 def sweep_now(run_id: str, timeout_s: float = 5.0) -> set[int]:

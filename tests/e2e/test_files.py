@@ -504,14 +504,18 @@ def test_a_key_of_the_environment_is_in_no_file(harnex: Harnex, key: str) -> Non
     assert row["meta"] == {"key": "[redacted]"}
 
 
+# What the agent, and the model that it talks to, write themselves.
+OF_THE_AGENT = ("agent.jsonl", "rehearsal.jsonl", "conversation-")
+
+
 def test_a_key_that_the_agent_says_is_in_no_file(harnex: Harnex) -> None:
     """The last message of a turn is kept in the registry entry and in the history row as well."""
     harnex.agent("chatty", {"text": f"your key is {KEY}"}, {"text": "bye"}, run=("--env", f"MY_API_KEY={KEY}"))
     harnex.ok("send", "--id", "chatty", "--message", "what is my key?", "--wait-for-idle")
-    kept = [h for h in holding(harnex, KEY) if not h.startswith(("agent.jsonl", "rehearsal.jsonl"))]
+    kept = [h for h in holding(harnex, KEY) if not h.startswith(OF_THE_AGENT)]
     assert kept == []
     harnex.ok("stop", "--id", "chatty")
-    kept = [h for h in holding(harnex, KEY) if not h.startswith(("agent.jsonl", "rehearsal.jsonl"))]
+    kept = [h for h in holding(harnex, KEY) if not h.startswith(OF_THE_AGENT)]
     assert kept == []
 
 

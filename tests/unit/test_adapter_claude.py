@@ -786,3 +786,24 @@ def test_what_stands_above_the_box_counts_too(above: tuple[str, ...], state: Sta
 def test_a_spinner_without_a_box_is_work() -> None:
     view = ScreenView(("✽ Tempering… (3s)", "  ⎿  a task"), columns=40)
     assert seen(ADAPTER.reader((2, 1, 329)), view).state is State.BUSY
+
+
+def test_the_arguments_that_last() -> None:
+    """What a person gave, for a conversation that goes on: without the prompt, which would be sent again."""
+
+    def last(args: tuple[str, ...]) -> tuple[str, ...]:
+        words = ADAPTER.resume_args("id", args)
+        assert words[:2] == ("--resume", "id")
+        return words[2:]
+
+    assert last(("--model", "opus", "fix it")) == ("--model", "opus")
+    assert last(("fix it", "--verbose")) == ("--verbose",)
+    assert last(("--allowedTools", "Bash(ls)", "Edit", "--verbose", "go")) == (
+        "--allowedTools",
+        "Bash(ls)",
+        "Edit",
+        "--verbose",
+    )
+    assert last(("--resume", "abc", "--model=opus", "--", "go")) == ("--model=opus",)
+    assert last(("-c", "go")) == ()
+    assert last(("--session-id=1", "--append-system-prompt", "be brief", "x")) == ("--append-system-prompt", "be brief")

@@ -698,3 +698,17 @@ def test_a_thread_that_counts_otherwise_is_told_once() -> None:
     feed(reader, "rollout", bad)
     (remark,) = [f for f in reader.ended() if isinstance(f, Remark)]
     assert f"output_tokens {last['thread_token_usage']['output_tokens']:,}" in remark.text
+
+
+def test_the_arguments_that_last() -> None:
+    """What a person gave, for a conversation that goes on: without the prompt, which would be sent again."""
+
+    def last(args: tuple[str, ...]) -> tuple[str, ...]:
+        words = ADAPTER.resume_args("id", args)
+        assert words[:2] == ("resume", "id")
+        return words[2:]
+
+    assert last(("-m", "gpt-5", "fix it")) == ("-m", "gpt-5")
+    assert last(("resume", "--last", "-c", "a=1", "more")) == ("-c", "a=1")
+    assert last(("--full-auto", "--", "-x")) == ("--full-auto",)
+    assert last(("-cmodel=x", "--add-dir=/a b", "resume", "id-1")) == ("-cmodel=x", "--add-dir=/a b")

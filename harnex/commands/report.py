@@ -1,0 +1,145 @@
+"""`harnex report`."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from typing import Any
+
+import click
+
+from harnex import __version__, clock, errors, jsonl, paths
+from harnex.commands._find import mend, run_of
+from harnex.commands._types import MOMENT, which_session
+from harnex.commands.history import ended
+from harnex.core import report
+from harnex.core.draw import to_svg
+from harnex.errors import HarnexError, UsageError
+from harnex.store import history, registry, replay
+
+RUNS_MAX = 200
+COMMITS_MAX = 200
+FORM = "%H%x1f%cI%x1f%an%x1f%s"
+
+
+@click.command("report")
+@which_session
+@click.option(
+    "--since", type=MOMENT, metavar="TIME", help="All runs since then (ISO-8601, or `8h` ago), and live ones."
+)
+@click.option("--all", "everywhere", is_flag=True, help="With --since: runs in all repositories.")
+@click.option("-o", "--output", metavar="FILE", help="Write the page there (default: standard output).")
+def command(
+    session_id: str | None, repo: str | None, cli: str | None, since: float | None, everywhere: bool, output: str | None
+) -> int:
+    """One HTML page of a run, or of a night: what happened when, tokens, the last screen, the commits.
+
+    The page holds everything that it shows; it loads nothing and asks nobody.
+    """
+    if session_id is not None and since is not None:
+        raise UsageError("--id and --since contradict each other")
+    if output is None and os.isatty(1):
+        raise UsageError("a page of HTML is nothing for a terminal", "write it to a file: harnex report -o night.html")
+    state = paths.state_dir()
+    if since is None:
+        directory, about, lives = run_of(session_id, repo, cli)
+        chosen = [(directory, about, lives)]
+    else:
+        mend(state)
+        where = None if everywhere else paths.repo_root(repo) if repo else paths.here()
+        chosen = since_then(state, since, where, cli)
+    page = report.page([run(*one) for one in chosen], clock.iso(), __version__)
+    data = page.encode("utf-8", "replace")
+    if output is None or output == "-":
+        sys.stdout.buffer.write(data)
+        return errors.DONE
+    write(output, data)
+    print(f"{output}: {len(chosen)} run{'' if len(chosen) == 1 else 's'}", file=sys.stderr)
+    return errors.DONE
+
+
+def since_then(state: str, since: float, where: str | None, cli: str | None) -> list[tuple[str, dict[str, Any], bool]]:
+    """The runs that ended since then, and those that live, oldest first."""
+    rows = [(r, False) for r in history.rows(state) if ended(r) >= since]
+    rows += [(r, True) for r in registry.live(state)]
+    rows = [
+        (r, lives) for r, lives in rows if (where is None or r.get("repo") == where) and cli in (None, r.get("cli"))
+    ]
+    if len(rows) > RUNS_MAX:
+        print(f"harnex: {len(rows)} runs; the page has the last {RUNS_MAX}", file=sys.stderr)
+    return [(paths.run_dir(state, r["run_id"]), r, lives) for r, lives in rows[-RUNS_MAX:]]
+
+
+def run(directory: str, about: dict[str, Any], lives: bool) -> report.Run:
+    """What the files say of a run; what is missing is said on the page."""
+    notes, rows = [], []
+    try:
+        with open(os.path.join(directory, "events.jsonl"), "rb") as f:
+            rows = [row for line in f if (row := jsonl.loads_dict(line)) is not None and "type" in row]
+    except OSError:
+        notes.append("Its events are not there any more: it was pruned.")
+    screen = ""
+    casts = replay.files(directory)
+    if casts:
+        try:
+            screen = to_svg(replay.last_screen(casts[-1]), f"{about.get('id')} · {about.get('cli')}")
+        except OSError:
+            notes.append("Its recording can't be read.")
+    found = report.Run(about=about, events=rows, live=lives, screen=screen, notes=notes)
+    found.commits = commits(directory, about, found.begin, found.end)
+    return found
+
+
+def commits(directory: str, about: dict[str, Any], begin: float, end: float) -> list[dict[str, Any]]:
+    """What was committed in its work tree while it ran; [] outside of git, or if git can't say."""
+    manifest = None
+    try:
+        with open(os.path.join(directory, "manifest.json"), "rb") as f:
+            manifest = jsonl.loads_dict(f.read())
+    except OSError:
+        pass
+    head = (manifest or {}).get("git")
+    sha = str(head.get("sha")) if isinstance(head, dict) else ""
+    where = str(about.get("repo") or "")
+    if not os.path.exists(os.path.join(where, ".git")):
+        return []
+    scope = [f"{sha}..HEAD"] if sha.isalnum() else ["HEAD"]
+    words = ["git", "-C", where, "log", *scope, f"--max-count={COMMITS_MAX}", f"--format=%x1e{FORM}", "--numstat"]
+    words += [f"--since=@{int(begin)}", f"--until=@{int(end) + 2}"]
+    try:
+        done = subprocess.run(words, capture_output=True, timeout=20, check=False, stdin=subprocess.DEVNULL)
+    except (OSError, subprocess.TimeoutExpired):
+        return []
+    found = []
+    for record in done.stdout.decode("utf-8", "replace").split("\x1e")[1:]:
+        first, _, rest = record.partition("\n")
+        fields = first.split("\x1f")
+        if len(fields) != 4:
+            continue
+        stats = [line.split("\t") for line in rest.splitlines() if line.count("\t") >= 2]
+        found.append(
+            dict(zip(("sha", "at", "author", "subject"), fields, strict=True))
+            | {
+                "files": len(stats),
+                "added": sum(int(s[0]) for s in stats if s[0].isdecimal()),
+                "removed": sum(int(s[1]) for s in stats if s[1].isdecimal()),
+            }
+        )
+    return found[::-1]
+
+
+def write(path: str, data: bytes) -> None:
+    """Whole or not at all; 0600, since it quotes what the agent said."""
+    temporary = f"{path}.{os.getpid()}.tmp"
+    try:
+        fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        try:
+            with os.fdopen(fd, "wb") as f:
+                f.write(data)
+            os.replace(temporary, path)
+        except OSError:
+            os.unlink(temporary)
+            raise
+    except OSError as e:
+        raise HarnexError(f"can't write {path}: {e.strerror}", "name another file with -o") from None

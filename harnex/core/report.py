@@ -1,0 +1,363 @@
+"""The HTML of `harnex report`: one page that needs nothing else. Pure: rows in, text out; everything is escaped."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from html import escape
+from typing import Any
+
+from harnex.core.report_style import CSS
+from harnex.core.report_timeline import STATES, seconds, timeline
+
+ROWS_MAX = 400  # of one table; what is left out is said
+# What deserves a line of its own among the happenings; more types may come, so the dull ones are named.
+DULL = ("state", "delivery", "call", "tool", "turn_started", "task_complete", "usage", "started", "blocked")
+_INVALID = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
+_KINDS = (
+    ("input_tokens", "input"), ("cache_read_tokens", "of it cached"), ("output_tokens", "output"),
+    ("reasoning_tokens", "of it reasoning"), ("total_tokens", "total"),
+)  # fmt: skip
+
+
+@dataclass
+class Run:
+    """What a page says of one run. `about` is its history row, or its registry entry while it lives."""
+
+    about: dict[str, Any]
+    events: Sequence[dict[str, Any]]
+    live: bool = False
+    screen: str = ""  # SVG of the last screen
+    commits: Sequence[dict[str, Any]] = ()  # sha, subject, at (ISO), author, files, added, removed
+    notes: Sequence[str] = ()
+    cost_usd: float | None = None
+    begin: float = field(init=False)
+    end: float = field(init=False)
+
+    def __post_init__(self) -> None:
+        times = [t for row in self.events if (t := seconds(row.get("ts"))) is not None]
+        named = [t for key in ("started_at", "ended_at") if (t := seconds(self.about.get(key))) is not None]
+        times = times or named or [0.0]
+        self.begin = min([*times, *named[:1]])
+        # A recovery writes its rows long after the run: the row says when it was last seen.
+        ended = seconds(self.about.get("ended_at"))
+        self.end = max(self.begin, ended if ended is not None else max(times))
+
+    @property
+    def anchor(self) -> str:
+        return "run-" + re.sub(r"[^A-Za-z0-9]", "-", str(self.about.get("run_id")))
+
+    def of(self, *kinds: str) -> list[dict[str, Any]]:
+        return [row for row in self.events if row.get("type") in kinds]
+
+
+def text(value: object) -> str:
+    """Escaped; characters that HTML has no place for become a sign."""
+    return escape(_INVALID.sub("\ufffd", "" if value is None else str(value)), quote=True)
+
+
+def page(runs: Sequence[Run], made_at: str, version: str) -> str:
+    """The whole document."""
+    title = f"{runs[0].about.get('id')} · harnex" if len(runs) == 1 else f"{len(runs)} runs · harnex"
+    body = [overview(runs)] if len(runs) > 1 else []
+    body += [section(run, single=len(runs) == 1) for run in runs]
+    if not runs:
+        body.append("<p>No runs in this time.</p>")
+    return (
+        '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        '<meta name="color-scheme" content="light dark">\n'
+        "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\">\n"
+        f"<title>{text(title)}</title>\n<style>{CSS}</style>\n</head>\n<body>\n<main>\n"
+        + "\n".join(body)
+        + f"\n</main>\n<footer>harnex {text(version)} · {text(clock_time(made_at))}</footer>\n</body>\n</html>\n"
+    )
+
+
+def overview(runs: Sequence[Run]) -> str:
+    """Several runs: what each came to, and when each ran."""
+    begin, end = min(r.begin for r in runs), max(r.end for r in runs)
+    rows = []
+    for run in runs:
+        calls, tokens = totals(run)
+        rows.append(
+            (
+                f'<a href="#{run.anchor}">{text(run.about.get("id"))}</a>', text(run.about.get("cli")), outcome(run),
+                text(clock_time(iso(run.begin))), text(span(run.end - run.begin)), number(len(run.of("turn_started"))),
+                number(calls), number(tokens),
+            )
+        )  # fmt: skip
+    head = ("session", "CLI", "how it ended", "began", "took", "turns", "calls", "tokens")
+    known = [t for r in runs if (t := totals(r)[1]) is not None]
+    bad = sum(not r.live and r.about.get("exit") not in (0, None) for r in runs)
+    facts = [("runs", number(len(runs))), ("not well ended", number(bad)), ("from", text(clock_time(iso(begin)))),
+             ("to", text(clock_time(iso(end)))), ("tokens", number(sum(known) if known else None))]  # fmt: skip
+    bars = "".join(
+        f'<rect x="{(r.begin - begin) / max(1e-9, end - begin) * 1000:.1f}" y="{4 + 18 * n}" height="12" rx="2" '
+        f'width="{max(2.0, (r.end - r.begin) / max(1e-9, end - begin) * 1000):.1f}" '
+        f'class="{"good" if r.about.get("exit") == 0 else "live" if r.live else "bad"}">'
+        f"<title>{text(r.about.get('id'))}: {text(span(r.end - r.begin))}</title></rect>"
+        for n, r in enumerate(runs)
+    )
+    picture = (
+        f'<svg class="runs" viewBox="0 0 1000 {8 + 18 * len(runs)}" preserveAspectRatio="none" '
+        f'role="img" aria-label="when each run ran">{bars}</svg>'
+    )
+    return f"<header><h1>{len(runs)} runs</h1></header>\n{cards(facts)}\n{picture}\n{table(head, rows, numbers=3)}"
+
+
+def section(run: Run, single: bool) -> str:
+    """One run."""
+    about = run.about
+    parts = [
+        f'<section id="{run.anchor}">',
+        f"<header><h{1 if single else 2}>{text(about.get('id'))} {outcome(run)}</h{1 if single else 2}>",
+        (
+            f'<p class="sub">{text(about.get("cli"))} {text(about.get("cli_version") or "")} in '
+            f"<code>{text(about.get('cwd') or about.get('repo'))}</code></p>"
+        ),
+    ]
+    if about.get("description"):
+        parts.append(f"<p>{text(about['description'])}</p>")
+    if about.get("message"):
+        parts.append(f'<pre class="said">{text(about["message"])}</pre>')
+    parts += [f'<p class="note">{text(note)}</p>' for note in run.notes]
+    parts += ["</header>", cards(facts(run)), timeline(run.events, run.begin, run.end, text), shares(run)]
+    parts += [turns(run), happenings(run), commits(run), screen(run), calls(run), tools(run), "</section>"]
+    return "\n".join(p for p in parts if p)
+
+
+def facts(run: Run) -> list[tuple[str, str]]:
+    count, tokens = totals(run)
+    about = run.about
+    out = [
+        ("began", text(clock_time(iso(run.begin)))),
+        ("took", text(span(run.end - run.begin))),
+        ("turns", number(len(run.of("turn_started")))),
+        ("calls", number(count)),
+        ("tokens", number(tokens)),
+        ("cost", f"${run.cost_usd:,.2f}" if run.cost_usd is not None else "unknown"),
+    ]
+    for label, value in (("permissions", about.get("permissions")), ("goes on with", about.get("resumes"))):
+        if value:
+            out.append((label, text(value)))
+    return out
+
+
+def totals(run: Run) -> tuple[int | None, int | None]:
+    """Calls and tokens, from the calls themselves. None: not known."""
+    rows = run.of("call")
+    known = [row["total_tokens"] for row in rows if isinstance(row.get("total_tokens"), int)]
+    return len(rows) or None, sum(known) if known else None
+
+
+def shares(run: Run) -> str:
+    """How long it was in which state."""
+    held: dict[str, float] = {}
+    for begin, end, state in spells(run):
+        held[state] = held.get(state, 0.0) + end - begin
+    total = sum(held.values())
+    if not total:
+        return ""
+    items = [
+        f'<li><span class="key s-{state}"></span>{state} {text(span(held[state]))} ({held[state] / total:.0%})</li>'
+        for state in STATES
+        if held.get(state)
+    ]
+    return f'<ul class="legend">{"".join(items)}</ul>'
+
+
+def spells(run: Run) -> Iterable[tuple[float, float, str]]:
+    """(begin, end, state) of the run's states."""
+    at, state = run.begin, "starting"
+    for row in run.of("state"):
+        now = min(seconds(row.get("ts")) or at, run.end)
+        yield at, max(at, now), state
+        at, state = max(at, now), str(row.get("state")) if row.get("state") in STATES else "unknown"
+    yield at, max(at, run.end), state
+
+
+def turns(run: Run) -> str:
+    rows = []
+    sent = {row.get("message_id"): row for row in run.of("send")}
+    opened = {row.get("turn"): row for row in run.of("turn_started")}
+    used: dict[Any, list[dict[str, Any]]] = {}
+    for call in run.of("call"):
+        used.setdefault(call.get("turn"), []).append(call)
+    ended = {row.get("turn"): row for row in run.of("task_complete", "turn_failed")}
+    for turn, start in opened.items():
+        end = ended.get(turn)
+        message = sent.get(start.get("message_id"))
+        asked = text(message.get("msg")) + ("…" if message.get("msg_truncated") else "") if message else "—"
+        if end is None:
+            how, said = ("open", "")
+        elif end["type"] == "task_complete":
+            how, said = "completed", str(end.get("last_message") or "")
+        else:
+            how, said = f"{end.get('outcome')}: {end.get('reason')}", str(end.get("message") or "")
+        known = [c["total_tokens"] for c in used.get(turn, ()) if isinstance(c.get("total_tokens"), int)]
+        css = "good" if how == "completed" else "live" if how == "open" else "bad"
+        rows.append(
+            (
+                number(turn), text(clock_time(start.get("ts"), run.begin)), asked,
+                f'<span class="{css}">{text(how)}</span>', f'<div class="words">{text(said)}</div>',
+                text(span(end.get("duration_s"))) if end else "", number(len(used.get(turn, ())) or None),
+                number(sum(known) if known else None),
+            )
+        )  # fmt: skip
+    head = ("turn", "at", "asked", "ended", "last words", "took", "calls", "tokens")
+    return f"<h3>Turns</h3>{table(head, rows, numbers=3)}" if rows else ""
+
+
+def happenings(run: Run) -> str:
+    """What else is worth knowing, in order."""
+    rows = []
+    for row in run.events:
+        kind = str(row.get("type"))
+        if (
+            kind in DULL
+            and not (kind == "delivery" and row.get("status") in ("failed", "expired"))
+            and kind != "blocked"
+        ):
+            continue
+        own = {
+            k: v
+            for k, v in row.items()
+            if k not in ("schema_version", "seq", "ts", "id", "run_id", "type", "message_id")
+            and v not in (None, "", {}, [], False)
+        }
+        words = ", ".join(f"{k} {_flat(v)}" for k, v in own.items())
+        rows.append(
+            (
+                text(clock_time(row.get("ts"), run.begin)),
+                f"<b>{text(kind)}</b>",
+                f'<div class="words">{text(words)}</div>',
+            )
+        )
+    return f"<h3>What happened</h3>{table(('at', 'what', ''), rows)}" if rows else ""
+
+
+def calls(run: Run) -> str:
+    rows = [
+        (
+            text(clock_time(row.get("ts"), run.begin)), number(row.get("turn")), text(row.get("model")),
+            text(row.get("agent")), *(number(row.get(key)) for key, _ in _KINDS), text(span(row.get("duration_s"))),
+            text(row.get("stop_reason")) + (" (partial)" if row.get("partial") else ""),
+        )
+        for row in run.of("call")
+    ]  # fmt: skip
+    head = ("at", "turn", "model", "agent", *(label for _, label in _KINDS), "took", "stopped by")
+    return folded(f"Calls ({len(rows)})", table(head, rows, numbers=0, right=range(4, 10))) if rows else ""
+
+
+def tools(run: Run) -> str:
+    ended = [row for row in run.of("tool") if row.get("status") != "started"]
+    rows = [
+        (
+            text(clock_time(row.get("ts"), run.begin)), number(row.get("turn")), text(row.get("tool")),
+            f'<span class="{"good" if row.get("status") == "completed" else "bad"}">{text(row.get("status"))}</span>',
+            f'<div class="words">{text(row.get("input_preview"))}</div>', text(span(row.get("duration_s"))),
+        )
+        for row in ended
+    ]  # fmt: skip
+    head = ("at", "turn", "tool", "ended", "input", "took")
+    return folded(f"Tools ({len(rows)})", table(head, rows, numbers=1)) if rows else ""
+
+
+def commits(run: Run) -> str:
+    rows = [
+        (
+            f"<code>{text(str(c.get('sha'))[:10])}</code>", text(clock_time(c.get("at"), run.begin)), text(c.get("subject")),
+            text(c.get("author")), number(c.get("files")), number(c.get("added")), number(c.get("removed")),
+        )
+        for c in run.commits
+    ]  # fmt: skip
+    head = ("commit", "at", "subject", "author", "files", "added", "removed")
+    return f"<h3>Commits</h3>{table(head, rows, numbers=3)}" if rows else ""
+
+
+def screen(run: Run) -> str:
+    """The SVG is ours (draw.py), with every text in it escaped; in a page it needs no name space."""
+    if not run.screen:
+        return ""
+    drawn = run.screen.replace(' xmlns="http://www.w3.org/2000/svg"', "", 1)
+    return f'<h3>{"Screen now" if run.live else "Last screen"}</h3><div class="screen">{drawn}</div>'
+
+
+# ---- pieces ----
+
+
+def outcome(run: Run) -> str:
+    if run.live:
+        return f'<span class="tag live">{text(run.about.get("state") or "live")}</span>'
+    css = "good" if run.about.get("exit") == 0 else "bad"
+    return f'<span class="tag {css}">{text(run.about.get("reason"))}</span>'
+
+
+def cards(facts: Iterable[tuple[str, str]]) -> str:
+    return "<dl>" + "".join(f"<div><dt>{label}</dt><dd>{value}</dd></div>" for label, value in facts) + "</dl>"
+
+
+def table(head: Sequence[str], rows: Sequence[Sequence[str]], numbers: int = 0, right: Iterable[int] = ()) -> str:
+    """Cells are HTML already. The last `numbers` columns, and those in `right`, hold numbers."""
+    align = {*right, *range(len(head) - numbers, len(head))}
+    css = [' class="n"' if i in align else "" for i in range(len(head))]
+    out = ['<div class="wide"><table><thead><tr>', *(f"<th{css[i]}>{h}</th>" for i, h in enumerate(head))]
+    out.append("</tr></thead><tbody>")
+    for row in rows[:ROWS_MAX]:
+        out.append("<tr>" + "".join(f"<td{css[i]}>{cell}</td>" for i, cell in enumerate(row)) + "</tr>")
+    out.append("</tbody></table></div>")
+    if len(rows) > ROWS_MAX:
+        out.append(f'<p class="note">and {len(rows) - ROWS_MAX} more: harnex events has them all</p>')
+    return "".join(out)
+
+
+def folded(title: str, inner: str) -> str:
+    return f"<details><summary><h3>{title}</h3></summary>{inner}</details>"
+
+
+def number(value: object) -> str:
+    """With thousands apart; None is unknown, never 0."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return '<span class="unknown">?</span>'
+    return f"{value:,}" if isinstance(value, int) else f"{value:,.1f}"
+
+
+def span(value: object) -> str:
+    """A duration as a person says it."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return ""
+    if value < 10:
+        return f"{value:.1f}s"
+    s = int(value)
+    if s < 60:
+        return f"{s}s"
+    return f"{s // 60}m{s % 60:02d}s" if s < 3600 else f"{s // 3600}h{s % 3600 // 60:02d}m"
+
+
+def iso(at: float) -> str:
+    try:
+        return datetime.fromtimestamp(at, UTC).isoformat()
+    except (ValueError, OverflowError, OSError):
+        return ""
+
+
+def clock_time(value: object, begin: float | None = None) -> str:
+    """`21 Nov 05:30:12`; with the run's begin only the time of day, if it is the same day. All in UTC, said once."""
+    at = seconds(value)
+    if at is None:
+        return "" if value is None else str(value)
+    when = datetime.fromtimestamp(at, UTC)
+    if begin is not None and datetime.fromtimestamp(begin, UTC).date() == when.date():
+        return when.strftime("%H:%M:%S")
+    return when.strftime("%d %b %H:%M:%S") + ("" if begin is not None else " UTC")
+
+
+def _flat(value: object) -> str:
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{k} {_flat(v)}" for k, v in value.items()) + "}"
+    if isinstance(value, list | tuple):
+        return ", ".join(map(_flat, value))
+    return str(value)

@@ -1,0 +1,85 @@
+"""Messages that no agent has taken yet: one private file each in the run's directory, `inbox/<n>-<message_id>.json`.
+
+The event log holds their first 200 characters only. A file goes away when its message was taken or taken back, so
+what a crash leaves is what the next run must deliver (`harnex recover --resume` moves the directory there). Secrets
+are in no file: a message that held one is kept without it, marked `redacted`, and can't be delivered from here.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Callable
+from typing import Any
+
+from harnex import jsonl, paths
+
+NAME = "inbox"
+# A message: id, text (None: only Enter), submit, from, redacted.
+Row = dict[str, Any]
+
+
+def put(state: str, run_id: str, message: Row, redact: Callable[[str], str], first: bool = False) -> None:
+    """Keep a message. The same one again changes nothing. Raises OSError (a full disk)."""
+    directory = paths.subdir(state, "runs", run_id, NAME)
+    names = _names(directory)
+    if any(name.endswith(f"-{message['id']}.json") for name in names):
+        return
+    # A million before the first: room for those that are put first. Numbers, not times: clocks jump.
+    numbers = [int(name[:10]) for name in names if name[:10].isdecimal()] or [1_000_000]
+    path = os.path.join(directory, f"{min(numbers) - 1 if first else max(numbers) + 1:010d}-{message['id']}.json")
+    text = message["text"] and redact(message["text"])
+    message = {**message, "text": text, "redacted": text != message["text"]}
+    temporary = path + ".tmp"
+    fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    try:
+        data = jsonl.dumps(message).encode() + b"\n"
+        if os.write(fd, data) != len(data):
+            raise OSError(28, "No space left on device")
+        os.rename(temporary, path)
+    except OSError:
+        with contextlib.suppress(OSError):
+            os.unlink(temporary)
+        raise
+    finally:
+        os.close(fd)
+
+
+def drop(state: str, run_id: str, message_id: str) -> None:
+    """A message is over."""
+    directory = os.path.join(paths.run_dir(state, run_id), NAME)
+    for name in _names(directory):
+        if name.endswith(f"-{message_id}.json"):
+            with contextlib.suppress(OSError):
+                os.unlink(os.path.join(directory, name))
+
+
+def rows(state: str, run_id: str) -> list[Row]:
+    """What is kept, in the order in which it came; files that a crash tore are left out."""
+    directory = os.path.join(paths.run_dir(state, run_id), NAME)
+    found = []
+    for name in _names(directory):
+        try:
+            with open(os.path.join(directory, name), "rb") as f:
+                row = jsonl.loads_dict(f.read())
+        except OSError:
+            continue
+        if row is not None and isinstance(row.get("id"), str) and isinstance(row.get("text"), str | None):
+            found.append(row)
+    return found
+
+
+def clear(state: str, run_id: str) -> None:
+    """Nothing of this run is to be delivered any more."""
+    directory = os.path.join(paths.run_dir(state, run_id), NAME)
+    with contextlib.suppress(OSError):
+        for name in os.listdir(directory):
+            os.unlink(os.path.join(directory, name))
+        os.rmdir(directory)
+
+
+def _names(directory: str) -> list[str]:
+    try:
+        return sorted(name for name in os.listdir(directory) if name.endswith(".json"))
+    except OSError:
+        return []

@@ -1,0 +1,95 @@
+"""What a dead supervisor did not see any more: the agent's own files are read once more, after everything has ended.
+
+The files are those that the supervisor noted as it followed them (evidence.py); a file that the agent opened only
+after that is not found. Read from where the first reading began, so that the reader sees whole calls and turns; what
+the log has already is told apart by the caller (call ids, texts).
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from harnex import jsonl
+from harnex.adapters import NAMES, adapter_for
+from harnex.model import AgentSession, Fact, ModelCall, Submitted, TurnEnded
+from harnex.store.tail import LineTail
+from harnex.supervisor.evidence import FollowedFiles
+
+COMPARED = 500  # characters of a prompt
+
+
+@dataclass
+class Seen:
+    """What the agent's records hold of a run, from its start to its end."""
+
+    calls: list[ModelCall] = field(default_factory=list)
+    prompts: dict[str, Counter[str]] = field(default_factory=dict)  # source -> normalised text -> how often
+    ends: dict[str, TurnEnded | None] = field(default_factory=dict)  # source -> of its last turn; None: it did not end
+    agent_session_id: str | None = None
+    files: int = 0
+
+    def submitted(self, text: str) -> int:
+        """How often the agent recorded that prompt, by the source that has it most often."""
+        return max((count[normal(text)] for count in self.prompts.values()), default=0)
+
+    def kept(self, text: str) -> int | None:
+        """How often the conversation that the agent keeps (and resumes) has that prompt; None: it is not known.
+
+        Hooks tell of a prompt before it is kept (Claude Code 2.1.329 writes its transcript up to 100 ms later)."""
+        kept = [count for source, count in self.prompts.items() if source not in ("hooks", "notify")]
+        return max(count[normal(text)] for count in kept) if kept else None
+
+    @property
+    def end(self) -> TurnEnded | None:
+        """How the last turn ended, by a source that knows of the last prompt."""
+        most = max((count.total() for count in self.prompts.values()), default=0)
+        for source, count in self.prompts.items():
+            end = self.ends.get(source)
+            if count.total() == most and end is not None:
+                return end
+        return None
+
+
+def normal(text: str) -> str:
+    """A prompt as it compares: its words. Adapters guard a text with invisible characters, agents change blanks."""
+    return " ".join(re.findall(r"\w+", text))[:COMPARED] or text.strip()
+
+
+def read_again(run_dir: str, start: dict[str, Any], pid: int | None, began: float | None) -> Seen:
+    """Read the followed files of a run once, whole. `start` is its start.json, `began` epoch seconds."""
+    seen = Seen()
+    if start.get("adapter") not in NAMES:
+        return seen
+    version = start.get("version")
+    reader = adapter_for(start["adapter"]).reader(tuple(version) if version else None)
+    reader.began = began
+    env = {str(k): str(v) for k, v in (start.get("env") or {}).items()}
+    _take(seen, reader.spawned(pid or 0, env, start["cwd"]))
+    for followed in FollowedFiles(run_dir).rows():
+        if followed.get("kind") == "document":
+            continue  # they tell of a present that is over
+        source, tail = str(followed.get("source")), LineTail(followed["path"], followed["offset"])
+        seen.files += 1
+        for line in tail.lines():
+            row = jsonl.loads_dict(line)
+            if row is not None:
+                _take(seen, reader.row(source, row))
+    _take(seen, reader.ended())
+    return seen
+
+
+def _take(seen: Seen, facts: Iterable[Fact]) -> None:
+    for fact in facts:
+        if isinstance(fact, ModelCall):
+            seen.calls.append(fact)
+        elif isinstance(fact, Submitted):
+            seen.prompts.setdefault(fact.source, Counter())[normal(fact.text)] += 1
+            seen.ends[fact.source] = None
+        elif isinstance(fact, TurnEnded) and not fact.pending:
+            seen.ends[fact.source] = fact
+        elif isinstance(fact, AgentSession):
+            seen.agent_session_id = fact.session_id

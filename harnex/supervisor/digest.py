@@ -1,0 +1,86 @@
+"""What an event log says in sum: read once, line by line, whatever a crash left of it."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from typing import Any
+
+from harnex import jsonl
+from harnex.supervisor.totals import FIELDS
+
+# Written while the agent lived, never by a recovery: their times are signs of life.
+OF_LIFE = ("started", "state", "send", "turn_started", "tool", "blocked", "approval")
+
+
+@dataclass
+class Digest:
+    """`turn` is the number of the turn that is open; `status` and `said` are by message id."""
+
+    id: str | None = None
+    started: dict[str, Any] | None = None
+    exited: dict[str, Any] | None = None
+    last_type: str = ""
+    turns: int = 0
+    turn: int | None = None
+    turn_ts: str = ""
+    last_outcome: dict[str, Any] | None = None
+    call_ids: set[str] = field(default_factory=set)
+    sums: dict[str, int | None] = field(default_factory=lambda: dict.fromkeys(FIELDS))
+    turn_sums: dict[str, int | None] = field(default_factory=dict)
+    status: dict[str, str] = field(default_factory=dict)
+    said: dict[str, str] = field(default_factory=dict)
+    last_sign: str = ""
+    agent_session_id: str | None = None
+
+    def take(self, row: dict[str, Any]) -> None:
+        kind = str(row.get("type"))
+        self.last_type = kind
+        self.id = self.id or (row["id"] if isinstance(row.get("id"), str) else None)
+        if kind in OF_LIFE:
+            self.last_sign = str(row.get("ts") or self.last_sign)
+        if kind in ("started", "usage") and isinstance(row.get("agent_session_id"), str):
+            self.agent_session_id = row["agent_session_id"]
+        if kind == "started":
+            self.started = row
+        elif kind == "exited":
+            self.exited = row
+        elif kind == "turn_started":
+            self.turn, self.turn_ts = int(row.get("turn") or 0), str(row.get("ts"))
+            self.turns = max(self.turns, self.turn)
+            self.turn_sums = {"calls": 0, **dict.fromkeys(FIELDS)}
+        elif kind in ("task_complete", "turn_failed"):
+            self.turn = None
+            self.last_outcome = {
+                "turn": row.get("turn"),
+                "outcome": "completed" if kind == "task_complete" else row.get("outcome"),
+                "reason": row.get("reason") if kind == "turn_failed" else None,
+            }
+        elif kind == "call" and row.get("call_id") not in self.call_ids:
+            self.call_ids.add(str(row.get("call_id")))
+            of_turn = self.turn_sums if self.turn is not None and row.get("turn") == self.turn else None
+            if of_turn is not None:
+                of_turn["calls"] = (of_turn.get("calls") or 0) + 1
+            for sums in (self.sums, of_turn):
+                for name in FIELDS:
+                    value = row.get(name)
+                    if sums is not None and isinstance(value, int):
+                        sums[name] = (sums[name] or 0) + value
+        elif kind == "send":
+            self.said[str(row.get("message_id"))] = str(row.get("msg") or "")
+        elif kind == "delivery":
+            self.status[str(row.get("message_id"))] = str(row.get("status"))
+
+
+def read(run_dir: str) -> Digest:
+    """The digest of a run's event log; an empty one if there is none."""
+    digest = Digest()
+    try:
+        with open(os.path.join(run_dir, "events.jsonl"), "rb") as f:
+            for line in f:
+                row = jsonl.loads_dict(line) if line.endswith(b"\n") else None
+                if row is not None and "seq" in row:
+                    digest.take(row)
+    except OSError:
+        pass
+    return digest

@@ -1,0 +1,154 @@
+"""What is added to the event log of a dead run, after its supervisor: what the agent's own records have and it has not."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterable
+from typing import Any
+
+from harnex import clock, events
+from harnex.store import undelivered
+from harnex.store.eventlog import EventLog
+from harnex.supervisor import catchup, digest, lease, redaction
+from harnex.supervisor.totals import Totals
+
+MESSAGE = "the supervisor of this run was killed, or the machine went down"
+
+Report = dict[str, Any]
+
+
+class Late:
+    """The event log of a dead run: what is added to it, after its supervisor."""
+
+    def __init__(
+        self, state: str, run_dir: str, about: dict[str, Any], start: dict[str, Any], log: digest.Digest
+    ) -> None:
+        self._state, self._run_dir, self._about, self._log = state, run_dir, about, log
+        self._events: EventLog | None = None
+        # Values that must not be written are known only if the variables that held them are set here, too.
+        self._may_quote = all(name in os.environ for name in start.get("secrets") or ())
+        rules = redaction.load_quietly(str(about.get("repo") or "") or None)
+        self._redactor = redaction.redactor(rules, os.environ, lease.left_behind(run_dir))
+
+    def open(self) -> None:
+        path = os.path.join(self._run_dir, "events.jsonl")
+        self._events = EventLog(path, self._about["id"], self._about["run_id"], self._redactor.fields)
+
+    def take(self, seen: catchup.Seen, agent_session_id: str | None, report: Report) -> None:
+        """What the agent's records have and the log has not: prompts that were taken, calls, the end of the turn."""
+        log, run_id = self._log, self._about["run_id"]
+        known: dict[str, int] = {}  # how often the log has a text as accepted
+        for message in undelivered.rows(self._state, run_id):
+            status = log.status.get(message["id"])
+            if status == "accepted":
+                continue  # whether the agent kept it is looked at when it is started again
+            if status == "failed":
+                undelivered.drop(self._state, run_id, message["id"])  # told, but its file outlived the supervisor
+                continue
+            text = catchup.normal(message["text"] or "")
+            before = known.setdefault(text, self._accepted_before(text))
+            # (One that is kept without its secrets compares with nothing: it is never delivered from here either.)
+            if text and seen.submitted(text) > before:
+                known[text] += 1
+                self._taken(message, report)
+            elif status not in (None, "expired"):
+                error = "the session was lost before the agent took it"
+                self._emit(events.Delivery(message_id=message["id"], status="expired", error=error))
+        totals, counted = Totals(), set(log.call_ids)
+        for call in seen.calls:
+            event = totals.add(call, log.turn or log.turns or None)
+            if event is not None and event.call_id not in counted:
+                counted.add(event.call_id)
+                self._emit(events.Call(**{**vars(event), "text_preview": self._quote(event.text_preview)}))
+                report["late_calls"] += 1
+        if log.turn is not None:
+            self._end_turn(seen)
+        if log.last_type != "usage":
+            sums = dict(log.sums) if log.call_ids else None
+            self._emit(events.Usage(calls=len(log.call_ids) or None, tokens=sums, agent_session_id=agent_session_id))
+
+    def _accepted_before(self, text: str) -> int:
+        """How many messages of that text the log knows as accepted (it has their first characters)."""
+        start = catchup.normal(self._redactor.text(text[: events.MSG_LIMIT]))
+        same = [id for id, said in self._log.said.items() if catchup.normal(said)[: len(start)] == start[: len(said)]]
+        return sum(self._log.status.get(id) == "accepted" for id in same)
+
+    def _taken(self, message: undelivered.Row, report: Report) -> None:
+        log = self._log
+        if message["id"] not in log.said:
+            text = str(message["text"])
+            said = {"msg": text[: events.MSG_LIMIT], "msg_truncated": len(text) > events.MSG_LIMIT}
+            self._emit(events.Send(message_id=message["id"], forced=False, sender=message.get("from"), **said))  # type: ignore[arg-type]
+        if log.turn is None:
+            self._emit(events.TurnStarted(turn=log.turns + 1, message_id=message["id"]))
+        self._emit(events.Delivery(message_id=message["id"], status="accepted"))
+        report["late_accepted"] += 1
+
+    def _end_turn(self, seen: catchup.Seen) -> None:
+        """The open turn: as the agent's records say that it ended, else cut off."""
+        log, end, turn = self._log, seen.end, self._log.turn
+        assert turn is not None
+        duration = 0.0
+        with contextlib.suppress(ValueError):
+            duration = round(max(0.0, last_sign(self._run_dir, self._about, log) - clock.parse_iso(log.turn_ts)), 3)
+        if end is not None and end.outcome == "completed":
+            said = self._quote(end.last_message)[: events.LAST_MESSAGE_LIMIT]
+            usage = dict(log.turn_sums) if log.turn_sums.get("calls") else None
+            self._emit(events.TaskComplete(turn=turn, duration_s=duration, last_message=said, usage=usage))
+            return
+        why = self._quote(end.detail or end.last_message)[: events.LAST_MESSAGE_LIMIT] if end else MESSAGE
+        self._emit(
+            events.TurnFailed(
+                turn=turn,
+                reason=(end.reason if end else "") or ("interrupted" if end else "other"),
+                outcome=end.outcome if end else "interrupted",
+                retry_at=end.retry_at if end else None,
+                message=why,
+                duration_s=duration,
+            )
+        )
+
+    def add(self, told: Iterable[events.Event]) -> None:
+        """Events that the record of the run brought with it."""
+        if self._events is not None:
+            for event in told:
+                self._emit(event)
+
+    def close(self, row: dict[str, Any]) -> None:
+        """Write `exited` if it is missing. Raises OSError if there is no room for what was added."""
+        if self._events is None:
+            return
+        exited = events.Exited(
+            code=row.get("code"),
+            signal=row.get("signal"),
+            reason=str(row.get("reason")),
+            message=str(row.get("message") or ""),
+        )
+        self._emit(exited)
+        kept = self._events.flush()
+        self._events.close()
+        if not kept:
+            raise OSError(28, "No space left on device")
+
+    def _emit(self, event: events.Event) -> None:
+        assert self._events is not None
+        self._events.append(event)
+        self._log.take({"type": event.type, "id": self._about["id"], "ts": clock.iso(), **event.fields()})
+
+    def _quote(self, text: str) -> str:
+        return text if self._may_quote else "[left out: the secrets of that session are not known here]" if text else ""
+
+
+def last_sign(run_dir: str, about: dict[str, Any], log: digest.Digest) -> float:
+    """When the run was last seen alive (epoch seconds): the agent's last output, or the last thing that was noted."""
+    now, times = clock.wall(), []
+    if isinstance(about.get("idle_mtime"), float):
+        times.append(about["idle_mtime"])
+    with contextlib.suppress(OSError):
+        times.append(os.stat(os.path.join(run_dir, "session.cast")).st_mtime)
+    for text in (log.last_sign, str(about.get("started_at"))):
+        with contextlib.suppress(ValueError):
+            times.append(clock.parse_iso(text))
+    # A clock that was set back leaves times of the future: none of them is later than now.
+    return min(max(times, default=now), now)

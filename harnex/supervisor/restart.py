@@ -1,0 +1,268 @@
+"""Starting an ended run again where it was: the agent's own resume, the same id, the messages that it never took.
+
+A run is gone on with once: `resumed` in its directory names the run that does. That one is marked and made, and the
+messages are moved to it, under the registry lock; a crash anywhere leaves either the old run as it was or a new run
+that is dead, recovered, and can be gone on with itself.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import os
+import shutil
+from typing import Any
+
+from harnex import clock, paths, process
+from harnex.adapters import adapter_for
+from harnex.core.redact import MARK
+from harnex.errors import HarnexError
+from harnex.events import MSG_LIMIT
+from harnex.store import history, registry, runlock, undelivered
+from harnex.supervisor import catchup, digest, launch, startfile
+from harnex.supervisor.__main__ import registry_lock
+from harnex.supervisor.ending import SIGNALLED
+from harnex.supervisor.recover import RESUMED, RESUMES, give_back, read_again
+
+LOST = ("supervisor_lost", "killed")
+
+
+def lost_runs(state: str, since: float) -> list[dict[str, Any]]:
+    """History rows, oldest first, of runs that ended by accident since then and that nobody went on with.
+
+    That is: their supervisor or agent was killed, or a shutdown of the machine ended them; no run went on with them,
+    and their id was not used again in that repository.
+    """
+    found: dict[tuple[Any, Any], dict[str, Any]] = {}
+    live = {(r["repo"], r["id"]) for r in registry.live(state)}
+    for row in history.rows(state):
+        found[row.get("repo"), row["id"]] = row  # a later run of the same id takes the place of an earlier one
+    return [
+        row
+        for key, row in found.items()
+        if key not in live
+        and row.get("mode") != "exec"
+        and _by_accident(state, row)
+        and _ended(row) >= since
+        and not resumed_by(state, row["run_id"])
+    ]
+
+
+def _by_accident(state: str, row: dict[str, Any]) -> bool:
+    if row.get("reason") in LOST:
+        return True
+    if row.get("reason") != "stopped" or row.get("message") != SIGNALLED:
+        return False
+    boot = startfile.read(paths.run_dir(state, row["run_id"])).get("boot")
+    return bool(boot) and boot != process.boot_id()  # the signal was the machine's, as it went down
+
+
+def resumed_by(state: str, run_id: str) -> str | None:
+    """The run that goes on with this one."""
+    try:
+        with open(os.path.join(paths.run_dir(state, run_id), RESUMED), encoding="utf-8") as f:
+            return f.read().strip() or None
+    except OSError:
+        return None
+
+
+def resume(state: str, row: dict[str, Any], message: str | None, most: int) -> dict[str, Any]:
+    """Start the run of this history row again. `message` is sent first if its last turn was cut off.
+
+    The reply is that of `run --detach`, with `resumes`, `messages` and `how`. Raises HarnexError: why it can't be.
+    """
+    run_id, name = str(row["run_id"]), row["id"]
+    run_dir = paths.run_dir(state, run_id)
+    start = startfile.read(run_dir)
+    if not start:
+        raise HarnexError(
+            f"run {run_id} of session '{name}' can't be started again: what it was started from is not there",
+            f"start it yourself: harnex run {row.get('cli')} --id {name}",
+        )
+    if start["options"].get("headless"):
+        raise HarnexError(
+            f"run {run_id} was one task of `harnex exec`, which is not started again",
+            "give the task again: harnex exec",
+        )
+    if start["options"].get("leased"):
+        raise HarnexError(
+            f"session '{name}' had a credential of its own, which was removed with its configuration home",
+            f"start it yourself: harnex run {row.get('cli')} --id {name} --credential-env NAME",
+        )
+    count = int(start.get("resumed") or 0) + 1
+    if count > most:
+        raise HarnexError(
+            f"session '{name}' was started again {count - 1} times already", "more: --max-resumes; or start it anew"
+        )
+    options, notes = _options(start, row)
+    log = digest.read(run_dir)
+    args, how = _native(start, row, log)
+    lost_again = _settle(state, run_dir, start, log, bool(args))
+    cut_off = (log.last_outcome or {}).get("outcome") not in (None, "completed") or log.turn is not None
+    if message is not None and cut_off and args and not lost_again:
+        options.context = message
+    if args:
+        options.args = ()  # those that last are in `args`
+    else:
+        notes.append(how)
+    taken = _take_over(state, row)
+    options.resume = launch.Resume(
+        run_id=run_id,
+        new_run_id=taken[0],
+        lock=taken[1],
+        args=args,
+        home=start.get("home"),
+        count=count,
+        rehearsed=_rehearsed(state, start),
+    )
+    kept = undelivered.rows(state, taken[0])
+    if secret := sum(bool(m.get("redacted")) for m in kept):
+        notes.append(f"{secret} of its messages held a secret, which was not kept: send them again")
+    try:
+        reply = launch.start(options)
+    except BaseException:
+        if not runlock.is_held(runlock.path_of(state, taken[0])):
+            _undo(state, taken[0], run_id)
+        raise
+    reply["notes"] = [*reply.get("notes", ()), *notes]
+    return {**reply, "resumes": run_id, "messages": len(kept) - secret, "how": how}
+
+
+def _settle(state: str, run_dir: str, start: dict[str, Any], log: digest.Digest, goes_on: bool) -> int:
+    """Of the messages that were taken, let those go that are in the conversation that goes on; how many are not."""
+    taken = [m for m in undelivered.rows(state, start["run_id"]) if log.status.get(m["id"]) == "accepted"]
+    if not taken or not goes_on:
+        return len(taken)
+    seen = read_again(run_dir, start, log)
+    lost = 0
+    for message in taken:
+        text = str(message.get("text") or "")
+        kept = seen.kept(text)
+        told = sum(catchup.normal(log.said.get(m["id"], "")) == catchup.normal(text[:MSG_LIMIT]) for m in taken)
+        if kept is None or message.get("redacted") or kept >= max(1, told):
+            undelivered.drop(state, start["run_id"], message["id"])
+        else:
+            lost += 1
+    return lost
+
+
+def _rehearsed(state: str, start: dict[str, Any]) -> tuple[str, ...]:
+    """The logs of the endpoints of this run and of those that it goes on with."""
+    logs, known = [], set()
+    while start and start["run_id"] not in known:
+        known.add(start["run_id"])
+        logs.append(os.path.join(paths.run_dir(state, start["run_id"]), "rehearsal.jsonl"))
+        start = startfile.read(paths.run_dir(state, str(start.get("resumes") or "")))
+    return tuple(logs)
+
+
+def _options(start: dict[str, Any], row: dict[str, Any]) -> tuple[launch.RunOptions, list[str]]:
+    """The options of the run, and what is different now. Raises HarnexError for what was not kept."""
+    given, notes = dict(start["options"]), []
+    if any(MARK in str(word) for word in given.get("args") or ()):
+        raise HarnexError(
+            f"the arguments of session '{start['id']}' held a secret, which was not kept",
+            f"start it yourself: harnex run {start['cli']} --id {start['id']} -- ...",
+        )
+    env = {str(k): v for k, v in (given.get("env") or {}).items()}
+    for name in [name for name, value in env.items() if value is None]:
+        if name not in os.environ:
+            raise HarnexError(
+                f"session '{start['id']}' was started with --env {name}=…, a secret that was not kept",
+                f"set {name} in the environment and try again",
+            )
+        env[name] = os.environ[name]
+    for name, value in (start.get("env") or {}).items():
+        if name in startfile.KEEP and os.environ.get(name) != value:
+            env.setdefault(name, value)
+    missing = [name for name in start.get("secrets") or () if name not in os.environ and name not in env]
+    if missing and not given.get("rehearse"):
+        notes.append(f"it had {', '.join(missing)} in its environment, which is not set here")
+    known = {f.name for f in dataclasses.fields(launch.RunOptions)} - {"resume", "context"}
+    words = {key: value for key, value in given.items() if key in known}
+    program = start.get("program")
+    if start["adapter"] != "demo" and isinstance(program, str) and os.access(program, os.X_OK):
+        words["cli"] = program
+    words |= {
+        "env": env,
+        "id": start["id"],
+        "cwd": start["cwd"],
+        "mode": "detach",
+        "args": tuple(given.get("args") or ()),
+    }
+    if given.get("timeout") and row.get("duration_s"):
+        words["timeout"] = max(60.0, float(given["timeout"]) - float(row["duration_s"]))
+    return launch.RunOptions(**words), notes
+
+
+def _native(start: dict[str, Any], row: dict[str, Any], log: digest.Digest) -> tuple[tuple[str, ...], str]:
+    """The arguments that make the CLI go on with its conversation, and in words what happens."""
+    session = row.get("agent_session_id") or log.agent_session_id or start.get("agent_session_id")
+    if not log.turns:
+        return (), "started anew: no turn had begun"
+    own = tuple(str(word) for word in start["options"].get("args") or ())
+    args = adapter_for(start["adapter"]).resume_args(str(session), own) if session else ()
+    if args:
+        return args, f"resumed: {' '.join(args[:2])}"
+    what = "its agent session is not known" if not session else f"{start['cli']} can't go on with a conversation"
+    return (), f"started anew: {what}"
+
+
+def _take_over(state: str, row: dict[str, Any]) -> tuple[str, int]:
+    """Make the new run and move the messages to it: its id, and its lock. Raises HarnexError if somebody was faster."""
+    old = str(row["run_id"])
+    with registry_lock(state):
+        other = resumed_by(state, old)
+        if other is not None:
+            raise HarnexError(f"run {other} goes on with it already", f"look: harnex events --id {other}")
+        live = registry.read(paths.session_file(state, str(row["repo"]), row["id"]))
+        if live is not None and registry.is_live(live):
+            raise HarnexError(
+                f"session '{row['id']}' is running already ({live.get('cli')}, {live.get('state')})",
+                f"use it: harnex send --id {row['id']}",
+            )
+        new = launch.new_run_id()
+        try:
+            lock = runlock.take(state, new)
+        except OSError as e:
+            raise HarnexError(f"can't write in {state}: {e.strerror}", "make room, or see: harnex doctor") from None
+        try:
+            run_dir = paths.subdir(state, "runs", new)
+            _write(os.path.join(run_dir, RESUMES), old)
+            _write(os.path.join(paths.run_dir(state, old), RESUMED), new)
+            inbox = os.path.join(paths.run_dir(state, old), undelivered.NAME)
+            with contextlib.suppress(FileNotFoundError):
+                os.rename(inbox, os.path.join(run_dir, undelivered.NAME))
+        except OSError as e:
+            os.close(lock)
+            _give_back(state, new, old)
+            raise HarnexError(f"can't write in {state}: {e.strerror}", "make room, or see: harnex doctor") from None
+    return new, lock
+
+
+def _undo(state: str, new: str, old: str) -> None:
+    """It could not be started: everything as it was, unless it ran and its end is in the records."""
+    if os.path.exists(os.path.join(paths.run_dir(state, new), "events.jsonl")):
+        return
+    with registry_lock(state):
+        _give_back(state, new, old)
+
+
+def _give_back(state: str, new: str, old: str) -> None:
+    give_back(state, new, old)
+    shutil.rmtree(paths.run_dir(state, new), ignore_errors=True)
+    runlock.remove(state, new)
+
+
+def _write(path: str, text: str) -> None:
+    fd = os.open(path + ".tmp", os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    with os.fdopen(fd, "w", encoding="utf-8") as f:
+        f.write(text + "\n")
+    os.replace(path + ".tmp", path)
+
+
+def _ended(row: dict[str, Any]) -> float:
+    try:
+        return clock.parse_iso(str(row.get("ended_at")))
+    except ValueError:
+        return 0.0

@@ -1,0 +1,97 @@
+"""`start.json` in a run's directory: what the run was started from, so that it can be started again (restart.py), and
+what its evidence can be read with after its supervisor died (recover.py). 0600, and no secret is in it.
+
+Of the environment it holds a few harmless variables (a timer's own has another PATH and HOME), and of secret-looking
+ones only the names. Arguments and `--env` values that look secret are replaced; what was replaced can't be used again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+import os
+from collections.abc import Mapping
+from typing import Any
+
+from harnex import clock, jsonl, process
+from harnex.core.redact import MARK, secret_values
+from harnex.supervisor import redaction
+from harnex.supervisor.spec import Spec
+
+NAME = "start.json"
+# What an agent needs to be the same agent again; none of these is secret.
+KEEP = (
+    "PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "TMPDIR", "COLORTERM",
+    "XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_CACHE_HOME", "CODEX_HOME", "CLAUDE_CONFIG_DIR", "ANTHROPIC_BASE_URL",
+    "OPENAI_BASE_URL", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy",
+    "SSL_CERT_FILE", "NODE_EXTRA_CA_CERTS",
+)  # fmt: skip
+NOT_KEPT = ("context", "prompt", "resume", "credential")  # the first message is in the inbox (undelivered.py)
+
+
+def about(options: Any, **known: Any) -> dict[str, Any]:
+    """What is known before anything is started. `options` is launch.RunOptions."""
+    given = {f.name: _plain(getattr(options, f.name)) for f in dataclasses.fields(options) if f.name not in NOT_KEPT}
+    given["leased"] = options.credential is not None
+    given["rehearse"] = os.path.abspath(given["rehearse"]) if given["rehearse"] else None
+    return {
+        "schema_version": 1,
+        **known,
+        "cli": os.path.basename(options.cli),
+        "options": given,
+        "started_at": clock.iso(),
+        "boot": process.boot_id(),
+        "resumes": options.resume.run_id if options.resume else None,
+        "resumed": options.resume.count if options.resume else 0,
+    }
+
+
+def launched(start: Mapping[str, Any], spec: Spec) -> dict[str, Any]:
+    """The same, when it is known how the agent is started."""
+    return {
+        **start,
+        "version": spec.version,
+        "version_text": spec.version_text,
+        "agent_session_id": spec.agent_session_id,
+        "endpoint_pid": spec.endpoint_pid,
+        "endpoint_start": spec.endpoint_start,
+        "set": sorted(name for name, value in spec.env.items() if value is not None),
+    }
+
+
+def write(run_dir: str, start: Mapping[str, Any], env: Mapping[str, str]) -> None:
+    """Write it whole, without the secrets of `env`, which is the agent's environment. Raises HarnexError."""
+    from harnex.supervisor.launch import write_files
+
+    options = start["options"]
+    redactor = redaction.redactor(redaction.load_quietly(start["repo"]), {**env, **options["env"]})
+    clean = redactor.clean(dict(start))
+    clean["options"]["env"] = {
+        name: None if secret_values({name: value}) or MARK in redactor.text(value) else value
+        for name, value in options["env"].items()
+    }
+    names = {*KEEP, *start.get("set", ())}
+    clean["env"] = {
+        name: value
+        for name, value in env.items()
+        if name in names and not secret_values({name: value}) and redactor.text(value) == value
+    }
+    clean["secrets"] = sorted(name for name, value in env.items() if secret_values({name: value}))
+    path = os.path.join(run_dir, NAME)
+    write_files({path + ".tmp": json.dumps(clean, ensure_ascii=False) + "\n"})
+    os.replace(path + ".tmp", path)
+
+
+def read(run_dir: str) -> dict[str, Any]:
+    """What was written, {} if it is not there or not whole."""
+    with contextlib.suppress(OSError), open(os.path.join(run_dir, NAME), "rb") as f:
+        start = jsonl.loads_dict(f.read())
+        texts = ("id", "run_id", "cli", "repo", "cwd", "adapter")
+        if start and isinstance(start.get("options"), dict) and all(isinstance(start.get(k), str) for k in texts):
+            return start
+    return {}
+
+
+def _plain(value: Any) -> Any:
+    return dataclasses.asdict(value) if dataclasses.is_dataclass(value) and not isinstance(value, type) else value
