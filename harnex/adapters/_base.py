@@ -178,8 +178,9 @@ class Adapter(Protocol):
         """The polite rungs: interrupt, native exit. The supervisor adds TERM, KILL and the sweep itself."""
         ...
 
-    def resume_args(self, session_id: str) -> tuple[str, ...]:
-        """The arguments that continue a conversation of this CLI ((): it can't)."""
+    def resume_args(self, session_id: str, args: tuple[str, ...] = ()) -> tuple[str, ...]:
+        """The arguments that continue a conversation of this CLI, with the person's own `args` less those that begin
+        one (a prompt, another session); (): it can't."""
         ...
 
 

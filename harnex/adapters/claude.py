@@ -344,8 +344,15 @@ class ClaudeAdapter:
             StopStep("exit (Ctrl-C again)", keys=b"\x03", grace_s=4.0),
         )
 
-    def resume_args(self, session_id: str) -> tuple[str, ...]:
-        return ("--resume", session_id)
+    def resume_args(self, session_id: str, args: tuple[str, ...] = ()) -> tuple[str, ...]:
+        for flag in _SESSION_FLAGS:
+            # `--continue` takes no value; `--resume` may: what follows it is one if it is no option.
+            while _has_flag(args, (flag,)):
+                at = next(n for n, arg in enumerate(args) if arg == flag or arg.startswith(flag + "="))
+                valued = args[at] == flag and flag not in ("--continue", "-c") and at + 1 < len(args)
+                args = args[:at] + args[at + 2 if valued and not args[at + 1].startswith("-") else at + 1 :]
+        args = tuple(arg for arg in args if arg != "--fork-session")
+        return ("--resume", session_id, *args)
 
 
 ADAPTER = ClaudeAdapter()

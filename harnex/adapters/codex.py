@@ -433,8 +433,15 @@ class CodexAdapter:
             StopStep("native exit by Ctrl-C", keys=b"\x03", grace_s=2.0),
         )
 
-    def resume_args(self, session_id: str) -> tuple[str, ...]:
-        return ("resume", session_id)
+    def resume_args(self, session_id: str, args: tuple[str, ...] = ()) -> tuple[str, ...]:
+        verb, _ = launching.subcommand(args)
+        if verb and verb not in launching.INTERACTIVE:
+            return ()
+        kept: list[str] = []
+        for _, _, first, end in launching.flags(args):
+            if args[first] not in ("--last", "--all"):
+                kept += args[first:end]
+        return ("resume", session_id, *kept)
 
 
 ADAPTER = CodexAdapter()

@@ -293,7 +293,7 @@ class Demo:
             StopStep("exit", keys=b"\r", grace_s=2.0),
         )
 
-    def resume_args(self, session_id: str) -> tuple[str, ...]:
+    def resume_args(self, session_id: str, args: tuple[str, ...] = ()) -> tuple[str, ...]:
         return ()
 
 

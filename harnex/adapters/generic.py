@@ -73,7 +73,7 @@ class Generic:
     def stop_steps(self, state: State, version: Version | None) -> tuple[StopStep, ...]:
         return (StopStep("hang up", signal=1, grace_s=1.0),)
 
-    def resume_args(self, session_id: str) -> tuple[str, ...]:
+    def resume_args(self, session_id: str, args: tuple[str, ...] = ()) -> tuple[str, ...]:
         return ()
 
 

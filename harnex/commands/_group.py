@@ -16,6 +16,7 @@ COMMANDS = {
     "run": "Start an agent and supervise it.",
     "send": "Send a message to an agent.",
     "wait": "Wait until a session is in a state.",
+    "watch": "Keep an agent working, and follow it.",
     "status": "The live sessions.",
     "stop": "End a session and everything that it started.",
     "events": "The facts of a run, as JSON lines.",

@@ -48,6 +48,8 @@ class Ending:
         self._eof_at: float | None = None
         self._sweep: Sweep | None = None
         self._next_sweep = 0.0
+        self._exit_code: int | None = None
+        self._words = ""
         self._row: dict[str, Any] | None = None  # the history row, once it is known
         self._in_history = False
         self.result: dict[str, Any] = {}
@@ -57,13 +59,16 @@ class Ending:
     def under_way(self) -> bool:
         return self.reason is not None or self._gone_at is not None
 
-    def stop(self, reason: str, force: bool = False) -> None:
-        """Begin to end the session; a second, forced, call goes straight to KILL."""
+    def stop(self, reason: str, force: bool = False, exit_code: int | None = None, message: str = "") -> None:
+        """Begin to end the session; a second, forced, call goes straight to KILL.
+
+        `exit_code` is its outcome where the reason does not say it all; `message` are words about it.
+        """
         session = self._session
         if self._gone_at is not None:
             return
         if self.reason is None:
-            self.reason = reason
+            self.reason, self._exit_code, self._words = reason, exit_code, message
             session.delivery.fail_all("the session was stopped")
         elif not force:
             return
@@ -84,6 +89,8 @@ class Ending:
             return
         if self._gone_at is None:
             if session.child.reap():
+                if self.reason is None and session.watcher.gone(now):
+                    return  # another process takes its place
                 self._gone_at = now
             elif session.child.at_eof and self.ladder is None:
                 # It closed its terminal. If it lives on, nobody could ever see or reach it again.
@@ -135,7 +142,7 @@ class Ending:
         session = self._session
         session.terminal.settle(now, force=True)
         session.take(session.reader.ended(), now)
-        outcome = "interrupted" if self.reason in ("stopped", "timeout", "budget") else "failed"
+        outcome = "interrupted" if self.reason is not None and self.reason != "disconnected" else "failed"
         why = f"the session ended ({self.reason})" if self.reason else "the agent exited in the middle of the turn"
         turn = session.turns.open
         if self.reason is None and session.child.code == 0 and turn is not None and turn.text is None:
@@ -149,7 +156,7 @@ class Ending:
         session = self._session
         child = session.child
         if self.reason is not None:
-            return self.reason, ""
+            return self.reason, self._words
         early = self._gone_at is not None and self._gone_at - session.begun < EARLY_S and not session.activity.was_ready
         if child.signal is not None:
             return "boot_failure" if early else "killed", f"the agent was ended by {signal_name(child.signal)}"
@@ -193,11 +200,14 @@ class Ending:
         left = sorted(self._sweep.ended) if self._sweep else []
         ended_at = clock.iso()
         self.message = message
+        exit_code = self._exit_code if self._exit_code is not None else session.watcher.outcome(reason)
+        if exit_code is None:
+            exit_code = EXIT_CODE_OF.get(reason, errors.FAILED)
         return history.row(
             session.journal.entry(),
             ended_at=ended_at,
             duration_s=round(now - session.begun, 3),
-            exit=EXIT_CODE_OF.get(reason, errors.FAILED),
+            exit=exit_code,
             code=child.code,
             signal=child.signal,
             reason=reason,
@@ -215,6 +225,8 @@ class Ending:
         if session.spec.endpoint_pid:
             process.send_signal(session.spec.endpoint_pid, signal.SIGTERM)
         session.emit(events.Exited(code=child.code, signal=child.signal, reason=row["reason"], message=self.message))
+        session.watcher.ended(row["reason"], row["exit"], row["message"])
+        session.watcher.close()
         session.journal.close()
         child.close()
         self.done = True

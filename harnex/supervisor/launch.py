@@ -12,7 +12,7 @@ import sys
 import time
 import uuid
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import harnex
@@ -23,6 +23,7 @@ from harnex.core.redact import Redactor, secret_values
 from harnex.errors import HarnexError, UsageError
 from harnex.store import registry
 from harnex.supervisor import versions
+from harnex.supervisor.respawn import SESSION_ID
 from harnex.supervisor.spec import Spec
 
 START_PATIENCE_S = 20.0  # for the supervisor's word; it comes within a second unless the machine is swamped
@@ -50,6 +51,8 @@ class RunOptions:
     columns: int = 120
     rows: int = 40
     version: str | None = None
+    policy: dict[str, Any] | None = None
+    watch_file: str | None = None
 
 
 def new_run_id() -> str:
@@ -93,21 +96,24 @@ def start(options: RunOptions) -> dict[str, Any]:
             if found is None:
                 raise UsageError(f"{options.cli} can't be rehearsed", "only: " + ", ".join(AGENTS))
             rehearsal = found
-        launch = adapter.launch(
-            LaunchRequest(
-                command=program,
-                args=(*rehearsal.args, *options.args),
-                version=version,
-                cwd=cwd,
-                env=apply_env(env, rehearsal.env),
-                permissions=options.permissions,
-                trust=options.trust,
-                evidence_dir=evidence,
-                new_session_id=str(uuid.uuid4()),
-                as_root=os.geteuid() == 0,
-                read_text=_reader_in(cwd, rehearsal.files),
-            )
+        request = LaunchRequest(
+            command=program,
+            args=(*rehearsal.args, *options.args),
+            version=version,
+            cwd=cwd,
+            env=apply_env(env, rehearsal.env),
+            permissions=options.permissions,
+            trust=options.trust,
+            evidence_dir=evidence,
+            new_session_id=str(uuid.uuid4()),
+            as_root=os.geteuid() == 0,
+            read_text=_reader_in(cwd, rehearsal.files),
         )
+        launch = adapter.launch(request)
+        resuming = adapter.resume_args(SESSION_ID, options.args)
+        resume_argv = None
+        if resuming:
+            resume_argv = list(adapter.launch(replace(request, args=(*rehearsal.args, *resuming))).argv)
         write_files({**rehearsal.files, **launch.files})
         spec = Spec(
             state=state,
@@ -133,6 +139,9 @@ def start(options: RunOptions) -> dict[str, Any]:
             columns=options.columns,
             rows=options.rows,
             timeout=options.timeout,
+            policy=options.policy,
+            watch_file=options.watch_file,
+            resume_argv=resume_argv,
             record=options.record,
             rehearsal=options.rehearse is not None,
             endpoint_pid=endpoint.process.pid if endpoint else None,

@@ -51,6 +51,7 @@ from harnex.supervisor.spec import Spec
 from harnex.supervisor.sweep import sweep_now
 from harnex.supervisor.terminal import Terminal
 from harnex.supervisor.totals import Totals
+from harnex.supervisor.watcher import ECHO_S, REDRAW_S, Watcher, with_reset
 
 GOODBYE_S = 3.0  # for clients to take their last reply
 
@@ -83,6 +84,7 @@ class Session:
         self.ending = Ending(self)
         self.requests = Requests(self)
         self.answers = Answers(self)
+        self.watcher = Watcher(self)
 
     # ---- start ----
 
@@ -114,7 +116,7 @@ class Session:
         self.child = Child(tuple(spec.argv), env, spec.cwd, spec.columns, spec.rows)
         self.evidence = Evidence(self.reader, lambda: descendants(self.child.pid), now)
         self.control = Control(socket, self.selector, self.requests.handle)
-        self.selector.register(self.child.fd, selectors.EVENT_READ, self._on_child)
+        self.selector.register(self.child.fd, selectors.EVENT_READ, self.on_child)
         self._watch_signals()
         self.emit(
             events.Started(
@@ -137,6 +139,10 @@ class Session:
                 f"({'.'.join(map(str, known[0]))} to {'.'.join(map(str, known[1]))} were): its state may be less certain"
             )
         self.take(self.reader.spawned(self.child.pid, env, spec.cwd), now)
+        if spec.policy is not None:
+            from harnex.core.watch_policy import Policy
+
+            self.watcher.begin(Policy.load(spec.policy))
         if spec.context:
             self.delivery.take(Message(new_message_id(), spec.context))
         self.journal.write()
@@ -183,6 +189,7 @@ class Session:
         self._decide(now)
         self.apply(self.turns.tick(now, self._screen_end()), now)
         self.answers.step(now)
+        self.watcher.step(now)
         self.delivery.step(now)
         self.requests.tick(now)
         if self.deadline is not None and now >= self.deadline:
@@ -204,6 +211,7 @@ class Session:
             self.inbox.wake_at(self.delivery.gate(), now),
             self.requests.wake_at(),
             self.answers.wake_at(now),
+            self.watcher.wake_at(),
             self.ending.wake_at(now),
             self.deadline,
             self.journal.wake_at(),
@@ -211,7 +219,7 @@ class Session:
         ]
         return min((t for t in times if t is not None), default=None)
 
-    def _on_child(self, mask: int) -> None:
+    def on_child(self, mask: int) -> None:
         if mask & selectors.EVENT_WRITE:
             self.child.flush()
         if mask & selectors.EVENT_READ:
@@ -238,7 +246,7 @@ class Session:
         if self.child.fd in self.selector.get_map():
             mask = selectors.EVENT_READ | (selectors.EVENT_WRITE if self.child.waiting else 0)
             if self.selector.get_key(self.child.fd).events != mask:
-                self.selector.modify(self.child.fd, mask, self._on_child)
+                self.selector.modify(self.child.fd, mask, self.on_child)
 
     # ---- facts ----
 
@@ -247,6 +255,7 @@ class Session:
 
     def _jiggle(self) -> None:
         columns, rows = self.terminal.size
+        self.watcher.disturbed(REDRAW_S)
         self.child.resize(max(2, columns - 1), rows)
         self.child.resize(columns, rows)
 
@@ -269,6 +278,7 @@ class Session:
                     self.agent_session_id = fact.session_id
                     self.journal.changed()
             elif isinstance(fact, ToolUse):
+                self.watcher.tool(fact, now)
                 self.emit(
                     events.Tool(
                         turn=self.turn_number(),
@@ -288,6 +298,7 @@ class Session:
         event = self.totals.add(fact, self.turn_number())
         if event is not None:
             self.emit(event)
+            self.watcher.call(event, now)
             self.journal.changed()
 
     def turn_number(self) -> int | None:
@@ -337,6 +348,10 @@ class Session:
         """Tell what turns opened and closed."""
         for change in changes:
             self.journal.changed()
+            if isinstance(change, Closed):
+                change = with_reset(change, clock.wall())
+                self.turns.last = change
+            self.watcher.turn(change, now)
             if isinstance(change, Opened):
                 self.emit(events.TurnStarted(turn=change.turn, message_id=change.message_id))
                 continue
@@ -377,6 +392,7 @@ class Session:
 
     def type(self, data: bytes) -> None:
         """Send bytes to the agent's terminal."""
+        self.watcher.disturbed(ECHO_S)
         try:
             self.child.write(data)
         except HarnexError as e:
@@ -408,6 +424,7 @@ class Session:
             "spawner": spec.spawner,
             "options": list(verdict.options),
             "pending": self.inbox.pending,
+            **self.watcher.record,
             "agent_session_id": self.agent_session_id,
             "permissions": spec.permissions,
             "pid_start": self.child.started,

@@ -35,6 +35,9 @@ class Spec:
     columns: int = 120
     rows: int = 40
     timeout: float | None = None
+    policy: dict[str, Any] | None = None  # the watch: `Policy.dump()`
+    watch_file: str | None = None  # a change of it is told to the agent
+    resume_argv: list[str] | None = None  # `argv` for a conversation that goes on, with respawn.SESSION_ID in it
     record: str = "screen"  # or raw
     rehearsal: bool = False
     endpoint_pid: int | None = None  # the rehearsal endpoint, ended with the session
