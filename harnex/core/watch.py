@@ -14,7 +14,7 @@ time alone would change that. `now` is monotonic seconds; times that people and 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from harnex import errors, events
@@ -26,8 +26,8 @@ from harnex.model import State, ToolUse
 
 Phase = Literal["watching", "cutting", "checking", "waiting", "down", "person", "done", "over"]
 
-CUT_AGAIN_S = 4.0  # an interrupt that shows nothing is pressed again; the slowest that was measured took 0.1 s
-CUT_S = 15.0  # and given up
+CUT_AGAIN_S = 3.0  # an interrupt that shows nothing is pressed again; the slowest that was measured took 0.1 s
+CUT_S = 10.0  # and given up
 WALL_S = 60.0  # how often a far time is compared with the wall clock
 DIALOG_S = 2.0  # how long a dialog must stand: a person, or what was allowed in advance, may be answering it
 START_S = 30.0  # an agent that starts is not ready for so long, at least
@@ -71,13 +71,17 @@ class Interrupt:
 
 @dataclass(frozen=True, slots=True)
 class Say:
-    """Send a message to the agent, and tell it as a `nudge`."""
+    """Send a message to the agent, and tell it as a `nudge`. `again`: the message of which nothing came, once more.
+
+    Cut off before the first token, Claude Code takes the prompt back out of the conversation (measured: 2.1.329).
+    """
 
     reason: str
     text: str
     count: int
     most: int
     interrupted: bool = False
+    again: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,6 +160,7 @@ class Watch:
     tasked: bool = False  # it was given something to do
     _closed: Closed | None = None
     _turn: int | None = None  # the turn that the clocks are of
+    _message: str | None = None  # which it answers, while nothing came of it
     _loop: dict[str, object] | None = None
     _then: Say | None = None  # after the cut
     _since: float = 0.0  # of the phase
@@ -188,19 +193,22 @@ class Watch:
 
     def tool(self, use: ToolUse, now: float) -> None:
         self.clocks.tool(use, now)
+        self._message = None
         if use.status == "started":
             self.budget.tool_started()
         self._loop = self.loops.tool(use) or self._loop
 
     def call(self, tokens: int | None, cost: float | None, model: str | None, last: bool, now: float) -> None:
         self.clocks.went_on("a model call ended", now)
+        self._message = None
         self.budget.call(tokens, cost, model, last, now)
 
     def asked(self) -> None:
         """A message came in, of whomever."""
         self.tasked = True
 
-    def turn_opened(self, number: int, now: float) -> None:
+    def turn_opened(self, number: int, message: str | None, now: float) -> None:
+        self._message = message
         tools = self.clocks.tools
         self.clocks = Clocks.at(now)
         if self._turn == number:
@@ -246,7 +254,7 @@ class Watch:
         reason, self._reviving = self._reviving, ""
         if self.tasked and not waiting and not fresh:
             text = f"You were started again after a crash ({reason}). {self.policy.nudge_text}"
-            self._say_after_boot = Say("restart", text, self.restarts, self.policy.max_resumes)
+            self._say_after_boot = Say("restart", text, self.restarts, self.policy.max_resumes, again=self._message)
         self._to("watching", now)
 
     # ---- what follows ----
@@ -475,7 +483,7 @@ class Watch:
             if closed is not None and closed.end.outcome != "interrupted":
                 self._closed = closed  # it ended by itself, at the last moment
             elif say is not None:
-                self._say(out, Say(say.reason, say.text, say.count, say.most, True), now)
+                self._say(out, replace(say, interrupted=True, again=self._message), now)
         elif now >= self._since + CUT_S:
             stall = self._stall("deaf", CUT_S, sight, now)
             out.append(Tell(stall))

@@ -40,6 +40,7 @@ class Job:
         self._log, self._begun, self._done = log, now, done
         self._deadline = now + timeout
         self._killed = self._termed = False
+        self.outlives = stdin is not None  # a notification; a check has no meaning without its session
         out = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
         try:
             self._process = subprocess.Popen(
@@ -80,6 +81,8 @@ class Job:
 
     def end(self) -> None:
         """The session is over: nobody waits for it any more."""
+        if self.outlives:
+            return
         self._signal(signal.SIGKILL)
         with contextlib.suppress(OSError, subprocess.TimeoutExpired):
             self._process.wait(1.0)

@@ -95,7 +95,7 @@ def start(options: RunOptions) -> dict[str, Any]:
             found = adapter.rehearsal(endpoint.base_url, os.path.join(run_dir, "home"), cwd, version)
             if found is None:
                 raise UsageError(f"{options.cli} can't be rehearsed", "only: " + ", ".join(AGENTS))
-            rehearsal = found
+            rehearsal = replace(found, env={**found.env, **found.plan}) if endpoint.plan else found
         request = LaunchRequest(
             command=program,
             args=(*rehearsal.args, *options.args),
@@ -373,6 +373,7 @@ class _Endpoint:
             self.process.wait()
             raise UsageError(f"the rehearsal script can't be used: {words}", "its format: harnex guide")
         self.base_url = str(reply["base_url"])
+        self.plan = bool(reply.get("plan"))
 
     def let_go(self) -> None:
         """The supervisor holds it now."""

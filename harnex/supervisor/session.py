@@ -139,6 +139,8 @@ class Session:
                 f"({'.'.join(map(str, known[0]))} to {'.'.join(map(str, known[1]))} were): its state may be less certain"
             )
         self.take(self.reader.spawned(self.child.pid, env, spec.cwd), now)
+        if spec.watch_file is not None:
+            self.watcher.hook(spec.watch_file)
         if spec.policy is not None:
             from harnex.core.watch_policy import Policy
 

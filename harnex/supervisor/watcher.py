@@ -17,6 +17,7 @@ from harnex.supervisor.delivery import new_message_id
 if TYPE_CHECKING:
     from harnex.core.watch import Action, Sight, Watch
     from harnex.core.watch_policy import Policy
+    from harnex.supervisor.filehook import FileHook
     from harnex.supervisor.jobs import Ended, Job
     from harnex.supervisor.session import Session
     from harnex.supervisor.sweep import Sweep
@@ -25,6 +26,7 @@ LOOK_S = 0.5  # how often the screen is looked at for news, at most
 ECHO_S = 0.6  # after keys: what moves now is their echo
 REDRAW_S = 2.0  # after a change of size: the agent paints everything anew
 SWEEP_S = 5.0
+TEXTS = 8  # messages that could be said again
 
 
 def with_reset(closed: Closed, wall: float) -> Closed:
@@ -51,6 +53,8 @@ class Watcher:
         self._retrying = ""
         self._sweep: tuple[Sweep, float] | None = None
         self.first: str | None = None  # the first message: what the agent was started for
+        self._hook: FileHook | None = None
+        self._texts: dict[str, str] = {}  # message id -> what was asked, without our own words around it
         self._checks = 0
         self._buried = False  # the old process is gone, and what it left was read
 
@@ -69,13 +73,28 @@ class Watcher:
         watch.budget.begin(totals.calls or 0, totals.tokens or 0, turn.number if turn is not None else turns.done)
         watch.tasked = bool(session.inbox.pending or turn is not None or turns.done)
         if turn is not None:
-            watch.turn_opened(turn.number, now)
+            watch.turn_opened(turn.number, turn.message_id, now)
         elif turns.last is not None and not session.inbox.pending:
             watch.turn_closed(turns.last, now)  # it is judged, as if it had ended just now
         self.watch = watch
         self._view = None
         session.emit(events.Watch(phase="on", policy=policy.dump(), message=policy.words()))
         session.journal.changed()
+
+    def hook(self, shown: str) -> None:
+        """Tell the agent whenever this file changes. Raises HarnexError if its directory can't be."""
+        from harnex.supervisor.filehook import FileHook
+
+        session = self._session
+        path = os.path.join(session.spec.cwd, os.path.expanduser(shown))
+
+        def changed() -> None:
+            session.delivery.take(Message(new_message_id(), f"file-change-hook: read {shown}"))
+
+        try:
+            self._hook = FileHook(os.path.normpath(path), session.selector, changed, clock.monotonic())
+        except OSError as e:
+            raise HarnexError(f"can't watch {path}: {e.strerror}", "check the path") from None
 
     @property
     def record(self) -> dict[str, Any]:
@@ -114,7 +133,7 @@ class Watcher:
         if self.watch is None:
             return
         if isinstance(change, Opened):
-            self.watch.turn_opened(change.turn, now)
+            self.watch.turn_opened(change.turn, change.message_id, now)
             self._screen.turn()
         else:
             self.watch.turn_closed(change, now)
@@ -135,8 +154,11 @@ class Watcher:
 
     def asked(self, message: Message) -> None:
         """A message came in."""
-        if self.first is None and message.text and message.submit:
-            self.first = message.text
+        if message.text and message.submit and message.id not in self._texts:
+            self.first = self.first or message.text
+            self._texts[message.id] = message.text
+            while len(self._texts) > TEXTS:
+                del self._texts[next(iter(self._texts))]
         if self.watch is not None:
             self.watch.asked()
 
@@ -161,6 +183,8 @@ class Watcher:
 
     def wake_at(self) -> float | None:
         times = [job.wake_at() for job in self._jobs]
+        hook = self._hook.wake_at() if self._hook is not None else None
+        times += [hook] if hook is not None else []
         if self._sweep is not None:
             times.append(clock.monotonic() + 0.05)
         if self.watch is not None and not self._session.ending.under_way:
@@ -173,7 +197,11 @@ class Watcher:
         for job in [j for j in self._jobs if j.step(now)]:
             self._jobs.remove(job)
         watch = self.watch
-        if watch is None or self._session.ending.under_way:
+        if self._session.ending.under_way:
+            return
+        if self._hook is not None:
+            self._hook.step(now)
+        if watch is None:
             return
         if self._sweep is not None:
             sweep, since = self._sweep
@@ -231,12 +259,16 @@ class Watcher:
         elif isinstance(action, w.Interrupt):
             session.type(session.adapter.interrupt(session.terminal.view, session.version))
         elif isinstance(action, w.Say):
-            message = Message(new_message_id(), action.text)
+            text = action.text
+            task = self._texts.get(action.again) if action.again else None
+            message = Message(new_message_id(), text if task is None else f"{text}\n\nThe task:\n\n{task}")
+            if task is not None:
+                self._texts[message.id] = task
             session.emit(
                 events.Nudge(
                     reason=action.reason,
                     message_id=message.id,
-                    text=action.text[: events.MSG_LIMIT],
+                    text=text[: events.MSG_LIMIT],
                     count=action.count,
                     most=action.most,
                     interrupted=action.interrupted,
@@ -339,3 +371,5 @@ class Watcher:
         for job in self._jobs:
             job.end()
         self._jobs.clear()
+        if self._hook is not None:
+            self._hook.close()
