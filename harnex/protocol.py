@@ -12,7 +12,7 @@ requests may follow each other on one connection. `attach` turns the connection 
     {"op": "pane", "format": "text"|"ansi"|"svg"}               -> {"ok", "lines"|"data", "cursor", ...}
     {"op": "answer", "verb": "approve"|"deny", "dialog": str|null, "option": n|null, "text": str|null, "by": str}
                                                                 -> {"ok", "id", "dialog", "answer"}
-    {"op": "watch", "policy": {...}|null}                       -> {"ok", "id", "watch": phase|null, "waiting": ...}
+    {"op": "watch", "policy": {...}|null}                       -> {"ok", "watch": phase|null, "waiting", "policy"}
     {"op": "tmux", "window": str}                               -> {"ok": true}: remembers where it is shown
     {"op": "attach", "columns": n, "rows": n, "read_only": bool} -> {"ok": true}, then frames both ways
 

@@ -33,7 +33,7 @@ class Follower:
         self._live = sys.stderr.isatty()
         self._drawn = False
         self._tool = ""
-        self._cut = ""
+        self.stops = False  # the session ends when its task is done
 
     def run(self) -> int:
         """Until the outcome is known; its exit code. Ctrl-C and a closed terminal end only this."""
@@ -88,18 +88,15 @@ class Follower:
         words = describe(row)
         if words:
             self.say(f"{local_time(row.get('ts'))}  {words}")
-        if kind == "watch" and row.get("phase") == "done" and not self._stops(row):
+        if kind == "watch" and row.get("phase") == "done" and not self.stops:
             return self.done()
         if kind == "escalated" and not row.get("stopped"):
             return self.person(str(row.get("message")))
         if kind == "watch" and row.get("phase") == "on":
-            self._cut = "stops" if (row.get("policy") or {}).get("auto_stop") else ""
+            self.stops = bool((row.get("policy") or {}).get("auto_stop"))
         if kind == "exited":
             return self.ended()
         return None
-
-    def _stops(self, row: dict[str, Any]) -> bool:
-        return bool(self._cut)
 
     def say(self, words: str) -> None:
         self._wipe()

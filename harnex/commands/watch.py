@@ -7,9 +7,11 @@ from typing import Any
 import click
 
 from harnex.client import connect
-from harnex.commands._find import live_session
+from harnex.commands._find import live_session, run_of
 from harnex.commands._policy import policy_options, read_policy
 from harnex.commands._types import which_session
+from harnex.errors import HarnexError, NotFound
+from harnex.store import registry
 
 
 @click.command("watch")
@@ -25,13 +27,29 @@ def command(**o: Any) -> int:
     """
     from harnex.commands._follow import Follower
 
-    record = live_session(o["session_id"], o["repo"], o["cli"])
+    try:
+        record = live_session(o["session_id"], o["repo"], o["cli"])
+    except NotFound:
+        _, row, lives = run_of(o["session_id"], o["repo"], o["cli"])
+        if lives or read_policy(o, row.get("repo"), False, None) is not None:
+            raise
+        return Follower(str(row["run_id"]), str(row["id"])).ended()  # it ended meanwhile
     policy = read_policy(o, record.get("repo"), record.get("watch") is None, str(record["cli"]))
     follower = Follower(str(record["run_id"]), str(record["id"]), from_end=True)
-    reply = connect.request(record, {"op": "watch", "policy": policy.dump() if policy is not None else None})
+    try:
+        reply = connect.request(record, {"op": "watch", "policy": policy.dump() if policy is not None else None})
+    except HarnexError:
+        if policy is not None or registry.is_live(record):
+            raise
+        return follower.ended()
+    if not reply.get("ok"):
+        if policy is not None:
+            raise HarnexError(str(reply.get("error")), str(reply.get("hint") or ""), int(reply.get("exit_code") or 1))
+        return follower.run()  # it is ending: the end is still to be told
+    follower.stops = bool((reply.get("policy") or {}).get("auto_stop"))
     if policy is None:
         follower.say(f"watch of '{record['id']}': {reply['watch']}")
-        if reply["watch"] == "done":
+        if reply["watch"] == "done" and not follower.stops:
             return follower.done()
         if reply["watch"] == "person":
             return follower.person(f"a {record.get('dialog') or ''} dialog".replace("  ", " "))

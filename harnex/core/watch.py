@@ -31,6 +31,7 @@ CUT_S = 10.0  # and given up
 WALL_S = 60.0  # how often a far time is compared with the wall clock
 DIALOG_S = 2.0  # how long a dialog must stand: a person, or what was allowed in advance, may be answering it
 START_S = 30.0  # an agent that starts is not ready for so long, at least
+RESTART_MIN_S = 1.5  # rows of the old process are told from the new one's by their time, to a second
 PERSON_S = 60.0  # a person who typed so lately is left alone
 BACKOFF_MAX_S = 900.0
 UNKNOWN_RESET_S = 900.0  # a usage limit that names no time is tried again after this
@@ -243,7 +244,7 @@ class Watch:
             self.restarts += 1
         self._closed = None
         self._reviving = reason
-        self._restart_at = now + self.policy.restart_after * 2 ** (self.restarts - 1)
+        self._restart_at = now + max(RESTART_MIN_S, self.policy.restart_after * 2 ** (self.restarts - 1))
         self._to("down", now)
         return True
 
@@ -498,7 +499,7 @@ class Watch:
             return
         self.restarts += 1
         self._reviving = why
-        self._closed, self._restart_at = None, now + self.policy.restart_after
+        self._closed, self._restart_at = None, now + max(RESTART_MIN_S, self.policy.restart_after)
         self._to("down", now)
         out.append(Kill())
 

@@ -333,7 +333,9 @@ class Requests:
                 session.watcher.begin(Policy.load(policy))
             except (TypeError, ValueError) as e:
                 raise UsageError(f"that is no policy: {e}", "is the client older or newer than this session?") from None
-        peer.reply({"ok": True, **self._base(), **session.watcher.record})
+        watch = session.watcher.watch
+        on = watch.policy.dump() if watch is not None else None
+        peer.reply({"ok": True, **self._base(), **session.watcher.record, "policy": on})
 
     def _op_tmux(self, peer: Peer, request: dict[str, Any]) -> None:
         self._session.tmux = str(request.get("window") or "") or None

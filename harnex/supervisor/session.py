@@ -93,6 +93,7 @@ class Session:
         spec = self.spec
         run_dir = paths.run_dir(spec.state, spec.run_id)
         env = boot.child_env(spec)
+        boot.take_zone(env)
         secrets = secret_values(env)
         self.redactor = Redactor(secrets)
         self.journal = Journal(spec, self.redactor, self.record)

@@ -5,6 +5,7 @@ The endpoint's log is the truth: what was asked in which conversation, and what 
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -84,8 +85,8 @@ class Night:
         self.agent.check_ended("night")
 
     def prompts(self) -> list[list[str]]:
-        """The prompts that each request of the main conversation held (their first words)."""
-        return [[str(p["head"]) for p in r["prompts"]] for r in self.agent.log("night", "request")]
+        """The prompts that each request of the main conversation held (by their hashes)."""
+        return [[str(p["sha256"]) for p in r["prompts"]] for r in self.agent.log("night", "request")]
 
 
 def newest(agent: Agent) -> None:
@@ -134,8 +135,9 @@ def test_a_crash_goes_on_in_a_new_process(agent: Agent) -> None:
     night.place.until(marker.exists, 40, "the tool")
     record = night.live()
     for process in psutil.Process(record["pid"]).children(recursive=True):
-        if "sleep 30" not in " ".join(process.cmdline()):
-            process.kill()
+        with contextlib.suppress(psutil.Error):
+            if "sleep 30" not in " ".join(process.cmdline()):
+                process.kill()
     os.kill(record["pid"], signal.SIGKILL)
     assert night.ends() == 0, night.out
     assert night.shape() == ["on", "restart", "nudge restart", "done"]
@@ -146,10 +148,10 @@ def test_a_crash_goes_on_in_a_new_process(agent: Agent) -> None:
     assert night.of("task_complete")[-1]["last_message"] == "After the crash."
     night.check("success", 0)
     # In the last request the model sees what was said before the crash.
-    assert any("do the task" in words for words in night.prompts()[-1])
+    assert set(night.prompts()[0]) <= set(night.prompts()[-1])
     billed = [c["id"] for c in agent.log("night", "call") if c["finished"]]
     counted = [c["call_id"] for c in night.of("call") if c["agent"] == "main"]
-    assert len(set(counted)) == len(counted) and night.of("usage")[0]["calls"] == len(counted)
+    assert len(set(counted)) == len(counted) and night.of("usage")[0]["calls"] == len(night.of("call"))
     if agent.cli == "claude" or agent.newest:  # 0.104 names calls by their number
         assert set(counted) <= set(billed) and set(counted) >= {billed[0], billed[-1]}
     else:
@@ -166,7 +168,8 @@ def test_a_process_that_is_deaf_is_replaced(agent: Agent) -> None:
     for process in [psutil.Process(record["pid"]), *psutil.Process(record["pid"]).children(recursive=True)]:
         process.suspend()
     assert night.ends() == 0, night.out
-    assert night.shape() == ["on", "stall no_output", "stall deaf", "restart", "nudge restart", "done"]
+    shape = [word.replace("no_progress", "no_output") for word in night.shape()]  # its spinner stood just before
+    assert shape == ["on", "stall no_output", "stall deaf", "restart", "nudge restart", "done"]
     night.check("success", 0)
 
 
@@ -226,6 +229,7 @@ def test_a_dialog_waits_for_a_person(agent: Agent) -> None:
     assert made.exists()
     night.rows = agent.events("night")
     night.check("success", 0)
+    assert "a person is needed" in night.out
 
 
 def test_a_loop_is_told_once_and_then_stopped(agent: Agent) -> None:
