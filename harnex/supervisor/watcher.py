@@ -261,7 +261,8 @@ class Watcher:
         elif isinstance(action, w.Say):
             text = action.text
             task = self._texts.get(action.again) if action.again else None
-            message = Message(new_message_id(), text if task is None else f"{text}\n\nThe task:\n\n{task}")
+            body = text if task is None else f"{text}\n\nThe task:\n\n{task}"
+            message = Message(new_message_id(), body, force=action.force)
             if task is not None:
                 self._texts[message.id] = task
             session.emit(
@@ -343,7 +344,7 @@ class Watcher:
         if error is not None:
             session.ending.stop("failure", exit_code=errors.FAILED, message=f"it could not be started again: {error}")
         else:
-            watch.restarted(not resumed, bool(session.inbox.pending), now)
+            watch.restarted(not resumed, now)
 
     # ---- people ----
 
