@@ -190,16 +190,14 @@ def next_time(text: str, now: datetime) -> datetime:
     hour, colon, minute = text.partition(":")
     if colon and len(text) <= 5 and hour.isdigit() and minute.isdigit() and len(minute) == 2:
         naive = now.replace(tzinfo=None, second=0, microsecond=0, hour=int(hour), minute=int(minute), fold=0)
-        if naive.astimezone(now.tzinfo if keeps_rules(now) else None) <= now:
-            naive += timedelta(days=1)
-        return naive.replace(tzinfo=now.tzinfo) if keeps_rules(now) else naive.astimezone()
+        zone = now.tzinfo if hasattr(now.tzinfo, "key") else None  # one that knows its changes of clocks; else ours
+        there = [
+            day.replace(tzinfo=zone) if zone is not None else day.astimezone()
+            for day in (naive, naive + timedelta(days=1))
+        ]
+        return there[0] if there[0] > now else there[1]
     found = datetime.fromisoformat(text.replace("Z", "+00:00").replace("z", "+00:00"))
     return found if found.tzinfo is not None else found.astimezone()
-
-
-def keeps_rules(now: datetime) -> bool:
-    """Whether its zone knows its own changes of clocks (a `zoneinfo`, not a bare offset)."""
-    return hasattr(now.tzinfo, "key")
 
 
 def duration(seconds: float) -> str:
