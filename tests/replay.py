@@ -118,6 +118,12 @@ class Muted(Reader):
         kind = source.partition(":")[0]
         return self._off == {"main": "rollout", "subagent": "transcript"}.get(kind, kind)
 
+    def submitted(self) -> Iterable[Fact]:
+        return self._inner.submitted()
+
+    def records_prompts(self) -> bool:
+        return self._inner.records_prompts()
+
     def outcome(self, view: ScreenView) -> TurnEnded | None:
         return self._inner.outcome(self._seen(view))
 

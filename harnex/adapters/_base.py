@@ -67,7 +67,8 @@ class Source:
     `since`/`until` bound the CLI versions in which it can be trusted (until is exclusive).
     A `level` source always shows the present state; one that is not (hooks: nothing fires on an
     interrupt) may be left behind, so a screen at rest overrules it. `settle_s`: how long this source
-    alone must have said `prompt`, with no output, before it is believed.
+    alone must have said `prompt`, with no output, before it is believed. One that is not told of dialogs
+    (`dialogs=False`: a rollout) means by `busy` no more than that a turn is running.
     """
 
     name: str
@@ -76,6 +77,7 @@ class Source:
     until: Version | None = None
     level: bool = True
     settle_s: float = 0.0
+    dialogs: bool = True
 
     def holds_for(self, version: Version | None) -> bool:
         if version is None:
@@ -142,6 +144,14 @@ class Reader:
     def document(self, source: str, document: dict[str, Any] | None) -> Iterable[Fact]:
         """A followed JSON document as it is now; None: it is gone."""
         return ()
+
+    def submitted(self) -> Iterable[Fact]:
+        """harnex has just pressed Enter on a message."""
+        return ()
+
+    def records_prompts(self) -> bool:
+        """Whether its records are heard and hold every prompt: work without such a record may be no turn."""
+        return False
 
     def outcome(self, view: ScreenView) -> TurnEnded | None:
         """What the screen shows of how the last turn ended: failed, interrupted; None: nothing unusual."""

@@ -101,6 +101,11 @@ class ClaudeReader(Reader):
             self._session_id = session_id
             yield AgentSession(session_id)
 
+    def records_prompts(self) -> bool:
+        """Up to 2.0 the spinner is also seen while a local command runs; later ones begin turns by themselves
+        (a background agent that is done), with no hook."""
+        return self._hooks_heard and self._version is not None and self._version < (2, 1)
+
     # -- the screen ------------------------------------------------------------------------------
 
     def screen(self, view: ScreenView) -> Iterable[Fact]:

@@ -82,6 +82,16 @@ class Activity:
             self._levels[fact.source] = _Level(source, fact, now)
 
     @property
+    def declared(self) -> bool:
+        """Whether the agent itself says its state: a source of the first rank has an opinion."""
+        return any(x.source.rank == 1 for x in self._levels.values())
+
+    def took_message(self) -> None:
+        """A message was taken, and nothing declares the state: it works, until the screen has settled again."""
+        self._state = State.BUSY
+        self._held = Verdict(State.BUSY, "turn", "a prompt was taken")
+
+    @property
     def was_ready(self) -> bool:
         """Whether the agent ever was at its prompt."""
         return self._was_ready
@@ -112,7 +122,7 @@ class Activity:
 
     def _weigh(self, levels: list[_Level], now: float) -> Verdict:
         """The rules, for the sources that count, best first."""
-        best = levels[0]
+        best = self._knowing(levels)
         screen = next((x for x in levels if x.source.rank == 3), None)
         if screen is None or screen is best:
             return self._prompt(best, levels[1:], None, now) if best.seen.state is State.PROMPT else self._of(best)
@@ -133,6 +143,15 @@ class Activity:
         if best.seen.state is State.PROMPT:
             return self._prompt(best, levels[1:], screen, now)
         return self._of(best)
+
+    @staticmethod
+    def _knowing(levels: list[_Level]) -> _Level:
+        """The best source; where it means by `busy` only that a turn runs, an equal that says which dialog holds it."""
+        best = levels[0]
+        if best.source.dialogs or best.seen.state is not State.BUSY:
+            return best
+        equals = (x for x in levels if x.source.rank == best.source.rank and x.source.dialogs and x.source.level)
+        return next((x for x in equals if x.seen.state is State.BLOCKED), best)
 
     def _blocked(self, best: _Level, screen: _Level) -> Verdict:
         """A declared dialog; the screen knows best which one, once it is painted."""

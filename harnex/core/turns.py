@@ -3,6 +3,10 @@
 Pure. A turn opens when the agent records a prompt (`Submitted`) or is seen working after it was
 ready; it closes when the agent is ready again and has said how it ended, or, where it says nothing
 (no CLI reports every end), a moment after it was seen working and then ready.
+
+Being busy is not always a turn: Claude Code 1.x and 2.0 show their spinner while a local command (`/exit`,
+`/login`, leaving `/model`) runs. Where every prompt is recorded (`recorded`), work without a record is a
+turn only once it has gone on for a while.
 """
 
 from __future__ import annotations
@@ -15,6 +19,8 @@ SETTLE_S = 0.6  # how long to wait, once ready, for the agent's record of the en
 ROWS_S = (
     0.15  # hooks are faster than the transcript (measured: 0.13 s at most): its last call still belongs to the turn
 )
+UNRECORDED_S = 2.0  # work without the record of a prompt is a turn after this long (local commands: 1.0 s at most)
+LATE_S = 2.0  # a record that comes so late still belongs to the turn that was closed without one
 UNSEEN_S = 5.0  # a turn that was submitted but never seen working is over after this much readiness
 
 
@@ -61,10 +67,17 @@ class Turns:
     _claim: str | None = None  # the message in flight: the next turn is its turn
     _closed_keys: list[str] = field(default_factory=list)
     _closed_at: float = -1e9
+    _closed_bare: bool = False  # the last turn was closed without the record of its prompt
+    _perhaps: float | None = None  # since when it works with no record of a prompt: a turn, or a local command
 
     def claim(self, message_id: str | None) -> None:
         """harnex has just submitted this message: the turn that opens next is its answer."""
         self._claim = message_id
+
+    @property
+    def claimed(self) -> bool:
+        """Whether a message was submitted whose turn has not begun yet."""
+        return self._claim is not None
 
     def submitted(self, fact: Submitted, now: float) -> list[Opened | Closed]:
         out: list[Opened | Closed] = []
@@ -79,6 +92,9 @@ class Turns:
             return out  # else: injected into the running turn
         if turn is not None:
             out.append(self._close(now))  # the agent went straight on to a queued prompt
+        elif self._closed_bare and now < self._closed_at + LATE_S and self._state is State.PROMPT and not self._claim:
+            self._closed_bare = False
+            return out
         out.append(self._open(now, fact.text))
         return out
 
@@ -98,11 +114,14 @@ class Turns:
         turn.ended = _better(turn.ended, fact)
         return self.tick(now)
 
-    def state(self, state: State, now: float) -> list[Opened | Closed]:
+    def state(self, state: State, now: float, recorded: bool = False) -> list[Opened | Closed]:
+        """Take the state. `recorded`: the agent's records are heard, and hold every prompt that it takes."""
         self._state = state
         turn = self.open
         if self.over:
             return []
+        if state is not State.BUSY:
+            self._perhaps = None
         if state is State.PROMPT:
             self._was_ready = True
             if turn is not None and turn.ready_since is None:
@@ -112,10 +131,8 @@ class Turns:
             if state in (State.BUSY, State.BLOCKED):
                 turn.worked = True
         elif state is State.BUSY and self._was_ready:
-            opened = self._open(now, None)
-            assert self.open is not None
-            self.open.worked = True
-            return [opened]
+            self._perhaps = now if self._perhaps is None else self._perhaps
+            return [] if recorded and self._claim is None else [self._opened_by_work(now)]
         if self.open is None or self.open.ended is None:
             return []  # `tick` closes it, which hears what the screen says of its end
         return self.tick(now)
@@ -123,6 +140,8 @@ class Turns:
     def tick(self, now: float, screen_says: TurnEnded | None = None) -> list[Opened | Closed]:
         """Close the open turn if it is time. `screen_says` is asked for by `needs_screen`."""
         turn = self.open
+        if turn is None and self._perhaps is not None and now >= self._perhaps + UNRECORDED_S:
+            return [self._opened_by_work(now)]
         if turn is None or self._state is not State.PROMPT or turn.ready_since is None:
             return []
         if now < self._close_at(turn):
@@ -131,13 +150,15 @@ class Turns:
 
     def wake_at(self) -> float | None:
         turn = self.open
+        if turn is None and self._perhaps is not None:
+            return self._perhaps + UNRECORDED_S
         if turn is None or self._state is not State.PROMPT or turn.ready_since is None:
             return None
         return self._close_at(turn)
 
     def process_ended(self, now: float, fact: TurnEnded) -> list[Opened | Closed]:
         """The agent is gone: what was open is over, as it said itself or else as `fact` says."""
-        self.over = True
+        self.over, self._perhaps = True, None
         if self.open is None:
             return []
         return [self._close_as(self.open.ended or fact, now)]
@@ -148,9 +169,16 @@ class Turns:
             return turn.ended_at + (ROWS_S if turn.ended.source == "hooks" else 0.0)
         return turn.ready_since + (SETTLE_S if turn.worked else UNSEEN_S)
 
+    def _opened_by_work(self, now: float) -> Opened:
+        opened = self._open(now, None)
+        assert self.open is not None
+        self.open.worked = True
+        return opened
+
     def _open(self, now: float, text: str | None) -> Opened:
-        self.open = Turn(self.done + 1, now, self._claim, text)
-        self._claim = None
+        since = now if self._perhaps is None else self._perhaps
+        self.open = Turn(self.done + 1, since, self._claim, text, worked=self._perhaps is not None)
+        self._claim = self._perhaps = None
         if self._state is State.PROMPT:
             self.open.ready_since = now
         return Opened(self.open.number, self.open.message_id)
@@ -165,6 +193,7 @@ class Turns:
         self.open = None
         self.done = turn.number
         self._closed_at = now
+        self._closed_bare = turn.text is None
         if end.turn_key:
             self._closed_keys = [*self._closed_keys[-20:], end.turn_key]
         self.last = Closed(turn.number, turn.message_id, round(now - turn.started, 3), end)

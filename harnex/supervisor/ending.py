@@ -144,10 +144,6 @@ class Ending:
         session.take(session.reader.ended(), now)
         outcome = "interrupted" if self.reason is not None and self.reason != "disconnected" else "failed"
         why = f"the session ended ({self.reason})" if self.reason else "the agent exited in the middle of the turn"
-        turn = session.turns.open
-        if self.reason is None and session.child.code == 0 and turn is not None and turn.text is None:
-            # No prompt was ever recorded for it: Claude Code 2.0.77 spins for a moment while it runs `/exit`.
-            outcome, why = "interrupted", "the agent was told to exit"
         session.apply(session.turns.process_ended(now, TurnEnded("process", outcome, reason="other", detail=why)), now)  # type: ignore[arg-type]
         session.delivery.fail_all("the session ended")
 

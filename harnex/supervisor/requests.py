@@ -310,6 +310,7 @@ class Requests:
         if verb not in ("approve", "deny") or not isinstance(option, int | None) or not isinstance(text, str | None):
             raise UsageError("that is no answer", "see: harnex approve --help")
         dialog = str(request.get("dialog") or self._session.verdict.dialog)
+        since = str(request["since"]) if request.get("since") else None
 
         def done(error: HarnexError | None) -> None:
             if error is not None:
@@ -317,7 +318,7 @@ class Requests:
             else:
                 peer.reply({"ok": True, **self._base(), "dialog": dialog, "verb": verb, "exit_code": errors.DONE})
 
-        self._session.answers.begin(verb, dialog, option, text, str(request.get("by") or "?"), done)
+        self._session.answers.begin(verb, dialog, option, text, str(request.get("by") or "?"), done, since)
 
     def _op_watch(self, peer: Peer, request: dict[str, Any]) -> None:
         """Put a policy on (or another one); without one, only say what is on."""

@@ -76,6 +76,7 @@ class Session:
         self.agent_session_id = spec.agent_session_id
         self.tmux: str | None = None
         self.person_typed = -1e9
+        self._turn_closed = False  # in this pass of the loop
         self.begun = now
         self.selector = selectors.DefaultSelector()
         self.finished = False
@@ -194,6 +195,12 @@ class Session:
         self.answers.step(now)
         self.watcher.step(now)
         self.delivery.step(now)
+        if self._turn_closed:
+            # Who is told of the end may look at once: the screen and the recording have caught up by then.
+            self._turn_closed = False
+            if self.terminal.settle(now, early=True):
+                self._read_screen(now)
+                self._decide(now)
         self.requests.tick(now)
         if self.deadline is not None and now >= self.deadline:
             self.deadline = None
@@ -313,7 +320,7 @@ class Session:
 
     def _decide(self, now: float) -> None:
         verdict = self.activity.decide(now)
-        self.apply(self.turns.state(verdict.state, now), now)
+        self.apply(self.turns.state(verdict.state, now, self.reader.records_prompts()), now)
         turn = self.turns.open
         if verdict.state is State.PROMPT and turn is not None and not turn.worked and turn.ended is None:
             # The agent took a prompt and does not show it yet: what it shows is the moment before.
@@ -379,6 +386,7 @@ class Session:
                         duration_s=change.duration_s,
                     )
                 )
+            self._turn_closed = True
             self.requests.turn_closed(change)
 
     @property

@@ -21,31 +21,11 @@ from tests.replay import Case, case_paths, judge, judged, load, modes_of, replay
 
 # What the product gets wrong, and why: cause -> case and modes. What is mended fails here until it is taken out.
 KNOWN_BY_CAUSE: dict[str, tuple[str, ...]] = {
-    "activity: among sources of rank 1 the one that changed last speaks: the rollout, which never knows of dialogs, "
-    "says busy 20 ms after OSC 7501 said blocked": (
-        "codex/0.169.0/run-permission-edit-no whole split",
-        "codex/0.169.0/run-permission-edit-yes whole split",
-        "codex/0.169.0/run-permission-shell-no whole split",
-        "codex/0.169.0/run-permission-shell-yes whole split",
-    ),
     "activity: without OSC 7501, in the 95 ms between two turns the session file says idle, and is believed though a "
     "message is queued in the agent": ("claude/2.1.329/run-queued-message -osc7501",),
-    "activity: a menu of Codex 0.145 that was left is `unknown` for 0.02 s longer than it may": (
-        "codex/0.145.0/run-menu split",
-    ),
-    "turns: 1.x and 2.0 show the spinner for a moment while a local command (`/exit`, `/login`, leaving `/model`) runs, "
-    "and that is counted as a turn": (
-        "claude/1.0.128/run-exits whole split",
-        "claude/1.0.128/run-menu whole split",
-        "claude/2.0.77/run-exits whole split",
-        "claude/2.0.77/run-login-menu whole split",
-    ),
     "codex: up to 0.116 a stalled answer looks like rest, and without the rollout the screen is believed": (
         "codex/0.80.0/run-stalled-stream -rollout",
         "codex/0.104.0/run-stalled-stream -rollout",
-    ),
-    "claude: the resume picker of 1.x (`Modified  Created … Summary`) has no name: `other`": (
-        "claude/1.0.128/run-resume-picker whole split",
     ),
 }
 KNOWN: dict[tuple[str, str], str] = {

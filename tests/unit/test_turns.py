@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harnex.core.turns import ROWS_S, SETTLE_S, UNSEEN_S, Closed, Opened, Turns
+from harnex.core.turns import LATE_S, ROWS_S, SETTLE_S, UNRECORDED_S, UNSEEN_S, Closed, Opened, Turns
 from harnex.model import State, Submitted, TurnEnded
 
 DONE = TurnEnded("rollout", "completed", last_message="hi", turn_key="t1")
@@ -149,3 +149,71 @@ def test_starts_and_ends_alternate_whatever_comes(steps: list[tuple[tuple[str, o
     seen += t.process_ended(now, TurnEnded("process", "failed"))
     assert [type(c) for c in seen] == [Opened, Closed] * (len(seen) // 2)
     assert [c.turn for c in seen] == [n // 2 + 1 for n in range(len(seen))]
+
+
+def test_a_local_command_that_spins_for_a_moment_is_no_turn() -> None:
+    t = ready()
+    assert t.state(State.BUSY, 1.0, recorded=True) == []
+    assert t.wake_at() == 1.0 + UNRECORDED_S
+    assert t.tick(1.9) == []
+    assert t.state(State.PROMPT, 2.0, recorded=True) == []
+    assert t.tick(9.0) == []
+    assert (t.done, t.open, t.wake_at()) == (0, None, None)
+
+
+def test_work_without_a_record_is_a_turn_when_it_goes_on() -> None:
+    t = ready()
+    t.state(State.BUSY, 1.0, recorded=True)
+    assert t.tick(1.0 + UNRECORDED_S) == [Opened(1, None)]
+    assert t.state(State.PROMPT, 5.0, recorded=True) == []
+    (closed,) = t.tick(5.0 + SETTLE_S)
+    assert isinstance(closed, Closed)
+    assert closed.duration_s == 4.0 + SETTLE_S
+
+
+def test_work_that_is_recorded_a_moment_later_is_a_turn_from_its_beginning() -> None:
+    t = ready()
+    t.state(State.BUSY, 1.0, recorded=True)
+    assert t.submitted(Submitted("hooks", "go"), 1.4) == [Opened(1, None)]
+    t.ended(DONE, 2.0)
+    assert t.state(State.PROMPT, 2.0, recorded=True) == [Closed(1, None, 1.0, DONE)]
+
+
+def test_work_after_a_message_of_ours_is_a_turn_at_once() -> None:
+    t = ready()
+    t.claim("m1")
+    assert t.state(State.BUSY, 1.0, recorded=True) == [Opened(1, "m1")]
+
+
+def test_an_exit_that_spins_leaves_no_turn() -> None:
+    t = ready()
+    t.state(State.BUSY, 1.0, recorded=True)
+    assert t.process_ended(1.5, TurnEnded("process", "failed")) == []
+    assert t.tick(9.0) == []
+
+
+def test_a_record_that_is_read_late_opens_no_second_turn() -> None:
+    t = ready()
+    t.state(State.BUSY, 1.0)
+    t.state(State.PROMPT, 1.2)
+    assert len(t.tick(1.2 + SETTLE_S)) == 1
+    assert t.submitted(Submitted("hooks", "go"), 1.3 + SETTLE_S) == []
+    assert (t.open, t.done) == (None, 1)
+    assert len(t.submitted(Submitted("hooks", "the next"), 1.5 + SETTLE_S)) == 1  # only one record was late
+
+
+def test_a_late_record_is_a_turn_of_its_own_when_a_message_was_sent() -> None:
+    t = ready()
+    t.state(State.BUSY, 1.0)
+    t.state(State.PROMPT, 1.2)
+    t.tick(1.2 + SETTLE_S)
+    t.claim("m2")
+    assert t.submitted(Submitted("hooks", "go"), 1.3 + SETTLE_S) == [Opened(2, "m2")]
+
+
+def test_a_record_long_after_a_turn_without_one_is_a_new_turn() -> None:
+    t = ready()
+    t.state(State.BUSY, 1.0)
+    t.state(State.PROMPT, 1.2)
+    t.tick(1.2 + SETTLE_S)
+    assert len(t.submitted(Submitted("hooks", "go"), 1.2 + SETTLE_S + LATE_S)) == 1
