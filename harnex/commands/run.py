@@ -30,7 +30,7 @@ class RunCommand(click.Command):
             values, _, _ = parser.parse_args(list(ours))
         except click.UsageError:
             return super().parse_args(ctx, args)
-        if not values.get("cli"):
+        if not isinstance(values.get("cli"), str):
             for at in range(len(ours) - 2, -1, -1):
                 if ours[at] in ("--tmux", "--watch") and not ours[at + 1].startswith("-"):
                     ours[at : at + 2] = [f"{ours[at]}=", ours[at + 1]]

@@ -665,7 +665,7 @@ def test_presets_their_overrides_and_those_of_the_files() -> None:
     ],
 )
 def test_a_wrong_preset_is_named_with_its_file_and_key(keys: dict[str, Any], words: str) -> None:
-    with pytest.raises(ValueError, match="."):
+    with pytest.raises(ValueError, match=r"."):
         checked(keys)
     with pytest.raises(ValueError) as e:
         choose("impl", [("/r/.harnex.toml", {"mine": keys})])
@@ -694,5 +694,5 @@ def test_deadlines(text: str, now: str, then: str) -> None:
     at = next_time(text, datetime.fromisoformat(now).replace(tzinfo=BERLIN))
     assert at == datetime.fromisoformat(then).replace(tzinfo=BERLIN)
     for bad in ("25:00", "soon", "7", "07:60"):
-        with pytest.raises(ValueError, match="."):
+        with pytest.raises(ValueError, match=r"."):
             next_time(bad, datetime.now(UTC))
