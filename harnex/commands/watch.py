@@ -6,12 +6,12 @@ from typing import Any
 
 import click
 
+from harnex import errors
 from harnex.client import connect
 from harnex.commands._find import live_session, run_of
 from harnex.commands._policy import policy_options, read_policy
 from harnex.commands._types import which_session
 from harnex.errors import HarnexError, NotFound
-from harnex.store import registry
 
 
 @click.command("watch")
@@ -38,10 +38,10 @@ def command(**o: Any) -> int:
     follower = Follower(str(record["run_id"]), str(record["id"]), from_end=True)
     try:
         reply = connect.request(record, {"op": "watch", "policy": policy.dump() if policy is not None else None})
-    except HarnexError:
-        if policy is not None or registry.is_live(record):
+    except HarnexError as e:
+        if policy is not None or e.exit_code == errors.TIMEOUT:
             raise
-        return follower.ended()
+        return follower.run()  # it ended just now
     if not reply.get("ok"):
         if policy is not None:
             raise HarnexError(str(reply.get("error")), str(reply.get("hint") or ""), int(reply.get("exit_code") or 1))

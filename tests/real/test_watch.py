@@ -111,6 +111,8 @@ def test_a_call_that_hangs_is_cut_and_nudged(agent: Agent) -> None:
 
 def test_a_hang_that_stays_wants_a_person(agent: Agent) -> None:
     newest(agent)
+    if agent.cli == "claude":
+        pytest.skip("one of them is enough: the machine decides")
     night = Night(agent, *[{"hang": 60}] * 4, options=("--stall-after", "4s"))
     assert night.ends() == 4
     assert night.shape() == ["on", "stall no_progress", "nudge no_progress", "stall no_progress", "escalated stall"]
