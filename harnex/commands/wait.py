@@ -37,10 +37,13 @@ def run(id: str | None, repo: str | None, cli: str | None, until: str | None, ti
     until = until or "task_complete"
     try:
         record = live_session(id, repo, cli)
-    except NotFound:
-        if until != "exited" or id is None:
+    except NotFound as e:
+        if until not in ("exited", "task_complete") or id is None:
             raise
         _, row, _ = run_of(id, repo, cli)
+        if until == "task_complete" and (row.get("exit") != errors.DONE or not completed(row)):
+            e.exit_code = int(row.get("exit") or e.exit_code)
+            raise  # with the words on its end
         return answer_ended(row)
     try:
         reply = connect.request(
@@ -61,6 +64,12 @@ def run(id: str | None, repo: str | None, cli: str | None, until: str | None, ti
         if reply.get("hint"):
             print(f"  {reply['hint']}", file=sys.stderr)
     return code
+
+
+def completed(row: dict[str, object]) -> bool:
+    """Whether the last turn of a finished run ended well (`--auto-stop` may be faster than whoever waits)."""
+    last = row.get("last_outcome")
+    return isinstance(last, dict) and last.get("outcome") == "completed"
 
 
 def answer_ended(row: dict[str, object]) -> int:

@@ -26,6 +26,7 @@ class Standing:
     open_turn: bool
     turns_done: int
     last: Closed | None
+    outcome: int | None = None  # the exit code of a watched session that is over
 
     @property
     def settled(self) -> bool:
@@ -58,6 +59,9 @@ def answer(until: str, standing: Standing) -> Answer | None:
     if state is State.EXITED:
         if until == "exited":
             return Answer(errors.DONE)
+        if until == "task_complete" and standing.outcome is not None:
+            ended = "" if standing.outcome == errors.DONE else "the watch ended the session: the task is not done"
+            return Answer(standing.outcome, ended, "see: harnex history" if ended else "")
         return Answer(errors.FAILED, f"the session ended before it was {until}", "see: harnex history")
     if until == "exited":
         return None

@@ -54,6 +54,10 @@ class Policy:
         fields = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
         return {k: list(v) if isinstance(v, tuple) else v for k, v in fields.items() if v != getattr(defaults, k)}
 
+    def shown(self) -> dict[str, Any]:
+        """A dump for others to read: notification URLs hold secrets."""
+        return {k: len(v) if k == "notify_urls" else v for k, v in self.dump().items()}
+
     @classmethod
     def load(cls, row: Mapping[str, Any]) -> Policy:
         """Of a dump; what an older or newer harnex wrote beside it is left out."""

@@ -27,11 +27,12 @@ def start(
     from harnex.supervisor.jobs import Job
 
     spec = session.spec
-    body = jsonl.dumps(message(session, kind, text)).encode() + b"\n"
+    told = message(session, kind, text)
     # Without the run's marker: the sweep at the end of the session must not take the notifier with it.
     env = {k: v for k, v in os.environ.items() if k != "HARNEX_RUN_ID"}
     jobs = []
-    for name, command in _commands(policy):
+    for name, command, more in _commands(policy):
+        body = jsonl.dumps({**told, **more}).encode() + b"\n"
 
         def done(ended: Ended, name: str = name) -> None:
             if not ended.ok:
@@ -64,19 +65,20 @@ def message(session: Session, kind: str, text: str) -> dict[str, Any]:
     }
 
 
-def _commands(policy: Policy) -> list[tuple[str, str | list[str]]]:
-    found: list[tuple[str, str | list[str]]] = []
+def _commands(policy: Policy) -> list[tuple[str, str | list[str], dict[str, Any]]]:
+    """Name, command, and what it gets beside the message. URLs hold secrets: never on a command line."""
+    found: list[tuple[str, str | list[str], dict[str, Any]]] = []
     if policy.notify_cmd:
-        found.append(("the notify command", policy.notify_cmd))
+        found.append(("the notify command", policy.notify_cmd, {}))
     if policy.notify_urls:
         from harnex.supervisor.launch import python_module
 
-        found.append(("apprise", python_module("harnex.supervisor.notify", *policy.notify_urls)))
+        found.append(("apprise", python_module("harnex.supervisor.notify"), {"urls": list(policy.notify_urls)}))
     return found
 
 
 def main() -> int:
-    """In a process of its own: the JSON of standard input to the Apprise URLs of the command line."""
+    """In a process of its own: the message on standard input, to the Apprise URLs in it."""
     try:
         import apprise
     except ImportError:
@@ -84,7 +86,7 @@ def main() -> int:
         return 1
     told = jsonl.loads_dict(sys.stdin.buffer.read()) or {}
     sender = apprise.Apprise()
-    for url in sys.argv[1:]:
+    for url in told.get("urls") or ():
         if not sender.add(url):
             print("one of the Apprise URLs is not understood", file=sys.stderr)  # it may hold a secret: not which
             return 1

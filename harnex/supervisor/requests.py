@@ -335,7 +335,7 @@ class Requests:
             except (TypeError, ValueError) as e:
                 raise UsageError(f"that is no policy: {e}", "is the client older or newer than this session?") from None
         watch = session.watcher.watch
-        on = watch.policy.dump() if watch is not None else None
+        on = watch.policy.shown() if watch is not None else None
         peer.reply({"ok": True, **self._base(), **session.watcher.record, "policy": on})
 
     def _op_tmux(self, peer: Peer, request: dict[str, Any]) -> None:

@@ -395,10 +395,11 @@ class Session:
         return Standing(
             State.EXITED if self.ending.done else State.STARTING if self.answers.in_hand else self.verdict.state,
             self.verdict.dialog,
-            self.inbox.pending,
+            self.inbox.pending + self.watcher.holds,
             self.turns.open is not None,
             self.turns.done,
             self.turns.last,
+            self.ending.result.get("exit_code") if self.watcher.watch is not None else None,
         )
 
     def type(self, data: bytes) -> None:

@@ -78,7 +78,7 @@ class Watcher:
             watch.turn_closed(turns.last, now)  # it is judged, as if it had ended just now
         self.watch = watch
         self._view = None
-        session.emit(events.Watch(phase="on", policy=policy.dump(), message=policy.words()))
+        session.emit(events.Watch(phase="on", policy=policy.shown(), message=policy.words()))
         session.journal.changed()
 
     def hook(self, shown: str) -> None:
@@ -108,6 +108,11 @@ class Watcher:
         elif watch.phase == "person":
             waiting = {"for": "person", "until": None}
         return {"watch": watch.phase, "waiting": waiting}
+
+    @property
+    def holds(self) -> bool:
+        """Whether it goes on by itself although the agent is at its prompt: nobody who waits is told otherwise."""
+        return self.watch is not None and self.watch.phase in ("cutting", "checking", "waiting", "down")
 
     def outcome(self, reason: str) -> int | None:
         """The exit code of a session that was ended by others than the watch: was its task done? None: the usual."""

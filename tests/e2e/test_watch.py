@@ -252,3 +252,20 @@ def test_a_stopped_watch_was_not_done(harnex: Harnex) -> None:
     assert follower.returncode == 1 and "ended, stopped" in out
     done = harnex.run("watch", "--id", "w", "--max-turns", "3")
     assert done.returncode != 0 and "has ended" in done.stderr
+
+
+def test_a_script_that_waits_hears_of_the_watchs_outcome_only(harnex: Harnex) -> None:
+    """A failing check, a limit or a retry is not the end; an end that was faster than the script is."""
+    done = harnex.base / "done"
+    harnex.agent(
+        "w",
+        "One.",
+        "Two.",
+        run=("--watch", "--auto-stop", "--verify", f"test -e '{done}' || ! touch '{done}'", "--context", "go"),
+    )
+    waited = harnex.json("wait", "--id", "w", "--timeout", "20")
+    assert waited["ok"] and [r["ok"] for r in harnex.events("w", "verify")] == [False, True]
+    harnex.json("wait", "--id", "w", "--until", "exited", "--timeout", "20")
+    assert harnex.json("wait", "--id", "w", "--timeout", "20")["state"] == "exited"
+    harnex.agent("w", {"error": "auth", "times": 9}, run=("--watch", "--context", "go"))
+    assert harnex.run("wait", "--id", "w", "--timeout", "20").returncode == 4
