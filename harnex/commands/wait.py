@@ -38,25 +38,20 @@ def run(id: str | None, repo: str | None, cli: str | None, until: str | None, ti
     try:
         record = live_session(id, repo, cli)
     except NotFound as e:
-        if until not in ("exited", "task_complete") or id is None:
+        if id is None:
             raise
-        _, row, _ = run_of(id, repo, cli)
-        if until == "task_complete" and (row.get("exit") != errors.DONE or not completed(row)):
-            e.exit_code = int(row.get("exit") or e.exit_code)
-            raise  # with the words on its end
-        return answer_ended(row)
+        return after_the_end(e, until, id, repo, cli)
     try:
         reply = connect.request(
             record,
             {"op": "wait", "until": until, "timeout": timeout},
             None if timeout is None else timeout + connect.PATIENCE_S,
         )
-    except HarnexError:
-        # It ended between the look and the request, or its supervisor was killed: the files know.
-        _, row, lives = run_of(record["run_id"], repo, cli)
-        if lives or until != "exited":
+    except HarnexError as e:
+        if e.exit_code == errors.TIMEOUT:
             raise
-        return answer_ended(row)
+        # It ended between the look and the request, or its supervisor was killed: the files know.
+        return after_the_end(e, until, record["run_id"], repo, cli)
     code = int(reply.pop("exit_code", errors.DONE))
     sys.stdout.write(jsonl.dumps(reply) + "\n")
     if not reply.get("ok"):
@@ -66,10 +61,25 @@ def run(id: str | None, repo: str | None, cli: str | None, until: str | None, ti
     return code
 
 
-def completed(row: dict[str, object]) -> bool:
-    """Whether the last turn of a finished run ended well (`--auto-stop` may be faster than whoever waits)."""
+def after_the_end(error: HarnexError, until: str, id: str, repo: str | None, cli: str | None) -> int:
+    """What a wait comes to that finds the run over, or nearly so: `--auto-stop` may be faster than whoever waits."""
+    import time
+
+    for _ in range(30):
+        _, row, lives = run_of(id, repo, cli)
+        if not lives:
+            break
+        time.sleep(0.1)
+    else:
+        raise error
+    if until == "exited":
+        return answer_ended(row)
     last = row.get("last_outcome")
-    return isinstance(last, dict) and last.get("outcome") == "completed"
+    if until == "task_complete":
+        if row.get("exit") == errors.DONE and isinstance(last, dict) and last.get("outcome") == "completed":
+            return answer_ended(row)
+        error.exit_code = int(row.get("exit") or error.exit_code)
+    raise error
 
 
 def answer_ended(row: dict[str, object]) -> int:
