@@ -129,7 +129,7 @@ def _possible(policy: Policy, cli: str | None) -> None:
         from harnex.supervisor import pricing
 
         if not pricing.available():
-            raise UsageError("--max-cost: this harnex knows no prices", "limit it by --max-tokens")
+            raise UsageError("--max-cost needs a price list, which is not installed", "pip install 'harnex[usage]'")
 
 
 def deadline_words(policy: Policy) -> str:

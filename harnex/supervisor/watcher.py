@@ -153,7 +153,7 @@ class Watcher:
             if self.watch.policy.max_cost is not None:
                 from harnex.supervisor.pricing import price
 
-                cost = price(call)
+                cost = price(call, self._session.spec.adapter)
             last = call.stop_reason is not None and "tool" not in call.stop_reason
             self.watch.call(call.total_tokens, cost, call.model, last, now)
 
