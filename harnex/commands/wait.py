@@ -72,26 +72,36 @@ def after_the_end(error: HarnexError, until: str, id: str, repo: str | None, cli
         time.sleep(0.1)
     else:
         raise error
-    if until == "exited":
-        return answer_ended(row)
+    if is_told(until, row):
+        return answer_ended(row, until)
     last = row.get("last_outcome")
     if until == "task_complete":
         if row.get("exit") == errors.DONE and isinstance(last, dict) and last.get("outcome") == "completed":
-            return answer_ended(row)
+            return answer_ended(row, until)
         error.exit_code = int(row.get("exit") or error.exit_code)
     raise error
 
 
-def answer_ended(row: dict[str, object]) -> int:
+def is_told(until: str, row: dict[str, object]) -> bool:
+    """Whether the record of a run that is over answers the question: a headless run was one task."""
+    return until == "exited" or (until == "task_complete" and row.get("mode") == "exec")
+
+
+def answer_ended(row: dict[str, object], until: str) -> int:
     """The reply for a run that is over already."""
+    ok = until == "exited" or row.get("reason") == "success"
     reply = {
-        "ok": True,
+        "ok": ok,
         "id": row.get("id"),
         "run_id": row.get("run_id"),
         "state": "exited",
         "turn": row.get("turns"),
         "waited_s": 0.0,
+        "last_outcome": row.get("last_outcome"),
         "exit": {key: row.get(key) for key in ("reason", "code", "signal", "message")},
     }
+    if not ok:
+        reply["error"] = f"the run ended: {row.get('reason')}"
+        reply["hint"] = "see: harnex history"
     sys.stdout.write(jsonl.dumps(reply) + "\n")
-    return errors.DONE
+    return errors.DONE if ok else errors.FAILED

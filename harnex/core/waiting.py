@@ -26,6 +26,7 @@ class Standing:
     open_turn: bool
     turns_done: int
     last: Closed | None
+    one_turn: bool = False  # a headless run: its end is its turn's end
     outcome: int | None = None  # the exit code of a watched session that is over
 
     @property
@@ -62,6 +63,8 @@ def answer(until: str, standing: Standing) -> Answer | None:
         if until == "task_complete" and standing.outcome is not None:
             ended = "" if standing.outcome == errors.DONE else "the watch ended the session: the task is not done"
             return Answer(standing.outcome, ended, "see: harnex history" if ended else "")
+        if until == "task_complete" and standing.one_turn and standing.last is not None:
+            return outcome_of(standing.last)
         return Answer(errors.FAILED, f"the session ended before it was {until}", "see: harnex history")
     if until == "exited":
         return None

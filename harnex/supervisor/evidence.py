@@ -62,7 +62,7 @@ class Evidence:
         if now < self._next and not force:
             return []
         facts: list[Fact] = []
-        if self._finds and now >= self._next_find and now < self._brisk_until:
+        if self._finds and (force or (now >= self._next_find and now < self._brisk_until)):
             self._next_find = now + FIND_EVERY_S
             self._find()
         self._backlog = False
@@ -99,6 +99,15 @@ class Evidence:
                 if fnmatch(os.path.basename(path), wanted.pattern):
                     self._finds.remove(wanted)
                     self.take(Follow(wanted.source, path))
+        for wanted in list(self._finds):
+            if not wanted.also:
+                continue
+            import glob  # only here: most sessions look for no name
+
+            found = next((path for pattern in wanted.also for path in glob.iglob(pattern)), None)
+            if found is not None:
+                self._finds.remove(wanted)
+                self.take(Follow(wanted.source, found))
 
 
 def open_files(pids: Iterable[int]) -> Iterable[str]:

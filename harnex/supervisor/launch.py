@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import json
 import os
 import select
@@ -17,8 +18,8 @@ from typing import Any
 
 import harnex
 from harnex import clock, errors, jsonl, names, paths
-from harnex.adapters import AGENTS, adapter_for, name_for
-from harnex.adapters._base import Launch, LaunchRequest, Permissions, Rehearsal
+from harnex.adapters import AGENTS, HEADLESS, adapter_for, headless_for, name_for
+from harnex.adapters._base import HeadlessRequest, Launch, LaunchRequest, Permissions, Rehearsal
 from harnex.core.redact import Redactor, secret_values
 from harnex.errors import HarnexError, UsageError
 from harnex.store import registry
@@ -53,6 +54,11 @@ class RunOptions:
     version: str | None = None
     policy: dict[str, Any] | None = None
     watch_file: str | None = None
+    headless: bool = False  # `harnex exec`; then:
+    prompt: str = ""
+    model: str | None = None
+    system: str | None = None
+    schema: dict[str, Any] | None = None
 
 
 def new_run_id() -> str:
@@ -77,7 +83,9 @@ def start(options: RunOptions) -> dict[str, Any]:
     refuse_duplicate(state, repo, session_id)
     env = {**clean_env(), **options.env}
     adapter_name = name_for(options.cli)
-    adapter = adapter_for(adapter_name)
+    if options.headless and adapter_name not in HEADLESS:
+        raise UsageError(f"{options.cli} has no headless mode that harnex knows", "only: " + ", ".join(HEADLESS))
+    adapter = headless_for(adapter_name) if options.headless else adapter_for(adapter_name)
     program = resolve(options.cli, env, cwd)
     version_text = options.version
     if version_text is None and adapter_name in AGENTS:
@@ -109,10 +117,10 @@ def start(options: RunOptions) -> dict[str, Any]:
             as_root=os.geteuid() == 0,
             read_text=_reader_in(cwd, rehearsal.files),
         )
-        launch = adapter.launch(request)
+        launch = adapter.launch(_headless(request, options) if options.headless else request)
         resuming = adapter.resume_args(SESSION_ID, options.args)
         resume_argv = None
-        if resuming:
+        if resuming and not options.headless:
             resume_argv = list(adapter.launch(replace(request, args=(*rehearsal.args, *resuming))).argv)
         write_files({**rehearsal.files, **launch.files})
         spec = Spec(
@@ -146,6 +154,11 @@ def start(options: RunOptions) -> dict[str, Any]:
             rehearsal=options.rehearse is not None,
             endpoint_pid=endpoint.process.pid if endpoint else None,
             spawner=spawner(),
+            headless=options.headless,
+            prompt=options.prompt,
+            stdin=launch.stdin,
+            again=list(launch.again),
+            schema=options.schema,
         )
         _write_manifest(run_dir, spec, launch, env)
         reply = _spawn(spec, endpoint)
@@ -159,6 +172,18 @@ def start(options: RunOptions) -> dict[str, Any]:
     if endpoint is not None:
         endpoint.let_go()
     return reply
+
+
+def _headless(request: LaunchRequest, options: RunOptions) -> HeadlessRequest:
+    return HeadlessRequest(
+        **{field.name: getattr(request, field.name) for field in dataclasses.fields(request)},
+        prompt=options.prompt,
+        model=options.model,
+        system=options.system,
+        system_path=os.path.join(request.evidence_dir, "system.txt"),
+        schema=options.schema,
+        schema_path=os.path.join(request.evidence_dir, "schema.json"),
+    )
 
 
 def _getcwd() -> str:

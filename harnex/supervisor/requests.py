@@ -93,6 +93,11 @@ class Requests:
             raise UsageError("the message is not text")
         if session.ending.under_way:
             raise HarnexError(f"session {session.spec.id} is ending", "start another one with: harnex run")
+        if session.headless is not None:
+            raise HarnexError(
+                f"session {session.spec.id} is headless: it takes one prompt, and no message",
+                "a session that does: harnex run",
+            )
         force = bool(request.get("force"))
         if force and session.verdict.state.value == "blocked":
             raise HarnexError(
@@ -325,6 +330,8 @@ class Requests:
         session, policy = self._session, request.get("policy")
         if session.ending.under_way:
             raise HarnexError(f"session {session.spec.id} is ending", "what it did: harnex logs, harnex history")
+        if session.headless is not None:
+            raise UsageError(f"session {session.spec.id} is headless: there is nothing to watch", "see: harnex events")
         if policy is not None:
             if not isinstance(policy, dict):
                 raise UsageError("that is no policy", "see: harnex watch --help")

@@ -7,7 +7,6 @@ what belongs to the session stays: its log, recording, messages, and which model
 from __future__ import annotations
 
 import dataclasses
-import selectors
 from typing import TYPE_CHECKING
 
 from harnex.core.activity import Activity
@@ -60,14 +59,13 @@ def respawn(session: Session, now: float) -> bool:
     columns, rows = session.terminal.size
     child = Child(tuple(argv), env, spec.cwd, columns, rows)
     session.child.close()
-    session.child = child
     session.reader = session.adapter.reader(session.version)
     session.activity = Activity(session.adapter.sources, session.version, now)
     session.turns = Turns(done=session.turns.done, last=session.turns.last)
     session.evidence = Evidence(session.reader, lambda: descendants(session.child.pid), now)
     session.answers = Answers(session)
     session.requests.show(session.terminal.output(CLEAN, now).clean)
-    session.selector.register(child.fd, selectors.EVENT_READ, session.on_child)
+    session.renew(child)
     facts = session.reader.spawned(child.pid, env, spec.cwd)
     # What the old process wrote was read: a file that goes on is read from here.
     fresh = [dataclasses.replace(f, from_end=True) if isinstance(f, Follow) and f.kind == "rows" else f for f in facts]

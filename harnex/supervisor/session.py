@@ -13,10 +13,10 @@ import os
 import selectors
 import signal
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from harnex import clock, events, paths, process
-from harnex.adapters import adapter_for
+from harnex.adapters import adapter_for, headless_for
 from harnex.core.activity import Activity, Verdict
 from harnex.core.inbox import Message
 from harnex.core.redact import Redactor, secret_values
@@ -26,14 +26,17 @@ from harnex.errors import HarnexError
 from harnex.model import (
     AgentSession,
     Fact,
+    FinalAnswer,
     FindOpenFile,
     Follow,
     ModelCall,
     Observation,
+    Printed,
     Remark,
     Retracted,
     State,
     Submitted,
+    TodoList,
     ToolUse,
     TurnEnded,
 )
@@ -53,6 +56,10 @@ from harnex.supervisor.terminal import Terminal
 from harnex.supervisor.totals import Totals
 from harnex.supervisor.watcher import ECHO_S, REDRAW_S, Watcher, with_reset
 
+if TYPE_CHECKING:
+    from harnex.supervisor.headless import Headless
+    from harnex.supervisor.pipes import PipeChild
+
 GOODBYE_S = 3.0  # for clients to take their last reply
 
 
@@ -63,7 +70,7 @@ class Session:
         now = clock.monotonic()
         self.spec = spec
         self.version = tuple(spec.version) if spec.version else None
-        self.adapter = adapter_for(spec.adapter)
+        self.adapter = headless_for(spec.adapter) if spec.headless else adapter_for(spec.adapter)
         self.reader = self.adapter.reader(self.version)
         self.activity = Activity(self.adapter.sources, self.version, now)
         self.turns = Turns()
@@ -86,6 +93,11 @@ class Session:
         self.requests = Requests(self)
         self.answers = Answers(self)
         self.watcher = Watcher(self)
+        self.headless: Headless | None = None
+        if spec.headless:
+            from harnex.supervisor.headless import Headless  # only here: a session on a terminal needs none of it
+
+            self.headless = Headless(self)
 
     # ---- start ----
 
@@ -115,10 +127,14 @@ class Session:
             now,
         )
         socket = paths.socket_path(spec.state, spec.run_id)  # before the child: it may not be possible
-        self.child = Child(tuple(spec.argv), env, spec.cwd, spec.columns, spec.rows)
+        self.child: Child | PipeChild = (
+            self.headless.spawn(env)
+            if self.headless is not None
+            else Child(tuple(spec.argv), env, spec.cwd, spec.columns, spec.rows)
+        )
         self.evidence = Evidence(self.reader, lambda: descendants(self.child.pid), now)
         self.control = Control(socket, self.selector, self.requests.handle)
-        self.selector.register(self.child.fd, selectors.EVENT_READ, self.on_child)
+        self._watch_child()
         self._watch_signals()
         self.emit(
             events.Started(
@@ -140,6 +156,8 @@ class Session:
                 f"{spec.cli} {spec.version_text or 'of unknown version'} was not measured "
                 f"({'.'.join(map(str, known[0]))} to {'.'.join(map(str, known[1]))} were): its state may be less certain"
             )
+        if self.headless is not None:
+            self.headless.begin(spec.prompt)
         self.take(self.reader.spawned(self.child.pid, env, spec.cwd), now)
         if spec.watch_file is not None:
             self.watcher.hook(spec.watch_file)
@@ -150,6 +168,16 @@ class Session:
         if spec.context:
             self.delivery.take(Message(new_message_id(), spec.context))
         self.journal.write()
+
+    def _watch_child(self) -> None:
+        for fd in self.child.fds:
+            self.selector.register(fd, selectors.EVENT_READ, self._on_child)
+
+    def renew(self, child: Child | PipeChild) -> None:
+        """A second process goes on with the conversation of one that has ended, headless or crashed."""
+        self.child = child
+        self._watch_child()
+        self.journal.changed()
 
     def _watch_signals(self) -> None:
         """Signals wake the loop through a pipe; what they ask for is done in `think`."""
@@ -229,7 +257,7 @@ class Session:
         ]
         return min((t for t in times if t is not None), default=None)
 
-    def on_child(self, mask: int) -> None:
+    def _on_child(self, mask: int) -> None:
         if mask & selectors.EVENT_WRITE:
             self.child.flush()
         if mask & selectors.EVENT_READ:
@@ -237,6 +265,8 @@ class Session:
 
     def read_child(self, now: float) -> bool:
         """Take what the child wrote; False if there was nothing."""
+        if self.headless is not None:
+            return self.headless.read(now)
         data = self.child.read()
         if self.child.at_eof and self.child.fd in self.selector.get_map():
             self.selector.unregister(self.child.fd)
@@ -253,10 +283,10 @@ class Session:
         return True
 
     def _watch_writable(self) -> None:
-        if self.child.fd in self.selector.get_map():
+        if self.headless is None and self.child.fd in self.selector.get_map():
             mask = selectors.EVENT_READ | (selectors.EVENT_WRITE if self.child.waiting else 0)
             if self.selector.get_key(self.child.fd).events != mask:
-                self.selector.modify(self.child.fd, mask, self.on_child)
+                self.selector.modify(self.child.fd, mask, self._on_child)
 
     # ---- facts ----
 
@@ -278,6 +308,8 @@ class Session:
                 self._decide(now)
             elif isinstance(fact, Submitted):
                 self.apply(self.turns.submitted(fact, now), now)
+                if self.headless is not None:
+                    self.headless.submitted(fact)
                 self.delivery.act(self.inbox.accepted())
             elif isinstance(fact, TurnEnded):
                 self.apply(self.turns.ended(fact, now), now)
@@ -301,6 +333,15 @@ class Session:
                 )
             elif isinstance(fact, ModelCall):
                 self._call(fact, now)
+            elif isinstance(fact, TodoList):
+                items = tuple({"text": text, "status": status} for text, status in fact.items)
+                done = sum(status == "completed" for _, status in fact.items)
+                self.emit(events.Progress(turn=self.turn_number(), done=done, total=len(items), items=items))
+            elif isinstance(fact, Printed | FinalAnswer) and self.headless is not None:
+                if isinstance(fact, Printed):
+                    self.headless.show(fact.text, now)
+                else:
+                    self.headless.answered(fact)
             elif isinstance(fact, Remark):
                 self.journal.diagnose(fact.text)
 
@@ -399,6 +440,7 @@ class Session:
             self.turns.open is not None,
             self.turns.done,
             self.turns.last,
+            self.headless is not None,
             self.ending.result.get("exit_code") if self.watcher.watch is not None else None,
         )
 
