@@ -24,8 +24,7 @@ from harnex.core.redact import Redactor, secret_values
 from harnex.errors import HarnexError, UsageError
 from harnex.store import registry
 from harnex.supervisor import versions
-from harnex.supervisor.respawn import SESSION_ID
-from harnex.supervisor.spec import Spec
+from harnex.supervisor.spec import SESSION_ID, Spec
 
 START_PATIENCE_S = 20.0  # for the supervisor's word; it comes within a second unless the machine is swamped
 OWN_VARIABLES = ("HARNEX_ID", "HARNEX_RUN_ID", "HARNEX_CLI", "HARNEX_SPAWNER_PANE")

@@ -18,11 +18,11 @@ from harnex.supervisor.answers import Answers
 from harnex.supervisor.child import Child
 from harnex.supervisor.delivery import new_message_id
 from harnex.supervisor.evidence import Evidence, descendants
+from harnex.supervisor.spec import SESSION_ID
 
 if TYPE_CHECKING:
     from harnex.supervisor.session import Session
 
-SESSION_ID = "{harnex-agent-session}"  # stands in `Spec.resume_argv` for the conversation's name
 CLEAN = b"\x1bc"  # the screen that the old process left is not the new one's
 
 
