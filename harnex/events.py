@@ -248,6 +248,106 @@ class Summary(Event):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Watch(Event):
+    """The watch policy: `phase` `on` (with the policy), `done` (the task is complete) or `failed` (it won't be)."""
+
+    type = "watch"
+    phase: str
+    policy: dict[str, Any] | None = None
+    exit_code: int | None = None
+    message: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stall(Event):
+    """The agent stands still: `kind` `no_output` `no_progress` `turn_timeout` `idle` `not_ready` `deaf` `loop`."""
+
+    type = "stall"
+    kind: str
+    turn: int | None = None
+    after_s: float | None = None
+    evidence: dict[str, Any] = dataclasses.field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Nudge(Event):
+    """The watch sent a message: `reason` says why, `interrupted` whether the turn was cut for it."""
+
+    type = "nudge"
+    reason: str
+    message_id: str
+    text: str
+    count: int
+    most: int
+    interrupted: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class LimitWait(Event):
+    """The provider refuses: the watch waits `until` and goes on then. `source`: `agent` (it named it) or `backoff`."""
+
+    type = "limit_wait"
+    reason: str
+    until: str
+    source: str
+    attempt: int
+    wait_s: float
+    message: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Restart(Event):
+    """The agent was started again in a new process; `resumed`: with its conversation."""
+
+    type = "restart"
+    reason: str
+    attempt: int
+    most: int
+    pid: int
+    resumed: bool
+    agent_session_id: str | None = None
+    code: int | None = None
+    signal: int | None = None
+    error: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Budget(Event):
+    """A limit was reached: `kind` `tokens` `cost` `calls` `turns`; the session is ended."""
+
+    type = "budget"
+    kind: str
+    limit: float
+    used: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Escalated(Event):
+    """The watch asks for a person; `stopped`: the session is ended, since nothing can go on without one."""
+
+    type = "escalated"
+    reason: str
+    message: str
+    stopped: bool
+    evidence: dict[str, Any] = dataclasses.field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verify(Event):
+    """A check ran: `kind` `verify` or `done_when`; `code` None: it was ended for its time. `output`: head and tail."""
+
+    type = "verify"
+    kind: str
+    command: str
+    ok: bool
+    code: int | None
+    duration_s: float
+    attempt: int
+    most: int
+    output: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Usage(Event):
     """Totals of the run, at its end. None where no call was seen."""
 

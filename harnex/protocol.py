@@ -13,6 +13,7 @@ requests may follow each other on one connection. `attach` turns the connection 
     {"op": "answer", "verb": "approve"|"deny", "dialog": str|null, "since": str|null, "option": n|null,
      "text": str|null, "by": str}
                                                                 -> {"ok", "id", "dialog", "answer"}
+    {"op": "watch", "policy": {...}|null}                       -> {"ok", "watch": phase|null, "waiting", "policy"}
     {"op": "tmux", "window": str}                               -> {"ok": true}: remembers where it is shown
     {"op": "attach", "columns": n, "rows": n, "read_only": bool} -> {"ok": true}, then frames both ways
 
@@ -25,7 +26,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-OPS = ("status", "send", "wait", "stop", "interrupt", "pane", "answer", "tmux", "attach")
+OPS = ("status", "send", "wait", "stop", "interrupt", "pane", "answer", "watch", "tmux", "attach")
 LINE_MAX = 64 << 20  # a request's size: a message may be long
 
 # Frames of an attached connection: one type byte, the payload's length (4 bytes, big-endian), payload.

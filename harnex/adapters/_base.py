@@ -71,6 +71,7 @@ class Rehearsal:
     args: tuple[str, ...] = ()
     env: Mapping[str, str | None] = field(default_factory=dict)
     files: Mapping[str, str] = field(default_factory=dict)
+    plan: Mapping[str, str | None] = field(default_factory=dict)  # more of env, for a script with a plan's usage limit
 
 
 @dataclass(frozen=True)

@@ -323,7 +323,8 @@ def failure(message: str, info: object = None) -> str:
         if status >= 500:
             return "overloaded"
     if isinstance(kind, str) and kind in _KINDS:
-        return _KINDS[kind]
+        # 0.169 calls a used-up credit `usage_limit_exceeded`, too; no time brings that back.
+        return "credit" if by_words == "credit" and _KINDS[kind] == "usage_limit" else _KINDS[kind]
     return by_words or "other"
 
 

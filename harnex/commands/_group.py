@@ -17,6 +17,7 @@ COMMANDS = {
     "exec": "One prompt to a headless agent, one answer.",
     "send": "Send a message to an agent.",
     "wait": "Wait until a session is in a state.",
+    "watch": "Keep an agent working, and follow it.",
     "status": "The live sessions.",
     "stop": "End a session and everything that it started.",
     "events": "The facts of a run, as JSON lines.",

@@ -11,14 +11,36 @@ import click
 
 from harnex import errors, jsonl, paths
 from harnex.commands._find import mend
+from harnex.commands._policy import policy_options, read_policy
 from harnex.commands._types import SECONDS
 from harnex.commands.send import as_typed, read_file
+from harnex.core.watch_policy import PRESETS
 from harnex.errors import HarnexError, UsageError
 from harnex.store import registry
 
 
+class RunCommand(click.Command):
+    """`--tmux` and `--watch` may have a value; the CLI's name behind one of them is the CLI, not the value."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        end = args.index("--") if "--" in args else len(args)
+        ours, rest = args[:end], args[end:]
+        parser = self.make_parser(ctx)
+        try:
+            values, _, _ = parser.parse_args(list(ours))
+        except click.UsageError:
+            return super().parse_args(ctx, args)
+        if not isinstance(values.get("cli"), str):
+            for at in range(len(ours) - 2, -1, -1):
+                if ours[at] in ("--tmux", "--watch") and not ours[at + 1].startswith("-"):
+                    ours[at : at + 2] = [f"{ours[at]}=", ours[at + 1]]
+                    break
+        return super().parse_args(ctx, ours + rest)
+
+
 @click.command(
     "run",
+    cls=RunCommand,
     context_settings={"ignore_unknown_options": False, "allow_interspersed_args": True},
     epilog="Examples:\n\n  harnex run codex\n\n  harnex run claude --detach --id fix --context-file task.md --permissions bypass\n\n"
     "  harnex run codex --tmux --id x -- -m gpt-5.1-codex",
@@ -36,6 +58,16 @@ from harnex.store import registry
     metavar="[NAME]",
     help="Show it in a new tmux window; JSON as --detach.",
 )
+@click.option(
+    "--watch",
+    is_flag=False,
+    flag_value="",
+    default=None,
+    metavar="[PATH]",
+    help="Follow it here, with the watch on (below); with a PATH: as --watch-file.",
+)
+@policy_options
+@click.option("--watch-file", metavar="PATH", help="Tell the agent when this file changes; it need not exist yet.")
 @click.option("--context", metavar="TEXT", help="The first message, sent when the agent is ready.")
 @click.option("--context-file", metavar="F", help="The same from a file (- for standard input).")
 @click.option("--permissions", type=click.Choice(["ask", "auto", "bypass"]), default="ask", show_default=True,
@@ -63,9 +95,11 @@ def command(**o: Any) -> int:
     """Start an agent CLI (codex, claude, or any command) and supervise it.
 
     On a terminal it is attached; Ctrl-\\ d detaches and leaves it running. What follows -- goes to the CLI.
+
+    --watch keeps it working: nudges an agent that stands still, waits for usage limits, resumes one that crashed, asks
+    for a person where only a person helps. With --detach or --tmux it does so in the background. The exit code of
+    --watch: 0 the task is done, 1 it failed, 4 a person is needed, 5 the budget is spent, 124 the time is over.
     """
-    if o["cli"] is None and o["tmux"]:
-        o["cli"], o["tmux"] = o["tmux"], ""  # `run --tmux codex`: the CLI, not the window's name
     if o["cli"] is None:
         raise UsageError("which CLI?", "harnex run codex, harnex run claude, or any command")
     if o["timeout"] == 0:
@@ -75,7 +109,9 @@ def command(**o: Any) -> int:
     from harnex.supervisor.launch import RunOptions, start
     from harnex.supervisor.lease import read_credential
 
-    foreground = not o["detach"] and o["tmux"] is None
+    watched = read_watch(o)
+    following = watched and not o["detach"] and o["tmux"] is None
+    foreground = not o["detach"] and o["tmux"] is None and not following
     if foreground and not (os.isatty(0) and os.isatty(1)):
         raise UsageError("there is no terminal to attach", "start it with --detach or --tmux")
     if o["tmux"] is not None:
@@ -87,7 +123,7 @@ def command(**o: Any) -> int:
         args=tuple(o["args"]),
         id=o["session_id"],
         cwd=o["cwd"],
-        mode="foreground" if foreground else "detach" if o["detach"] else "tmux",
+        mode="watch" if following else "foreground" if foreground else "detach" if o["detach"] else "tmux",
         description=as_typed(o["description"]),
         context=read_context(o["context"], o["context_file"]),
         meta=read_meta(o["meta"]),
@@ -100,7 +136,10 @@ def command(**o: Any) -> int:
         version=o["cli_version"],
         credential=read_credential(o["credential_env"], o["credential_file"]),
         summary_out=o["summary_out"],
+        watch_file=o["watch_file"],
     )
+    policy = read_policy(o, paths.repo_root(options.cwd) if options.cwd else paths.here(), watched, options.cli)
+    options.policy = policy.dump() if policy is not None else None
     options.columns, options.rows = read_size(o["size"])
     mend(paths.state_dir())  # the end of a dead run whose id is used again
     reply = start(options)
@@ -111,7 +150,26 @@ def command(**o: Any) -> int:
         return errors.DONE
     if o["tmux"] is not None:
         return in_tmux(reply, o["tmux"])
+    if following:
+        from harnex.commands._follow import Follower
+
+        return Follower(str(reply["run_id"]), str(reply["id"])).run()
     return in_foreground(reply)
+
+
+def read_watch(o: dict[str, Any]) -> bool:
+    """Whether the watch is on. `--watch PATH` is the file hook, as it always was; a preset's name is a slip."""
+    path = o["watch"]
+    if path is None:
+        return False
+    if not path:
+        return True
+    if path in PRESETS and not os.path.exists(path):
+        raise UsageError(f"--watch {path} would watch a file of that name", f"the preset: --watch --preset {path}")
+    if o["watch_file"] is not None:
+        raise UsageError("--watch PATH and --watch-file contradict each other")
+    o["watch_file"] = path
+    return False
 
 
 def in_tmux(reply: dict[str, Any], name: str) -> int:

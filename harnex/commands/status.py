@@ -74,6 +74,9 @@ def table(records: list[dict[str, Any]], now: float) -> str:
         state = str(r["state"]) + (f" ({r['dialog']})" if r.get("dialog") else "")
         if r.get("pending"):
             state += f" +{r['pending']}"
+        waiting = r.get("waiting")
+        if waiting and waiting.get("until"):
+            state += f" (waits for {waiting['for']} until {local(waiting['until'])})"
         since = age(now - parse_iso(r["state_since"])) if r.get("state_since") else ""
         tokens = r.get("tokens")
         rows.append(
@@ -93,6 +96,16 @@ def table(records: list[dict[str, Any]], now: float) -> str:
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
     return "\n".join(lines) + "\n"
+
+
+def local(iso: str) -> str:
+    """A UTC time as the clock on the wall says it."""
+    import time
+
+    from harnex.clock import parse_iso
+
+    at = parse_iso(iso)
+    return time.strftime("%H:%M" if at - time.time() < 43200 else "%b %d %H:%M", time.localtime(at))
 
 
 def short_path(path: str) -> str:

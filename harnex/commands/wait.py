@@ -37,25 +37,21 @@ def run(id: str | None, repo: str | None, cli: str | None, until: str | None, ti
     until = until or "task_complete"
     try:
         record = live_session(id, repo, cli)
-    except NotFound:
-        if until not in ("exited", "task_complete") or id is None:
+    except NotFound as e:
+        if id is None:
             raise
-        _, row, _ = run_of(id, repo, cli)
-        if not is_told(until, row):
-            raise
-        return answer_ended(row, until)
+        return after_the_end(e, until, id, repo, cli)
     try:
         reply = connect.request(
             record,
             {"op": "wait", "until": until, "timeout": timeout},
             None if timeout is None else timeout + connect.PATIENCE_S,
         )
-    except HarnexError:
-        # It ended between the look and the request, or its supervisor was killed: the files know.
-        _, row, lives = run_of(record["run_id"], repo, cli)
-        if lives or not is_told(until, row):
+    except HarnexError as e:
+        if e.exit_code == errors.TIMEOUT:
             raise
-        return answer_ended(row, until)
+        # It ended between the look and the request, or its supervisor was killed: the files know.
+        return after_the_end(e, until, record["run_id"], repo, cli)
     code = int(reply.pop("exit_code", errors.DONE))
     sys.stdout.write(jsonl.dumps(reply) + "\n")
     if not reply.get("ok"):
@@ -63,6 +59,27 @@ def run(id: str | None, repo: str | None, cli: str | None, until: str | None, ti
         if reply.get("hint"):
             print(f"  {reply['hint']}", file=sys.stderr)
     return code
+
+
+def after_the_end(error: HarnexError, until: str, id: str, repo: str | None, cli: str | None) -> int:
+    """What a wait comes to that finds the run over, or nearly so: `--auto-stop` may be faster than whoever waits."""
+    import time
+
+    for _ in range(30):
+        _, row, lives = run_of(id, repo, cli)
+        if not lives:
+            break
+        time.sleep(0.1)
+    else:
+        raise error
+    if is_told(until, row):
+        return answer_ended(row, until)
+    last = row.get("last_outcome")
+    if until == "task_complete":
+        if row.get("exit") == errors.DONE and isinstance(last, dict) and last.get("outcome") == "completed":
+            return answer_ended(row, until)
+        error.exit_code = int(row.get("exit") or error.exit_code)
+    raise error
 
 
 def is_told(until: str, row: dict[str, object]) -> bool:

@@ -27,6 +27,7 @@ class Standing:
     turns_done: int
     last: Closed | None
     one_turn: bool = False  # a headless run: its end is its turn's end
+    outcome: int | None = None  # the exit code of a watched session that is over
 
     @property
     def settled(self) -> bool:
@@ -59,6 +60,9 @@ def answer(until: str, standing: Standing) -> Answer | None:
     if state is State.EXITED:
         if until == "exited":
             return Answer(errors.DONE)
+        if until == "task_complete" and standing.outcome is not None:
+            ended = "" if standing.outcome == errors.DONE else "the watch ended the session: the task is not done"
+            return Answer(standing.outcome, ended, "see: harnex history" if ended else "")
         if until == "task_complete" and standing.one_turn and standing.last is not None:
             return outcome_of(standing.last)
         return Answer(errors.FAILED, f"the session ended before it was {until}", "see: harnex history")

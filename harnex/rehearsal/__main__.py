@@ -78,7 +78,8 @@ def main(argv: list[str] | None = None) -> int:
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, lambda *_: os.write(wake, b"x"))
     rehearsal.start()
-    print(json.dumps({"port": rehearsal.port, "base_url": rehearsal.base_url}), flush=True)
+    plan = any(step.usage_limit is not None for step in (*script.calls, script.default))
+    print(json.dumps({"port": rehearsal.port, "base_url": rehearsal.base_url, "plan": plan}), flush=True)
     _until_end(woken)
     rehearsal.stop()
     return 0

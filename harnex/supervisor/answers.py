@@ -82,6 +82,11 @@ class Answers:
         self._done = done
 
     @property
+    def under_way(self) -> bool:
+        """Whether somebody's answer is being pressed."""
+        return self._current is not None
+
+    @property
     def in_hand(self) -> bool:
         """Whether the dialog that is up will be answered by what was allowed in advance: no person is needed."""
         verdict = self._session.verdict

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from typing import TYPE_CHECKING, Any
 
 from harnex.model import State
@@ -34,6 +35,16 @@ def child_env(spec: Spec) -> dict[str, str]:
     else:
         env.pop("HARNEX_SPAWNER_PANE", None)
     return env
+
+
+def take_zone(env: dict[str, str]) -> None:
+    """Live in the agent's time zone: the times that it names ("try again at 3 PM") are its own."""
+    if env.get("TZ") != os.environ.get("TZ"):
+        if env.get("TZ"):
+            os.environ["TZ"] = env["TZ"]
+        else:
+            os.environ.pop("TZ", None)
+        time.tzset()
 
 
 def patience(session: Session) -> float:

@@ -51,6 +51,7 @@ class Delivery:
             )
         )
         self.inbox.put(message)
+        self._session.watcher.asked(message)
         self._session.emit(events.Delivery(message_id=message.id, status="queued"))
         self._session.journal.changed()
 

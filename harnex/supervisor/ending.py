@@ -45,7 +45,6 @@ class Ending:
 
     def __init__(self, session: Session) -> None:
         self._session = session
-        self._words = ""
         self.reason: str | None = None  # why harnex ends it; None: the agent ended by itself
         self.ladder: Ladder | None = None
         self.done = False
@@ -55,6 +54,8 @@ class Ending:
         self._next_sweep = 0.0
         self._swept = False
         self._last_state = State.STARTING
+        self._exit_code: int | None = None
+        self._words = ""
         self._row: dict[str, Any] | None = None  # the history row, once it is known
         self._in_history = False
         self.result: dict[str, Any] = {}
@@ -64,13 +65,16 @@ class Ending:
     def under_way(self) -> bool:
         return self.reason is not None or self._gone_at is not None
 
-    def stop(self, reason: str, force: bool = False, message: str = "") -> None:
-        """Begin to end the session; a second, forced, call goes straight to KILL. `message` goes into the record."""
+    def stop(self, reason: str, force: bool = False, exit_code: int | None = None, message: str = "") -> None:
+        """Begin to end the session; a second, forced, call goes straight to KILL.
+
+        `exit_code` is its outcome where the reason does not say it all; `message` are words about it.
+        """
         session = self._session
         if self._gone_at is not None:
             return
         if self.reason is None:
-            self.reason, self._words = reason, message
+            self.reason, self._exit_code, self._words = reason, exit_code, message
             session.delivery.fail_all("the session was stopped", keep=message == SIGNALLED)
         elif not force:
             return
@@ -98,6 +102,8 @@ class Ending:
             if session.child.reap():
                 if self.reason is None and session.headless is not None and session.headless.again(now):
                     return
+                if self.reason is None and session.watcher.gone(now):
+                    return  # another process takes its place
                 self._gone_at = now
                 self._last_state = session.verdict.state  # it is `stopping` from now on
             elif session.child.at_eof and self.ladder is None:
@@ -155,7 +161,7 @@ class Ending:
         session = self._session
         session.terminal.settle(now, force=True)
         session.take(session.reader.ended(), now)
-        outcome = "interrupted" if self.reason in ("stopped", "timeout", "budget") else "failed"
+        outcome = "interrupted" if self.reason is not None and self.reason != "disconnected" else "failed"
         why = f"the session ended ({self.reason})" if self.reason else "the agent exited in the middle of the turn"
         turn = session.turns.open
         if session.headless is not None and outcome == "interrupted" and turn is not None:
@@ -221,13 +227,18 @@ class Ending:
         ended_at = clock.iso()
         self.message = session.redactor.text(message)
         code = EXIT_CODE_OF.get(reason, errors.FAILED)
+        if session.headless is not None:
+            code = session.headless.exit_code(reason, code)
+        exit_code = self._exit_code if self._exit_code is not None else session.watcher.outcome(reason)
+        if exit_code is None:
+            exit_code = code
         return records.dispatch(
             session.journal.entry(),
             git=session.redactor.clean(session.records.git),
             counts=session.journal.counts,
             ended_at=ended_at,
             duration_s=round(now - session.begun, 3),
-            exit=session.headless.exit_code(reason, code) if session.headless is not None else code,
+            exit=exit_code,
             code=child.code,
             signal=child.signal,
             reason=reason,
@@ -246,6 +257,8 @@ class Ending:
         if session.spec.endpoint_pid:
             process.send_signal(session.spec.endpoint_pid, signal.SIGTERM, session.spec.endpoint_start)
         session.emit(events.Exited(code=child.code, signal=child.signal, reason=row["reason"], message=self.message))
+        session.watcher.ended(row["reason"], row["exit"], row["message"])
+        session.watcher.close()
         session.journal.close()
         child.close()
         self.done = True

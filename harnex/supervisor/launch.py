@@ -13,7 +13,7 @@ import sys
 import time
 import uuid
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import harnex
@@ -36,7 +36,7 @@ from harnex.process import start_time
 from harnex.store import registry, runlock, undelivered
 from harnex.supervisor import lease as leases
 from harnex.supervisor import redaction, startfile, versions
-from harnex.supervisor.spec import Spec
+from harnex.supervisor.spec import SESSION_ID, Spec
 
 START_PATIENCE_S = 20.0  # for the supervisor's word; it comes within a second unless the machine is swamped
 OWN_VARIABLES = ("HARNEX_ID", "HARNEX_RUN_ID", "HARNEX_CLI", "HARNEX_SPAWNER_PANE")
@@ -66,6 +66,8 @@ class RunOptions:
     credential: Credential | None = None
     summary_out: str | None = None
     resume: Resume | None = None
+    policy: dict[str, Any] | None = None
+    watch_file: str | None = None
     headless: bool = False  # `harnex exec`; then:
     prompt: str = ""
     model: str | None = None
@@ -140,7 +142,7 @@ def start(options: RunOptions) -> dict[str, Any]:
             found = adapter.rehearsal(endpoint.base_url, home, cwd, version)
             if found is None:
                 raise UsageError(f"{options.cli} can't be rehearsed", "only: " + ", ".join(AGENTS))
-            rehearsal = found
+            rehearsal = replace(found, env={**found.env, **found.plan}) if endpoint.plan else found
         leased = lease_for(options, adapter, leases.home_of(run_dir), cwd, version, endpoint)
         private_env = {**rehearsal.env, **leased.env}
         request = LaunchRequest(
@@ -157,6 +159,10 @@ def start(options: RunOptions) -> dict[str, Any]:
             read_text=_reader_in(cwd, {**rehearsal.files, **leased.files}),
         )
         launch = adapter.launch(_headless(request, options) if options.headless else request)
+        resuming = adapter.resume_args(SESSION_ID, options.args)
+        resume_argv = None
+        if resuming and not options.headless:
+            resume_argv = list(adapter.launch(replace(request, args=(*rehearsal.args, *resuming))).argv)
         write_files({**rehearsal.files, **launch.files})
         spec = Spec(
             state=state,
@@ -183,6 +189,9 @@ def start(options: RunOptions) -> dict[str, Any]:
             columns=options.columns,
             rows=options.rows,
             timeout=options.timeout,
+            policy=options.policy,
+            watch_file=options.watch_file,
+            resume_argv=resume_argv,
             record=options.record,
             rehearsal=options.rehearse is not None,
             endpoint_pid=endpoint.process.pid if endpoint else None,
@@ -513,6 +522,7 @@ class _Endpoint:
             raise UsageError(f"the rehearsal script can't be used: {words}", "its format: harnex guide")
         self.base_url = str(reply["base_url"])
         self.started = start_time(self.process.pid)
+        self.plan = bool(reply.get("plan"))
 
     def let_go(self) -> None:
         """The supervisor holds it now."""

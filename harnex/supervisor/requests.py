@@ -13,6 +13,7 @@ from harnex.core.turns import Closed
 from harnex.errors import HarnexError, UsageError
 from harnex.supervisor.control import Peer
 from harnex.supervisor.delivery import new_message_id
+from harnex.supervisor.watcher import REDRAW_S
 
 if TYPE_CHECKING:
     from harnex.supervisor.session import Session
@@ -324,6 +325,26 @@ class Requests:
 
         self._session.answers.begin(verb, dialog, option, text, str(request.get("by") or "?"), done, since)
 
+    def _op_watch(self, peer: Peer, request: dict[str, Any]) -> None:
+        """Put a policy on (or another one); without one, only say what is on."""
+        session, policy = self._session, request.get("policy")
+        if session.ending.under_way:
+            raise HarnexError(f"session {session.spec.id} is ending", "what it did: harnex logs, harnex history")
+        if session.headless is not None:
+            raise UsageError(f"session {session.spec.id} is headless: there is nothing to watch", "see: harnex events")
+        if policy is not None:
+            if not isinstance(policy, dict):
+                raise UsageError("that is no policy", "see: harnex watch --help")
+            from harnex.core.watch_policy import Policy
+
+            try:
+                session.watcher.begin(Policy.load(policy))
+            except (TypeError, ValueError) as e:
+                raise UsageError(f"that is no policy: {e}", "is the client older or newer than this session?") from None
+        watch = session.watcher.watch
+        on = watch.policy.shown() if watch is not None else None
+        peer.reply({"ok": True, **self._base(), **session.watcher.record, "policy": on})
+
     def _op_tmux(self, peer: Peer, request: dict[str, Any]) -> None:
         self._session.tmux = str(request.get("window") or "") or None
         self._session.journal.write()
@@ -350,6 +371,7 @@ class Requests:
         columns, rows = min(max(columns, COLUMNS_MIN), COLUMNS_MAX), min(max(rows, ROWS_MIN), ROWS_MAX)
         session = self._session
         if (columns, rows) != session.terminal.size:
+            session.watcher.disturbed(REDRAW_S)
             session.terminal.resize(columns, rows, clock.monotonic())
             session.child.resize(columns, rows)
 

@@ -53,6 +53,7 @@ from harnex.supervisor.spec import Spec
 from harnex.supervisor.sweep import sweep_now
 from harnex.supervisor.terminal import Terminal
 from harnex.supervisor.totals import Totals
+from harnex.supervisor.watcher import ECHO_S, REDRAW_S, Watcher, with_reset
 
 if TYPE_CHECKING:
     from harnex.supervisor.headless import Headless
@@ -90,6 +91,7 @@ class Session:
         self.ending = Ending(self)
         self.requests = Requests(self)
         self.answers = Answers(self)
+        self.watcher = Watcher(self)
         self.headless: Headless | None = None
         if spec.headless:
             from harnex.supervisor.headless import Headless  # only here: a session on a terminal needs none of it
@@ -103,6 +105,7 @@ class Session:
         spec = self.spec
         run_dir = paths.run_dir(spec.state, spec.run_id)
         env = boot.child_env(spec)
+        boot.take_zone(env)
         self.redactor = redaction.redactor(spec.redact, env, spec.lease["secrets"] if spec.lease else ())
         self.journal = Journal(spec, self.redactor, self.record)
         self.emit = self.journal.emit
@@ -156,6 +159,12 @@ class Session:
         if self.headless is not None:
             self.headless.begin(spec.prompt)
         self.take(self.reader.spawned(self.child.pid, env, spec.cwd), now)
+        if spec.watch_file is not None:
+            self.watcher.hook(spec.watch_file)
+        if spec.policy is not None:
+            from harnex.core.watch_policy import Policy
+
+            self.watcher.begin(Policy.load(spec.policy))
         self.delivery.take_kept()
         self.journal.write()
 
@@ -163,8 +172,8 @@ class Session:
         for fd in self.child.fds:
             self.selector.register(fd, selectors.EVENT_READ, self._on_child)
 
-    def renew(self, child: PipeChild) -> None:
-        """A second process goes on with the conversation of a headless one that has ended."""
+    def renew(self, child: Child | PipeChild) -> None:
+        """A second process goes on with the conversation of one that has ended, headless or crashed."""
         self.child = child
         self._watch_child()
         self.journal.changed()
@@ -211,6 +220,7 @@ class Session:
         self._decide(now)
         self.apply(self.turns.tick(now, self._screen_end()), now)
         self.answers.step(now)
+        self.watcher.step(now)
         self.delivery.step(now)
         if self._turn_closed:
             # Who is told of the end may look at once: the screen and the recording have caught up by then.
@@ -239,6 +249,7 @@ class Session:
             self.inbox.wake_at(self.delivery.gate(), now),
             self.requests.wake_at(),
             self.answers.wake_at(now),
+            self.watcher.wake_at(),
             self.ending.wake_at(now),
             self.records.wake_at(now),
             self.deadline,
@@ -285,6 +296,7 @@ class Session:
 
     def _jiggle(self) -> None:
         columns, rows = self.terminal.size
+        self.watcher.disturbed(REDRAW_S)
         self.child.resize(max(2, columns - 1), rows)
         self.child.resize(columns, rows)
 
@@ -309,6 +321,7 @@ class Session:
                     self.agent_session_id = fact.session_id
                     self.journal.changed()
             elif isinstance(fact, ToolUse):
+                self.watcher.tool(fact, now)
                 self.emit(
                     events.Tool(
                         turn=self.turn_number(),
@@ -337,6 +350,7 @@ class Session:
         event = self.totals.add(fact, self.turn_number())
         if event is not None:
             self.emit(event)
+            self.watcher.call(event, now)
             self.journal.changed()
 
     def turn_number(self) -> int | None:
@@ -386,6 +400,10 @@ class Session:
         """Tell what turns opened and closed."""
         for change in changes:
             self.journal.changed()
+            if isinstance(change, Closed):
+                change = with_reset(change, clock.wall())
+                self.turns.last = change
+            self.watcher.turn(change, now)
             if isinstance(change, Opened):
                 self.emit(events.TurnStarted(turn=change.turn, message_id=change.message_id))
                 continue
@@ -420,15 +438,17 @@ class Session:
         return Standing(
             State.EXITED if self.ending.done else State.STARTING if self.answers.in_hand else self.verdict.state,
             self.verdict.dialog,
-            self.inbox.pending,
+            self.inbox.pending + self.watcher.holds,
             self.turns.open is not None,
             self.turns.done,
             self.turns.last,
             self.headless is not None,
+            self.ending.result.get("exit_code") if self.watcher.watch is not None else None,
         )
 
     def type(self, data: bytes) -> None:
         """Send bytes to the agent's terminal."""
+        self.watcher.disturbed(ECHO_S)
         try:
             self.child.write(data)
         except HarnexError as e:
@@ -460,6 +480,7 @@ class Session:
             "spawner": spec.spawner,
             "options": list(verdict.options),
             "pending": self.inbox.pending,
+            **self.watcher.record,
             "agent_session_id": self.agent_session_id,
             "permissions": spec.permissions,
             "pid_start": self.child.started,

@@ -6,6 +6,8 @@ import dataclasses
 from dataclasses import dataclass, field
 from typing import Any
 
+SESSION_ID = "{harnex-agent-session}"  # stands in `resume_argv` for the conversation's name
+
 
 @dataclass(frozen=True, kw_only=True)
 class Spec:
@@ -36,6 +38,9 @@ class Spec:
     columns: int = 120
     rows: int = 40
     timeout: float | None = None
+    policy: dict[str, Any] | None = None  # the watch: `Policy.dump()`
+    watch_file: str | None = None  # a change of it is told to the agent
+    resume_argv: list[str] | None = None  # `argv` for a conversation that goes on, with SESSION_ID in it
     record: str = "screen"  # or raw
     rehearsal: bool = False
     endpoint_pid: int | None = None  # the rehearsal endpoint, ended with the session

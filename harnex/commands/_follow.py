@@ -1,0 +1,259 @@
+"""The follower of a watched session: a line per happening, a live line on a terminal, a summary, the outcome.
+
+It only reads. The watch is in the supervisor: whatever becomes of the follower changes nothing.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from typing import Any
+
+from harnex import clock, errors, jsonl, paths
+from harnex.commands._find import run_of
+from harnex.commands.events import reader_is_gone
+from harnex.errors import HarnexError
+from harnex.store import registry
+from harnex.store.tail import LineTail
+
+POLL_S = 0.1
+LOOK_EVERY_S = 1.0
+
+
+class Follower:
+    """Of one run. `from_end`: only what happens from now on."""
+
+    def __init__(self, run_id: str, session_id: str, from_end: bool = False) -> None:
+        self.run_id, self.id = run_id, session_id
+        self._state = paths.state_dir()
+        self._tail = LineTail(os.path.join(paths.run_dir(self._state, run_id), "events.jsonl"))
+        if from_end:
+            self._tail.to_end()
+        self._live = sys.stderr.isatty()
+        self._drawn = False
+        self._tool = ""
+        self.stops = False  # the session ends when its task is done
+
+    def run(self) -> int:
+        """Until the outcome is known; its exit code. Ctrl-C and a closed terminal end only this."""
+        try:
+            return self._run()
+        except KeyboardInterrupt:
+            self._wipe()
+            print(
+                f"\nharnex: the watch of '{self.id}' goes on; back to it: harnex watch --id {self.id}; "
+                f"end it: harnex stop --id {self.id}",
+                file=sys.stderr,
+            )
+            return errors.INTERRUPTED
+
+    def _run(self) -> int:
+        next_look = 0.0
+        lives = True
+        while True:
+            for line in self._tail.lines():
+                row = jsonl.loads_dict(line)
+                if row is None:
+                    continue
+                code = self._take(row)
+                if code is not None:
+                    return code
+            if not lives:
+                return self.ended()
+            now = time.monotonic()
+            if now >= next_look:
+                next_look = now + LOOK_EVERY_S
+                if reader_is_gone():
+                    raise BrokenPipeError
+                lives = self._look()
+            time.sleep(POLL_S)
+
+    def _look(self) -> bool:
+        """Draw the live line; whether there is still a supervisor."""
+        record = next((r for r in registry.live(self._state) if r["run_id"] == self.run_id), None)
+        if record is not None and self._live:
+            self._draw(live_line(record, self._tool, time.time()))
+        return record is not None
+
+    # ---- what it prints ----
+
+    def _take(self, row: dict[str, Any]) -> int | None:
+        """Print one happening; the exit code if it is the outcome."""
+        kind = row.get("type")
+        if kind == "tool":
+            self._tool = (
+                f"{row.get('tool')} {row.get('input_preview') or ''}".strip() if row["status"] == "started" else ""
+            )
+        words = describe(row)
+        if words:
+            self.say(f"{local_time(row.get('ts'))}  {words}")
+        if kind == "watch" and row.get("phase") == "done" and not self.stops:
+            return self.done()
+        if kind == "escalated" and not row.get("stopped"):
+            return self.person(str(row.get("message")))
+        if kind == "watch" and row.get("phase") == "on":
+            self.stops = bool((row.get("policy") or {}).get("auto_stop"))
+        if kind == "exited":
+            return self.ended()
+        return None
+
+    def say(self, words: str) -> None:
+        self._wipe()
+        sys.stdout.write(words + "\n")
+        sys.stdout.flush()
+
+    def _draw(self, words: str) -> None:
+        columns = os.get_terminal_size(2).columns if os.isatty(2) else 80
+        sys.stderr.write("\r\x1b[K" + words[: columns - 1])
+        sys.stderr.flush()
+        self._drawn = True
+
+    def _wipe(self) -> None:
+        if self._drawn:
+            sys.stderr.write("\r\x1b[K")
+            sys.stderr.flush()
+            self._drawn = False
+
+    # ---- the outcomes ----
+
+    def done(self) -> int:
+        self.say(f"done: the task of '{self.id}' is complete{self._figures()}")
+        self.say(f"  it is at its prompt still: harnex attach --id {self.id}; end it: harnex stop --id {self.id}")
+        return errors.DONE
+
+    def person(self, message: str) -> int:
+        self.say(f"a person is needed: {message}{self._figures()}")
+        self.say(
+            f"  look: harnex pane --id {self.id}; answer: harnex approve (or deny) --id {self.id}; "
+            f"then follow again: harnex watch --id {self.id}"
+        )
+        return errors.PERSON_NEEDED
+
+    def ended(self) -> int:
+        """The run is over: its record says how."""
+        self._wipe()
+        try:
+            _, row, lives = run_of(self.run_id, None, None)
+        except HarnexError:
+            row, lives = {}, False
+        if lives or "exit" not in row:
+            raise HarnexError(f"session '{self.id}' ended without a record", "see: harnex history, harnex doctor")
+        code = int(row.get("exit") or 0)
+        message = str(row.get("message") or "").strip().splitlines()
+        words = f": {message[0]}" if message else ""
+        self.say(f"{OUTCOMES.get(code, 'failed')}: session '{self.id}' ended, {row.get('reason')}{words}{figures(row)}")
+        self.say(f"  what happened: harnex events --id {self.id} --snapshot; its output: harnex logs --id {self.id}")
+        return code
+
+    def _figures(self) -> str:
+        record = next((r for r in registry.live(self._state) if r["run_id"] == self.run_id), None)
+        return figures(record) if record is not None else ""
+
+
+OUTCOMES = {
+    errors.DONE: "done",
+    errors.FAILED: "failed",
+    errors.PERSON_NEEDED: "a person is needed",
+    errors.BUDGET: "the budget is spent",
+    errors.TIMEOUT: "the time is over",
+}
+
+
+def figures(row: dict[str, Any]) -> str:
+    """` (2 turns, 14 calls, 12,345 tokens, 3m05s)`, as far as they are known."""
+    usage = row.get("usage")
+    tokens = row.get("tokens") if isinstance(row.get("tokens"), int) else (usage or {}).get("total_tokens")
+    calls = row.get("calls")
+    turns = row.get("turns") if row.get("turns") is not None else row.get("turn")
+    parts = [f"{turns} turn{'' if turns == 1 else 's'}"] if turns else []
+    parts += [f"{calls} call{'' if calls == 1 else 's'}"] if isinstance(calls, int) else []
+    parts += [f"{tokens:,} tokens"] if isinstance(tokens, int) else []
+    try:
+        end = clock.parse_iso(str(row["ended_at"])) if row.get("ended_at") else time.time()
+        parts.append(clock.age(end - clock.parse_iso(str(row.get("started_at")))))
+    except ValueError:
+        pass
+    return f" ({', '.join(parts)})" if parts else ""
+
+
+def live_line(record: dict[str, Any], tool: str, now: float) -> str:
+    state = str(record["state"]) + (f" ({record['dialog']})" if record.get("dialog") else "")
+    waiting = record.get("waiting")
+    if waiting and waiting.get("until"):
+        state = f"waiting for {waiting['for']} until {local_time(waiting['until'])}"
+    since = record.get("state_since")
+    parts = [state + (f" {clock.age(now - clock.parse_iso(since))}" if since else "")]
+    if record.get("turn"):
+        parts.append(f"turn {record['turn']}")
+    if record.get("calls"):
+        parts.append(f"{record['calls']} calls")
+    if record.get("tokens"):
+        parts.append(f"{record['tokens']:,} tokens")
+    if tool:
+        parts.append(" ".join(tool.split())[:60])
+    return f"harnex: {record['id']}: " + " · ".join(parts)
+
+
+def local_time(iso: object) -> str:
+    try:
+        at = clock.parse_iso(str(iso))
+    except ValueError:
+        return "--:--:--"
+    day = "" if abs(time.time() - at) < 43200 else time.strftime("%b %d ", time.localtime(at))
+    return day + time.strftime("%H:%M:%S", time.localtime(at))
+
+
+def short(text: object, most: int = 160) -> str:
+    words = " ".join(str(text or "").split())
+    return words if len(words) <= most else words[: most - 1] + "…"
+
+
+def describe(row: dict[str, Any]) -> str:
+    """One happening in words; "" for what a person needs no line of."""
+    kind = row.get("type")
+    get = row.get
+    if kind == "started":
+        return f"started: {get('cli')} {get('cli_version') or ''} in {get('cwd')}".replace("  ", " ")
+    if kind == "watch":
+        return f"watch: {get('message')}" if get("phase") == "on" else str(get("message"))
+    if kind == "turn_started":
+        return f"turn {get('turn')} began"
+    if kind == "task_complete":
+        said = short(get("last_message"))
+        return f"turn {get('turn')} ended well after {clock.age(float(get('duration_s') or 0))}" + (
+            f": {said}" if said else ""
+        )
+    if kind == "turn_failed":
+        retry = f" (until {local_time(get('retry_at'))})" if get("retry_at") else ""
+        return f"turn {get('turn')} {get('outcome')}: {get('reason')}{retry}: {short(get('message'))}"
+    if kind == "blocked":
+        return f"a {get('dialog')} dialog: " + "; ".join(short(o, 60) for o in get("options") or ())
+    if kind == "approval":
+        return f"the {get('dialog')} dialog was answered by {get('by')}: {short(get('answer'), 60)}"
+    if kind == "stall":
+        evidence = get("evidence") or {}
+        if get("kind") == "loop":
+            return f"it goes round in circles: {evidence.get('what')}, {evidence.get('tool')} {short(evidence.get('input'), 60)}"
+        return (
+            f"it stands still ({get('kind')}): silent for {evidence.get('silent_s')} s, without progress for "
+            f"{evidence.get('no_progress_s')} s; last: {evidence.get('last_progress')}"
+        )
+    if kind == "nudge":
+        cut = ", the turn was interrupted" if get("interrupted") else ""
+        return f"nudged ({get('reason')}, {get('count')} of {get('most')}{cut}): {short(get('text'), 80)}"
+    if kind == "limit_wait":
+        return f"waiting until {local_time(get('until'))} ({get('reason')}, by {get('source')}): {short(get('message'), 100)}"
+    if kind == "restart":
+        how = "its conversation goes on" if get("resumed") else "without its conversation"
+        return f"started again after {get('reason')} ({get('attempt')} of {get('most')}, {how})"
+    if kind == "budget":
+        return f"the budget is spent: {get('used')} of {get('limit')} {get('kind')}"
+    if kind == "escalated":
+        return f"a person is needed: {get('message')}"
+    if kind == "verify":
+        result = "passes" if get("ok") else "fails" if get("code") is not None else "took too long"
+        return f"{get('kind')} `{short(get('command'), 60)}` {result} ({get('attempt')} of {get('most')})"
+    if kind == "diagnostic":
+        return f"note: {short(get('what'))}"
+    return ""

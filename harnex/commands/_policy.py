@@ -1,0 +1,136 @@
+"""The options of a watch, shared by `run` and `watch`, and what becomes of them with the configuration files."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from typing import Any, TypeVar
+
+import click
+
+from harnex import clock, config
+from harnex.commands._types import SECONDS
+from harnex.core.watch_policy import DEFAULT, Policy, choose, next_time
+from harnex.errors import UsageError
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+CARING = ("preset", "stall_after", "max_resumes", "nudge_text")
+LIMITING = (
+    "turn_timeout", "deadline", "max_tokens", "max_cost", "max_calls", "max_turns", "verify", "verify_max",
+    "verify_timeout", "done_when", "notify_cmd",
+)  # fmt: skip
+COUNT = click.IntRange(min=1)
+
+
+def policy_options(f: F) -> F:
+    """The options themselves."""
+    for option in reversed(
+        (
+            click.option("--preset", metavar="NAME", help="impl (stall 8m, 1 resume; the default), plan (3m, 2), gate (15m, 0), or your own."),
+            click.option("--stall-after", type=SECONDS, metavar="DUR", help="A turn without output or progress for this long stands still."),
+            click.option("--max-resumes", type=click.IntRange(min=0), metavar="N", help="How often it is nudged, or restarted after a crash."),
+            click.option("--nudge-text", metavar="TEXT", help="What is said to an agent that stands still."),
+            click.option("--turn-timeout", type=SECONDS, metavar="DUR", help="End the session when a turn takes longer; exit code 124."),
+            click.option("--deadline", metavar="TIME", help="End it then (07:00: the next such local time; or ISO-8601); exit code 124."),
+            click.option("--max-tokens", type=COUNT, metavar="N", help="End it when its calls used so many tokens; exit code 5."),
+            click.option("--max-cost", type=click.FloatRange(min=0, min_open=True), metavar="USD", help="The same for US dollars."),
+            click.option("--max-calls", type=COUNT, metavar="N", help="The same for model calls."),
+            click.option("--max-turns", type=COUNT, metavar="N", help="The same for turns."),
+            click.option("--auto-stop", is_flag=True, help="End the session when the task is complete."),
+            click.option("--verify", metavar="CMD", help="After a turn run this; what it prints goes to the agent if it fails."),
+            click.option("--verify-max", type=click.IntRange(min=0), metavar="N", help="How often that is done (default: 3); then the run fails."),
+            click.option("--verify-timeout", type=SECONDS, metavar="DUR", help="How long a check may take (default: 30m)."),
+            click.option("--done-when", metavar="CMD", help="The task is complete only when this succeeds."),
+            click.option("--notify-cmd", metavar="CMD", help="Run this, with JSON on its input, when a person is needed, at a limit, at the end."),
+            click.option("--notify-url", multiple=True, metavar="URL", help="The same by Apprise (needs harnex[notify]; several times)."),
+        )
+    ):  # fmt: skip
+        f = option(f)
+    return f
+
+
+def read_policy(o: Mapping[str, Any], repo: str | None, watching: bool, cli: str | None) -> Policy | None:
+    """The policy that the options and the configuration files make, None if nothing of it was asked for.
+
+    `watching`: a watch was asked for by name. `cli`: the agent, as far as it is known. Raises UsageError.
+    """
+    care = watching or any(o[name] is not None for name in CARING)
+    if not care and not o["auto_stop"] and not o["notify_url"] and all(o[name] is None for name in LIMITING):
+        return None
+    values: dict[str, Any] = {"care": care}
+    if care:
+        own = [(s.path, s.values) for s in config.sections("presets", repo)]
+        try:
+            values |= choose(o["preset"] or DEFAULT, own)
+        except ValueError as e:
+            raise UsageError(str(e), "see: harnex guide, or: harnex watch --help") from None
+    for name in (*CARING[1:], *LIMITING):
+        if o[name] is not None:
+            values[name] = o[name]
+    for name in ("nudge_text", "verify", "done_when", "notify_cmd"):
+        if name in values and not str(values[name]).strip():
+            raise UsageError(f"--{name.replace('_', '-')} is empty")
+    for name in ("stall_after", "turn_timeout", "verify_timeout"):
+        if values.get(name) == 0:
+            raise UsageError(f"--{name.replace('_', '-')} 0 would end everything at once", "leave it out")
+    values["auto_stop"] = o["auto_stop"] or values.get("auto_stop", False)
+    if o["deadline"] is not None:
+        values["deadline"] = read_deadline(o["deadline"])
+    _add_notify(values, o, repo)
+    policy = Policy.load(values)
+    _possible(policy, cli)
+    return policy
+
+
+def read_deadline(text: str) -> float:
+    now = datetime.now().astimezone()
+    try:
+        at = next_time(text, now)
+    except ValueError:
+        raise UsageError(f"--deadline: '{text}' is not a time", "07:00, or 2026-11-21T07:00") from None
+    if at <= now:
+        raise UsageError(f"--deadline: {text} is over", "07:00 means the next one")
+    return at.timestamp()
+
+
+def _add_notify(values: dict[str, Any], o: Mapping[str, Any], repo: str | None) -> None:
+    """`[notify]`: `cmd` and `urls`; the command line's go before."""
+    found: dict[str, Any] = {}
+    for section in config.sections("notify", repo):
+        for key, value in section.values.items():
+            if key not in ("cmd", "urls"):
+                raise UsageError(f"{section.path}: [notify] {key}: unknown key", "keys: cmd, urls")
+            right = isinstance(value, str) if key == "cmd" else isinstance(value, list)
+            if not right or not value or (key == "urls" and not all(isinstance(url, str) for url in value)):
+                wanted = "a command" if key == "cmd" else "a list of URLs"
+                raise UsageError(f"{section.path}: [notify] {key}: {value!r} is not {wanted}")
+            found[key] = value
+    if values.get("notify_cmd") is None and "cmd" in found:
+        values["notify_cmd"] = found["cmd"]
+    values["notify_urls"] = tuple(o["notify_url"]) or tuple(found.get("urls", ()))
+    if values["notify_urls"]:
+        from importlib.util import find_spec
+
+        if find_spec("apprise") is None:
+            raise UsageError("notification URLs need Apprise, which is not installed", "pip install 'harnex[notify]'")
+
+
+def _possible(policy: Policy, cli: str | None) -> None:
+    """A limit that can't be kept is refused at the start, not passed over."""
+    from harnex.adapters import name_for
+
+    if policy.limits_calls and cli is not None and name_for(cli) == "generic":
+        raise UsageError(
+            f"harnex can't see the model calls of {cli}: --max-tokens, --max-cost and --max-calls can't be kept",
+            "limit it by --max-turns, --turn-timeout or --deadline",
+        )
+    if policy.max_cost is not None:
+        from harnex.supervisor import pricing
+
+        if not pricing.available():
+            raise UsageError("--max-cost needs a price list, which is not installed", "pip install 'harnex[usage]'")
+
+
+def deadline_words(policy: Policy) -> str:
+    return "" if policy.deadline is None else f", until {clock.iso(policy.deadline)}"

@@ -1,0 +1,214 @@
+"""What a watch is to do: presets, their overrides, and the values of both. Pure.
+
+A preset is a table of `Policy`'s fields, by name (`stall_after = "8m"`; `stall-after` is the same).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+NUDGE = "You seem to have stopped in the middle of the task. Please go on with it until it is done."
+DEFAULT = "impl"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Policy:
+    """One watch. Times are seconds, `deadline` is epoch seconds; None is off.
+
+    `care`: keep the agent working (clocks, retries, limits, restarts, dialogs). Without it only the limits, checks
+    and the stop that were asked for hold.
+    """
+
+    preset: str = ""
+    care: bool = True
+    stall_after: float | None = None  # without output or progress
+    max_resumes: int = 0  # nudges until a turn ends well; new processes after a crash, in all
+    nudge_text: str = NUDGE
+    turn_timeout: float | None = None
+    deadline: float | None = None
+    patience: float = 3600.0  # how long a running tool, or the CLI's own retries, excuse silence
+    max_retries: int = 5  # of turns that ended in an error of the provider that passes
+    retry_after: float = 30.0  # before the first of them; doubled each time
+    limit_slack: float = 60.0  # after a reset: the CLIs name it by the minute, cut off
+    restart_after: float = 2.0  # before a crashed agent is started again; doubled each time
+    loop_after: int = 5  # the same call so often in a row is a loop
+    max_tokens: int | None = None
+    max_cost: float | None = None
+    max_calls: int | None = None
+    max_turns: int | None = None
+    auto_stop: bool = False
+    verify: str | None = None
+    verify_max: int = 3  # how often its output goes back to the agent
+    verify_timeout: float = 1800.0
+    done_when: str | None = None
+    notify_cmd: str | None = None
+    notify_urls: tuple[str, ...] = ()
+
+    def dump(self) -> dict[str, Any]:
+        """What differs from the defaults: fit for JSON."""
+        defaults = Policy()
+        fields = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
+        return {k: list(v) if isinstance(v, tuple) else v for k, v in fields.items() if v != getattr(defaults, k)}
+
+    def shown(self) -> dict[str, Any]:
+        """A dump for others to read: notification URLs hold secrets."""
+        return {k: len(v) if k == "notify_urls" else v for k, v in self.dump().items()}
+
+    @classmethod
+    def load(cls, row: Mapping[str, Any]) -> Policy:
+        """Of a dump; what an older or newer harnex wrote beside it is left out."""
+        known = {f.name for f in dataclasses.fields(cls)}
+        values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in row.items() if k in known}
+        return cls(**values)
+
+    @property
+    def limits_calls(self) -> bool:
+        """Whether it needs to see the agent's model calls."""
+        return self.max_tokens is not None or self.max_cost is not None or self.max_calls is not None
+
+    def words(self) -> str:
+        """For a person: what is in force."""
+        said = [self.preset] if self.preset else []
+        if self.care and self.stall_after is not None:
+            said.append(f"stall after {duration(self.stall_after)}, {self.max_resumes} resumes")
+        for name in ("turn_timeout", "max_tokens", "max_cost", "max_calls", "max_turns"):
+            value = getattr(self, name)
+            if value is not None:
+                said.append(f"{name.replace('_', ' ')} {duration(value) if name == 'turn_timeout' else f'{value:,}'}")
+        if self.verify:
+            said.append(f"verify `{self.verify}`")
+        if self.done_when:
+            said.append(f"done when `{self.done_when}`")
+        if self.auto_stop:
+            said.append("stops when done")
+        return ", ".join(said) or "nothing to do"
+
+
+PRESETS: dict[str, dict[str, Any]] = {
+    "impl": {"stall_after": 480.0, "max_resumes": 1},
+    "plan": {"stall_after": 180.0, "max_resumes": 2},
+    "gate": {"stall_after": 900.0, "max_resumes": 0},
+}
+TIMES = (
+    "stall_after",
+    "turn_timeout",
+    "patience",
+    "retry_after",
+    "limit_slack",
+    "restart_after",
+    "verify_timeout",
+)  # fmt: skip
+COUNTS = ("max_resumes", "max_retries", "loop_after", "max_tokens", "max_calls", "max_turns", "verify_max")
+TEXTS = ("nudge_text", "verify", "done_when", "notify_cmd")
+FLAGS = ("auto_stop", "care")
+KEYS = (*TIMES, *COUNTS, *TEXTS, *FLAGS, "max_cost")
+LEAST = {"stall_after": 0.5, "loop_after": 3, "turn_timeout": 0.5, "verify_timeout": 0.1}
+
+
+def checked(values: Mapping[str, Any]) -> dict[str, Any]:
+    """A preset's table with its values in Policy's types. Raises ValueError `KEY: what is wrong; what is allowed`."""
+    out: dict[str, Any] = {}
+    for key, value in values.items():
+        name = key.replace("-", "_")
+        if name not in KEYS:
+            raise ValueError(f"{key}: unknown key; known: {', '.join(KEYS)}")
+        if name in out:
+            raise ValueError(f"{key}: it is there twice")
+        out[name] = _value(key, name, value)
+        if name in LEAST and out[name] < LEAST[name]:
+            raise ValueError(f"{key}: {value} is too little; {LEAST[name]:g} at least")
+    return out
+
+
+def _value(key: str, name: str, value: Any) -> Any:
+    if name in FLAGS:
+        if not isinstance(value, bool):
+            raise ValueError(f"{key}: {value!r} is not true or false")
+        return value
+    if name in TEXTS:
+        if not isinstance(value, str) or not value.strip():
+            raise ValueError(f"{key}: {value!r} is not a text")
+        return value
+    if isinstance(value, bool):
+        raise ValueError(f"{key}: {value!r} is not a number")
+    if name in COUNTS:
+        if not isinstance(value, int) or value < 0:
+            raise ValueError(f"{key}: {value!r} is not a whole number from 0")
+        return value
+    if name == "max_cost":
+        if not isinstance(value, int | float) or not 0 < value < 1e9:
+            raise ValueError(f"{key}: {value!r} is not an amount of US dollars above 0")
+        return float(value)
+    seconds = _seconds(value)
+    if seconds is None:
+        raise ValueError(f'{key}: {value!r} is not a duration ("8m", "90s", 90)')
+    return seconds
+
+
+def _seconds(value: Any) -> float | None:
+    factor: float = 1.0
+    if isinstance(value, str):
+        text = value.strip().lower()
+        factor = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}.get(text[-1:], 0.0)
+        try:
+            value = float(text[:-1] if factor else text)
+        except ValueError:
+            return None
+        factor = factor or 1.0
+    if not isinstance(value, int | float) or not 0 <= value * factor < 1e9:
+        return None
+    return float(value) * factor
+
+
+def choose(name: str, own: Iterable[tuple[str, Mapping[str, Any]]]) -> dict[str, Any]:
+    """The values of a preset. `own`: (file, table of presets by name), weakest first; their presets stand on the
+    built-in one of their name, else on `impl`. Raises ValueError."""
+    values = dict(PRESETS.get(name, PRESETS[DEFAULT]))
+    known = dict.fromkeys(PRESETS)
+    for path, table in own:
+        for preset, keys in table.items():
+            if not isinstance(keys, Mapping):
+                raise ValueError(f"{path}: presets.{preset} is not a table; write it as [presets.{preset}]")
+            try:
+                found = checked(keys)
+            except ValueError as e:
+                raise ValueError(f"{path}: [presets.{preset}] {e}") from None
+            known[preset] = None
+            if preset == name:
+                values |= found
+    if name not in known:
+        raise ValueError(f"there is no preset '{name}'; presets: {', '.join(known)}")
+    return {"preset": name, **values}
+
+
+def next_time(text: str, now: datetime) -> datetime:
+    """`07:00`: the next such local time after `now` (aware, local); else an ISO-8601 time. Raises ValueError.
+
+    On the day of a change of clocks the wall says that time, too: the zone's offset is looked up anew.
+    """
+    text = text.strip()
+    hour, colon, minute = text.partition(":")
+    if colon and len(text) <= 5 and hour.isdigit() and minute.isdigit() and len(minute) == 2:
+        naive = now.replace(tzinfo=None, second=0, microsecond=0, hour=int(hour), minute=int(minute), fold=0)
+        zone = now.tzinfo if hasattr(now.tzinfo, "key") else None  # one that knows its changes of clocks; else ours
+        there = [
+            day.replace(tzinfo=zone) if zone is not None else day.astimezone()
+            for day in (naive, naive + timedelta(days=1))
+        ]
+        return there[0] if there[0] > now else there[1]
+    found = datetime.fromisoformat(text.replace("Z", "+00:00").replace("z", "+00:00"))
+    return found if found.tzinfo is not None else found.astimezone()
+
+
+def duration(seconds: float) -> str:
+    """`8m`, `90s`, `2h05m`."""
+    s = round(seconds)
+    if seconds < 60 or (s < 600 and s % 60):
+        return f"{seconds:g}s"
+    if s < 3600:
+        return f"{s // 60}m" + (f"{s % 60:02d}s" if s % 60 else "")
+    return f"{s // 3600}h" + (f"{s % 3600 // 60:02d}m" if s % 3600 >= 60 else "")

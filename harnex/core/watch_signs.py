@@ -1,0 +1,144 @@
+"""The signs by which a watch tells work from a standstill: news on the screen, tools, loops. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections import deque
+from dataclasses import dataclass, field
+
+from harnex.model import ToolUse
+
+SEEN_MAX = 5000  # lines of one turn that are remembered
+TRUNCATED = 200  # characters of a tool's input that the adapters give: two long inputs may differ behind them
+ERRORS = 6  # failures of the same tool in a row
+PERIODS = (1, 2, 3)
+
+# `✢ Computing… (3s · ↓ 12 tokens)`, `⠋ Working…`, `• Working (3s • esc to interrupt)`: both CLIs and most others
+# begin their status line with a glyph that turns, and its words change without anything being done.
+_SPINNER = re.compile(r"^\s*[^\w\s\"'`(\[{<>|/\\#$%&=+-]{1,2}\s+\S.*(?:…|\.\.\.|esc to interrupt)")
+_TOKENS = re.compile(r"[↓↑]\s*([\d.,]+\s*k?)\s*tokens", re.IGNORECASE)
+_RETRY = re.compile(
+    r"retrying in \d|re-?connecting\.\.\.|api error · retrying|\bretrying in\b.*\battempt\b|attempt \d+/\d+\b.*retry"
+    r"|waiting for network",
+    re.IGNORECASE,
+)
+_TIP = re.compile(r"^\s*(?:⎿\s*)?(?:└\s*)?(?:※\s*)?tip\b", re.IGNORECASE)
+_LETTERS = re.compile(r"[^\W\d_]+")
+
+
+def retrying(lines: tuple[str, ...]) -> str:
+    """The CLI's own word, on its screen, that it tries a call again; "" if there is none. The last lines count."""
+    shown = [line.strip() for line in lines if line.strip()]
+    return next((line[:120] for line in reversed(shown[-14:]) if _RETRY.search(line)), "")
+
+
+@dataclass(slots=True)
+class Screen:
+    """Tells news on a screen from what only moves: spinners, clocks, tips, a redraw for somebody who looks on.
+
+    A line is news when its letters (no digits, no glyphs) were not seen before in this turn. What a spinner's line
+    says is none, but for the tokens that it counts.
+    """
+
+    _lines: tuple[str, ...] = ()
+    _seen: dict[str, None] = field(default_factory=dict)
+    _tokens: str = ""
+
+    def turn(self) -> None:
+        """A turn began: what is on the screen is old."""
+        self._seen.clear()
+        self._tokens = ""
+        self.look(self._lines, news=False, again=True)
+
+    def look(self, lines: tuple[str, ...], news: bool = True, again: bool = False) -> tuple[bool, bool]:
+        """(something moved, something is new). `news` False: it was harnex or a person who made it move."""
+        if lines == self._lines and not again:
+            return False, False
+        self._lines = lines
+        new = False
+        for line in lines:
+            if not line:
+                continue
+            if _SPINNER.match(line) or _RETRY.search(line):
+                counted = _TOKENS.search(line)
+                if counted and counted[1] != self._tokens:
+                    self._tokens, new = counted[1], True
+                continue
+            if _TIP.match(line):
+                continue
+            key = "".join(_LETTERS.findall(line))
+            if key and key not in self._seen:
+                self._seen[key] = None
+                new = True
+        while len(self._seen) > SEEN_MAX:
+            del self._seen[next(iter(self._seen))]
+        return news, news and new
+
+
+@dataclass(slots=True)
+class Loops:
+    """Finds the same tool call, the same short round of calls, or a tool that always fails. `again` in a row count."""
+
+    again: int = 5
+    _calls: deque[tuple[str, str]] = field(default_factory=lambda: deque(maxlen=64))
+    _started: dict[str, tuple[str, str]] = field(default_factory=dict)
+    _failed: tuple[str, int] = ("", 0)
+
+    def turn(self) -> None:
+        """A new task, or a word to the agent: from here on it is counted anew."""
+        self._calls.clear()
+        self._failed = ("", 0)
+
+    def tool(self, use: ToolUse) -> dict[str, object] | None:
+        """The evidence of a loop; None: it is none."""
+        if use.status == "started":
+            call = (use.tool, use.input_preview)
+            # Cut off, the input does not tell whether it is the same one.
+            unclear = len(use.input_preview) >= TRUNCATED or not use.input_preview
+            self._calls.append((use.tool, f"?{use.call_id}") if unclear else call)
+            return self._round()
+        tool, count = self._failed
+        self._failed = (use.tool, count + 1 if tool == use.tool else 1) if use.status == "failed" else ("", 0)
+        if self._failed[1] >= max(ERRORS, self.again):
+            return {"tool": use.tool, "what": "the same tool fails", "times": self._failed[1]}
+        return None
+
+    def _round(self) -> dict[str, object] | None:
+        calls = list(self._calls)
+        for period in PERIODS:
+            length = period * self.again
+            if len(calls) < length:
+                continue
+            last = calls[-length:]
+            if all(last[n] == last[n % period] for n in range(length)):
+                what = "the same call" if period == 1 else f"the same round of {period} calls"
+                return {"tool": last[-1][0], "input": last[-1][1], "what": what, "times": self.again}
+        return None
+
+
+@dataclass(slots=True)
+class Clocks:
+    """When the turn began, when something last moved, and when something last was new. Monotonic seconds."""
+
+    turn_since: float
+    output: float
+    progress: float
+    what: str = "the turn began"  # the last progress
+    tools: dict[str, tuple[str, float]] = field(default_factory=dict)  # those that run: call id -> name, since
+
+    @classmethod
+    def at(cls, now: float) -> Clocks:
+        return cls(now, now, now)
+
+    def moved(self, now: float) -> None:
+        self.output = now
+
+    def went_on(self, what: str, now: float) -> None:
+        self.progress, self.what = now, what
+
+    def tool(self, use: ToolUse, now: float) -> None:
+        if use.status == "started":
+            self.tools[use.call_id] = (use.tool, now)
+        else:
+            self.tools.pop(use.call_id, None)
+        self.went_on(f"tool {use.tool} {use.status}".replace("  ", " "), now)

@@ -1,0 +1,112 @@
+"""Commands that run beside a session: checks, notifications. They never block the loop, and end with it.
+
+Standard output and error go to a file (a pipe that nobody empties would stop the command); SIGCHLD wakes the loop.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+HEAD_BYTES, TAIL_BYTES = 1500, 3500  # of an output, as much as is given on
+KILL_AFTER_S = 2.0
+STDIN_MAX = 60 << 10  # fits into a pipe as a whole
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """`code` is 128 + N for a signal, None if it was ended for its time."""
+
+    code: int | None
+    took: float
+    output: str
+
+    @property
+    def ok(self) -> bool:
+        return self.code == 0
+
+
+class Job:
+    """One shell command in a session (and process group) of its own. Raises OSError if there is no shell."""
+
+    def __init__(
+        self, command: str | list[str], cwd: str, env: Mapping[str, str], log: str, timeout: float, now: float,
+        stdin: bytes | None = None, done: Callable[[Ended], None] | None = None,
+    ) -> None:  # fmt: skip
+        self._log, self._begun, self._done = log, now, done
+        self._deadline = now + timeout
+        self._killed = self._termed = False
+        self.outlives = stdin is not None  # a notification; a check has no meaning without its session
+        out = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        try:
+            self._process = subprocess.Popen(
+                ["/bin/sh", "-c", command] if isinstance(command, str) else command,
+                cwd=cwd,
+                env=dict(env),
+                stdin=subprocess.PIPE if stdin is not None else subprocess.DEVNULL,
+                stdout=out,
+                stderr=out,
+                start_new_session=True,
+            )
+        finally:
+            os.close(out)
+        if stdin is not None and self._process.stdin is not None:
+            with contextlib.suppress(OSError):
+                os.set_blocking(self._process.stdin.fileno(), False)
+                os.write(self._process.stdin.fileno(), stdin[:STDIN_MAX])
+            with contextlib.suppress(OSError):
+                self._process.stdin.close()
+
+    def wake_at(self) -> float:
+        return self._deadline
+
+    def step(self, now: float) -> bool:
+        """True once it is over, and `done` was told."""
+        code = self._process.poll()
+        if code is None:
+            if now >= self._deadline:
+                self._signal(signal.SIGKILL if self._termed else signal.SIGTERM)
+                self._killed = self._termed = True
+                self._deadline = now + KILL_AFTER_S
+            return False
+        self._signal(signal.SIGKILL)  # what it left in its group
+        if self._done is not None:
+            status = None if self._killed else code if code >= 0 else 128 - code
+            self._done(Ended(status, now - self._begun, excerpt(self._log)))
+        return True
+
+    def end(self) -> None:
+        """The session is over: nobody waits for it any more."""
+        if self.outlives:
+            return
+        self._signal(signal.SIGKILL)
+        with contextlib.suppress(OSError, subprocess.TimeoutExpired):
+            self._process.wait(1.0)
+
+    def _signal(self, number: int) -> None:
+        with contextlib.suppress(OSError):
+            os.killpg(self._process.pid, number)
+
+
+def excerpt(path: str) -> str:
+    """The head and the tail of a text file, in whole lines where that is possible."""
+    try:
+        with open(path, "rb") as f:
+            size = os.fstat(f.fileno()).st_size
+            if size <= HEAD_BYTES + TAIL_BYTES:
+                return f.read().decode("utf-8", "replace").strip("\n")
+            head = f.read(HEAD_BYTES)
+            f.seek(size - TAIL_BYTES)
+            tail = f.read(TAIL_BYTES)
+    except OSError:
+        return ""
+    head = head[: head.rfind(b"\n") + 1] or head
+    tail = tail[tail.find(b"\n") + 1 :] or tail
+    left = size - len(head) - len(tail)
+    return f"{head.decode('utf-8', 'replace')}[… {left:,} bytes left out …]\n{tail.decode('utf-8', 'replace')}".strip(
+        "\n"
+    )

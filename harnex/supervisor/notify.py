@@ -1,0 +1,94 @@
+"""Telling people: a command that gets JSON on its standard input, and Apprise URLs (the extra `harnex[notify]`).
+
+Both run as processes of their own, outlive the session if they must, and never hold it up.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from harnex import clock, jsonl, paths
+from harnex.core.watch_policy import Policy
+
+if TYPE_CHECKING:
+    from harnex.supervisor.jobs import Ended, Job
+    from harnex.supervisor.session import Session
+
+TIMEOUT_S = 60.0
+
+
+def start(
+    session: Session, policy: Policy, kind: str, text: str, now: float, failed: Callable[[str], None]
+) -> list[Job]:
+    """Begin to tell it. `failed` hears of a notifier that could not; the jobs are the caller's to step."""
+    from harnex.supervisor.jobs import Job
+
+    spec = session.spec
+    told = message(session, kind, text)
+    # Without the run's marker: the sweep at the end of the session must not take the notifier with it.
+    env = {k: v for k, v in os.environ.items() if k != "HARNEX_RUN_ID"}
+    jobs = []
+    for name, command, more in _commands(policy):
+        body = jsonl.dumps({**told, **more}).encode() + b"\n"
+
+        def done(ended: Ended, name: str = name) -> None:
+            if not ended.ok:
+                how = "took too long" if ended.code is None else f"exit code {ended.code}"
+                failed(f"{name} failed ({how}): {ended.output[-200:]}")
+
+        log = os.path.join(paths.run_dir(spec.state, spec.run_id), "notify.log")
+        try:
+            jobs.append(Job(command, spec.cwd, env, log, TIMEOUT_S, now, stdin=body, done=done))
+        except OSError as e:
+            failed(f"{name} can't be run: {e.strerror}")
+    return jobs
+
+
+def message(session: Session, kind: str, text: str) -> dict[str, Any]:
+    """What a notifier gets."""
+    spec = session.spec
+    return {
+        "kind": kind,
+        "id": spec.id,
+        "run_id": spec.run_id,
+        "cli": spec.cli,
+        "cwd": spec.cwd,
+        "repo": spec.repo,
+        "description": spec.description or None,
+        "state": session.verdict.state.value,
+        "dialog": session.verdict.dialog or None,
+        "text": text,
+        "ts": clock.iso(),
+    }
+
+
+def _commands(policy: Policy) -> list[tuple[str, str | list[str], dict[str, Any]]]:
+    """Name, command, and what it gets beside the message. URLs hold secrets: never on a command line."""
+    found: list[tuple[str, str | list[str], dict[str, Any]]] = []
+    if policy.notify_cmd:
+        found.append(("the notify command", policy.notify_cmd, {}))
+    if policy.notify_urls:
+        from harnex.supervisor.launch import python_module
+
+        found.append(("apprise", python_module("harnex.supervisor.notify"), {"urls": list(policy.notify_urls)}))
+    return found
+
+
+def main() -> int:
+    """In a process of its own: the message on standard input, to the Apprise URLs in it."""
+    try:
+        import apprise
+    except ImportError:
+        print("apprise is not installed: pip install 'harnex[notify]'", file=sys.stderr)
+        return 1
+    told = jsonl.loads_dict(sys.stdin.buffer.read()) or {}
+    sender = apprise.Apprise()
+    for url in told.get("urls") or ():
+        if not sender.add(url):
+            print("one of the Apprise URLs is not understood", file=sys.stderr)  # it may hold a secret: not which
+            return 1
+    title = f"harnex: {told.get('id')} ({told.get('cli')}): {told.get('kind')}"
+    return 0 if sender.notify(title=title, body=str(told.get("text"))) else 1

@@ -1,0 +1,77 @@
+"""A new process for a session whose agent crashed: the same session, and its conversation where the CLI can resume it.
+
+Everything that belonged to the old process is made anew (reader, activity, followed files, turns' open end);
+what belongs to the session stays: its log, recording, messages, and which model calls were counted.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING
+
+from harnex.core.activity import Activity
+from harnex.core.inbox import Message
+from harnex.core.turns import Turns
+from harnex.model import Follow, TurnEnded
+from harnex.supervisor import boot
+from harnex.supervisor.answers import Answers
+from harnex.supervisor.child import Child
+from harnex.supervisor.delivery import new_message_id
+from harnex.supervisor.evidence import Evidence, descendants
+from harnex.supervisor.spec import SESSION_ID
+
+if TYPE_CHECKING:
+    from harnex.supervisor.session import Session
+
+CLEAN = b"\x1bc"  # the screen that the old process left is not the new one's
+
+
+def bury(session: Session, now: float) -> None:
+    """The process is gone: take what it still said, and close its turn."""
+    while session.read_child(now):
+        pass
+    session.take(session.evidence.poll(now, force=True), now)
+    session.terminal.settle(now, force=True)
+    session.take(session.reader.ended(), now)
+    detail = "the agent's process ended in the middle of the turn"
+    session.apply(session.turns.process_ended(now, TurnEnded("process", "failed", reason="other", detail=detail)), now)
+    if session.child.fd in session.selector.get_map():
+        session.selector.unregister(session.child.fd)
+    session.activity = Activity(session.adapter.sources, session.version, now)
+    message = session.inbox.current
+    if message is not None:  # typed, and not taken: it is typed again
+        session.inbox.current = None
+        message.status = message.told = "queued"
+        session.inbox.queue.appendleft(message)
+    session.journal.changed()
+
+
+def respawn(session: Session, now: float) -> bool:
+    """Start it again. Whether its conversation was resumed. Raises HarnexError if it can't be started."""
+    spec = session.spec
+    name = session.agent_session_id
+    resumed = bool(spec.resume_argv and name and session.turns.done)
+    argv = spec.argv
+    if resumed and spec.resume_argv:
+        argv = [word.replace(SESSION_ID, name or "") for word in spec.resume_argv]
+    session.take(session.evidence.poll(now, force=True), now)  # rows that came late
+    env = boot.child_env(spec)
+    columns, rows = session.terminal.size
+    child = Child(tuple(argv), env, spec.cwd, columns, rows)
+    session.child.close()
+    session.reader = session.adapter.reader(session.version)
+    session.activity = Activity(session.adapter.sources, session.version, now)
+    session.turns = Turns(done=session.turns.done, last=session.turns.last)
+    session.evidence = Evidence(session.reader, lambda: descendants(session.child.pid), now)
+    session.answers = Answers(session)
+    session.requests.show(session.terminal.output(CLEAN, now).clean)
+    session.renew(child)
+    facts = session.reader.spawned(child.pid, env, spec.cwd)
+    # What the old process wrote was read: a file that goes on is read from here.
+    fresh = [dataclasses.replace(f, from_end=True) if isinstance(f, Follow) and f.kind == "rows" else f for f in facts]
+    session.take(fresh, now)
+    task = session.watcher.first
+    if not resumed and not session.inbox.pending and task:
+        session.delivery.take(Message(new_message_id(), task))
+    session.journal.changed()
+    return resumed

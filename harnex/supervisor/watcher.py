@@ -1,0 +1,381 @@
+"""The watch at work: feeds `core/watch.py` with what the session sees, and does what it says."""
+
+from __future__ import annotations
+
+import os
+import signal
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from harnex import clock, errors, events, paths
+from harnex.core.inbox import Message
+from harnex.core.turns import Closed, Opened
+from harnex.errors import HarnexError
+from harnex.model import State, ToolUse
+from harnex.supervisor.delivery import new_message_id
+
+if TYPE_CHECKING:
+    from harnex.core.watch import Action, Sight, Watch
+    from harnex.core.watch_policy import Policy
+    from harnex.supervisor.filehook import FileHook
+    from harnex.supervisor.jobs import Ended, Job
+    from harnex.supervisor.session import Session
+    from harnex.supervisor.sweep import Sweep
+
+LOOK_S = 0.5  # how often the screen is looked at for news, at most
+ECHO_S = 0.6  # after keys: what moves now is their echo
+REDRAW_S = 2.0  # after a change of size: the agent paints everything anew
+SWEEP_S = 5.0
+TEXTS = 8  # messages that could be said again
+
+
+def with_reset(closed: Closed, wall: float) -> Closed:
+    """A turn that a limit ended, with the time of its reset, where the words name one and the reader knew no clock."""
+    end = closed.end
+    if end.outcome != "failed" or end.retry_at or end.reason not in ("usage_limit", "rate_limit"):
+        return closed
+    from harnex.adapters._limits import reset_at
+
+    at = reset_at(end.detail or end.last_message, wall)
+    return closed if at is None else replace(closed, end=replace(end, retry_at=clock.iso(at)))
+
+
+class Watcher:
+    """One session's watch, or none (`watch` None: it costs nothing)."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self.watch: Watch | None = None
+        self._jobs: list[Job] = []
+        self._disturbed_until = 0.0
+        self._view: object = None
+        self._next_look = 0.0
+        self._retrying = ""
+        self._sweep: tuple[Sweep, float] | None = None
+        self.first: str | None = None  # the first message: what the agent was started for
+        self._hook: FileHook | None = None
+        self._texts: dict[str, str] = {}  # message id -> what was asked, without our own words around it
+        self._checks = 0
+        self._buried = False  # the old process is gone, and what it left was read
+
+    # ---- on ----
+
+    def begin(self, policy: Policy) -> None:
+        """Put the policy on; one that is on already is replaced."""
+        from harnex.core.watch import Watch
+        from harnex.core.watch_signs import Screen
+
+        session, now = self._session, clock.monotonic()
+        watch = Watch(policy, now, session.spec.permissions)
+        self._screen = Screen()
+        turns, totals = session.turns, session.totals
+        turn = turns.open
+        watch.budget.begin(totals.calls or 0, totals.tokens or 0, turn.number if turn is not None else turns.done)
+        watch.tasked = bool(session.inbox.pending or turn is not None or turns.done)
+        if turn is not None:
+            watch.turn_opened(turn.number, turn.message_id, now)
+        elif turns.last is not None and not session.inbox.pending:
+            watch.turn_closed(turns.last, now)  # it is judged, as if it had ended just now
+        self.watch = watch
+        self._view = None
+        session.emit(events.Watch(phase="on", policy=policy.shown(), message=policy.words()))
+        session.journal.changed()
+
+    def hook(self, shown: str) -> None:
+        """Tell the agent whenever this file changes. Raises HarnexError if its directory can't be."""
+        from harnex.supervisor.filehook import FileHook
+
+        session = self._session
+        path = os.path.join(session.spec.cwd, os.path.expanduser(shown))
+
+        def changed() -> None:
+            session.delivery.take(Message(new_message_id(), f"file-change-hook: read {shown}"))
+
+        try:
+            self._hook = FileHook(os.path.normpath(path), session.selector, changed, clock.monotonic())
+        except OSError as e:
+            raise HarnexError(f"can't watch {path}: {e.strerror}", "check the path") from None
+
+    @property
+    def record(self) -> dict[str, Any]:
+        """What `status --json` says of it."""
+        watch = self.watch
+        if watch is None:
+            return {"watch": None, "waiting": None}
+        waiting: dict[str, str | None] | None = None
+        if watch.until is not None:
+            waiting = {"for": watch.why, "until": clock.iso(watch.until)}
+        elif watch.phase == "person":
+            waiting = {"for": "person", "until": None}
+        return {"watch": watch.phase, "waiting": waiting}
+
+    @property
+    def holds(self) -> bool:
+        """Whether it goes on by itself although the agent is at its prompt: nobody who waits is told otherwise."""
+        return self.watch is not None and self.watch.phase in ("cutting", "checking", "waiting", "down")
+
+    def outcome(self, reason: str) -> int | None:
+        """The exit code of a session that was ended by others than the watch: was its task done? None: the usual."""
+        watch = self.watch
+        if watch is None or reason not in ("success", "stopped") or not watch.policy.care:
+            return None
+        if watch.phase == "person":
+            return errors.PERSON_NEEDED
+        if watch.phase == "done" or not watch.tasked:
+            return None
+        last = self._session.turns.last
+        done = last is not None and last.end.outcome == "completed" and not watch.policy.verify
+        return None if done and reason == "success" else errors.FAILED
+
+    # ---- facts ----
+
+    def disturbed(self, seconds: float) -> None:
+        """Somebody else than the agent makes its screen move: keys, a change of size."""
+        if self.watch is not None:
+            self._disturbed_until = max(self._disturbed_until, clock.monotonic() + seconds)
+
+    def turn(self, change: Opened | Closed, now: float) -> None:
+        if self.watch is None:
+            return
+        if isinstance(change, Opened):
+            self.watch.turn_opened(change.turn, change.message_id, now)
+            self._screen.turn()
+        else:
+            self.watch.turn_closed(change, now)
+
+    def tool(self, use: ToolUse, now: float) -> None:
+        if self.watch is not None:
+            self.watch.tool(use, now)
+
+    def call(self, call: events.Call, now: float) -> None:
+        if self.watch is not None:
+            cost = None
+            if self.watch.policy.max_cost is not None:
+                from harnex.supervisor.pricing import price
+
+                cost = price(call, self._session.spec.adapter)
+            last = call.stop_reason is not None and "tool" not in call.stop_reason
+            self.watch.call(call.total_tokens, cost, call.model, last, now)
+
+    def asked(self, message: Message) -> None:
+        """A message came in."""
+        if message.text and message.submit and message.id not in self._texts:
+            self.first = self.first or message.text
+            self._texts[message.id] = message.text
+            while len(self._texts) > TEXTS:
+                del self._texts[next(iter(self._texts))]
+        if self.watch is not None:
+            self.watch.asked()
+
+    def gone(self, now: float) -> bool:
+        """The agent's process ended, and nobody asked for it: will there be another one?"""
+        watch, session = self.watch, self._session
+        if watch is None or session.on_boot is not None:
+            return False  # one that does not even start has nothing to be resumed
+        child = session.child
+        if not watch.gone(child.code, child.signal, session.turns.open is not None, now):
+            return False
+        if not self._buried:
+            from harnex.supervisor.respawn import bury
+            from harnex.supervisor.sweep import Sweep
+
+            self._buried = True
+            bury(session, now)
+            self._sweep = (Sweep(session.spec.run_id, now), now)
+        return True
+
+    # ---- the loop ----
+
+    def wake_at(self) -> float | None:
+        times = [job.wake_at() for job in self._jobs]
+        hook = self._hook.wake_at() if self._hook is not None else None
+        times += [hook] if hook is not None else []
+        if self._sweep is not None:
+            times.append(clock.monotonic() + 0.05)
+        if self.watch is not None and not self._session.ending.under_way:
+            wake = self.watch.wake_at()
+            times += [wake] if wake is not None else []
+        return min(times, default=None)
+
+    def step(self, now: float) -> None:
+        """Do what is due."""
+        for job in [j for j in self._jobs if j.step(now)]:
+            self._jobs.remove(job)
+        watch = self.watch
+        if self._session.ending.under_way:
+            return
+        if self._hook is not None:
+            self._hook.step(now)
+        if watch is None:
+            return
+        if self._sweep is not None:
+            sweep, since = self._sweep
+            if not sweep.step(now) and now < since + SWEEP_S:
+                return  # its tools first: they may hold what the new process needs
+            self._sweep = None
+        if watch.phase == "down" and not self._buried:
+            return  # killed, and not yet gone
+        self._look(watch, now)
+        for action in watch.step(self._sight(now), now):
+            self._do(action, now)
+
+    def _look(self, watch: Watch, now: float) -> None:
+        from harnex.core.watch_signs import retrying
+
+        session = self._session
+        view = session.terminal.view
+        due = watch.wake_at()  # before a verdict the last word is heard
+        if view is self._view or (now < self._next_look and (due is None or now < due)):
+            return
+        self._view, self._next_look = view, now + LOOK_S
+        self._retrying = retrying(view.lines)
+        moved, new = self._screen.look(view.lines, news=now >= self._disturbed_until)
+        if moved:
+            watch.moved(now)
+        if new and session.turns.open is not None:
+            watch.went_on("something new on the screen", now)
+
+    def _sight(self, now: float) -> Sight:
+        from harnex.core.watch import Sight
+
+        session = self._session
+        turn, verdict = session.turns.open, session.verdict
+        busy = turn is not None and verdict.state is not State.PROMPT
+        return Sight(
+            state=verdict.state,
+            wall=clock.wall(),
+            dialog=verdict.dialog,
+            options=verdict.options,
+            turn=turn.number if turn is not None else None,
+            pending=session.inbox.pending,
+            answering=session.answers.in_hand or session.answers.under_way,
+            retrying=self._retrying if busy else "",
+            person=session.person_typed,
+            reason=f"{verdict.source}: {verdict.reason}" if verdict.source else verdict.reason,
+        )
+
+    def _do(self, action: Action, now: float) -> None:
+        from harnex.core import watch as w
+
+        session = self._session
+        session.journal.changed()
+        if isinstance(action, w.Tell):
+            session.emit(action.event)
+        elif isinstance(action, w.Interrupt):
+            session.type(session.adapter.interrupt(session.terminal.view, session.version))
+        elif isinstance(action, w.Say):
+            text = action.text
+            task = self._texts.get(action.again) if action.again else None
+            body = text if task is None else f"{text}\n\nThe task:\n\n{task}"
+            message = Message(new_message_id(), body, force=action.force)
+            if task is not None:
+                self._texts[message.id] = task
+            session.emit(
+                events.Nudge(
+                    reason=action.reason,
+                    message_id=message.id,
+                    text=text[: events.MSG_LIMIT],
+                    count=action.count,
+                    most=action.most,
+                    interrupted=action.interrupted,
+                )
+            )
+            session.delivery.take(message)
+        elif isinstance(action, w.Check):
+            self._check(action, now)
+        elif isinstance(action, w.Kill):
+            session.child.kill(signal.SIGKILL)
+        elif isinstance(action, w.Revive):
+            self._buried = False
+            self._revive(action, now)
+        elif isinstance(action, w.Answer):
+            try:
+                session.answers.begin(action.verb, action.dialog, action.option, None, action.by, None)
+            except HarnexError as e:
+                session.journal.diagnose(e.message)
+        elif isinstance(action, w.Stop):
+            session.ending.stop(action.reason, exit_code=action.exit_code, message=action.message)
+        elif isinstance(action, w.Notify):
+            self._notify(action.kind, action.text, now)
+
+    def _check(self, action: Any, now: float) -> None:
+        from harnex.supervisor.jobs import Ended, Job
+
+        session, watch = self._session, self.watch
+        assert watch is not None
+        self._checks += 1
+
+        def done(ended: Ended) -> None:
+            if self.watch is watch:
+                watch.checked(ended.ok, ended.code, ended.took, session.redactor.text(ended.output))
+
+        log = os.path.join(paths.run_dir(session.spec.state, session.spec.run_id), f"{action.kind}-{self._checks}.log")
+        try:
+            job = Job(action.command, session.spec.cwd, self._env(), log, action.timeout, now, done=done)
+        except OSError as e:
+            done(Ended(126, 0.0, f"it can't be run: {e.strerror}"))
+            return
+        self._jobs.append(job)
+
+    def _env(self) -> dict[str, str]:
+        """For commands that people gave: their own environment, with the session's name."""
+        spec = self._session.spec
+        return {**os.environ, "HARNEX_ID": spec.id, "HARNEX_RUN_ID": spec.run_id, "HARNEX_CLI": spec.cli}
+
+    def _revive(self, action: Any, now: float) -> None:
+        from harnex.supervisor.respawn import respawn
+
+        session, watch = self._session, self.watch
+        assert watch is not None
+        code, number = session.child.code, session.child.signal
+        error, resumed = None, False
+        try:
+            resumed = respawn(session, now)
+        except HarnexError as e:
+            error = e.message
+        session.emit(
+            events.Restart(
+                reason=action.reason,
+                attempt=action.attempt,
+                most=action.most,
+                pid=session.child.pid,
+                resumed=resumed,
+                agent_session_id=session.agent_session_id,
+                code=code,
+                signal=number,
+                error=error,
+            )
+        )
+        if error is not None:
+            session.ending.stop("failure", exit_code=errors.FAILED, message=f"it could not be started again: {error}")
+        else:
+            watch.restarted(not resumed, now)
+
+    # ---- people ----
+
+    def _notify(self, kind: str, text: str, now: float) -> None:
+        """Tell people, by what the policy names. A notifier that fails is a diagnostic."""
+        watch, session = self.watch, self._session
+        if watch is None or not (watch.policy.notify_cmd or watch.policy.notify_urls):
+            return
+        from harnex.supervisor import notify
+
+        def failed(what: str) -> None:
+            if not session.ending.done:
+                session.journal.diagnose(what)
+
+        self._jobs += notify.start(session, watch.policy, kind, session.redactor.text(text), now, failed)
+
+    def ended(self, reason: str, exit_code: int, message: str) -> None:
+        """The session is over. If the watch did not end it, people hear of it now."""
+        if self.watch is not None and self.watch.phase != "over":
+            words = f"the session ended: {reason}" + (f" ({message})" if message else "")
+            self._notify("ended" if exit_code == errors.DONE else "failed", words, clock.monotonic())
+
+    def close(self) -> None:
+        """The session is over: checks end with it, notifications find their own way."""
+        for job in self._jobs:
+            job.end()
+        self._jobs.clear()
+        if self._hook is not None:
+            self._hook.close()

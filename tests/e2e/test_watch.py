@@ -1,0 +1,271 @@
+"""The watch through the command line: its options and their traps, the follower, files, people."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import threading
+import time
+from typing import Any
+
+import pexpect
+import pytest
+
+from tests.e2e.conftest import HARNEX, Harnex
+
+PRESET = """
+[presets.fast]
+stall_after = "2s"
+max_resumes = 1
+"""
+
+
+def watched(place: Harnex, *calls: Any, options: tuple[str, ...] = (), tui: tuple[str, ...] = ()) -> tuple[str, ...]:
+    """The words of a watched run of the scripted TUI."""
+    (place.work / ".harnex.toml").write_text(PRESET)
+    words = ("run", "demo", "--watch", "--preset", "fast", "--id", "w", "--rehearse", place.script(*calls))
+    return (*words, "--context", "do the task", *options, "--", "--log", str(place.base / "w.truth"), *tui)
+
+
+def until(place: Harnex, kind: str) -> None:
+    """Wait for an event of a session that may not be there yet."""
+    words = ("events", "--snapshot", "--id", "w", "--type", kind)
+    place.until(lambda: place.run(*words).stdout, what=f"event {kind}")
+
+
+def shape(place: Harnex) -> list[str]:
+    keys = {"stall": "kind", "nudge": "reason", "escalated": "reason", "watch": "phase", "budget": "kind"}
+    return [f"{r['type']} {r[keys[r['type']]]}" for r in place.events("w") if r["type"] in keys]
+
+
+def test_done_leaves_it_at_its_prompt_and_auto_stop_does_not(harnex: Harnex) -> None:
+    done = harnex.run(*watched(harnex, "All done."))
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "done: the task of 'w' is complete" in done.stdout and "harnex stop --id w" in done.stdout
+    record = harnex.json("status", "--json")[0]
+    assert (record["state"], record["watch"], record["mode"]) == ("prompt", "done", "watch")
+    harnex.ok("stop", "--id", "w")
+    assert harnex.json("history", "--json")[-1]["exit"] == 0
+    done = harnex.run(*watched(harnex, "All done.", options=("--auto-stop",)))
+    assert done.returncode == 0 and "done: session 'w' ended, success" in done.stdout
+    assert harnex.json("history", "--json")[-1]["reason"] == "success"
+
+
+def test_auto_stop_needs_no_watch(harnex: Harnex) -> None:
+    harnex.agent("w", "All done.", run=("--auto-stop", "--context", "go"))
+    waited = harnex.json("wait", "--id", "w", "--until", "exited", "--timeout", "20")
+    assert waited["exit"]["reason"] == "success"
+    assert harnex.run("watch", "--id", "w").returncode == 0, "it is over: its outcome"
+
+
+@pytest.mark.parametrize("word", ["--watch", "--tmux"])
+def test_an_optional_value_swallows_neither_the_cli_nor_an_option(harnex: Harnex, word: str) -> None:
+    if word == "--tmux":
+        harnex.env["TMUX"] = ""
+    script = harnex.script("Hello.")
+    log = str(harnex.base / "w.truth")
+    words = ["run", word, "demo", "--id", "w", "--rehearse", script, "--context", "hi", "--", "--log", log]
+    done = harnex.run(*words)
+    assert done.returncode == 0, done.stdout + done.stderr
+    harnex.run("wait", "--id", "w", "--timeout", "20")
+    assert harnex.prompts("w") == ["hi"]
+    harnex.ok("stop", "--id", "w")
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (("--watch", "impl"), "the preset: --watch --preset impl"),
+        (("--watch", "--preset", "nope"), "there is no preset 'nope'; presets: impl, plan, gate"),
+        (("--watch", "--stall-after", "soon"), "is not a duration"),
+        (("--watch", "--stall-after", "0"), "--stall-after 0 would end everything"),
+        (("--watch", "--deadline", "25:00"), "'25:00' is not a time"),
+        (("--watch", "--deadline", "2020-01-01T00:00"), "is over"),
+        (("--detach", "--max-tokens", "10"), "can't see the model calls of bash"),
+        (("--detach", "--verify", " "), "--verify is empty"),
+        (("--watch=a", "--watch-file", "b"), "contradict each other"),
+    ],
+)
+def test_what_can_not_be_is_refused_at_the_start(harnex: Harnex, options: tuple[str, ...], words: str) -> None:
+    done = harnex.run("run", "bash", "--id", "w", *options)
+    assert done.returncode == 2 and words in done.stderr, done.stderr
+    assert harnex.json("status", "--json", "--all") == []
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("[presets.mine]\nstall_after = 'soon'\n", "[presets.mine] stall_after: 'soon' is not a duration"),
+        ("[presets]\nmine = 3\n", "presets.mine is not a table"),
+        ("[notify]\ncommand = 'x'\n", "[notify] command: unknown key"),
+        ("[presets.mine\n", "is not TOML"),
+    ],
+)
+def test_a_wrong_configuration_is_named(harnex: Harnex, text: str, words: str) -> None:
+    path = harnex.work / ".harnex.toml"
+    path.write_text(text)
+    done = harnex.run("run", "demo", "--watch", "--preset", "impl", "--id", "w")
+    assert done.returncode == 2 and words in done.stderr and str(path) in done.stderr, done.stderr
+
+
+def test_the_follower_may_go_and_come_back(harnex: Harnex) -> None:
+    """Lines come as they happen; Ctrl-C, a closed pipe and SIGKILL end the follower and nothing else."""
+    first = harnex.start(*watched(harnex, {"first_byte": 6, "text": "At last."}, options=("--stall-after", "60s")))
+    assert first.stdout is not None
+    assert "started" in first.stdout.readline(), "nothing is held back"
+    until(harnex, "turn_started")
+    first.send_signal(signal.SIGINT)
+    _, err = first.communicate(timeout=10)
+    assert first.returncode == 130 and "harnex watch --id w" in err
+    for end in ("kill", "pipe"):
+        follower = harnex.start("watch", "--id", "w")
+        assert follower.stdout is not None
+        assert "watch of 'w': watching" in follower.stdout.readline()
+        if end == "kill":
+            follower.kill()
+        else:
+            follower.stdout.close()
+            follower.stdout = None
+        follower.communicate(timeout=10)
+    done = harnex.run("watch", "--id", "w")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert [r["type"] for r in harnex.events("w")].count("watch") == 2, "on, done"
+    harnex.ok("stop", "--id", "w")
+
+
+def test_a_live_line_on_a_terminal(harnex: Harnex) -> None:
+    words = watched(harnex, {"first_byte": 3, "text": "At last."}, options=("--auto-stop", "--stall-after", "60s"))
+    child = pexpect.spawn(HARNEX, list(words), env=harnex.env, cwd=str(harnex.work), dimensions=(30, 100), timeout=30)
+    child.expect_exact("harnex: w: busy")
+    child.expect_exact("done: session 'w' ended")
+    child.expect(pexpect.EOF)
+    child.close()
+    assert child.exitstatus == 0
+
+
+def test_looking_on_resets_no_clock(harnex: Harnex) -> None:
+    """Viewers of all sizes make the agent paint everything anew, all the time: it stands still all the same."""
+    harnex.agent("w", {"hang": 60}, run=("--watch", "--stall-after", "4s", "--max-resumes", "0", "--context", "go"))
+    until(harnex, "turn_started")
+    begun = time.monotonic()
+    over = threading.Event()
+
+    def look() -> None:
+        n = 0
+        while not over.is_set():
+            n += 1
+            child = pexpect.spawn(
+                HARNEX,
+                ["attach", "--id", "w"],
+                env=harnex.env,
+                cwd=str(harnex.work),
+                dimensions=(24 + n % 5, 80 + n % 7),
+            )
+            over.wait(0.5)
+            child.close(force=True)
+
+    thread = threading.Thread(target=look)
+    thread.start()
+    try:
+        waited = harnex.json("wait", "--id", "w", "--until", "exited", "--timeout", "20")
+    finally:
+        over.set()
+        thread.join()
+    assert waited["exit"]["exit_code"] == 4 and time.monotonic() - begun < 12
+    assert [words.split()[0] for words in shape(harnex)] == ["watch", "stall", "escalated"]
+
+
+def test_done_when_and_verify_and_turns(harnex: Harnex) -> None:
+    step = {"text": "More.", "tools": [{"bash": "echo x >> count"}]}
+    done = harnex.run(
+        *watched(
+            harnex,
+            *[step, "One.", step, "Two.", step, "Three."],
+            options=("--done-when", "test $(wc -l < count) -ge 3", "--auto-stop", "--stall-after", "20s"),
+        )
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert [r["ok"] for r in harnex.events("w", "verify")] == [False, False, True]
+    done = harnex.run(*watched(harnex, "One.", "Two.", "Three.", options=("--verify", "false", "--verify-max", "1")))
+    assert done.returncode == 1 and "`false` fails after 1 corrections" in done.stdout
+    done = harnex.run(*watched(harnex, "One.", "Two.", options=("--verify", "false", "--max-turns", "1")))
+    assert done.returncode == 5, done.stdout
+    done = harnex.run(
+        *watched(harnex, "One.", options=("--verify", "sleep 60", "--verify-timeout", "1s", "--verify-max", "0"))
+    )
+    assert done.returncode == 1 and harnex.events("w", "verify")[0]["code"] is None
+
+
+def test_a_check_blocks_nothing(harnex: Harnex) -> None:
+    follower = harnex.start(*watched(harnex, "One.", options=("--verify", "sleep 3; true")))
+    until(harnex, "task_complete")
+    begun = time.monotonic()
+    harnex.ok("pane", "--id", "w")
+    assert time.monotonic() - begun < 2
+    assert harnex.json("status", "--json")[0]["watch"] == "checking"
+    out, _ = follower.communicate(timeout=20)
+    assert follower.returncode == 0, out
+    harnex.ok("stop", "--id", "w")
+
+
+def test_people_are_told_and_a_notifier_that_fails_is_no_matter(harnex: Harnex) -> None:
+    told = harnex.base / "töld file.jsonl"
+    (harnex.work / ".harnex.toml").write_text(f"[notify]\ncmd = \"cat >> '{told}'; echo no luck; exit 3\"\n")
+    harnex.agent("w", "All done.", run=("--watch", "--context", "go"))
+    harnex.until(told.exists)
+    (failed,) = harnex.until(lambda: harnex.events("w", "diagnostic"))
+    assert "the notify command failed (exit code 3): no luck" in failed["what"]
+    harnex.ok("stop", "--id", "w")
+    rows = [json.loads(line) for line in told.read_text().splitlines()]
+    assert (rows[0]["kind"], rows[0]["id"], rows[0]["cli"]) == ("done", "w", "demo")
+    assert rows[0]["text"] == "the task is complete" and rows[0]["run_id"]
+
+
+@pytest.mark.parametrize("option", ["--watch", "--watch-file"])
+def test_a_file_that_changes_is_told(harnex: Harnex, option: str) -> None:
+    """As in the Ruby harnex. It is not there at first; it is written in pieces; an editor renames over it."""
+    harnex.agent("w", "One.", "Two.", "Three.", run=(option, "tmp dir/tick.jsonl"))
+    harnex.json("wait", "--id", "w", "--until", "prompt", "--timeout", "10")
+    path = harnex.work / "tmp dir" / "tick.jsonl"
+    assert path.parent.is_dir()
+    for n in range(4):
+        with open(path, "a") as f:
+            f.write(f"{n}\n")
+        time.sleep(0.1)
+    (path.parent / "other").write_text("x")
+    harnex.until(lambda: len(harnex.prompts("w")) == 1)
+    new = path.with_suffix(".new")
+    new.write_text("all new")
+    os.replace(new, path)
+    harnex.until(lambda: len(harnex.prompts("w")) == 2)
+    assert harnex.prompts("w") == ["file-change-hook: read tmp dir/tick.jsonl"] * 2
+    assert harnex.json("status", "--json")[0]["watch"] is None
+    harnex.ok("stop", "--id", "w")
+
+
+def test_a_stopped_watch_was_not_done(harnex: Harnex) -> None:
+    follower = harnex.start(*watched(harnex, {"hang": 60}, options=("--stall-after", "60s")))
+    until(harnex, "turn_started")
+    harnex.ok("stop", "--id", "w")
+    out, _ = follower.communicate(timeout=20)
+    assert follower.returncode == 1 and "ended, stopped" in out
+    done = harnex.run("watch", "--id", "w", "--max-turns", "3")
+    assert done.returncode != 0 and "has ended" in done.stderr
+
+
+def test_a_script_that_waits_hears_of_the_watchs_outcome_only(harnex: Harnex) -> None:
+    """A failing check, a limit or a retry is not the end; an end that was faster than the script is."""
+    done = harnex.base / "done"
+    harnex.agent(
+        "w",
+        "One.",
+        "Two.",
+        run=("--watch", "--auto-stop", "--verify", f"test -e '{done}' || ! touch '{done}'", "--context", "go"),
+    )
+    waited = harnex.json("wait", "--id", "w", "--timeout", "20")
+    assert waited["ok"] and [r["ok"] for r in harnex.events("w", "verify")] == [False, True]
+    harnex.json("wait", "--id", "w", "--until", "exited", "--timeout", "20")
+    assert harnex.json("wait", "--id", "w", "--timeout", "20")["state"] == "exited"
+    harnex.agent("w", {"error": "auth", "times": 9}, run=("--watch", "--context", "go"))
+    assert harnex.run("wait", "--id", "w", "--timeout", "20").returncode == 4
