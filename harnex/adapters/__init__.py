@@ -7,8 +7,11 @@ from typing import cast
 
 from harnex.adapters._base import Adapter
 
-NAMES = ("codex", "claude", "demo", "generic")
-AGENTS = ("codex", "claude")  # those that a person would name; the others are means
+NAMES = ("codex", "claude", "paseo", "demo", "generic")
+AGENTS = ("codex", "claude", "paseo")  # those that a person would name; the others are means
+PACKAGES = {"codex": "@openai/codex", "claude": "@anthropic-ai/claude-code", "paseo": "@getpaseo/cli"}  # of npm
+TAKES = {"paseo": ("provider", "paseo-host", "adopt")}  # options of `run` that only this adapter takes
+REHEARSED_AS = {"paseo": ("claude", "codex")}  # it runs these, so its rehearsal is theirs
 
 
 def adapter_for(name: str) -> Adapter:

@@ -16,6 +16,8 @@ from harnex.commands.send import as_typed, read_file
 from harnex.errors import HarnexError, UsageError
 from harnex.store import registry
 
+OWN = ("provider", "paseo_host", "adopt")  # options that one adapter takes (adapters.TAKES)
+
 
 @click.command(
     "run",
@@ -51,9 +53,14 @@ from harnex.store import registry
 @click.option("--record", type=click.Choice(["screen", "raw"]), default="screen", show_default=True,
               help="raw keeps the terminal's bytes: secrets in them can't be redacted.")  # fmt: skip
 @click.option("--size", metavar="COLSxROWS", help="The terminal's size (default: this one's, or 120x40).")
+@click.option("--provider", metavar="P/MODEL", help="Paseo: which agent it runs, as claude/MODEL or codex/MODEL.")
+@click.option(
+    "--paseo-host", metavar="HOST", help="Paseo: use the daemon there (host:port, unix:///path), and never stop it."
+)
+@click.option("--adopt", metavar="AGENT_ID", help="Paseo: take over an agent that runs on that daemon already.")
 @click.option("--cli-version", metavar="V", help="Take the CLI for this version instead of asking it.")
 def command(**o: Any) -> int:
-    """Start an agent CLI (codex, claude, or any command) and supervise it.
+    """Start an agent CLI (codex, claude, paseo, or any command) and supervise it.
 
     On a terminal it is attached; Ctrl-\\ d detaches and leaves it running. What follows -- goes to the CLI.
     """
@@ -90,6 +97,7 @@ def command(**o: Any) -> int:
         rehearse=o["rehearse"],
         record=o["record"],
         version=o["cli_version"],
+        own={name: o[key] for key in OWN if (name := key.replace("_", "-")) and o[key] is not None},
     )
     options.columns, options.rows = read_size(o["size"])
     mend(paths.state_dir())  # the end of a dead run whose id is used again

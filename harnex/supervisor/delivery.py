@@ -6,9 +6,9 @@ import os
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from harnex import events
+from harnex import clock, events
 from harnex.adapters._base import PASTE_END, PASTE_START
-from harnex.core.inbox import Gate, Inbox, Message, Progress, Write
+from harnex.core.inbox import Gate, Hand, Inbox, Message, Progress, Write
 
 if TYPE_CHECKING:
     from harnex.supervisor.session import Session
@@ -64,13 +64,17 @@ class Delivery:
         if self.inbox.pending:
             self.act(self.inbox.step(self.gate(), now))
 
-    def act(self, actions: Iterable[Write | Progress]) -> None:
+    def act(self, actions: Iterable[Write | Hand | Progress]) -> None:
         """Press what the inbox wants pressed, and tell what became of its messages."""
         for action in actions:
             if isinstance(action, Write):
                 self._session.type(self._pasteable(action.data))
                 if self.inbox.submitted is not None:
                     self._session.turns.claim(self.inbox.submitted)
+                continue
+            if isinstance(action, Hand):
+                self._session.turns.claim(self.inbox.submitted)
+                self._session.take(self._session.reader.deliver(action.text), clock.monotonic())
                 continue
             message = action.message
             if message.status in ("failed", "expired") and self._session.turns.open is None:

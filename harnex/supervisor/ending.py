@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from harnex import clock, errors, events, paths, process
 from harnex.core.stopping import Ladder
-from harnex.model import State, TurnEnded
+from harnex.model import Over, State, TurnEnded
 from harnex.store import history
 from harnex.supervisor.sweep import Sweep
 
@@ -70,6 +70,15 @@ class Ending:
         polite = session.adapter.stop_steps(session.verdict.state, session.version)
         self.ladder = Ladder.of(polite, force)
 
+    def over(self, fact: Over) -> None:
+        """The reader says that nothing is left to supervise: what is in the terminal is ended."""
+        if self._gone_at is not None:
+            return
+        if self.reason is None:
+            self.reason, self.message = fact.reason, fact.message
+            self._session.delivery.fail_all(fact.message or "the session ended")
+        self.ladder = Ladder.of((), False)
+
     def wake_at(self, now: float) -> float | None:
         if self._gone_at is not None:
             return now + 0.02 if self._sweep is None else self._next_sweep
@@ -115,7 +124,9 @@ class Ending:
         if step.signal:
             session.child.kill(step.signal)
         if step.until == "prompt" and not step.keys:
-            session.type(session.adapter.interrupt(session.terminal.view, session.version))
+            session.interrupt(now)
+        elif step.ask:
+            session.take(session.reader.ask(step.ask) or (), now)
         elif step.keys:
             session.type(step.keys)
 
@@ -136,7 +147,8 @@ class Ending:
         session.terminal.settle(now, force=True)
         session.take(session.reader.ended(), now)
         outcome = "interrupted" if self.reason in ("stopped", "timeout", "budget") else "failed"
-        why = f"the session ended ({self.reason})" if self.reason else "the agent exited in the middle of the turn"
+        words = self.message or f"the session ended ({self.reason})"
+        why = words if self.reason else "the agent exited in the middle of the turn"
         session.apply(session.turns.process_ended(now, TurnEnded("process", outcome, reason="other", detail=why)), now)  # type: ignore[arg-type]
         session.delivery.fail_all("the session ended")
 
@@ -145,7 +157,7 @@ class Ending:
         session = self._session
         child = session.child
         if self.reason is not None:
-            return self.reason, ""
+            return self.reason, self.message
         early = self._gone_at is not None and self._gone_at - session.begun < EARLY_S and not session.activity.was_ready
         if child.signal is not None:
             return "boot_failure" if early else "killed", f"the agent was ended by {signal_name(child.signal)}"
@@ -211,6 +223,7 @@ class Ending:
         if session.spec.endpoint_pid:
             process.send_signal(session.spec.endpoint_pid, signal.SIGTERM)
         session.emit(events.Exited(code=child.code, signal=child.signal, reason=row["reason"], message=self.message))
+        session.helpers.close()
         session.journal.close()
         child.close()
         self.done = True

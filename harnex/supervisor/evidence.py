@@ -6,13 +6,14 @@ to, seldom else. An idle agent costs two `stat`s a second, and no inotify instan
 
 from __future__ import annotations
 
+import glob
 import os
 from collections.abc import Callable, Iterable
 from fnmatch import fnmatch
 
 from harnex import jsonl
 from harnex.adapters._base import Reader
-from harnex.model import Fact, FindOpenFile, Follow, Remark
+from harnex.model import Fact, FindFile, FindOpenFile, Follow, Remark
 from harnex.store.tail import DocumentTail, LineTail
 
 BRISK_S = 0.04
@@ -30,7 +31,7 @@ class Evidence:
         self._pids = pids
         self._rows: dict[str, tuple[str, LineTail]] = {}  # path -> source, tail
         self._documents: dict[str, tuple[str, DocumentTail]] = {}
-        self._finds: list[FindOpenFile] = []
+        self._finds: list[FindOpenFile | FindFile] = []
         self._brisk_until = now + 10.0  # a start is always watched closely
         self._next = now
         self._next_find = now
@@ -41,9 +42,9 @@ class Evidence:
         self._brisk_until = max(self._brisk_until, now + BRISK_FOR_S)
         self._next = min(self._next, now + BRISK_S)
 
-    def take(self, fact: Follow | FindOpenFile) -> None:
+    def take(self, fact: Follow | FindOpenFile | FindFile) -> None:
         """Start to follow a file, or to look for one. Asking twice changes nothing."""
-        if isinstance(fact, FindOpenFile):
+        if isinstance(fact, FindOpenFile | FindFile):
             if fact not in self._finds:
                 self._finds.append(fact)
         elif fact.kind == "document":
@@ -93,12 +94,18 @@ class Evidence:
         return facts
 
     def _find(self) -> None:
-        """Which of the wanted files do the agent's processes hold open? (/proc; elsewhere psutil)"""
-        for path in open_files(self._pids()):
-            for wanted in list(self._finds):
-                if fnmatch(os.path.basename(path), wanted.pattern):
-                    self._finds.remove(wanted)
-                    self.take(Follow(wanted.source, path))
+        """Which of the wanted files are there, or are held open by the agent's processes? (/proc; elsewhere psutil)"""
+        for wanted in [f for f in self._finds if isinstance(f, FindFile)]:
+            path = next(glob.iglob(wanted.pattern), None)
+            if path is not None:
+                self._finds.remove(wanted)
+                self.take(Follow(wanted.source, path, wanted.kind, wanted.from_end))
+        finds = [f for f in self._finds if isinstance(f, FindOpenFile)]
+        for path in open_files(self._pids()) if finds else ():
+            for found in finds:
+                if found in self._finds and fnmatch(os.path.basename(path), found.pattern):
+                    self._finds.remove(found)
+                    self.take(Follow(found.source, path))
 
 
 def open_files(pids: Iterable[int]) -> Iterable[str]:

@@ -17,7 +17,7 @@ from typing import Any
 
 import harnex
 from harnex import clock, errors, jsonl, names, paths
-from harnex.adapters import AGENTS, adapter_for, name_for
+from harnex.adapters import AGENTS, PACKAGES, REHEARSED_AS, TAKES, adapter_for, name_for
 from harnex.adapters._base import Launch, LaunchRequest, Permissions, Rehearsal
 from harnex.core.redact import Redactor, secret_values
 from harnex.errors import HarnexError, UsageError
@@ -50,6 +50,7 @@ class RunOptions:
     columns: int = 120
     rows: int = 40
     version: str | None = None
+    own: dict[str, str] = field(default_factory=dict)  # options that only one adapter takes
 
 
 def new_run_id() -> str:
@@ -75,6 +76,10 @@ def start(options: RunOptions) -> dict[str, Any]:
     env = {**clean_env(), **options.env}
     adapter_name = name_for(options.cli)
     adapter = adapter_for(adapter_name)
+    for name in options.own:
+        if name not in TAKES.get(adapter_name, ()):
+            takers = ", ".join(a for a, names in TAKES.items() if name in names)
+            raise UsageError(f"--{name} is for: {takers}", f"harnex run {takers} --{name} ...")
     program = resolve(options.cli, env, cwd)
     version_text = options.version
     if version_text is None and adapter_name in AGENTS:
@@ -89,10 +94,15 @@ def start(options: RunOptions) -> dict[str, Any]:
         rehearsal = Rehearsal()
         if options.rehearse is not None:
             endpoint = _Endpoint(options.rehearse, run_dir)
-            found = adapter.rehearsal(endpoint.base_url, os.path.join(run_dir, "home"), cwd, version)
-            if found is None:
-                raise UsageError(f"{options.cli} can't be rehearsed", "only: " + ", ".join(AGENTS))
-            rehearsal = found
+            home = os.path.join(run_dir, "home")
+            for name in REHEARSED_AS.get(adapter_name, (adapter_name,)):
+                own_version = version if name == adapter_name else None
+                found = adapter_for(name).rehearsal(endpoint.base_url, home, cwd, own_version)
+                if found is None:
+                    raise UsageError(f"{options.cli} can't be rehearsed", "only: " + ", ".join(AGENTS))
+                rehearsal = Rehearsal(
+                    (*rehearsal.args, *found.args), {**rehearsal.env, **found.env}, {**rehearsal.files, **found.files}
+                )
         launch = adapter.launch(
             LaunchRequest(
                 command=program,
@@ -106,6 +116,10 @@ def start(options: RunOptions) -> dict[str, Any]:
                 new_session_id=str(uuid.uuid4()),
                 as_root=os.geteuid() == 0,
                 read_text=_reader_in(cwd, rehearsal.files),
+                run_id=run_id,
+                title=options.description or session_id,
+                options=options.own,
+                free_port=free_port,
             )
         )
         write_files({**rehearsal.files, **launch.files})
@@ -152,6 +166,15 @@ def start(options: RunOptions) -> dict[str, Any]:
     return reply
 
 
+def free_port() -> int:
+    """A port on loopback that nothing listens on now."""
+    import socket
+
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return int(s.getsockname()[1])
+
+
 def _getcwd() -> str:
     try:
         return os.getcwd()
@@ -186,10 +209,7 @@ def resolve(command: str, env: Mapping[str, str], cwd: str) -> str:
         return os.path.abspath(found)
     hint = "agents that harnex knows: " + ", ".join(AGENTS) + "; any other command on the PATH works too"
     if adapter_name in AGENTS:
-        hint = {
-            "codex": "install it: npm install -g @openai/codex",
-            "claude": "install it: npm install -g @anthropic-ai/claude-code",
-        }.get(adapter_name, hint)
+        hint = f"install it: npm install -g {PACKAGES[adapter_name]}"
     raise HarnexError(f"can't run {command}: there is no such command on the PATH", hint)
 
 
