@@ -44,7 +44,8 @@ BUSY_EVERY_S = 4.0  # `inspect` while a turn runs; it costs a second of a CPU
 BLOCKED_EVERY_S = 2.0
 IDLE_EVERY_S = 30.0
 LOST_EVERY_S = 3.0
-STOPPED_S = 1.5  # after a stop, for the turn that a late message opens
+# A moment: for the turn that a late message opens after a stop (it came within 10 ms), and for a record that lags.
+SETTLE = RunCommand("settle", ("true",), 10.0, 1.2)
 PROCESSES = ("ps", "-A", "-o", "pid=,ppid=,args=")
 STOP_RUNGS = ("stop", "stop", "reload", "archive")
 DIALOG_OF_TOOL = {"AskUserQuestion": "question", "ExitPlanMode": "plan"}
@@ -53,7 +54,7 @@ YES_NO = ("Allow", "Deny")
 
 class PaseoReader(Reader):
     reads_draft = False
-    boot_s = 15.0  # a daemon's start, and the agent's
+    boot_s = 18.0  # a daemon's start, and the agent's
     force_says = "Paseo has no queue: this message cancels the running turn and takes its place"
 
     def __init__(self, version: Version | None) -> None:
@@ -75,7 +76,8 @@ class PaseoReader(Reader):
         self._sent: str | None = None  # a text that is on its way
         self._sent_after = ""  # lastUserMessageAt before it
         self._doubt = ""  # `send` failed, and it must be seen whether the text arrived all the same
-        self._rungs: list[str] = []
+        self._rungs: list[str] = []  # what is left to do about a turn that does not stop
+        self._stopping = False
         self._stopped = False  # we asked for the end of the open turn
         self._leaving = False
         self._record: Record = Record()
@@ -162,8 +164,7 @@ class PaseoReader(Reader):
         if self._turn_open and not self._opening:
             yield self._end_of("interrupted", "another message took its place")
         self._turn_open, self._turn_from = True, at
-        self._stopped = self._confirming = False
-        self._rungs.clear()
+        self._stopped = self._stopping = self._confirming = False
         self._provider_seen, self._provider_gone = False, 0
         text, self._sent, self._doubt = self._sent or "", None, ""
         if not self._opening:
@@ -187,9 +188,9 @@ class PaseoReader(Reader):
                 yield self._at_rest()
             elif self._ripe():
                 yield from self._close()
-            elif not self._confirming and not self._rungs:
+            elif not self._confirming and not self._stopping:
                 self._confirming = True
-                yield self._cli.inspect(self._id, STOPPED_S if self._stopped else 0.0)
+                yield self._cli.inspect(self._id) if status == "closed" else SETTLE
         elif status == "initializing":
             yield Observation("statefile", State.STARTING, "state file: initializing")
             yield self._cli.inspect(self._id, 1.0)
@@ -243,7 +244,7 @@ class PaseoReader(Reader):
 
     def _outcome(self) -> TurnEnded:
         """How the open turn ended. Completed is said only if the provider's own record says so."""
-        said = self._record.end(self._turn_from)
+        said = self._record.end(self._turn_from, complete=True)
         error = str((self._file or {}).get("lastError") or "") if self._status == "error" else ""
         if self._stopped and (said is None or said.outcome != "completed"):
             return self._made("interrupted", "it was stopped")
@@ -286,7 +287,7 @@ class PaseoReader(Reader):
         if self._leaving:
             yield from self._leave(name, reply)
             return
-        if name != "daemon-stop":
+        if name != "settle":
             yield from self._reachable(reply)
         handler = getattr(self, f"_on_{name.replace('-', '_')}", None)
         if handler is not None:
@@ -324,15 +325,10 @@ class PaseoReader(Reader):
             yield from self._without_file(data)
         yield from self._permissions(data.get("PendingPermissions"))
         running = self._status == "running" and not self._permission
-        if self._rungs:
-            if running or self._permission:
-                yield from self._climb()
-                return
-            self._rungs.clear()
-        if self._confirming and self._status in ("idle", "error", "closed"):
+        if self._confirming and self._status == "closed":
             yield from self._close()
-        elif running and self._phantom():
-            self._rungs = list(STOP_RUNGS[1:])
+        elif running and not self._stopping and self._phantom():
+            self._rungs = list(STOP_RUNGS[1:3])  # a stop that was not ours: it is not archived for it
             yield from self._climb()
         self._rows_seen = self._record.rows
         if self._permission or self._opening:
@@ -428,8 +424,8 @@ class PaseoReader(Reader):
     def _on_reload(self, reply: Reply) -> Iterator[Fact]:
         if not reply.ok:
             yield Remark(f"paseo agent reload: {reply.words}")
-        if self._rungs:
-            yield self._cli.inspect(self._id, STOPPED_S)
+        if self._stopping:
+            yield SETTLE
         elif self._sent is not None:
             yield self._cli.send(self._id, self._plan.message_file, self._sent)
         else:
@@ -518,19 +514,33 @@ class PaseoReader(Reader):
 
     def _climb(self) -> Iterator[Fact]:
         """The next rung: stop, stop (a late message may have opened a turn), reload, archive."""
-        rung = self._rungs.pop(0)
-        if rung == "reload":
+        self._stopping = bool(self._rungs)
+        rung = self._rungs.pop(0) if self._rungs else ""
+        if not rung:
+            yield Observation("statefile", State.UNKNOWN, "it was stopped, and Paseo still says running")
+        elif rung == "reload":
             yield self._cli.call("reload", "agent", "reload", self._id)
         elif rung == "archive":
             yield self._cli.call("archive", "archive", "--force", self._id)
         else:
             yield self._cli.call("stop", "stop", self._id)
-        self._rungs = self._rungs or ["archive"]
 
     def _on_stop(self, reply: Reply) -> Iterator[Fact]:
-        yield self._cli.inspect(self._id, STOPPED_S)
+        yield SETTLE
 
     _on_archive = _on_stop
+
+    def _on_settle(self, reply: Reply) -> Iterator[Fact]:
+        """A moment after a stop, or after an end that the record does not explain: what does the file say now?"""
+        if self._status not in ("idle", "error", "closed"):
+            if self._stopping and not self._lost:
+                yield from self._climb()
+        elif self._stopping or self._confirming:
+            self._stopping = False
+            if self._turn_open:
+                yield from self._close()
+            elif self._stopped:
+                yield self._at_rest()
 
     def _leave(self, name: str, reply: Reply) -> Iterator[Fact]:
         """Our agent's process is let go (it holds 100 MB and more), then our daemon; what was there before, stays."""

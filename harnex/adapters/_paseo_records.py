@@ -56,8 +56,9 @@ class Record:
         """The turn is over: no more rows of its last call can come."""
         return ()
 
-    def end(self, prompted_at: float) -> TurnEnded | None:
-        """How the turn ended that Paseo dates `prompted_at`; None: the record does not say (yet)."""
+    def end(self, prompted_at: float, complete: bool = False) -> TurnEnded | None:
+        """How the turn ended that Paseo dates `prompted_at`; None: the record does not say (yet). `complete`: no more
+        rows of it will come."""
         return self.said if self.prompted >= prompted_at - EARLY_S else None
 
     def classify(self, text: str) -> tuple[str, str | None]:
@@ -105,7 +106,7 @@ class ClaudeRecord(Record):
             self._assistant(message, found, bool(row.get("isApiErrorMessage")))
         if main and row.get("type") == "user":
             if any(b.get("type") == "tool_result" for b in found):
-                self.question, self.asked = None, ""
+                self.question, self.asked, self._text = None, "", ""
             yield from self._subagent(row.get("toolUseResult"))
 
     def _assistant(self, message: dict[str, Any], found: list[dict[str, Any]], failed: bool) -> None:
@@ -123,9 +124,9 @@ class ClaudeRecord(Record):
         if message.get("stop_reason") not in (None, "tool_use"):
             self.said = TurnEnded("record", "completed", self._text)
 
-    def end(self, prompted_at: float) -> TurnEnded | None:
+    def end(self, prompted_at: float, complete: bool = False) -> TurnEnded | None:
         found = super().end(prompted_at)
-        if found is None and self._text and not self.asked and self.prompted >= prompted_at - EARLY_S:
+        if found is None and complete and self._text and not self.asked and self.prompted >= prompted_at - EARLY_S:
             # Versions that write rows before the end is known leave the stop reason out (2.1.20).
             return TurnEnded("record", "completed", self._text)
         return found

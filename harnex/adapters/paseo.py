@@ -70,9 +70,9 @@ class PaseoAdapter:
             host = listen
             files[f"{home}/config.json"] = json.dumps(_config(listen), indent=1)
             env["PASEO_HOME"] = home
-            if request.as_root and request.permissions == "bypass":
+            if request.as_root and provider.startswith("claude"):
                 env["IS_SANDBOX"] = "1"
-                notes.append("IS_SANDBOX=1 is set: as root, Claude Code refuses to skip permissions without it")
+                notes.append("IS_SANDBOX=1 is set: as root, Claude Code does not start under Paseo without it")
         else:
             home = request.env.get("PASEO_HOME") or f"{request.env.get('HOME', '').rstrip('/')}/.paseo"
             if secret_host(host):
@@ -121,8 +121,8 @@ class PaseoAdapter:
 
     def stop_steps(self, state: State, version: Version | None) -> tuple[StopStep, ...]:
         return (
-            StopStep("stop the turn", ask="interrupt", grace_s=60.0, until="prompt"),
-            StopStep("leave the agent and the daemon", ask="leave", grace_s=45.0),
+            StopStep("stop the turn", ask="interrupt", grace_s=45.0, until="prompt"),
+            StopStep("leave the agent and the daemon", ask="leave", grace_s=35.0),
         )
 
     def resume_args(self, session_id: str) -> tuple[str, ...]:

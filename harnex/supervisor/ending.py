@@ -77,6 +77,7 @@ class Ending:
         if self.reason is None:
             self.reason, self.message = fact.reason, fact.message
             self._session.delivery.fail_all(fact.message or "the session ended")
+        self._session.helpers.close()
         self.ladder = Ladder.of((), False)
 
     def wake_at(self, now: float) -> float | None:
