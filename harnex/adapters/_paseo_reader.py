@@ -7,7 +7,8 @@ What was measured and is the reason for most lines here (field/paseo.md, 0.1.65-
 - `idle` is also a failed turn: the record tells (`_paseo_records`). So no end is told before the record has it, or an
   `inspect` a second later found nothing that speaks against it.
 - Attention fields, `wait`'s `idle` and `completed` are never used; a turn is a new `lastUserMessageAt`.
-- `send` to a busy agent replaces its turn; to one in `error` it fails and delivers all the same: `agent reload` first.
+- `send` to a busy agent replaces its turn; to one in `error` it fails and delivers all the same. What is believed is
+  the state file. (`agent reload` first would lose the conversation: with Codex 0.169 it silently starts a new thread.)
 - A command that fails because the daemon is not there says nothing of the agent: the state is `unknown`.
 """
 
@@ -47,7 +48,7 @@ LOST_EVERY_S = 3.0
 # A moment: for the turn that a late message opens after a stop (it came within 10 ms), and for a record that lags.
 SETTLE = RunCommand("settle", ("true",), 10.0, 1.2)
 PROCESSES = ("ps", "-A", "-o", "pid=,ppid=,args=")
-STOP_RUNGS = ("stop", "stop", "reload", "archive")
+STOP_RUNGS = ("stop", "stop", "archive")  # no `reload`: it may lose the conversation
 DIALOG_OF_TOOL = {"AskUserQuestion": "question", "ExitPlanMode": "plan"}
 YES_NO = ("Allow", "Deny")
 
@@ -145,6 +146,9 @@ class PaseoReader(Reader):
         persistence = file.get("persistence")
         session = persistence.get("sessionId") if isinstance(persistence, dict) else None
         if isinstance(session, str) and session and session != self._session:
+            if self._session:
+                yield Remark("Paseo has begun a new conversation: the agent does not know what was said before")
+                self._record = record_for(self._provider.partition("/")[0], self._plan.began)
             self._session = session
             from_end = bool(self._plan.adopt)
             yield from self._record.find(self._env.get("HOME", "").rstrip("/"), self._env, session, from_end)
@@ -328,7 +332,7 @@ class PaseoReader(Reader):
         if self._confirming and self._status == "closed":
             yield from self._close()
         elif running and not self._stopping and self._phantom():
-            self._rungs = list(STOP_RUNGS[1:3])  # a stop that was not ours: it is not archived for it
+            self._rungs = list(STOP_RUNGS[:2])  # a stop that was not ours: it is not archived for it
             yield from self._climb()
         self._rows_seen = self._record.rows
         if self._permission or self._opening:
@@ -416,20 +420,12 @@ class PaseoReader(Reader):
             yield Undone("deliver", self._lost)
             return
         self._sent, self._sent_after = text, self._prompted_at
-        if self._status == "error":
-            yield self._cli.call("reload", "agent", "reload", self._id)
-        else:
-            yield self._cli.send(self._id, self._plan.message_file, text)
+        yield self._cli.send(self._id, self._plan.message_file, text)
 
     def _on_reload(self, reply: Reply) -> Iterator[Fact]:
         if not reply.ok:
             yield Remark(f"paseo agent reload: {reply.words}")
-        if self._stopping:
-            yield SETTLE
-        elif self._sent is not None:
-            yield self._cli.send(self._id, self._plan.message_file, self._sent)
-        else:
-            yield self._cli.inspect(self._id)
+        yield self._cli.inspect(self._id)
 
     def _on_send(self, reply: Reply) -> Iterator[Fact]:
         if self._sent is None:
@@ -513,13 +509,11 @@ class PaseoReader(Reader):
             yield from self._climb()
 
     def _climb(self) -> Iterator[Fact]:
-        """The next rung: stop, stop (a late message may have opened a turn), reload, archive."""
+        """The next rung: stop, stop (a late message may have opened a turn), archive."""
         self._stopping = bool(self._rungs)
         rung = self._rungs.pop(0) if self._rungs else ""
         if not rung:
             yield Observation("statefile", State.UNKNOWN, "it was stopped, and Paseo still says running")
-        elif rung == "reload":
-            yield self._cli.call("reload", "agent", "reload", self._id)
         elif rung == "archive":
             yield self._cli.call("archive", "archive", "--force", self._id)
         else:

@@ -312,12 +312,18 @@ def daemon(name: str, options: dict[str, Any]) -> int:
             }
         sys.stdout.write(json.dumps(row, indent=2) + "\n")
         return 0
-    state = "running" if up else "stale_pid" if info else "stopped"
-    own = info if info and up else {}
+    state, own = "running" if up else "stale_pid" if info else "stopped", info or {}
+    reachable = False
+    if up:
+        try:
+            connect({"--host": configured(home)})[0].close()
+            reachable = True
+        except Failed:
+            state = "unresponsive"
     row = {
         "serverId": "srv_double",
         "localDaemon": state,
-        "connectedDaemon": "reachable" if up else "unreachable",
+        "connectedDaemon": "reachable" if reachable else "unreachable",
         "home": str(home),
         "listen": configured(home),
         "hostname": own.get("hostname"),
@@ -325,12 +331,12 @@ def daemon(name: str, options: dict[str, Any]) -> int:
         "startedAt": own.get("startedAt"),
         "owner": "0@vm" if own else None,
         "logPath": f"{home}/daemon.log",
-        "runningAgents": 0 if own else None,
-        "idleAgents": 0 if own else None,
+        "runningAgents": 0 if reachable else None,
+        "idleAgents": 0 if reachable else None,
         "daemonNode": "node" if own else "-",
         "cliNode": sys.executable,
         "cliVersion": VERSION,
-        "daemonVersion": VERSION if own else None,
+        "daemonVersion": VERSION if reachable else None,
         "desktopManaged": False,
         "providers": [{"label": "Claude", "path": "/usr/local/bin/claude", "version": "2.1.197 (Claude Code)"}],
     }

@@ -38,6 +38,7 @@ MODES = {
 }
 DEFAULT_MODEL = {"claude": "claude-opus-4-6", "codex": "gpt-6.1-sol"}
 LOCK = threading.RLock()
+ZEROS = {"InputTokens": 0, "OutputTokens": 0, "CachedTokens": 0, "CostUsd": 0}
 ERRORS = {401: "authentication_failed", 429: "rate_limit", 529: "server_error"}
 
 
@@ -64,9 +65,12 @@ class Agent:
         self.pending: list[dict[str, Any]] = []
         self.usage: dict[str, Any] | None = None
         self.cost = 0.0
-        self.log: list[str] = []
+        self._log_file = Path(daemon.home) / "logs" / f"{record['id']}.json"
+        self.log: list[str] = json.loads(self._log_file.read_text()) if self._log_file.exists() else []
         self.turn: object | None = None
         self.answers: dict[str, Any] = {}
+        self.last_call: dict[str, Any] | None = None
+        self.spoke = False  # something came from the model in this turn
         self.process: subprocess.Popen[bytes] | None = None
         self.changed = threading.Condition(LOCK)
 
@@ -87,6 +91,8 @@ class Agent:
             temporary = path.with_suffix(f".{uuid.uuid4().hex}.tmp")
             temporary.write_text(json.dumps(self.record, indent=2))
             temporary.replace(path)
+            self._log_file.parent.mkdir(exist_ok=True)
+            self._log_file.write_text(json.dumps([w for w in self.log if not w.startswith("[System Error]")]))
             self.changed.notify_all()
 
     @property
@@ -103,6 +109,8 @@ class Agent:
         self.loaded = True
         self.record.pop("lastError", None)
         self.usage, self.cost = None, 0.0
+        if self.family == "claude":
+            self.log.insert(0, "[Task Notification] Background task notification")
         self.save("idle")
 
     def live(self) -> None:
@@ -118,6 +126,7 @@ class Agent:
                 return
             turn, self.turn = self.turn, None
             if self.family == "claude":
+                self.usage = dict(ZEROS)
                 self.save("error", lastError="Claude Code process terminated by signal SIGKILL")
             else:
                 self.turn = turn  # nobody notices that Codex died: running for ever
@@ -151,7 +160,9 @@ class Agent:
     def prompt(self, text: str) -> None:
         """Take a prompt: a running turn is cancelled and replaced."""
         with LOCK:
-            if self.answers.get("dead"):
+            if self.answers.pop("dead", None):
+                self.turn = None
+                self.save("error", lastError="A foreground turn is already active")
                 raise Error("", "A foreground turn is already active")
             self.cancel(phantom=False)
             failed = self.status == "error"
@@ -159,6 +170,7 @@ class Agent:
             self.live()
             self.turn = turn = object()
             self.log.append(f"[User] {text}")
+            self.spoke = False
             if self.family == "codex" or failed:
                 self._session()
             self.save("running", lastUserMessageAt=now(), requiresAttention=False, attentionReason=None)
@@ -187,7 +199,7 @@ class Agent:
             else:
                 self.event("task_started", turn_id=str(id(turn)))
                 self.event("user_message", message=text)
-            self.usage = None
+            self.usage, self.last_call = None, None
             for n, step in enumerate(steps):
                 error = self._step(turn, step, last=n == len(steps) - 1)
                 if error is not None:
@@ -198,6 +210,7 @@ class Agent:
             if self.turn is not turn:
                 return
             self.turn = None
+            self.usage = self.last_call if self.family == "codex" else self.usage or dict(ZEROS)
             if self.family == "codex":
                 words = next((w for w in reversed(self.log) if not w.startswith("[")), None)
                 more = {"error": {"message": error}} if error else {}
@@ -219,6 +232,7 @@ class Agent:
     def _step(self, turn: object, step: list[Any], last: bool) -> str | None:
         """One answer of the model; the error that ends the turn."""
         kind = step[0]
+        self.spoke = self.spoke or kind != "error"
         if kind == "text":
             self.log.append("")
             for word in step[1].split():
@@ -362,7 +376,7 @@ class Agent:
                 text = "".join(b.get("text", "") for b in content)
                 if text:
                     self.event("agent_message", message=text)
-                self.usage = {
+                self.last_call = {
                     "InputTokens": fresh + read,
                     "OutputTokens": out,
                     "CachedTokens": read,
@@ -379,7 +393,7 @@ class Agent:
             was_phantom = self.turn == "phantom"
             self.turn = None
             self.pending.clear()
-            self.usage = None
+            self.usage = dict(ZEROS) if self.family == "claude" else None
             self.changed.notify_all()
             if running and not was_phantom and self.record["persistence"]:
                 if self.family == "claude":
@@ -463,7 +477,7 @@ class Daemon:
 
     def do_ls(self, options: dict[str, Any], words: list[str], cwd: str) -> Any:
         rows = []
-        for agent in self.agents.values():
+        for agent in sorted(self.agents.values(), key=lambda a: str(a.record["createdAt"]), reverse=True):
             r = agent.record
             labels = [f"{k}={v}" for k, v in r["labels"].items()]
             if (r.get("archivedAt") and not (options.get("-a") or options.get("--all"))) or not set(
@@ -550,8 +564,8 @@ class Daemon:
         agent = self.find(words[0])
         r = agent.record
         modes = [{"id": k, "label": v} for k, v in MODES[agent.family].items()] if agent.loaded else []
-        mid_turn = agent.usage and agent.family == "claude" and r["lastStatus"] == "running"
-        usage = dict.fromkeys(agent.usage or (), 0) if mid_turn else agent.usage
+        mid_turn = agent.family == "claude" and r["lastStatus"] == "running" and agent.spoke
+        usage = dict(ZEROS) if mid_turn else agent.usage
         return {
             "Id": r["id"], "Name": r["title"], "Provider": r["provider"], "Model": r["config"]["model"],
             "Thinking": "auto" if agent.family == "claude" else "low", "Status": r["lastStatus"],
@@ -638,7 +652,7 @@ class Daemon:
                 agent.answers[p["id"]] = answer
             agent.answers["input"] = given
             if interrupt:
-                agent.turn = None
+                agent.turn, agent.usage = None, dict(ZEROS)
                 agent.save(
                     "error", lastError="[ede_diagnostic] result_type=user last_content_type=n/a stop_reason=tool_use"
                 )
@@ -659,7 +673,7 @@ class Daemon:
         agent.load()
         lines = [] if options.get("--filter") in ("errors", "permissions") else list(agent.log)
         if options.get("--filter") == "tools":
-            lines = [line for line in lines if line.startswith("[Shell]")]
+            lines = [line for line in lines if line.startswith("[Shell]") and agent.family == "claude"]
         lines = lines[-int(options["--tail"]) :] if options.get("--tail") else lines
         raise Text(
             "\n".join(lines) + "\n" if lines else "No activity to display.\n", agent if options.get("-f") else None

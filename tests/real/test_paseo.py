@@ -142,6 +142,9 @@ def test_codex_two_turns_and_a_failure(paseo: Paseo) -> None:
     assert paseo.send("x", "three", "--wait-for-idle")["last_message"] == "Second."
     paseo.check_calls("x")
     assert len(paseo.place.events("x", "turn_started")) == 3
+    path = paseo.place.state / "runs" / paseo.run_ids["x"] / "rehearsal.jsonl"
+    asked = [r for r in map(json.loads, path.read_text().splitlines()) if r["event"] == "request"]
+    assert len(asked[-1]["prompts"]) == 4  # the conversation went on: the opening, one, two, three
     paseo.place.json("stop", "--id", "x")
     assert paseo.place.running("paseo") == []
 
