@@ -66,7 +66,7 @@ class Paseo:
         listen = json.loads((self.home(name) / "config.json").read_text())["daemon"]["listen"]
         env = {**self.place.env, "PASEO_HOST": listen, "PASEO_HOME": str(self.home(name))}
         done = subprocess.run(
-            ["paseo", words[0], "--json", *words[1:]], env=env, capture_output=True, text=True, timeout=20, check=False
+            ["paseo", *words, "--json"], env=env, capture_output=True, text=True, timeout=20, check=False
         )
         return json.loads(done.stdout) if done.stdout else json.loads(done.stderr)
 
@@ -332,7 +332,7 @@ def test_adopt_and_leave_as_it_was(paseo: Paseo, own: Own) -> None:
 
 def test_a_daemon_that_is_stopped_and_started_interrupts_the_turn(paseo: Paseo, own: Own) -> None:
     """Trap: a graceful stop tells every waiting client success; naive: completed."""
-    host, agent, there, begin, home = own
+    host, agent, there, begin, home = own  # noqa: RUF059
     paseo.place.json("run", "paseo", "--paseo-host", host, "--adopt", agent, "--detach", "--id", "a")
     paseo.place.ok("wait", "--id", "a", "--until", "prompt", "--timeout", "20")
     paseo.busy("a", SLOW)
@@ -347,7 +347,7 @@ def test_a_daemon_that_is_stopped_and_started_interrupts_the_turn(paseo: Paseo, 
 
 def test_a_killed_and_restarted_daemon_leaves_no_stale_running(paseo: Paseo, own: Own) -> None:
     """Trap: after a SIGKILL and a start the file says `running` for ever, and stop and archive refuse."""
-    host, agent, there, begin, home = own
+    host, agent, there, begin, home = own  # noqa: RUF059
     paseo.place.json("run", "paseo", "--paseo-host", host, "--adopt", agent, "--detach", "--id", "a")
     paseo.place.ok("wait", "--id", "a", "--until", "prompt", "--timeout", "20")
     paseo.busy("a", SLOW)

@@ -288,7 +288,7 @@ def daemon(name: str, options: dict[str, Any]) -> int:
             [sys.executable, "-m", "tests.paseo.daemon", str(home), listen],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
-            stderr=open(home / "daemon.log", "a"),
+            stderr=open(home / "daemon.log", "a"),  # noqa: SIM115
             start_new_session=True,
             env={**os.environ, "PYTHONPATH": str(root), "PASEO_HOME": str(home)},
         )

@@ -438,7 +438,7 @@ class Daemon:
             agent = self.agents[record["id"]] = Agent(self, record, loaded=False)
             if record["lastStatus"] not in ("running", "closed"):  # a stale `running` stays what it is
                 agent.record["lastStatus"] = "closed"
-        self._calls = sum(1 for _ in open(self._bill)) if self._bill.exists() else 0
+        self._calls = len(self._bill.read_text().splitlines()) if self._bill.exists() else 0
 
     @property
     def _bill(self) -> Path:
