@@ -10,7 +10,8 @@ requests may follow each other on one connection. `attach` turns the connection 
     {"op": "stop", "force": bool}                               -> {"ok", "id", "run_id", "reason", "code"}
     {"op": "interrupt"}                                         -> {"ok": bool}
     {"op": "pane", "format": "text"|"ansi"|"svg"}               -> {"ok", "lines"|"data", "cursor", ...}
-    {"op": "answer", "verb": "approve"|"deny", "dialog": str|null, "option": n|null, "text": str|null, "by": str}
+    {"op": "answer", "verb": "approve"|"deny", "dialog": str|null, "since": str|null, "option": n|null,
+     "text": str|null, "by": str}
                                                                 -> {"ok", "id", "dialog", "answer"}
     {"op": "tmux", "window": str}                               -> {"ok": true}: remembers where it is shown
     {"op": "attach", "columns": n, "rows": n, "read_only": bool} -> {"ok": true}, then frames both ways

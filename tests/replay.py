@@ -118,6 +118,9 @@ class Muted(Reader):
         kind = source.partition(":")[0]
         return self._off == {"main": "rollout", "subagent": "transcript"}.get(kind, kind)
 
+    def submitted(self) -> Iterable[Fact]:
+        return self._inner.submitted()
+
     def records_prompts(self) -> bool:
         return self._inner.records_prompts()
 

@@ -152,6 +152,10 @@ class Reader:
         """A followed JSON document as it is now; None: it is gone."""
         return ()
 
+    def submitted(self) -> Iterable[Fact]:
+        """harnex has just pressed Enter on a message."""
+        return ()
+
     def records_prompts(self) -> bool:
         """Whether its records are heard and hold every prompt: work without such a record may be no turn."""
         return False

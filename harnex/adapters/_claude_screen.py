@@ -22,6 +22,10 @@ _CARET = re.compile(r"^[>❯!#&](?:[\s\u00a0]|$)")
 _SPINNER = re.compile(r"^[·✢✳✶✻✽∗*] \S.*…")
 _WAITING = re.compile(r"^[·✢✳✶✻✽∗*] Waiting for \d+ ")
 _RETRYING = re.compile(r"^(?:[·✢✳✶✻✽∗*] .* · |\s{2,}(?:⎿\s+)?)[Rr]etrying in \d+")
+# What 1.x and 2.0 say beside the spinner, where a narrow screen wraps it onto a line of its own; words of the model
+# are indented or have a bullet.
+_INTERRUPTIBLE = re.compile(r"^(?![●⏺•>❯]).*\b(?:esc|ctrl\+c) to interrupt\b", re.IGNORECASE)
+_COUNTERS = re.compile(r"^\s*\(\s*(?:\d+[hms] ?)+·.*\btokens\s*\)\s*$", re.IGNORECASE)
 _BLOCK = re.compile(r"^[●⏺•]")  # a block of the conversation
 _OPTION = re.compile(r"^[\s│]*(❯|>)?\s*(\d{1,2})\.\s+(\S.*?)[\s│]*$")
 _BARE_OPTION = re.compile(r"^[\s│]*❯\s+(\S.*?)[\s│]*$")
@@ -42,7 +46,10 @@ TITLE_BUSY = re.compile(r"^[\u2801-\u28ff◐◓◑◒]")
 # What is asked right above the answers decides: a command or a file that is shown may hold any words.
 _ASKED: tuple[tuple[str, re.Pattern[str]], ...] = (
     ("plan", re.compile(r"Exit plan mode\?|Would you like to proceed\?|Ready to code\?|Enter plan mode\?")),
-    ("permission", re.compile(r"Do you want to (?:proceed|create|make|allow|overwrite|delete|edit|write|run|fetch)")),
+    (
+        "permission",
+        re.compile(r"Do you want to (?:proceed|continue|create|make|allow|overwrite|delete|edit|write|run|fetch)"),
+    ),
 )
 # Else the first match in the dialog's own lines.
 _DIALOGS: tuple[tuple[str, re.Pattern[str]], ...] = (
@@ -135,6 +142,9 @@ def observe(view: ScreenView, was_ready: bool) -> Observation:
     box = _find_box(lines)
     if box is None:
         return _without_box(lines, was_ready)
+    asked = _above_box(lines[: box.top])
+    if asked is not None:
+        return asked
     busy = _busy(lines, box)
     if not busy and TITLE_BUSY.match(view.title):
         # Streaming with text typed in the box, 2.1.329 shows neither spinner nor footer (measured, 80x24).
@@ -144,15 +154,38 @@ def observe(view: ScreenView, was_ready: bool) -> Observation:
     return Observation(SCREEN, State.PROMPT, "input box, no spinner")
 
 
+def _above_box(lines: tuple[str, ...]) -> Observation | None:
+    """A dialog that is painted right above a box: a box alone proves nothing. What a person or the model wrote there
+    is indented, or has no caret on an answer below a question of Claude Code's own."""
+    end = len(lines)
+    while end and not lines[end - 1].strip():
+        end -= 1
+    last = lines[max(0, end - 12) : end]
+    options, menu = _options(list(last))
+    if menu and _OPTION.match(last[-1]):
+        for name, words in _ASKED:
+            found = words.search(_asked(list(last)))
+            if found:
+                return Observation(SCREEN, State.BLOCKED, f"dialog `{found.group(0).strip()}`", name, options)
+    if last and re.match(r"(?i)^(?:press )?esc to cancel\b", last[-1]):
+        return Observation(SCREEN, State.BLOCKED, f"`{last[-1][:60]}` above the box", "other", options)
+    return None
+
+
 def _busy(lines: tuple[str, ...], box: _Box) -> str:
     """The words above or below the box that say that a turn runs; "" if there are none."""
     footer = "\n".join(lines[box.bottom + 1 :])
     if re.search(r"\besc to interrupt\b", footer, re.IGNORECASE):
         return "footer `esc to interrupt`"
     shell_running = False
+    lowest, seen = True, False  # in the lowest paragraph above the box
     for line in reversed(lines[max(0, box.top - 60) : box.top]):
+        lowest = lowest and (bool(line.strip()) or not seen)
+        seen = seen or bool(line.strip())
         if _SPINNER.match(line) or _WAITING.match(line):
             return f"spinner `{line[:60]}`"
+        if lowest and (_COUNTERS.match(line) or (line[:1] != " " and _INTERRUPTIBLE.match(line))):
+            return f"`{line.strip()[:60]}` above the box"
         if _RETRYING.match(line):
             return f"retrying: `{line.strip()[:60]}`"
         if re.match(r"^\s+⎿\s+Running…", line):
@@ -168,7 +201,9 @@ def _without_box(lines: tuple[str, ...], was_ready: bool) -> Observation:
     region = _dialog_region(lines)
     text = "\n".join(region)
     options, menu = _options(region)
-    if not text.strip():
+    shown = [x for x in lines if x.strip()][-12:]
+    working = next((x for x in reversed(shown) if _SPINNER.match(x) or _INTERRUPTIBLE.match(x)), None)
+    if not text.strip() and working is None:
         return Observation(SCREEN, State.UNKNOWN if was_ready else State.STARTING, "an empty screen")
     if "Showing detailed transcript" in text:
         return Observation(SCREEN, State.UNKNOWN, "the transcript view (ctrl+o) is open")
@@ -188,6 +223,8 @@ def _without_box(lines: tuple[str, ...], was_ready: bool) -> Observation:
                 return Observation(SCREEN, State.BLOCKED, f"dialog `{found.group(0).strip()}`", name, options)
         why = hint.group(0) if hint else f"❯ {options[0]}" if options else "a menu"
         return Observation(SCREEN, State.BLOCKED, f"no input box; a dialog with `{why}`", "other", options)
+    if working is not None:
+        return Observation(SCREEN, State.BUSY, f"`{working.strip()[:60]}`, and no box")
     if was_ready:
         return Observation(SCREEN, State.UNKNOWN, "no input box and no dialog that is known")
     return Observation(SCREEN, State.STARTING, "no input box yet")

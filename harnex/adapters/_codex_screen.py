@@ -33,9 +33,10 @@ DIALOGS: tuple[tuple[str, re.Pattern[str], re.Pattern[str]], ...] = tuple(
     for name, head, tail in (
         (
             "permission",
-            r"^\s*(?:Would you like to (?:run|make|grant|allow|send)|Do you want to approve|Allow Codex to)",
+            r"^\s*(?:Would you like to (?:run|make|grant|allow|send)|Do you want to approve|Allow (?:Codex|the .+) to )",
             r"(?i)enter to (?:confirm|submit)|esc to cancel",
         ),
+        ("question", r"^\s*Field \d+/\d+", r"enter to submit|esc to cancel"),  # a form of an MCP server
         ("question", r"^\s*Question \d+/\d+", r"enter to submit|esc to interrupt|esc to (?:clear|cancel)"),
         ("plan", r"^\s*Implement this plan\?", r"(?i)press enter|esc to"),
         ("limit", r"(?i)^\s*(?:Approaching rate limits|You.ve (?:hit|reached) your)", r"(?i)press enter|esc to"),
@@ -193,7 +194,7 @@ def _options(lines: tuple[str, ...]) -> tuple[str, ...]:
     for line in lines:
         match = OPTION.match(line)
         if match and int(match["number"]) == len(found) + 1:
-            found[len(found) + 1] = re.split(r"\s{3,}", match["label"].strip())[0]
+            found[len(found) + 1] = re.split(r"\s{2,}", match["label"].strip())[0]
     return tuple(found.values())
 
 

@@ -129,6 +129,10 @@ class CodexReader(Reader):
         self._held[source] = reason
         return Observation(source, State.STARTING, f"{reason}, before any prompt")
 
+    def submitted(self) -> Iterator[Fact]:
+        """What works from now on works on that: a fast answer is over before the screen shows its prompt."""
+        return self._begin()
+
     def _begin(self) -> Iterator[Fact]:
         """The first prompt was seen: what was held back as a start is work."""
         if not self._begun:
@@ -347,7 +351,7 @@ class CodexAdapter:
         Source("rollout", 1, dialogs=False),
         Source("title", 2, since=TITLE_SINCE, settle_s=0.3),
         # Alone, a composer proves nothing: an answer that is being written shows the same screen.
-        Source("screen", 3, settle_s=1.5),
+        Source("screen", 3, settle_s=1.3),
     )
 
     def launch(self, request: LaunchRequest) -> Launch:

@@ -82,6 +82,16 @@ class Activity:
             self._levels[fact.source] = _Level(source, fact, now)
 
     @property
+    def declared(self) -> bool:
+        """Whether the agent itself says its state: a source of the first rank has an opinion."""
+        return any(x.source.rank == 1 for x in self._levels.values())
+
+    def took_message(self) -> None:
+        """A message was taken, and nothing declares the state: it works, until the screen has settled again."""
+        self._state = State.BUSY
+        self._held = Verdict(State.BUSY, "turn", "a prompt was taken")
+
+    @property
     def was_ready(self) -> bool:
         """Whether the agent ever was at its prompt."""
         return self._was_ready

@@ -17,6 +17,7 @@ from harnex.model import State
 Status = Literal["queued", "typed", "accepted", "expired", "failed"]
 CLEAR_S = 0.5  # for a draft to leave the box; Claude Code 1 and 2.0 take the keys and the paste apart only then
 PERSON_S = 5.0  # leave the box to a person at the keyboard for this long after their last key
+LEFT_S = 0.3  # where nothing declares the state: an empty box so long after Enter means that the text was taken
 SUBMITS = 3  # how often Enter is pressed for a text that is still in the box
 
 
@@ -46,6 +47,7 @@ class Gate:
     person_typed: float  # when a person last pressed a key (monotonic)
     open_turn: bool
     may_type_unknown: bool  # nothing ever tells the state of this program: quiet is enough
+    declared: bool = True  # the agent says its state itself: its own proof is waited for
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,6 +158,8 @@ class Inbox:
             times.append(max(self._since + limit, now + 0.05))
             if self._phase == "echo" and self._echoed_at is not None:
                 times.append(self._echoed_at + self._typing.settle_s)
+            if self._phase == "accept" and not gate.declared:
+                times.append(max(self._since + LEFT_S, now + 0.05))
         elif self.queue and now < gate.person_typed + PERSON_S:
             times.append(gate.person_typed + PERSON_S)
         return min(times, default=None)
@@ -241,6 +245,8 @@ class Inbox:
             return [*out, Write(typing.submit)]
         if gate.reads_draft and gate.draft == "" and gate.state is State.BUSY:
             return self._finish("accepted")  # forced into a running turn: it left the box for the agent's own queue
+        if not gate.declared and gate.reads_draft and gate.draft == "" and self._echoed_at is not None:
+            return self._finish("accepted") if now >= self._since + LEFT_S else []
         if now < self._since + (self._patience(typing) if gate.draft else typing.accept_s):
             return []
         if gate.state is State.BLOCKED or gate.on_screen is State.BLOCKED:

@@ -74,6 +74,11 @@ class Turns:
         """harnex has just submitted this message: the turn that opens next is its answer."""
         self._claim = message_id
 
+    @property
+    def claimed(self) -> bool:
+        """Whether a message was submitted whose turn has not begun yet."""
+        return self._claim is not None
+
     def submitted(self, fact: Submitted, now: float) -> list[Opened | Closed]:
         out: list[Opened | Closed] = []
         turn = self.open

@@ -38,9 +38,19 @@ class Answers:
             self._in_advance.add("bypass-warning")
 
     def begin(
-        self, verb: Verb, seen: str | None, option: int | None, text: str | None, by: str, done: Done | None
+        self,
+        verb: Verb,
+        seen: str | None,
+        option: int | None,
+        text: str | None,
+        by: str,
+        done: Done | None,
+        since: str | None = None,
     ) -> None:
-        """Answer the dialog that is open, if it is still `seen` (None: whichever). Raises HarnexError if not."""
+        """Answer the dialog that is open, if it is still the one that was `seen`, open since `since` (None: whichever).
+
+        Raises HarnexError if it is not.
+        """
         session, verdict = self._session, self._session.verdict
         name = session.spec.id
         if verdict.state is not State.BLOCKED:
@@ -50,6 +60,13 @@ class Answers:
         if seen is not None and verdict.dialog != seen:
             raise HarnexError(
                 f"session {name} shows another dialog now: {verdict.dialog}, not {seen}",
+                f"look: harnex pane --id {name}",
+                errors.PERSON_NEEDED,
+            )
+        if since is not None and since != session.state_since:
+            raise HarnexError(
+                f"session {name} shows another {verdict.dialog} dialog now: it came up at {session.state_since}, "
+                f"not at {since}",
                 f"look: harnex pane --id {name}",
                 errors.PERSON_NEEDED,
             )

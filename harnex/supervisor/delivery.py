@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from harnex import clock, events
 from harnex.adapters._base import PASTE_END, PASTE_START
 from harnex.core.inbox import Gate, Hand, Inbox, Message, Progress, Write
+from harnex.model import Submitted
 
 if TYPE_CHECKING:
     from harnex.supervisor.session import Session
@@ -57,6 +58,7 @@ class Delivery:
             person_typed=self._session.person_typed,
             open_turn=self._session.turns.open is not None,
             may_type_unknown=self._session.reader.may_type_unknown,
+            declared=self._session.activity.declared,
         )
 
     def step(self, now: float) -> None:
@@ -71,12 +73,18 @@ class Delivery:
                 self._session.type(self._pasteable(action.data))
                 if self.inbox.submitted is not None:
                     self._session.turns.claim(self.inbox.submitted)
+                    self._session.take(self._session.reader.submitted(), clock.monotonic())
                 continue
             if isinstance(action, Hand):
                 self._session.turns.claim(self.inbox.submitted)
                 self._session.take(self._session.reader.deliver(action.text), clock.monotonic())
                 continue
             message = action.message
+            if message.status == "accepted" and self._session.turns.claimed and not self._session.activity.declared:
+                # It left the box, and nothing but the screen is there to tell of its turn, which may be over.
+                now = clock.monotonic()
+                self._session.activity.took_message()
+                self._session.take([Submitted("box", message.text or "")], now)
             if message.status in ("failed", "expired") and self._session.turns.open is None:
                 self._session.turns.claim(None)
             if message.status != message.told:

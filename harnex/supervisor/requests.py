@@ -314,6 +314,7 @@ class Requests:
         if verb not in ("approve", "deny") or not isinstance(option, int | None) or not isinstance(text, str | None):
             raise UsageError("that is no answer", "see: harnex approve --help")
         dialog = str(request.get("dialog") or self._session.verdict.dialog)
+        since = str(request["since"]) if request.get("since") else None
 
         def done(error: HarnexError | None) -> None:
             if error is not None:
@@ -321,7 +322,7 @@ class Requests:
             else:
                 peer.reply({"ok": True, **self._base(), "dialog": dialog, "verb": verb, "exit_code": errors.DONE})
 
-        self._session.answers.begin(verb, dialog, option, text, str(request.get("by") or "?"), done)
+        self._session.answers.begin(verb, dialog, option, text, str(request.get("by") or "?"), done, since)
 
     def _op_tmux(self, peer: Peer, request: dict[str, Any]) -> None:
         self._session.tmux = str(request.get("window") or "") or None

@@ -81,6 +81,7 @@ class Session:
         self.agent_session_id = spec.agent_session_id
         self.tmux: str | None = None
         self.person_typed = -1e9
+        self._turn_closed = False  # in this pass of the loop
         self.begun = now
         self.selector = selectors.DefaultSelector()
         self.finished = False
@@ -193,6 +194,12 @@ class Session:
         self.apply(self.turns.tick(now, self._screen_end()), now)
         self.answers.step(now)
         self.delivery.step(now)
+        if self._turn_closed:
+            # Who is told of the end may look at once: the screen and the recording have caught up by then.
+            self._turn_closed = False
+            if self.terminal.settle(now, early=True):
+                self._read_screen(now)
+                self._decide(now)
         self.requests.tick(now)
         if self.deadline is not None and now >= self.deadline:
             self.deadline = None
@@ -382,6 +389,7 @@ class Session:
                         duration_s=change.duration_s,
                     )
                 )
+            self._turn_closed = True
             self.requests.turn_closed(change)
 
     @property

@@ -92,12 +92,15 @@ class Terminal:
             return max(self._due, self._synced_since + SYNC_MAX_S)
         return self._due
 
-    def settle(self, now: float, force: bool = False) -> bool:
-        """Bring the screen up to date if it is due; True if it may have changed."""
+    def settle(self, now: float, early: bool = False, force: bool = False) -> bool:
+        """Bring the screen up to date if it is due; True if it may have changed.
+
+        `early`: before it is due, but not inside a synchronized update; `force`: now, whatever it is in.
+        """
         if not self._pending and not self._fed:
             return False
         if not force:
-            if now < self._due:
+            if now < self._due and not early:
                 return False
             if self._synced_since is not None and now < self._synced_since + SYNC_MAX_S:
                 return False

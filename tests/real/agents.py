@@ -1,6 +1,7 @@
 """The real agent CLIs that tests/real runs, at pinned versions, installed by npm into a cache of their own.
 
     python tests/real/agents.py        installs what is missing; several at once are safe
+    HARNEX_TEST_VERSIONS="codex@0.128.0 claude@2.1.80" pytest tests/real        other versions than the pinned ones
 
 The cache is `$HARNEX_TEST_CACHE`, else `$XDG_CACHE_HOME/harnex-tests`, else `~/.cache/harnex-tests`:
 `<cache>/<name>-<version>/node_modules/.bin/<name>`. Nothing of it is in the repository.
@@ -21,6 +22,8 @@ PACKAGES = {"codex": "@openai/codex", "claude": "@anthropic-ai/claude-code"}
 # without a session file.
 VERSIONS = {"codex": ("0.169.0", "0.104.0"), "claude": ("2.1.329", "2.0.77")}
 PINNED = tuple((name, version) for name, versions in VERSIONS.items() for version in versions)
+if os.environ.get("HARNEX_TEST_VERSIONS"):
+    PINNED = tuple((n, v) for n, _, v in (word.partition("@") for word in os.environ["HARNEX_TEST_VERSIONS"].split()))
 STAMP = ".complete"
 INSTALL_S = 900
 ASK_S = 60

@@ -192,3 +192,40 @@ def test_prompt_is_never_said_against_a_level_source_that_says_otherwise(
         assert not against
     if verdict.wake_at is not None:
         assert verdict.wake_at > b.now, "asks to be woken in the past: the loop would spin"
+
+
+def test_a_source_that_is_not_told_of_dialogs_does_not_outvote_one_that_is() -> None:
+    """Codex 0.169: OSC 7501 says blocked, and 20 ms later its rollout says that the turn runs."""
+    sources = (Source("osc", 1), Source("rollout", 1, dialogs=False), Source("screen", 3))
+    activity = Activity(sources, None, 0.0)
+    for at, source, state in (
+        (1.0, "screen", State.PROMPT),
+        (1.0, "osc", State.PROMPT),
+        (2.0, "osc", State.BUSY),
+        (3.0, "osc", State.BLOCKED),
+        (3.02, "rollout", State.BUSY),
+    ):
+        activity.observe(Observation(source, state, "", "permission" if state is State.BLOCKED else ""), at)
+        verdict = activity.decide(at)
+    assert (verdict.state, verdict.dialog) == (State.BLOCKED, "permission")
+    activity.observe(Observation("osc", State.BUSY, ""), 5.0)
+    assert activity.decide(5.0).state is State.BUSY
+    activity.observe(Observation("osc", State.BLOCKED, "", "permission"), 6.0)
+    activity.observe(Observation("rollout", State.PROMPT, ""), 7.0)
+    activity.observe(Observation("osc", State.PROMPT, ""), 7.01)
+    activity.observe(Observation("screen", State.PROMPT, ""), 7.01)
+    assert activity.decide(9.0).state is State.PROMPT
+
+
+def test_after_a_message_the_screen_alone_is_believed_only_when_it_has_settled() -> None:
+    """Codex shows no status line while it writes: its composer alone would say that it rests."""
+    activity = Activity((Source("screen", 3, settle_s=1.3),), None, 0.0)
+    activity.observe(Observation("screen", State.PROMPT, "composer"), 1.0)
+    assert activity.decide(3.0).state is State.PROMPT
+    assert not activity.declared
+    activity.took_message()
+    activity.output(3.2)
+    assert activity.decide(3.2).state is State.BUSY
+    activity.output(4.0)
+    assert activity.decide(5.2).state is State.BUSY
+    assert activity.decide(5.31).state is State.PROMPT

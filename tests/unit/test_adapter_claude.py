@@ -758,3 +758,31 @@ def test_a_stop_without_a_row_behind_it() -> None:
         end = reader.outcome(case("2.0.77", "idle"))
         assert end is not None
         assert (end.outcome, end.last_message) == ("completed", "Hello.")
+
+
+RULE = "─" * 40
+
+
+@pytest.mark.parametrize(
+    ("above", "state", "dialog"),
+    [
+        (("Googling. (ctrl+c to interrupt", "a second line"), State.BUSY, ""),
+        (("  (9m 21s · ↓ 13.7k tokens)",), State.BUSY, ""),
+        (("an old one: esc to interrupt", "", "● All done."), State.PROMPT, ""),
+        (("● I told it:", "  esc to interrupt"), State.PROMPT, ""),
+        (("● It took (9m 21s · 500 tokens)",), State.PROMPT, ""),
+        (("Do you want to make this edit to a.txt?", "❯ 1. Yes", "2. No (esc)"), State.BLOCKED, "permission"),
+        (("❯ 1. Mend the parser", "  2. Do you want to make tests?"), State.PROMPT, ""),
+        (("A question", "Press esc to cancel"), State.BLOCKED, "other"),
+        (("● Then it says:", "  press esc to cancel"), State.PROMPT, ""),
+    ],
+)
+def test_what_stands_above_the_box_counts_too(above: tuple[str, ...], state: State, dialog: str) -> None:
+    view = ScreenView((*above, "", RULE, "❯\u00a0", RULE), columns=40)
+    fact = seen(ADAPTER.reader((2, 1, 329)), view)
+    assert (fact.state, fact.dialog) == (state, dialog)
+
+
+def test_a_spinner_without_a_box_is_work() -> None:
+    view = ScreenView(("✽ Tempering… (3s)", "  ⎿  a task"), columns=40)
+    assert seen(ADAPTER.reader((2, 1, 329)), view).state is State.BUSY

@@ -211,6 +211,14 @@ def test_osc_7501() -> None:
     assert Retracted("osc7501") in list(reader.osc(7501, "state=clear"))
 
 
+def test_work_right_after_a_message_of_ours_is_a_turn() -> None:
+    """0.169 without its rollout: the answer may be over before the screen shows the prompt."""
+    reader = ADAPTER.reader((0, 169))
+    list(reader.screen(case("0.169.0", "idle")))
+    list(reader.submitted())
+    assert states(reader.osc(7501, "state=working:app=codex")) == [("busy", "")]
+
+
 def test_working_before_any_prompt_is_a_start_and_no_turn() -> None:
     """0.169 declares idle, working (40 ms), idle at each start."""
     reader = ADAPTER.reader((0, 169))
@@ -659,3 +667,18 @@ def test_working_that_is_left_behind_by_an_interrupt() -> None:
     facts = feed(reader, "rollout", old_rows({"type": "turn_aborted", "reason": "interrupted"})[1:])
     assert Retracted("osc7501") in facts
     assert ends(facts) == [("interrupted", "")]
+
+
+def test_the_tool_of_an_mcp_server_wants_permission() -> None:
+    """Read from a file, where no cursor tells that the marked line is a choice and no composer."""
+    lines = (
+        "Field 1/1",
+        'Allow the browser MCP server to run tool "new_page"?',
+        "› 1. Allow                   Run the tool and continue.",
+        "  2. Allow for this session  Run the tool and remember this choice for this session.",
+        "  3. Cancel                  Cancel this tool call",
+        "enter to submit | esc to cancel",
+    )
+    (fact,) = (f for f in screen("0.169.0", *lines) if isinstance(f, Observation))
+    assert (fact.state, fact.dialog) == (State.BLOCKED, "permission")
+    assert fact.options == ("Allow", "Allow for this session", "Cancel")

@@ -23,9 +23,6 @@ from tests.replay import Case, case_paths, judge, judged, load, modes_of, replay
 KNOWN_BY_CAUSE: dict[str, tuple[str, ...]] = {
     "activity: without OSC 7501, in the 95 ms between two turns the session file says idle, and is believed though a "
     "message is queued in the agent": ("claude/2.1.329/run-queued-message -osc7501",),
-    "activity: a menu of Codex 0.145 that was left is `unknown` for 0.02 s longer than it may": (
-        "codex/0.145.0/run-menu split",
-    ),
     "codex: up to 0.116 a stalled answer looks like rest, and without the rollout the screen is believed": (
         "codex/0.80.0/run-stalled-stream -rollout",
         "codex/0.104.0/run-stalled-stream -rollout",

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harnex.adapters._base import Typing
-from harnex.core.inbox import PERSON_S, SUBMITS, Action, Gate, Inbox, Message, Progress, Write
+from harnex.core.inbox import LEFT_S, PERSON_S, SUBMITS, Action, Gate, Inbox, Message, Progress, Write
 from harnex.model import State
 
 READY = Gate(
@@ -202,3 +202,23 @@ def test_enter_waits_a_moment_behind_the_echo_and_is_pressed_again_soon() -> Non
     assert box.step(echoed, 2.5) == []  # from then on with patience
     assert writes(box.step(echoed, 4.33)) == b"<cr>"
     assert statuses(box.accepted()) == ["accepted"]
+
+
+def test_where_nothing_declares_the_state_an_empty_box_is_the_proof() -> None:
+    box = inbox()
+    box.put(Message("m", "hello"))
+    gate = replace(READY, declared=False)
+    box.step(gate, 0.0)
+    assert writes(box.step(replace(gate, draft="hello"), 0.2)) == b"<cr>"
+    assert box.step(replace(gate, draft="hello"), 0.3) == []
+    assert box.step(gate, 0.3) == []
+    assert box.wake_at(gate, 0.3) == 0.2 + LEFT_S
+    assert statuses(box.step(gate, 0.2 + LEFT_S)) == ["accepted"]
+
+
+def test_where_the_state_is_declared_an_empty_box_is_no_proof_yet() -> None:
+    box = inbox()
+    box.put(Message("m", "hello"))
+    box.step(READY, 0.0)
+    box.step(replace(READY, draft="hello"), 0.2)
+    assert box.step(READY, 0.2 + LEFT_S) == []
