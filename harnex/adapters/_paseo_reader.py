@@ -72,6 +72,7 @@ class PaseoReader(Reader):
         self._options: tuple[str, ...] = YES_NO
         self._lost = ""  # why the daemon can't be believed now
         self._daemon: tuple[int, str] | None = None  # pid, startedAt
+        self._turn_daemon: tuple[int, str] | None = None  # the one that the open turn began on
         self._daemon_seen = self._provider_seen = False
         self._provider_gone = 0
         self._sent: str | None = None  # a text that is on its way
@@ -169,7 +170,7 @@ class PaseoReader(Reader):
             yield self._end_of("interrupted", "another message took its place")
         self._turn_open, self._turn_from = True, at
         self._stopped = self._stopping = self._confirming = False
-        self._provider_seen, self._provider_gone = False, 0
+        self._provider_gone, self._turn_daemon = 0, self._daemon
         text, self._sent, self._doubt = self._sent or "", None, ""
         if not self._opening:
             yield Submitted("statefile", text)
@@ -261,6 +262,8 @@ class PaseoReader(Reader):
             return said
         if self._status == "closed":
             return self._made("interrupted", "the daemon let go of the agent in the middle of the turn")
+        if self._turn_daemon != self._daemon:  # whatever loads the agent then mends the file, a person's `attach` too
+            return self._made("interrupted", "the daemon was started anew in the middle of the turn")
         if not self._record.readable:
             return self._made("failed", f"it is {self._status}, but its outcome can't be known: no readable record")
         return self._made("failed", f"Paseo says {self._status}, but the agent's own record has no answer")
@@ -392,10 +395,11 @@ class PaseoReader(Reader):
             return
         self._daemon_seen = True
         family = next((f for f in ("claude", "codex") if self._provider.startswith(f)), "")
-        if not family or not self._plan.private or self._status != "running":
+        if not family or not self._plan.private:
             return  # on a daemon that others use, too, it can't be known whose process is whose
-        if any(family in names[pid] for pid in _below(self._daemon[0], parents)):
-            self._provider_seen, self._provider_gone = True, 0
+        there = any(family in names[pid] for pid in _below(self._daemon[0], parents))
+        if there or self._status != "running":
+            self._provider_seen, self._provider_gone = there, 0
         elif self._provider_seen:
             self._provider_gone += 1
             if self._provider_gone == 2 and self._turn_open:
