@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 HOT = ("status", "send", "wait", "events")
-JSON_VERBS = ("send", "wait", "stop", "approve", "deny")  # and `run --detach`, `run --tmux`
+JSON_VERBS = ("send", "wait", "stop", "approve", "deny")  # and `run --detach`, `run --tmux`, `exec --detach`
 
 
 def main() -> int:
@@ -91,7 +91,9 @@ def _guard(action: Callable[[], int], argv: list[str]) -> int:
 
 def _report(error: HarnexError, argv: list[str]) -> None:
     verb = next((a for a in argv if not a.startswith("-")), "")
-    wants_json = verb in JSON_VERBS or (verb == "run" and any(a == "--detach" or a.startswith("--tmux") for a in argv))
+    wants_json = verb in JSON_VERBS or (
+        verb in ("run", "exec") and any(a == "--detach" or a.startswith("--tmux") for a in argv)
+    )
     if wants_json:
         from harnex import jsonl
 

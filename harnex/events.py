@@ -174,6 +174,29 @@ class Tool(Event):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Progress(Event):
+    """The agent's own to-do list changed: `items` are `{text, status}` (`pending` `in_progress` `completed`)."""
+
+    type = "progress"
+    turn: int | None
+    done: int
+    total: int
+    items: tuple[dict[str, str], ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answer(Event):
+    """The answer of a headless run, whole. With `--schema`: `data` is its JSON, `valid` whether it fits, `errors` why not."""
+
+    type = "answer"
+    turn: int | None
+    text: str
+    data: Any = None
+    valid: bool | None = None
+    errors: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
 class Blocked(Event):
     """A dialog wants a person."""
 

@@ -124,6 +124,7 @@ class FindOpenFile:
 
     source: str
     pattern: str
+    also: tuple[str, ...] = ()  # globs of whole paths, where it is looked for, too: a short run may be over by then
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,6 +227,28 @@ class ModelCall:
 
 
 @dataclass(frozen=True, slots=True)
+class TodoList:
+    """The agent's own to-do list as it is now: (text, `pending` | `in_progress` | `completed`)."""
+
+    items: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Printed:
+    """Words of a headless agent for people: they go into the recording, as a screen would."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class FinalAnswer:
+    """What a headless agent answered, whole. `structured`: its structured output as JSON text, if it gave one."""
+
+    text: str
+    structured: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Remark:
     """Something the reader did not understand or could not do: it becomes a `diagnostic` event."""
 
@@ -247,6 +270,9 @@ Fact = (
     | AgentSession
     | ToolUse
     | ModelCall
+    | TodoList
+    | Printed
+    | FinalAnswer
     | Remark
 )
 

@@ -21,6 +21,14 @@ def adapter_for(name: str) -> Adapter:
     return cast(Adapter, import_module(f"harnex.adapters.{name}").ADAPTER)
 
 
+HEADLESS = {"claude": "_claude_exec", "codex": "_codex_exec"}  # the modules that know the CLI without a terminal
+
+
+def headless_for(name: str) -> Adapter:
+    """The same CLI without a terminal. Raises KeyError for one that has no such mode."""
+    return cast(Adapter, import_module(f"harnex.adapters.{HEADLESS[name]}").ADAPTER)
+
+
 def name_for(command: str) -> str:
     """The adapter for a command as a person typed it: a known name, the path of one, or `generic`."""
     base = command.rsplit("/", 1)[-1]

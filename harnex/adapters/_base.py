@@ -43,6 +43,18 @@ class LaunchRequest:
 
 
 @dataclass(frozen=True)
+class HeadlessRequest(LaunchRequest):
+    """A run without a terminal: one prompt in, one answer out."""
+
+    prompt: str = ""
+    model: str | None = None
+    system: str | None = None  # instructions of the caller's own, beside the CLI's
+    system_path: str = ""  # where the supervisor puts them, if a CLI takes a file
+    schema: dict[str, Any] | None = None  # the answer must be JSON of this schema
+    schema_path: str = ""
+
+
+@dataclass(frozen=True)
 class Launch:
     """How to start it: what the supervisor must do, in its order (files, then exec)."""
 
@@ -52,6 +64,8 @@ class Launch:
     session_id: str | None = None  # the agent's session id, when it was fixed in advance
     permissions: str = ""  # what the permissions mode became ("--permission-mode default")
     notes: tuple[str, ...] = ()  # words for the person who started it
+    stdin: str = ""  # headless: the prompt, as the CLI gets it
+    again: tuple[str, ...] = ()  # headless: argv of a second round; `{session}` stands for the conversation
 
 
 @dataclass(frozen=True)
@@ -184,6 +198,14 @@ class Reader:
         """The agent's process is gone: what was still open (a call that was cut off)."""
         return ()
 
+    def hint(self, words: str) -> str:
+        """What to do when a headless agent did not start, and said these words ("" for nothing that is known)."""
+        return ""
+
+    def keeps(self, row: dict[str, Any]) -> bool:
+        """Whether a row of a headless agent's stream is worth keeping in the run's evidence."""
+        return True
+
     def draft(self, view: ScreenView) -> str | None:
         """The text in the input box ("" if it is empty, a paste placeholder if folded); None: no box to be seen."""
         return None
@@ -215,6 +237,12 @@ class Adapter(Protocol):
     def resume_args(self, session_id: str) -> tuple[str, ...]:
         """The arguments that continue a conversation of this CLI ((): it can't)."""
         ...
+
+
+SCHEMA_WORDS = (
+    "\n\nYour final answer must be one JSON value that is valid for this JSON Schema, and nothing else: "
+    "no words around it, no code fence.\n\n"
+)
 
 
 def bracketed(text: str) -> bytes:

@@ -179,13 +179,17 @@ class ClaudeAdapter:
     known: tuple[Version, Version] | None = ((1, 0, 60), (2, 1, 329))
     # The session file has a status in 2.1.197, not yet in 2.1.110; a file without one says nothing. OSC 7501
     # comes from 2.1.300 if its query is answered, not from 2.1.250. The title counts only once it was seen to spin.
-    sources = (
+    sources: tuple[Source, ...] = (
         Source("session", 1, since=(2, 1, 111)),
         Source("osc7501", 1, since=(2, 1, 251)),
         Source("hooks", 1, level=False),
         Source("title", 2, since=(2, 1)),
         Source("screen", 3, settle_s=0.3),
     )
+
+    def hook_events(self, version: Version | None) -> tuple[str, ...]:
+        """The hooks that harnex listens to."""
+        return events_for(version)
 
     def launch(self, request: LaunchRequest) -> Launch:
         args = request.args
@@ -211,7 +215,7 @@ class ClaudeAdapter:
             entry = {"hooks": [{"type": "command", "command": hook_command(hooks_path), "timeout": 10}]}
             hooks = settings.get("hooks")
             merged = dict(hooks) if isinstance(hooks, dict) else {}
-            for event in events_for(request.version):
+            for event in self.hook_events(request.version):
                 own = merged.get(event)
                 merged[event] = [*(own if isinstance(own, list) else []), entry]
             settings["hooks"] = merged

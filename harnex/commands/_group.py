@@ -14,6 +14,7 @@ from harnex.errors import HarnexError
 # The order in which `harnex --help` lists them: what one needs first comes first.
 COMMANDS = {
     "run": "Start an agent and supervise it.",
+    "exec": "One prompt to a headless agent, one answer.",
     "send": "Send a message to an agent.",
     "wait": "Wait until a session is in a state.",
     "status": "The live sessions.",

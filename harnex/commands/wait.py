@@ -38,10 +38,12 @@ def run(id: str | None, repo: str | None, cli: str | None, until: str | None, ti
     try:
         record = live_session(id, repo, cli)
     except NotFound:
-        if until != "exited" or id is None:
+        if until not in ("exited", "task_complete") or id is None:
             raise
         _, row, _ = run_of(id, repo, cli)
-        return answer_ended(row)
+        if not is_told(until, row):
+            raise
+        return answer_ended(row, until)
     try:
         reply = connect.request(
             record,
@@ -51,9 +53,9 @@ def run(id: str | None, repo: str | None, cli: str | None, until: str | None, ti
     except HarnexError:
         # It ended between the look and the request, or its supervisor was killed: the files know.
         _, row, lives = run_of(record["run_id"], repo, cli)
-        if lives or until != "exited":
+        if lives or not is_told(until, row):
             raise
-        return answer_ended(row)
+        return answer_ended(row, until)
     code = int(reply.pop("exit_code", errors.DONE))
     sys.stdout.write(jsonl.dumps(reply) + "\n")
     if not reply.get("ok"):
@@ -63,16 +65,26 @@ def run(id: str | None, repo: str | None, cli: str | None, until: str | None, ti
     return code
 
 
-def answer_ended(row: dict[str, object]) -> int:
+def is_told(until: str, row: dict[str, object]) -> bool:
+    """Whether the record of a run that is over answers the question: a headless run was one task."""
+    return until == "exited" or (until == "task_complete" and row.get("mode") == "exec")
+
+
+def answer_ended(row: dict[str, object], until: str) -> int:
     """The reply for a run that is over already."""
+    ok = until == "exited" or row.get("reason") == "success"
     reply = {
-        "ok": True,
+        "ok": ok,
         "id": row.get("id"),
         "run_id": row.get("run_id"),
         "state": "exited",
         "turn": row.get("turns"),
         "waited_s": 0.0,
+        "last_outcome": row.get("last_outcome"),
         "exit": {key: row.get(key) for key in ("reason", "code", "signal", "message")},
     }
+    if not ok:
+        reply["error"] = f"the run ended: {row.get('reason')}"
+        reply["hint"] = "see: harnex history"
     sys.stdout.write(jsonl.dumps(reply) + "\n")
-    return errors.DONE
+    return errors.DONE if ok else errors.FAILED

@@ -26,6 +26,7 @@ class Standing:
     open_turn: bool
     turns_done: int
     last: Closed | None
+    one_turn: bool = False  # a headless run: its end is its turn's end
 
     @property
     def settled(self) -> bool:
@@ -58,6 +59,8 @@ def answer(until: str, standing: Standing) -> Answer | None:
     if state is State.EXITED:
         if until == "exited":
             return Answer(errors.DONE)
+        if until == "task_complete" and standing.one_turn and standing.last is not None:
+            return outcome_of(standing.last)
         return Answer(errors.FAILED, f"the session ended before it was {until}", "see: harnex history")
     if until == "exited":
         return None

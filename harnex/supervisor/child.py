@@ -44,6 +44,11 @@ class Child:
         self.signal: int | None = None
         self.at_eof = False
 
+    @property
+    def fds(self) -> tuple[int, ...]:
+        """What it may still write to."""
+        return () if self.at_eof else (self.fd,)
+
     def read(self) -> bytes:
         """What the child wrote, up to READ_MAX bytes; sets `at_eof` when nothing can follow."""
         parts: list[bytes] = []

@@ -20,6 +20,7 @@ from harnex.supervisor.sweep import Sweep
 if TYPE_CHECKING:
     from harnex.supervisor.session import Session
 
+PIPES_CLOSED_S = 30.0
 DRAIN_S = 0.5  # for the rest of the output, when something else holds the terminal open
 EVIDENCE_S = 0.3  # agents buffer their last rows for about 100 ms
 SWEEP_EVERY_S = 0.05
@@ -85,7 +86,12 @@ class Ending:
             return now + 0.02 if self._sweep is None else self._next_sweep
         if self.ladder is not None:
             return self.ladder.wake_at()
-        return self._eof_at + DRAIN_S if self._eof_at is not None else None
+        return self._eof_at + self._patience if self._eof_at is not None else None
+
+    @property
+    def _patience(self) -> float:
+        """How long an agent may live on with its output closed. Without a terminal that is no loss: it may tidy up."""
+        return DRAIN_S if self._session.headless is None else PIPES_CLOSED_S
 
     def step(self, now: float) -> None:
         """Do what is due."""
@@ -94,11 +100,13 @@ class Ending:
             return
         if self._gone_at is None:
             if session.child.reap():
+                if self.reason is None and session.headless is not None and session.headless.again(now):
+                    return
                 self._gone_at = now
             elif session.child.at_eof and self.ladder is None:
                 # It closed its terminal. If it lives on, nobody could ever see or reach it again.
                 self._eof_at = self._eof_at or now
-                if now >= self._eof_at + DRAIN_S:
+                if now >= self._eof_at + self._patience:
                     self.stop(reason="disconnected")
             if self._gone_at is None:
                 self._climb(now)
@@ -139,7 +147,8 @@ class Ending:
             pass
         if not session.child.at_eof and now < self._gone_at + DRAIN_S:
             return False
-        session.take(session.evidence.poll(now, force=True), now)
+        while facts := session.evidence.poll(now, force=True):  # a row may name a further file
+            session.take(facts, now)
         waits = session.turns.open is not None and session.turns.open.ended is None
         return not waits or now >= self._gone_at + EVIDENCE_S
 
@@ -148,8 +157,16 @@ class Ending:
         session.terminal.settle(now, force=True)
         session.take(session.reader.ended(), now)
         outcome = "interrupted" if self.reason in ("stopped", "timeout", "budget") else "failed"
+<<<<<<< HEAD
         words = self.message or f"the session ended ({self.reason})"
         why = words if self.reason else "the agent exited in the middle of the turn"
+=======
+        why = f"the session ended ({self.reason})" if self.reason else "the agent exited in the middle of the turn"
+        turn = session.turns.open
+        if session.headless is not None and outcome == "interrupted" and turn is not None:
+            # Cut short by harnex, whatever the agent made of that; if it had completed before, it has.
+            turn.ended = turn.ended if turn.ended is not None and turn.ended.outcome == "completed" else None
+>>>>>>> main
         session.apply(session.turns.process_ended(now, TurnEnded("process", outcome, reason="other", detail=why)), now)  # type: ignore[arg-type]
         session.delivery.fail_all("the session ended")
 
@@ -158,7 +175,13 @@ class Ending:
         session = self._session
         child = session.child
         if self.reason is not None:
+<<<<<<< HEAD
             return self.reason, self.message
+=======
+            return self.reason, ""
+        if session.headless is not None:
+            return session.headless.why()
+>>>>>>> main
         early = self._gone_at is not None and self._gone_at - session.begun < EARLY_S and not session.activity.was_ready
         if child.signal is not None:
             return "boot_failure" if early else "killed", f"the agent was ended by {signal_name(child.signal)}"
@@ -174,6 +197,8 @@ class Ending:
     def _finish(self, now: float) -> None:
         session = self._session
         if self._row is None:
+            if session.headless is not None:
+                session.headless.close()
             session.terminal.close(now)
             self._row = self._dispatch_record(*self._why(now), now)
         if not self._in_history:
@@ -202,11 +227,12 @@ class Ending:
         left = sorted(self._sweep.ended) if self._sweep else []
         ended_at = clock.iso()
         self.message = message
+        code = EXIT_CODE_OF.get(reason, errors.FAILED)
         return history.row(
             session.journal.entry(),
             ended_at=ended_at,
             duration_s=round(now - session.begun, 3),
-            exit=EXIT_CODE_OF.get(reason, errors.FAILED),
+            exit=session.headless.exit_code(reason, code) if session.headless is not None else code,
             code=child.code,
             signal=child.signal,
             reason=reason,

@@ -63,7 +63,7 @@ class Evidence:
         if now < self._next and not force:
             return []
         facts: list[Fact] = []
-        if self._finds and now >= self._next_find and now < self._brisk_until:
+        if self._finds and (force or (now >= self._next_find and now < self._brisk_until)):
             self._next_find = now + FIND_EVERY_S
             self._find()
         self._backlog = False
@@ -94,6 +94,7 @@ class Evidence:
         return facts
 
     def _find(self) -> None:
+<<<<<<< HEAD
         """Which of the wanted files are there, or are held open by the agent's processes? (/proc; elsewhere psutil)"""
         for wanted in [f for f in self._finds if isinstance(f, FindFile)]:
             path = next(glob.iglob(wanted.pattern), None)
@@ -106,6 +107,23 @@ class Evidence:
                 if found in self._finds and fnmatch(os.path.basename(path), found.pattern):
                     self._finds.remove(found)
                     self.take(Follow(found.source, path))
+=======
+        """Which of the wanted files do the agent's processes hold open? (/proc; elsewhere psutil)"""
+        for path in open_files(self._pids()):
+            for wanted in list(self._finds):
+                if fnmatch(os.path.basename(path), wanted.pattern):
+                    self._finds.remove(wanted)
+                    self.take(Follow(wanted.source, path))
+        for wanted in list(self._finds):
+            if not wanted.also:
+                continue
+            import glob  # only here: most sessions look for no name
+
+            found = next((path for pattern in wanted.also for path in glob.iglob(pattern)), None)
+            if found is not None:
+                self._finds.remove(wanted)
+                self.take(Follow(wanted.source, found))
+>>>>>>> main
 
 
 def open_files(pids: Iterable[int]) -> Iterable[str]:

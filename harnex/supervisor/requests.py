@@ -93,6 +93,11 @@ class Requests:
             raise UsageError("the message is not text")
         if session.ending.under_way:
             raise HarnexError(f"session {session.spec.id} is ending", "start another one with: harnex run")
+        if session.headless is not None:
+            raise HarnexError(
+                f"session {session.spec.id} is headless: it takes one prompt, and no message",
+                "a session that does: harnex run",
+            )
         force = bool(request.get("force"))
         if force and session.verdict.state.value == "blocked":
             raise HarnexError(

@@ -13,10 +13,10 @@ import os
 import selectors
 import signal
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from harnex import clock, events, paths, process
-from harnex.adapters import adapter_for
+from harnex.adapters import adapter_for, headless_for
 from harnex.core.activity import Activity, Verdict
 from harnex.core.inbox import Message
 from harnex.core.redact import Redactor, secret_values
@@ -26,18 +26,27 @@ from harnex.errors import HarnexError
 from harnex.model import (
     AgentSession,
     Fact,
+<<<<<<< HEAD
     FindFile,
+=======
+    FinalAnswer,
+>>>>>>> main
     FindOpenFile,
     Follow,
     ModelCall,
     Observation,
+<<<<<<< HEAD
     Over,
     Press,
+=======
+    Printed,
+>>>>>>> main
     Remark,
     Retracted,
     RunCommand,
     State,
     Submitted,
+    TodoList,
     ToolUse,
     TurnEnded,
     Undone,
@@ -58,6 +67,10 @@ from harnex.supervisor.sweep import sweep_now
 from harnex.supervisor.terminal import Terminal
 from harnex.supervisor.totals import Totals
 
+if TYPE_CHECKING:
+    from harnex.supervisor.headless import Headless
+    from harnex.supervisor.pipes import PipeChild
+
 GOODBYE_S = 3.0  # for clients to take their last reply
 
 
@@ -68,7 +81,7 @@ class Session:
         now = clock.monotonic()
         self.spec = spec
         self.version = tuple(spec.version) if spec.version else None
-        self.adapter = adapter_for(spec.adapter)
+        self.adapter = headless_for(spec.adapter) if spec.headless else adapter_for(spec.adapter)
         self.reader = self.adapter.reader(self.version)
         self.activity = Activity(self.adapter.sources, self.version, now)
         self.turns = Turns()
@@ -90,6 +103,11 @@ class Session:
         self.ending = Ending(self)
         self.requests = Requests(self)
         self.answers = Answers(self)
+        self.headless: Headless | None = None
+        if spec.headless:
+            from harnex.supervisor.headless import Headless  # only here: a session on a terminal needs none of it
+
+            self.headless = Headless(self)
 
     # ---- start ----
 
@@ -118,11 +136,15 @@ class Session:
             now,
         )
         socket = paths.socket_path(spec.state, spec.run_id)  # before the child: it may not be possible
-        self.child = Child(tuple(spec.argv), env, spec.cwd, spec.columns, spec.rows)
+        self.child: Child | PipeChild = (
+            self.headless.spawn(env)
+            if self.headless is not None
+            else Child(tuple(spec.argv), env, spec.cwd, spec.columns, spec.rows)
+        )
         self.evidence = Evidence(self.reader, lambda: descendants(self.child.pid), now)
         self.helpers = Helpers(env, spec.cwd)
         self.control = Control(socket, self.selector, self.requests.handle)
-        self.selector.register(self.child.fd, selectors.EVENT_READ, self._on_child)
+        self._watch_child()
         self._watch_signals()
         self.emit(
             events.Started(
@@ -144,10 +166,22 @@ class Session:
                 f"{spec.cli} {spec.version_text or 'of unknown version'} was not measured "
                 f"({'.'.join(map(str, known[0]))} to {'.'.join(map(str, known[1]))} were): its state may be less certain"
             )
+        if self.headless is not None:
+            self.headless.begin(spec.prompt)
         self.take(self.reader.spawned(self.child.pid, env, spec.cwd), now)
         if spec.context:
             self.delivery.take(Message(new_message_id(), spec.context))
         self.journal.write()
+
+    def _watch_child(self) -> None:
+        for fd in self.child.fds:
+            self.selector.register(fd, selectors.EVENT_READ, self._on_child)
+
+    def renew(self, child: PipeChild) -> None:
+        """A second process goes on with the conversation of a headless one that has ended."""
+        self.child = child
+        self._watch_child()
+        self.journal.changed()
 
     def _watch_signals(self) -> None:
         """Signals wake the loop through a pipe; what they ask for is done in `think`."""
@@ -236,6 +270,8 @@ class Session:
 
     def read_child(self, now: float) -> bool:
         """Take what the child wrote; False if there was nothing."""
+        if self.headless is not None:
+            return self.headless.read(now)
         data = self.child.read()
         if self.child.at_eof and self.child.fd in self.selector.get_map():
             self.selector.unregister(self.child.fd)
@@ -252,7 +288,7 @@ class Session:
         return True
 
     def _watch_writable(self) -> None:
-        if self.child.fd in self.selector.get_map():
+        if self.headless is None and self.child.fd in self.selector.get_map():
             mask = selectors.EVENT_READ | (selectors.EVENT_WRITE if self.child.waiting else 0)
             if self.selector.get_key(self.child.fd).events != mask:
                 self.selector.modify(self.child.fd, mask, self._on_child)
@@ -276,6 +312,8 @@ class Session:
                 self._decide(now)
             elif isinstance(fact, Submitted):
                 self.apply(self.turns.submitted(fact, now), now)
+                if self.headless is not None:
+                    self.headless.submitted(fact)
                 self.delivery.act(self.inbox.accepted())
             elif isinstance(fact, TurnEnded):
                 self.apply(self.turns.ended(fact, now), now)
@@ -309,6 +347,15 @@ class Session:
                 )
             elif isinstance(fact, ModelCall):
                 self._call(fact, now)
+            elif isinstance(fact, TodoList):
+                items = tuple({"text": text, "status": status} for text, status in fact.items)
+                done = sum(status == "completed" for _, status in fact.items)
+                self.emit(events.Progress(turn=self.turn_number(), done=done, total=len(items), items=items))
+            elif isinstance(fact, Printed | FinalAnswer) and self.headless is not None:
+                if isinstance(fact, Printed):
+                    self.headless.show(fact.text, now)
+                else:
+                    self.headless.answered(fact)
             elif isinstance(fact, Remark):
                 self.journal.diagnose(fact.text)
 
@@ -402,6 +449,7 @@ class Session:
             self.turns.open is not None,
             self.turns.done,
             self.turns.last,
+            self.headless is not None,
         )
 
     def interrupt(self, now: float) -> None:

@@ -39,6 +39,11 @@ class Spec:
     rehearsal: bool = False
     endpoint_pid: int | None = None  # the rehearsal endpoint, ended with the session
     spawner: dict[str, Any] | None = None
+    headless: bool = False  # pipes instead of a terminal; then:
+    prompt: str = ""  # what was asked, in the person's words
+    stdin: str = ""  # what the agent gets on its standard input
+    again: list[str] = field(default_factory=list)  # argv of a second round, `{session}` to be filled in
+    schema: dict[str, Any] | None = None  # what the answer must be valid for
 
     @classmethod
     def load(cls, row: dict[str, Any]) -> Spec:

@@ -1,0 +1,312 @@
+"""`harnex exec`: one prompt to a headless agent, followed to its answer."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import time
+from typing import Any, cast
+
+import click
+
+from harnex import errors, jsonl, paths
+from harnex.commands._find import mend
+from harnex.commands._types import SECONDS
+from harnex.commands.events import reader_is_gone
+from harnex.commands.run import read_env, read_meta
+from harnex.commands.send import as_typed, read_file
+from harnex.errors import HarnexError, UsageError
+from harnex.store import registry
+from harnex.store.tail import LineTail
+
+POLL_S = 0.02
+LOOK_EVERY_S = 1.0
+REST = "harnex.exec.rest"
+
+
+class Exec(click.Command):
+    """What follows `--` is the CLI's, even if there is no PROMPT before it."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        at = args.index("--") if "--" in args else len(args)
+        ctx.meta[REST] = tuple(args[at + 1 :])
+        return super().parse_args(ctx, args[:at])
+
+
+@click.command(
+    "exec",
+    cls=Exec,
+    options_metavar="[OPTIONS] CLI [PROMPT|-] [-- ARGS]",
+    epilog="Examples:\n\n  harnex exec codex 'Which tests fail?'\n\n  harnex exec claude - --permissions auto --timeout 30m < task.md\n\n"
+    "  harnex exec claude --prompt-file task.md --schema answer.json --json | jq 'select(.type == \"call\")'",
+)
+@click.argument("cli", metavar="")
+@click.argument("prompt", required=False, metavar="")
+@click.pass_context
+@click.option("--prompt-file", metavar="F", help="The prompt from a file (- for standard input).")
+@click.option(
+    "--context-file", metavar="F", help="Put this file's text in front of the prompt; alone, it is the prompt."
+)
+@click.option("--system-file", metavar="F", help="Instructions beside the CLI's own, from a file.")
+@click.option(
+    "--schema",
+    metavar="F",
+    help="The answer must be JSON that is valid for this JSON Schema; else it is asked once more.",
+)
+@click.option("--json", "as_json", is_flag=True, help="The events of the run, as JSON lines, instead of the answer.")
+@click.option("--quiet", is_flag=True, help="No words on stderr while it works.")
+@click.option("--model", metavar="M", help="The model, as the CLI names it.")
+@click.option("--id", "session_id", metavar="ID", help="Name of the session (default: two random words).")
+@click.option("--description", default="", metavar="TEXT", help="What it is for; shown by status and history.")
+@click.option("--detach", is_flag=True, help="Start it, print one JSON line and return.")
+@click.option("--permissions", type=click.Choice(["ask", "auto", "bypass"]), default="ask", show_default=True,
+              help="Nobody can be asked. ask: the CLI's own default, the rest is refused; auto: edits in its sandbox; bypass: no check at all.")  # fmt: skip
+@click.option("--trust", is_flag=True, help="Trust this working directory, also outside of git.")
+@click.option("--meta", metavar="JSON", help="An object to keep with the run's records.")
+@click.option("--timeout", type=SECONDS, metavar="DURATION", help="End the run after this long; exit code 124.")
+@click.option("--env", multiple=True, metavar="K=V", help="A variable for the agent (several times).")
+@click.option("--cwd", metavar="DIR", help="Where the agent works (default: here).")
+@click.option(
+    "--rehearse", metavar="F", help="Run the real CLI against a scripted model on loopback: nothing is billed."
+)
+@click.option("--cli-version", metavar="V", help="Take the CLI for this version instead of asking it.")
+def command(ctx: click.Context, /, **o: Any) -> int:
+    """Give a headless agent one prompt (codex, claude) and print its answer.
+
+    The prompt is PROMPT, or comes from standard input (-), or from a file; the agent gets it on its standard input.
+    It is a session like any other: status, events, logs, wait and stop work. What follows -- goes to the CLI.
+
+    Exit codes: 0 answered, 1 failed, 124 timeout, 130 stopped.
+    """
+    if o["timeout"] == 0:
+        raise UsageError("--timeout 0 would end the run at once", "leave it out for no limit")
+    if o["detach"] and o["as_json"]:
+        raise UsageError("--detach prints one JSON line and returns", "its events: harnex events --id ID")
+    prompt = read_prompt(o["prompt"], o["prompt_file"], o["context_file"])
+    system = read_file(o["system_file"]) if o["system_file"] is not None else None
+    schema = None
+    if o["schema"] is not None:
+        from harnex.supervisor.schema import load
+
+        schema = load(o["schema"])
+    from harnex.supervisor.launch import RunOptions, start
+
+    options = RunOptions(
+        cli=o["cli"],
+        args=ctx.meta[REST],
+        id=o["session_id"],
+        cwd=o["cwd"],
+        mode="exec",
+        description=as_typed(o["description"]),
+        meta=read_meta(o["meta"]),
+        env=read_env(o["env"]),
+        timeout=o["timeout"],
+        permissions=cast(Any, o["permissions"]),
+        trust=o["trust"],
+        rehearse=o["rehearse"],
+        version=o["cli_version"],
+        headless=True,
+        prompt=prompt,
+        model=o["model"],
+        system=system,
+        schema=schema,
+    )
+    mend(paths.state_dir())  # the end of a dead run whose id is used again
+    stops = Stops()
+    if not o["detach"]:
+        stops.watch()
+    try:
+        reply = start(options)
+    except HarnexError as e:
+        if o["as_json"] and "run_id" in e.extra:
+            print_events(paths.run_dir(paths.state_dir(), str(e.extra["run_id"])))
+        raise
+    if o["detach"]:
+        for note in cast("list[str]", reply.get("notes") or []):
+            print(f"harnex: {note}", file=sys.stderr)
+        sys.stdout.write(jsonl.dumps(reply) + "\n")
+        return errors.DONE
+    return Follower(reply, o["as_json"], o["quiet"], stops).run()
+
+
+def print_events(directory: str) -> None:
+    """What there is of a run that did not start."""
+    for line in LineTail(os.path.join(directory, "events.jsonl")).lines():
+        sys.stdout.write(line.decode("utf-8", "replace") + "\n")
+
+
+def read_prompt(given: str | None, path: str | None, context: str | None) -> str:
+    """The prompt, from wherever it comes. Raises UsageError if there is none, or more than one."""
+    if given is not None and path is not None:
+        raise UsageError("PROMPT and --prompt-file contradict each other", "--context-file puts a file before a prompt")
+    if path == "-" and context == "-":
+        raise UsageError("standard input can be read only once", "give one of the two as a file")
+    before = read_file(context) if context is not None else ""
+    if path is not None:
+        text = read_file(path)
+    elif given == "-" or (given is None and context is None and not os.isatty(0)):
+        text = read_file("-")
+    else:
+        text = as_typed(given or "")
+    text = "\n\n".join(part for part in (before.rstrip(), text) if part.strip())
+    if not text:
+        raise UsageError("there is no prompt", "harnex exec codex 'TEXT', or - for standard input, or --prompt-file F")
+    return text
+
+
+class Stops:
+    """Ctrl-C and SIGTERM: counted by the handler, acted on by the follower."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    def watch(self) -> None:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, self._more)
+
+    def _more(self, *_: object) -> None:
+        self.count += 1
+
+
+class Follower:
+    """Follows a run's own event log to its end, as any other reader could."""
+
+    def __init__(self, reply: dict[str, Any], as_json: bool, quiet: bool, stops: Stops) -> None:
+        self._reply, self._json, self._quiet, self._stops = reply, as_json, quiet, stops
+        self._asked = 0  # stops that were asked for
+        self._silent = False  # nobody reads our output any more; the run goes on
+        self._answer: str | None = None
+        self._failed = ""
+        self._exited: dict[str, Any] = {}
+
+    def run(self) -> int:
+        """Until the run is over; its exit code."""
+        path = str(self._reply["events_path"])
+        tail = LineTail(path)
+        next_look = time.monotonic() + LOOK_EVERY_S
+        lives = True
+        while True:
+            wrote = False
+            for line in tail.lines():
+                row = jsonl.loads_dict(line)
+                if row is not None:
+                    wrote = self._take(row, line) or wrote
+            if wrote:
+                self._flush()
+            if self._exited or not lives:
+                return self._end()
+            self._stop()
+            time.sleep(POLL_S)
+            if time.monotonic() >= next_look:
+                next_look = time.monotonic() + LOOK_EVERY_S
+                self._silent = self._silent or reader_is_gone()
+                if self._record() is None:
+                    mend(paths.state_dir())
+                    lives = False  # one more round: the end has been written
+
+    def _record(self) -> dict[str, Any] | None:
+        return next((r for r in registry.live(paths.state_dir()) if r["run_id"] == self._reply["run_id"]), None)
+
+    def _stop(self) -> None:
+        """Ctrl-C ends the run; a second one at once."""
+        if self._stops.count <= self._asked:
+            return
+        self._asked = self._stops.count
+        self._say("stopping (again: at once)" if self._asked == 1 else "killing")
+        record = self._record()
+        if record is None:
+            return
+        from harnex.client import connect
+
+        try:
+            sock = connect.connect(record)
+            sock.sendall(jsonl.dumps({"op": "stop", "force": self._asked > 1}).encode() + b"\n")
+            self._sock = sock  # kept open: the answer is the end of the log
+        except (HarnexError, OSError):
+            pass  # it is ending by itself
+
+    def _take(self, row: dict[str, Any], line: bytes) -> bool:
+        kind = row.get("type")
+        if kind == "answer":
+            self._answer = _as_printed(row)
+        elif kind == "turn_failed":
+            self._failed = str(row.get("reason") or "")
+        elif kind == "task_complete":
+            self._failed = ""
+        elif kind == "exited":
+            self._exited = row
+        if self._json:
+            return self._print(line.decode("utf-8", "replace") + "\n")
+        if not self._quiet and (words := _words(row)):
+            self._say(words)
+        return False
+
+    def _print(self, text: str) -> bool:
+        if self._silent:
+            return False
+        try:
+            sys.stdout.write(text)
+        except BrokenPipeError:
+            self._lose_output()
+        return not self._silent
+
+    def _flush(self) -> None:
+        try:
+            sys.stdout.flush()
+        except BrokenPipeError:
+            self._lose_output()
+
+    def _lose_output(self) -> None:
+        """Whoever read our output has what they wanted. The run goes on, and its exit code still counts."""
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        self._silent = True
+
+    def _say(self, words: str) -> None:
+        try:
+            print(f"harnex: {words}", file=sys.stderr, flush=True)
+        except OSError:
+            pass  # the terminal is gone; the run is not
+
+    def _end(self) -> int:
+        reason = str(self._exited.get("reason") or "supervisor_lost")
+        run_id = self._reply["run_id"]
+        if reason == "success":
+            if not self._json and self._answer is not None:
+                self._print(self._answer if self._answer.endswith("\n") else self._answer + "\n")
+                self._flush()
+            return errors.DONE
+        if reason == "stopped" or self._asked:
+            self._say(f"stopped; what it did: harnex logs --id {run_id}")
+            return errors.INTERRUPTED
+        kind = f" ({self._failed})" if self._failed not in ("", "other") and reason == "failure" else ""
+        words = str(self._exited.get("message") or "").strip()
+        self._say(f"{self._reply['cli']} did not succeed: {reason}{kind}{': ' if words else ''}{words}")
+        if not self._quiet:
+            self._say(f"the whole run: harnex logs --id {run_id}, harnex events --id {run_id}")
+        return errors.TIMEOUT if reason == "timeout" else errors.BUDGET if reason == "budget" else errors.FAILED
+
+
+def _as_printed(row: dict[str, Any]) -> str:
+    """The answer as it goes to standard output: words, or the JSON value that was asked for."""
+    if row.get("valid"):
+        return json.dumps(row.get("data"), ensure_ascii=False, separators=(",", ":"))
+    return str(row.get("text") or "")
+
+
+def _words(row: dict[str, Any]) -> str:
+    """What a person at the terminal is told of an event ("" for nothing)."""
+    kind = row.get("type")
+    if kind == "started":
+        return "; ".join([f"session '{row.get('id')}'", *map(str, row.get("notes") or ())])
+    if kind == "tool" and row.get("status") == "started":
+        return " ".join(f"{row.get('tool')}: {row.get('input_preview')}".split())[:160]
+    if kind == "tool" and row.get("status") == "failed":
+        return f"{row.get('tool')} failed"
+    if kind == "progress":
+        now = next((i["text"] for i in row.get("items") or () if i.get("status") == "in_progress"), "")
+        return f"{row.get('done')} of {row.get('total')} done{': ' if now else ''}{now}"
+    if kind == "diagnostic":
+        return str(row.get("what"))
+    return ""

@@ -1,0 +1,259 @@
+"""A headless session: an agent on pipes, one prompt in, one answer out (`harnex exec`).
+
+Its standard output is a stream of JSON rows: kept (redacted) in `evidence/stream.jsonl`, and read by the adapter's
+headless reader. Its standard error is kept in `evidence/stderr.txt`, and is the error's text when nothing else is.
+What people should see of it goes to the session's terminal, so that `logs`, `pane` and `attach` work as ever.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import select
+from typing import TYPE_CHECKING, Any
+
+from harnex import clock, errors, events, jsonl, paths
+from harnex.errors import HarnexError
+from harnex.model import FinalAnswer, Submitted
+from harnex.supervisor import schema
+from harnex.supervisor.delivery import new_message_id
+from harnex.supervisor.pipes import PipeChild
+
+if TYPE_CHECKING:
+    from harnex.supervisor.session import Session
+
+LINE_MAX = 64 << 20  # bytes of one row
+WORDS_MAX = 4000  # characters of standard error that an error may quote
+DRAIN_S = 0.5  # for the rest of the output when something else holds the pipes open
+SHOWN_MAX = 4000  # characters of one piece of text in the recording
+
+REPAIR = (
+    "Your last answer is not what was asked for: {problems}\n\nAnswer again, with the corrected JSON value alone: "
+    "no words around it, no code fence. It must be valid for this JSON Schema:\n\n{schema}"
+)
+
+
+class Headless:
+    """What a session has instead of a terminal to type into."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._directory = paths.subdir(session.spec.state, "runs", session.spec.run_id, "evidence")
+        self._rest = b""  # a row that is not whole yet
+        self._words = b""  # a line of standard error that is not whole yet
+        self.words = ""  # the end of standard error
+        self._message = ""  # the id of the prompt in hand
+        self._submitted = False
+        self._rounds = 0
+        self.answer: FinalAnswer | None = None
+        self.checked: schema.Checked | None = None
+        self._env: dict[str, str] = {}
+
+    # ---- start ----
+
+    def spawn(self, env: dict[str, str]) -> PipeChild:
+        """Start the agent. Raises HarnexError."""
+        spec = self._session.spec
+        self._env = env
+        return PipeChild(tuple(spec.argv), env, spec.cwd, spec.stdin)
+
+    def begin(self, text: str) -> None:
+        """The prompt is with the agent: log it as what was sent."""
+        session = self._session
+        self._message, self._submitted = new_message_id(), False
+        session.emit(
+            events.Send(
+                message_id=self._message,
+                msg=text[: events.MSG_LIMIT],
+                msg_truncated=len(text) > events.MSG_LIMIT,
+                forced=False,
+                sender=None,
+            )
+        )
+        session.turns.claim(self._message)
+
+    def submitted(self, fact: Submitted) -> None:
+        """The agent has taken the prompt."""
+        if not self._submitted:
+            self._submitted = True
+            self._session.emit(events.Delivery(message_id=self._message, status="accepted", error=None))
+
+    # ---- reading ----
+
+    def read(self, now: float) -> bool:
+        """Take what the agent wrote; False if there was nothing."""
+        session, child = self._session, self._child
+        data, words = child.read(), child.read_errors()
+        for fd in (child.fd, child.error_fd):
+            if fd not in child.fds and fd in session.selector.get_map():
+                session.selector.unregister(fd)
+        if words or child.at_eof:
+            self._take_words(words, now)
+        if data or child.at_eof:
+            self._take_rows(data, now)
+        if not data and not words:
+            return False
+        session.activity.output(now)
+        session.evidence.stir(now)
+        session.journal.agent_wrote(now)
+        return True
+
+    @property
+    def _child(self) -> PipeChild:
+        child = self._session.child
+        assert isinstance(child, PipeChild)
+        return child
+
+    def _take_rows(self, data: bytes, now: float) -> None:
+        *lines, self._rest = (self._rest + data).split(b"\n")
+        if self._child.at_eof and self._rest:
+            lines, self._rest = [*lines, self._rest], b""
+        if len(self._rest) > LINE_MAX:
+            self._session.journal.diagnose(f"a row of the agent's output is longer than {LINE_MAX >> 20} MB: left out")
+            self._rest = b""
+        kept: list[str] = []
+        for line in lines:
+            if not line.strip():
+                continue
+            row = jsonl.loads_dict(line)
+            text = line.decode("utf-8", "replace")
+            if row is None:
+                self._keep("stream.jsonl", kept)
+                kept = []
+                self._take_words(line + b"\n", now)  # some say on standard output why they don't start
+                continue
+            if self._session.reader.keeps(row):
+                kept.append(self._session.redactor.text(text))
+            self._session.take(self._session.reader.row("stream", row), now)
+        self._keep("stream.jsonl", kept)
+
+    def _take_words(self, data: bytes, now: float) -> None:
+        *lines, self._words = (self._words + data).split(b"\n")
+        if self._child.at_eof and self._words:
+            lines, self._words = [*lines, self._words], b""
+        if not lines:
+            return
+        clean = [self._session.redactor.text(line.decode("utf-8", "replace").rstrip("\r")) for line in lines]
+        self._keep("stderr.txt", clean)
+        self.words = "\n".join([self.words, *clean])[-WORDS_MAX:].strip()
+        self.show("\n".join(clean), now)
+
+    def _keep(self, name: str, lines: list[str]) -> None:
+        if not lines:
+            return
+        try:
+            path = os.path.join(self._directory, name)
+            fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+            with open(fd, "w", encoding="utf-8", errors="backslashreplace") as file:
+                file.write("".join(line + "\n" for line in lines))
+        except OSError as e:
+            self._session.journal.diagnose(f"can't keep {name}: {e.strerror}")
+
+    def show(self, text: str, now: float) -> None:
+        """Words for people: into the recording, and to whoever looks on."""
+        if len(text) > SHOWN_MAX:
+            text = text[:SHOWN_MAX] + f" … ({len(text)} characters)"
+        scanned = self._session.terminal.output(text.replace("\n", "\r\n").encode("utf-8", "replace") + b"\r\n", now)
+        self._session.requests.show(scanned.clean)
+
+    # ---- the end of a round ----
+
+    def answered(self, fact: FinalAnswer) -> None:
+        self.answer = fact
+
+    def again(self, now: float) -> bool:
+        """The agent is gone. Its answer is checked; True if it was asked once more, and works again."""
+        session, spec = self._session, self._session.spec
+        self.drain(now)
+        turn = session.turns.open
+        if spec.schema is None or turn is None or turn.ended is None or turn.ended.outcome != "completed":
+            return False
+        answer = self.answer or FinalAnswer("")
+        self.checked = schema.check(answer.text, answer.structured, spec.schema)
+        if self.checked.valid or self._rounds or not spec.again or not session.agent_session_id:
+            return False
+        self._rounds += 1
+        argv = tuple(word.replace("{session}", session.agent_session_id) for word in spec.again)
+        text = REPAIR.format(
+            problems="; ".join(self.checked.problems), schema=json.dumps(spec.schema, ensure_ascii=False)
+        )
+        session.take(session.reader.ended(), now)
+        try:
+            child = PipeChild(argv, self._env, spec.cwd, text)
+        except HarnexError as e:
+            session.journal.diagnose(f"the agent can't be asked again: {e.message}")
+            return False
+        self._child.close()
+        self.answer, self.checked = None, None
+        session.renew(child)
+        self.begin(text)
+        self.show("harnex: the answer is not valid for the schema; asked again", now)
+        session.take(session.reader.spawned(child.pid, self._env, spec.cwd), now)
+        return True
+
+    def drain(self, now: float) -> None:
+        """The rest of the output and of the evidence of a process that is gone. Waits DRAIN_S at most."""
+        session, end = self._session, clock.monotonic() + DRAIN_S
+        while True:
+            while self.read(now):
+                pass
+            left = end - clock.monotonic()
+            if self._child.at_eof or left <= 0:
+                break
+            select.select(self._child.fds, [], [], left)
+        while facts := session.evidence.poll(now, force=True):
+            session.take(facts, now)
+
+    def close(self) -> None:
+        """Tell the answer, if there is one."""
+        session, answer = self._session, self.answer
+        if answer is None:
+            return
+        checked = self.checked
+        if session.spec.schema is not None and checked is None:
+            checked = schema.check(answer.text, answer.structured, session.spec.schema)
+        session.emit(
+            events.Answer(
+                turn=session.turn_number(),
+                text=answer.text,
+                data=checked.data if checked else _json(answer.structured),
+                valid=checked.valid if checked else None,
+                errors=tuple(checked.problems) if checked else (),
+            )
+        )
+
+    # ---- how it ended ----
+
+    def why(self) -> tuple[str, str]:
+        """The reason of the end, and words about it, when the agent ended by itself."""
+        session, child = self._session, self._session.child
+        last = session.turns.last
+        if child.signal is not None:
+            from harnex.supervisor.ending import signal_name
+
+            return ("killed" if last else "boot_failure"), f"the agent was ended by {signal_name(child.signal)}"
+        if last is None:
+            hint = session.reader.hint(self.words)
+            return "boot_failure", "\n".join(part for part in (self.words, hint) if part)
+        if last.end.outcome != "completed":
+            what = last.end.detail or last.end.last_message
+            if last.end.source == "process" and self.words:
+                what = self.words
+            return "failure", what[:WORDS_MAX]
+        if child.code:
+            return "failure", self.words or f"the agent exited with code {child.code}"
+        if self.checked is not None and not self.checked.valid:
+            return "failure", f"the answer is not valid for the schema: {'; '.join(self.checked.problems)}"
+        return "success", ""
+
+    @staticmethod
+    def exit_code(reason: str, otherwise: int) -> int:
+        """A headless run that was stopped has no answer: that is no success."""
+        return errors.INTERRUPTED if reason == "stopped" else otherwise
+
+
+def _json(text: str | None) -> Any:
+    with contextlib.suppress(ValueError):
+        return json.loads(text) if text else None
+    return None

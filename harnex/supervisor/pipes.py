@@ -1,0 +1,129 @@
+"""The agent's process on pipes, for headless runs: the same small interface as `child.Child`.
+
+Its prompt is a file that was unlinked before it was written to: no name, nobody else's to read, any size, and no
+writing that could block. Standard output and standard error come by pipes of their own.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import tempfile
+from collections.abc import Mapping
+
+from harnex import process
+from harnex.errors import HarnexError
+from harnex.supervisor.child import READ_MAX, restore_signals
+
+
+class PipeChild:
+    """One agent process without a terminal. Raises HarnexError, with the real cause, if it can't be started."""
+
+    def __init__(self, argv: tuple[str, ...], env: Mapping[str, str], cwd: str, stdin: str) -> None:
+        if not os.path.isdir(cwd):
+            raise HarnexError(f"the working directory {cwd} is not there", "give another one with --cwd")
+        with tempfile.TemporaryFile() as given:
+            given.write(stdin.encode("utf-8", "replace"))
+            given.seek(0)
+            try:
+                self._process = subprocess.Popen(
+                    argv,
+                    stdin=given,
+                    stdout=subprocess.PIPE,
+                    stderr=subprocess.PIPE,
+                    env=dict(env),
+                    cwd=cwd,
+                    start_new_session=True,
+                    preexec_fn=restore_signals,  # one thread: safe
+                    bufsize=0,
+                )
+            except (OSError, ValueError) as e:
+                why = os.strerror(e.errno) if isinstance(e, OSError) and e.errno else str(e)
+                raise HarnexError(f"can't start {argv[0]}: {why}", "check the command and its path") from None
+        assert self._process.stdout is not None and self._process.stderr is not None
+        self.pid: int = self._process.pid
+        self.fd: int = self._process.stdout.fileno()
+        self.error_fd: int = self._process.stderr.fileno()
+        self.started = process.start_time(self.pid)
+        for fd in (self.fd, self.error_fd):
+            os.set_blocking(fd, False)
+        self._open = {self.fd, self.error_fd}
+        self.waiting = 0  # nothing ever waits for its standard input
+        self.size = (0, 0)
+        self.code: int | None = None
+        self.signal: int | None = None
+
+    @property
+    def fds(self) -> tuple[int, ...]:
+        """What it may still write to."""
+        return tuple(self._open)
+
+    @property
+    def at_eof(self) -> bool:
+        return not self._open
+
+    def read(self) -> bytes:
+        """What came on standard output; `read_errors` has the rest."""
+        return self._read(self.fd)
+
+    def read_errors(self) -> bytes:
+        return self._read(self.error_fd)
+
+    def _read(self, fd: int) -> bytes:
+        parts: list[bytes] = []
+        total = 0
+        while fd in self._open and total < READ_MAX:
+            try:
+                data = os.read(fd, 65536)
+            except BlockingIOError:
+                break
+            except OSError:
+                data = b""
+            if not data:
+                self._open.discard(fd)
+                break
+            parts.append(data)
+            total += len(data)
+        return b"".join(parts)
+
+    def write(self, data: bytes) -> None:
+        """It has no terminal: keys go nowhere."""
+
+    def flush(self) -> None:
+        """Nothing waits."""
+
+    def resize(self, columns: int, rows: int) -> None:
+        """It has no terminal."""
+
+    def reap(self) -> bool:
+        """Whether the child has ended; sets `code` or `signal`. Never blocks."""
+        if self.code is not None or self.signal is not None:
+            return True
+        status = self._process.poll()
+        if status is None:
+            return False
+        if status < 0:
+            self.signal = -status
+        else:
+            self.code = status
+        return True
+
+    def kill(self, signum: int) -> None:
+        """Signal the child's process group, or the child alone if it has none of its own."""
+        try:
+            os.killpg(self.pid, signum)
+        except OSError:
+            process.send_signal(self.pid, signum)
+
+    def foreground_pid(self) -> int | None:
+        return None
+
+    def close(self) -> None:
+        """Let the pipes go. Whoever still writes to them gets SIGPIPE."""
+        self._open.clear()
+        for stream in (self._process.stdout, self._process.stderr):
+            if stream is not None:
+                stream.close()
+        if self.code is None and self.signal is None:
+            self._process.send_signal(signal.SIGHUP)
