@@ -36,10 +36,12 @@ class LaunchRequest:
     new_session_id: str  # a fresh UUID, for CLIs that let the caller fix the session id
     as_root: bool
     read_text: Callable[[str], str | None]  # a file's text, None if it can't be read
-    run_id: str = ""
-    title: str = ""  # a name for people: the session's id
-    options: Mapping[str, str] = field(default_factory=dict)  # of `run`, for this adapter only (`adapters.TAKES`)
-    free_port: Callable[[], int] = lambda: 0  # a port on loopback that nothing listens on
+    run_id: str = field(default="", kw_only=True)
+    title: str = field(default="", kw_only=True)  # a name for people: the session's id
+    options: Mapping[str, str] = field(
+        default_factory=dict, kw_only=True
+    )  # of `run`, for this adapter only (`adapters.TAKES`)
+    free_port: Callable[[], int] = field(default=lambda: 0, kw_only=True)  # a port on loopback that nothing listens on
 
 
 @dataclass(frozen=True)

@@ -157,16 +157,12 @@ class Ending:
         session.terminal.settle(now, force=True)
         session.take(session.reader.ended(), now)
         outcome = "interrupted" if self.reason in ("stopped", "timeout", "budget") else "failed"
-<<<<<<< HEAD
         words = self.message or f"the session ended ({self.reason})"
         why = words if self.reason else "the agent exited in the middle of the turn"
-=======
-        why = f"the session ended ({self.reason})" if self.reason else "the agent exited in the middle of the turn"
         turn = session.turns.open
         if session.headless is not None and outcome == "interrupted" and turn is not None:
             # Cut short by harnex, whatever the agent made of that; if it had completed before, it has.
             turn.ended = turn.ended if turn.ended is not None and turn.ended.outcome == "completed" else None
->>>>>>> main
         session.apply(session.turns.process_ended(now, TurnEnded("process", outcome, reason="other", detail=why)), now)  # type: ignore[arg-type]
         session.delivery.fail_all("the session ended")
 
@@ -175,13 +171,9 @@ class Ending:
         session = self._session
         child = session.child
         if self.reason is not None:
-<<<<<<< HEAD
             return self.reason, self.message
-=======
-            return self.reason, ""
         if session.headless is not None:
             return session.headless.why()
->>>>>>> main
         early = self._gone_at is not None and self._gone_at - session.begun < EARLY_S and not session.activity.was_ready
         if child.signal is not None:
             return "boot_failure" if early else "killed", f"the agent was ended by {signal_name(child.signal)}"

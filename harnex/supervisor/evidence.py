@@ -6,7 +6,6 @@ to, seldom else. An idle agent costs two `stat`s a second, and no inotify instan
 
 from __future__ import annotations
 
-import glob
 import os
 from collections.abc import Callable, Iterable
 from fnmatch import fnmatch
@@ -94,36 +93,24 @@ class Evidence:
         return facts
 
     def _find(self) -> None:
-<<<<<<< HEAD
         """Which of the wanted files are there, or are held open by the agent's processes? (/proc; elsewhere psutil)"""
-        for wanted in [f for f in self._finds if isinstance(f, FindFile)]:
-            path = next(glob.iglob(wanted.pattern), None)
-            if path is not None:
-                self._finds.remove(wanted)
-                self.take(Follow(wanted.source, path, wanted.kind, wanted.from_end))
-        finds = [f for f in self._finds if isinstance(f, FindOpenFile)]
-        for path in open_files(self._pids()) if finds else ():
-            for found in finds:
+        open_ones = [f for f in self._finds if isinstance(f, FindOpenFile)]
+        for path in open_files(self._pids()) if open_ones else ():
+            for found in open_ones:
                 if found in self._finds and fnmatch(os.path.basename(path), found.pattern):
                     self._finds.remove(found)
                     self.take(Follow(found.source, path))
-=======
-        """Which of the wanted files do the agent's processes hold open? (/proc; elsewhere psutil)"""
-        for path in open_files(self._pids()):
-            for wanted in list(self._finds):
-                if fnmatch(os.path.basename(path), wanted.pattern):
-                    self._finds.remove(wanted)
-                    self.take(Follow(wanted.source, path))
         for wanted in list(self._finds):
-            if not wanted.also:
+            patterns = wanted.also if isinstance(wanted, FindOpenFile) else (wanted.pattern,)
+            if not patterns:
                 continue
             import glob  # only here: most sessions look for no name
 
-            found = next((path for pattern in wanted.also for path in glob.iglob(pattern)), None)
-            if found is not None:
+            path = next((path for pattern in patterns for path in glob.iglob(pattern)), "")
+            if path:
                 self._finds.remove(wanted)
-                self.take(Follow(wanted.source, found))
->>>>>>> main
+                named = wanted if isinstance(wanted, FindFile) else FindFile(wanted.source, "")
+                self.take(Follow(wanted.source, path, named.kind, named.from_end))
 
 
 def open_files(pids: Iterable[int]) -> Iterable[str]:

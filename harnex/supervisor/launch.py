@@ -18,13 +18,17 @@ from typing import Any
 
 import harnex
 from harnex import clock, errors, jsonl, names, paths
-<<<<<<< HEAD
-from harnex.adapters import AGENTS, PACKAGES, REHEARSED_AS, TAKES, adapter_for, name_for
-from harnex.adapters._base import Launch, LaunchRequest, Permissions, Rehearsal
-=======
-from harnex.adapters import AGENTS, HEADLESS, adapter_for, headless_for, name_for
+from harnex.adapters import (
+    AGENTS,
+    HEADLESS,
+    PACKAGES,
+    REHEARSED_AS,
+    TAKES,
+    adapter_for,
+    headless_for,
+    name_for,
+)
 from harnex.adapters._base import HeadlessRequest, Launch, LaunchRequest, Permissions, Rehearsal
->>>>>>> main
 from harnex.core.redact import Redactor, secret_values
 from harnex.errors import HarnexError, UsageError
 from harnex.store import registry
@@ -56,15 +60,12 @@ class RunOptions:
     columns: int = 120
     rows: int = 40
     version: str | None = None
-<<<<<<< HEAD
     own: dict[str, str] = field(default_factory=dict)  # options that only one adapter takes
-=======
     headless: bool = False  # `harnex exec`; then:
     prompt: str = ""
     model: str | None = None
     system: str | None = None
     schema: dict[str, Any] | None = None
->>>>>>> main
 
 
 def new_run_id() -> str:
@@ -89,17 +90,13 @@ def start(options: RunOptions) -> dict[str, Any]:
     refuse_duplicate(state, repo, session_id)
     env = {**clean_env(), **options.env}
     adapter_name = name_for(options.cli)
-<<<<<<< HEAD
-    adapter = adapter_for(adapter_name)
+    if options.headless and adapter_name not in HEADLESS:
+        raise UsageError(f"{options.cli} has no headless mode that harnex knows", "only: " + ", ".join(HEADLESS))
+    adapter = headless_for(adapter_name) if options.headless else adapter_for(adapter_name)
     for name in options.own:
         if name not in TAKES.get(adapter_name, ()):
             takers = ", ".join(a for a, names in TAKES.items() if name in names)
             raise UsageError(f"--{name} is for: {takers}", f"harnex run {takers} --{name} ...")
-=======
-    if options.headless and adapter_name not in HEADLESS:
-        raise UsageError(f"{options.cli} has no headless mode that harnex knows", "only: " + ", ".join(HEADLESS))
-    adapter = headless_for(adapter_name) if options.headless else adapter_for(adapter_name)
->>>>>>> main
     program = resolve(options.cli, env, cwd)
     version_text = options.version
     if version_text is None and adapter_name in AGENTS:
@@ -114,39 +111,16 @@ def start(options: RunOptions) -> dict[str, Any]:
         rehearsal = Rehearsal()
         if options.rehearse is not None:
             endpoint = _Endpoint(options.rehearse, run_dir)
-<<<<<<< HEAD
             home = os.path.join(run_dir, "home")
             for name in REHEARSED_AS.get(adapter_name, (adapter_name,)):
                 own_version = version if name == adapter_name else None
-                found = adapter_for(name).rehearsal(endpoint.base_url, home, cwd, own_version)
+                other = adapter if name == adapter_name else adapter_for(name)
+                found = other.rehearsal(endpoint.base_url, home, cwd, own_version)
                 if found is None:
                     raise UsageError(f"{options.cli} can't be rehearsed", "only: " + ", ".join(AGENTS))
                 rehearsal = Rehearsal(
                     (*rehearsal.args, *found.args), {**rehearsal.env, **found.env}, {**rehearsal.files, **found.files}
                 )
-        launch = adapter.launch(
-            LaunchRequest(
-                command=program,
-                args=(*rehearsal.args, *options.args),
-                version=version,
-                cwd=cwd,
-                env=apply_env(env, rehearsal.env),
-                permissions=options.permissions,
-                trust=options.trust,
-                evidence_dir=evidence,
-                new_session_id=str(uuid.uuid4()),
-                as_root=os.geteuid() == 0,
-                read_text=_reader_in(cwd, rehearsal.files),
-                run_id=run_id,
-                title=options.description or session_id,
-                options=options.own,
-                free_port=free_port,
-            )
-=======
-            found = adapter.rehearsal(endpoint.base_url, os.path.join(run_dir, "home"), cwd, version)
-            if found is None:
-                raise UsageError(f"{options.cli} can't be rehearsed", "only: " + ", ".join(AGENTS))
-            rehearsal = found
         request = LaunchRequest(
             command=program,
             args=(*rehearsal.args, *options.args),
@@ -159,7 +133,10 @@ def start(options: RunOptions) -> dict[str, Any]:
             new_session_id=str(uuid.uuid4()),
             as_root=os.geteuid() == 0,
             read_text=_reader_in(cwd, rehearsal.files),
->>>>>>> main
+            run_id=run_id,
+            title=options.description or session_id,
+            options=options.own,
+            free_port=free_port,
         )
         launch = adapter.launch(_headless(request, options) if options.headless else request)
         write_files({**rehearsal.files, **launch.files})
@@ -211,7 +188,6 @@ def start(options: RunOptions) -> dict[str, Any]:
     return reply
 
 
-<<<<<<< HEAD
 def free_port() -> int:
     """A port on loopback that nothing listens on now."""
     import socket
@@ -219,7 +195,8 @@ def free_port() -> int:
     with socket.socket() as s:
         s.bind(("127.0.0.1", 0))
         return int(s.getsockname()[1])
-=======
+
+
 def _headless(request: LaunchRequest, options: RunOptions) -> HeadlessRequest:
     return HeadlessRequest(
         **{field.name: getattr(request, field.name) for field in dataclasses.fields(request)},
@@ -230,7 +207,6 @@ def _headless(request: LaunchRequest, options: RunOptions) -> HeadlessRequest:
         schema=options.schema,
         schema_path=os.path.join(request.evidence_dir, "schema.json"),
     )
->>>>>>> main
 
 
 def _getcwd() -> str:

@@ -26,21 +26,15 @@ from harnex.errors import HarnexError
 from harnex.model import (
     AgentSession,
     Fact,
-<<<<<<< HEAD
-    FindFile,
-=======
     FinalAnswer,
->>>>>>> main
+    FindFile,
     FindOpenFile,
     Follow,
     ModelCall,
     Observation,
-<<<<<<< HEAD
     Over,
     Press,
-=======
     Printed,
->>>>>>> main
     Remark,
     Retracted,
     RunCommand,
