@@ -128,6 +128,66 @@ class FindOpenFile:
 
 
 @dataclass(frozen=True, slots=True)
+class FindFile:
+    """Please look for a file by this absolute glob, and follow it as `kind`. Asked again while it is not found."""
+
+    source: str
+    pattern: str
+    kind: Literal["rows", "document"] = "rows"
+    from_end: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class RunCommand:
+    """Please run this program beside the agent, `after_s` from now; `Reader.command` is told what came of it.
+
+    It gets the agent's environment and directory, and no input. `file` (path, text) is written 0600 for it and
+    removed after it. One of each `name` at a time: asked for while it waits, the earlier time holds; while it runs,
+    it runs once more.
+    """
+
+    name: str
+    argv: tuple[str, ...]
+    timeout_s: float = 20.0
+    after_s: float = 0.0
+    file: tuple[str, str] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CommandResult:
+    """What came of a `RunCommand`. `code` None: it gave no answer, and `problem` says why."""
+
+    name: str
+    code: int | None
+    out: str = ""
+    err: str = ""
+    problem: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Press:
+    """Please write this to the agent's terminal."""
+
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Undone:
+    """What the reader was asked to do (`Reader.deliver`, `Reader.answer`) could not be done; `why` is for a person."""
+
+    what: Literal["deliver", "answer"]
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Over:
+    """There is nothing left to supervise: the session ends. `reason` as in `exited`, unless it is being ended already."""
+
+    reason: Literal["boot_failure", "failure", "killed"] = "failure"
+    message: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class AgentSession:
     """The agent's own name for its conversation (what `--resume` takes)."""
 
@@ -203,6 +263,11 @@ Fact = (
     | TurnEnded
     | Follow
     | FindOpenFile
+    | FindFile
+    | RunCommand
+    | Press
+    | Undone
+    | Over
     | AgentSession
     | ToolUse
     | ModelCall

@@ -28,6 +28,7 @@ from harnex import clock, events, jsonl
 from harnex.adapters._base import Reader
 from harnex.model import Fact, FindOpenFile, Follow, ScreenView, TurnEnded
 from harnex.supervisor.evidence import Evidence
+from harnex.supervisor.helpers import Helpers
 from harnex.supervisor.session import Session
 from harnex.supervisor.spec import Spec
 from harnex.supervisor.terminal import Terminal
@@ -286,6 +287,7 @@ class ReplayedSession(Session):
         self.terminal = Terminal(about["columns"], about["rows"], NoScript(), now)  # type: ignore[arg-type]
         self.child = _Child(about["columns"], about["rows"])  # type: ignore[assignment]
         self.files = self.evidence = Files(self.reader, now)  # type: ignore[assignment]
+        self.helpers = Helpers({}, "/")
 
 
 # ---- replaying ----

@@ -10,8 +10,11 @@ from harnex.adapters._base import Adapter
 if TYPE_CHECKING:
     from harnex.adapters._log import Log
 
-NAMES = ("codex", "claude", "demo", "generic")
-AGENTS = ("codex", "claude")  # those that a person would name; the others are means
+NAMES = ("codex", "claude", "paseo", "demo", "generic")
+AGENTS = ("codex", "claude", "paseo")  # those that a person would name; the others are means
+PACKAGES = {"codex": "@openai/codex", "claude": "@anthropic-ai/claude-code", "paseo": "@getpaseo/cli"}  # of npm
+TAKES = {"paseo": ("provider", "paseo-host", "adopt")}  # options of `run` that only this adapter takes
+REHEARSED_AS = {"paseo": ("claude", "codex")}  # it runs these, so its rehearsal is theirs
 
 
 def adapter_for(name: str) -> Adapter:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
-from harnex.model import Fact, ScreenView, State, TurnEnded
+from harnex.model import CommandResult, Fact, ScreenView, State, TurnEnded
 
 Version = tuple[int, ...]
 Permissions = Literal["ask", "auto", "bypass"]
@@ -36,6 +36,12 @@ class LaunchRequest:
     new_session_id: str  # a fresh UUID, for CLIs that let the caller fix the session id
     as_root: bool
     read_text: Callable[[str], str | None]  # a file's text, None if it can't be read
+    run_id: str = field(default="", kw_only=True)
+    title: str = field(default="", kw_only=True)  # a name for people: the session's id
+    options: Mapping[str, str] = field(
+        default_factory=dict, kw_only=True
+    )  # of `run`, for this adapter only (`adapters.TAKES`)
+    free_port: Callable[[], int] = field(default=lambda: 0, kw_only=True)  # a port on loopback that nothing listens on
 
 
 @dataclass(frozen=True)
@@ -142,11 +148,12 @@ class Typing:
     accept_s: float = 5.0
     settle_s: float = 0.0
     again_s: float | None = None  # None: accept_s
+    handed: bool = False  # not typed at all: `Reader.deliver` gives it to the agent, and proof must come in accept_s
 
 
 @dataclass(frozen=True)
 class StopStep:
-    """A rung of the ladder that ends an agent: keys, or a signal to its process group; then wait.
+    """A rung of the ladder that ends an agent: keys, a signal to its process group, or `Reader.ask`; then wait.
 
     `until` says what the step is for: the rung is climbed no further once that is so. `prompt`
     rungs (an interrupt) are skipped when no turn is running.
@@ -155,6 +162,7 @@ class StopStep:
     name: str
     keys: bytes = b""
     signal: int = 0
+    ask: str = ""
     grace_s: float = 3.0
     until: Literal["prompt", "exited"] = "exited"
 
@@ -165,6 +173,8 @@ class Reader:
     reads_draft = True  # `draft` can see the input box
     began: float | None = None  # epoch seconds of the agent's start, where that is not now (evidence read afterwards)
     may_type_unknown = False  # nothing ever tells this program's state: messages are typed all the same
+    boot_s = 2.5  # to show a sign at the start; the slowest refusal of a flag that was measured took 1.7 s
+    force_says = ""  # what a forced message does to a running turn, for whoever sends one
 
     def spawned(self, pid: int, env: Mapping[str, str], cwd: str) -> Iterable[Fact]:
         """The agent runs as `pid` with this environment: name the files to follow."""
@@ -196,6 +206,22 @@ class Reader:
 
     def outcome(self, view: ScreenView) -> TurnEnded | None:
         """What the screen shows of how the last turn ended: failed, interrupted; None: nothing unusual."""
+        return None
+
+    def command(self, result: CommandResult) -> Iterable[Fact]:
+        """What came of a `RunCommand`."""
+        return ()
+
+    def deliver(self, text: str) -> Iterable[Fact]:
+        """Give the agent a message, for adapters whose `typing` is `handed`: `Submitted` or `Undone` follows."""
+        return ()
+
+    def answer(self, verb: str, option: int | None, text: str | None) -> Iterable[Fact] | None:
+        """Answer the open dialog; None: by keys. Raises ValueError, in words, for an answer that it doesn't take."""
+        return None
+
+    def ask(self, what: str) -> Iterable[Fact] | None:
+        """Do a step of ending (`StopStep.ask`), or `interrupt` the turn; None: that is done by keys."""
         return None
 
     def ended(self) -> Iterable[Fact]:

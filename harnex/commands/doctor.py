@@ -81,7 +81,7 @@ def terminal_tools() -> Iterator[Check]:
 
 def agents() -> Iterator[Check]:
     """Each agent CLI: is it there, and was its version measured?"""
-    from harnex.adapters import AGENTS, adapter_for
+    from harnex.adapters import AGENTS, PACKAGES, adapter_for
     from harnex.supervisor import launch, versions
 
     state = paths.state_dir()
@@ -105,9 +105,10 @@ def agents() -> Iterator[Check]:
             yield Check(name, "ok", where)
     missing = [n for n in AGENTS if shutil.which(adapter_for(n).program) is None]
     for name in missing:
-        package = {"codex": "@openai/codex", "claude": "@anthropic-ai/claude-code"}.get(name, name)
         status: Any = "warning" if not found_any else "ok"
-        yield Check(name, status, "not on the PATH", f"to use it: npm install -g {package}" if not found_any else "")
+        yield Check(
+            name, status, "not on the PATH", f"to use it: npm install -g {PACKAGES[name]}" if not found_any else ""
+        )
 
 
 def user() -> Iterator[Check]:

@@ -18,6 +18,8 @@ from harnex.core.watch_policy import PRESETS
 from harnex.errors import HarnexError, UsageError
 from harnex.store import registry
 
+OWN = ("provider", "paseo_host", "adopt")  # options that one adapter takes (adapters.TAKES)
+
 
 class RunCommand(click.Command):
     """`--tmux` and `--watch` may have a value; the CLI's name behind one of them is the CLI, not the value."""
@@ -90,9 +92,14 @@ class RunCommand(click.Command):
 @click.option("--record", type=click.Choice(["screen", "raw"]), default="screen", show_default=True,
               help="raw keeps the terminal's bytes: secrets in them can't be redacted.")  # fmt: skip
 @click.option("--size", metavar="COLSxROWS", help="The terminal's size (default: this one's, or 120x40).")
+@click.option("--provider", metavar="P/MODEL", help="Paseo: which agent it runs, as claude/MODEL or codex/MODEL.")
+@click.option(
+    "--paseo-host", metavar="HOST", help="Paseo: use the daemon there (host:port, unix:///path), and never stop it."
+)
+@click.option("--adopt", metavar="AGENT_ID", help="Paseo: take over an agent that runs on that daemon already.")
 @click.option("--cli-version", metavar="V", help="Take the CLI for this version instead of asking it.")
 def command(**o: Any) -> int:
-    """Start an agent CLI (codex, claude, or any command) and supervise it.
+    """Start an agent CLI (codex, claude, paseo, or any command) and supervise it.
 
     On a terminal it is attached; Ctrl-\\ d detaches and leaves it running. What follows -- goes to the CLI.
 
@@ -137,6 +144,7 @@ def command(**o: Any) -> int:
         credential=read_credential(o["credential_env"], o["credential_file"]),
         summary_out=o["summary_out"],
         watch_file=o["watch_file"],
+        own={name: o[key] for key in OWN if (name := key.replace("_", "-")) and o[key] is not None},
     )
     policy = read_policy(o, paths.repo_root(options.cwd) if options.cwd else paths.here(), watched, options.cli)
     options.policy = policy.dump() if policy is not None else None

@@ -77,6 +77,8 @@ def run(
     reply = connect.request(record, request, None if timeout is None else timeout + connect.PATIENCE_S)
     code = int(reply.pop("exit_code", errors.DONE))
     sys.stdout.write(jsonl.dumps(reply) + "\n")
+    if reply.get("note"):
+        print(f"harnex: session '{record['id']}': {reply['note']}", file=sys.stderr)
     if not reply.get("ok"):
         print(f"harnex: session '{record['id']}': {reply.get('error')}", file=sys.stderr)
         if reply.get("hint"):

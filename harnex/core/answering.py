@@ -86,6 +86,7 @@ class Answering:
     text: str | None
     by: str
     begun: float
+    gone_s: float = GONE_S
     options: tuple[str, ...] = ()  # as they were on the screen when the target was chosen
     target: int | None = None  # None: Esc for a denial, Enter alone for a dialog without options
     failed: str = ""

@@ -56,6 +56,13 @@ class Write:
 
 
 @dataclass(frozen=True, slots=True)
+class Hand:
+    """Give this text to the agent in its adapter's own way (`Typing.handed`)."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class Progress:
     """`message.status` is already the new one. `over`: nothing more will become of it."""
 
@@ -63,7 +70,7 @@ class Progress:
     over: bool = True
 
 
-Action = Write | Progress
+Action = Write | Hand | Progress
 
 
 class Inbox:
@@ -123,6 +130,13 @@ class Inbox:
             return []
         return self._finish("accepted")
 
+    def refused(self, why: str) -> list[Action]:
+        """The message in hand could not be given to the agent."""
+        if self.current is None:
+            return []
+        self.current.error = why
+        return self._finish("failed")
+
     def step(self, gate: Gate, now: float) -> list[Action]:
         """What to do now."""
         out: list[Action] = []
@@ -173,22 +187,31 @@ class Inbox:
         self.current = message
         self._since, self._submits, self._retype, self._echoed_at = now, 0, False, None
         self._draft_before = gate.draft
+        self._typing = self._typing_for(message.text or "")
+        if self._typing.handed:
+            return self._hand(message)
         if message.text is None:
-            self._typing = self._typing_for("")
             message.status = "typed"
             out: list[Action] = [Write(self._typing.submit), Progress(message)]
             self.current = None
             return out
-        self._typing = self._typing_for(message.text)
         if gate.draft and self._typing.clear:
             self._phase = "clear"
             return [Write(self._typing.clear)]
         self._phase = "echo"
         return [Write(self._typing.paste)]
 
+    def _hand(self, message: Message) -> list[Action]:
+        if message.text is None or not message.submit:
+            return self.refused("this agent has no input box: it takes whole messages only")
+        message.status, self._phase = "typed", "accept"
+        return [Progress(message, over=False), Hand(message.text)]
+
     def _advance(self, gate: Gate, now: float) -> list[Action]:
         message, typing = self.current, self._typing
         assert message is not None and typing is not None
+        if typing.handed:
+            return [] if now < self._since + typing.accept_s else self.refused("no proof came that the agent took it")
         if self._phase != "accept":
             if gate.state is State.BLOCKED or gate.on_screen is State.BLOCKED:
                 self._retype = True  # a dialog came up: what was typed may have gone into it, or be gone

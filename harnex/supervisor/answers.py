@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from harnex import clock, errors, events
-from harnex.core.answering import GONE_S, Answering, Verb, describe, target_of
+from harnex.core.answering import Answering, Verb, describe, target_of
 from harnex.errors import HarnexError
 from harnex.model import State
 
@@ -19,6 +19,7 @@ KEEP = re.compile(
     r"(?:use|keep) (?:the )?(?:existing|current) model", re.IGNORECASE
 )  # declines an offer of another model
 REVIEW = re.compile(r"Submit answers?$")
+COMMAND_GONE_S = 45.0  # the same as GONE_S, for an answer that a slow command gives
 Done = Callable[[HarnexError | None], None]
 
 
@@ -78,8 +79,25 @@ class Answers:
                 raise HarnexError(
                     f"session {name}, {verdict.dialog} dialog: {e}", "choose with --option N", errors.USAGE
                 ) from None
-        self._current = Answering(verb, verdict.dialog, option, text, by, clock.monotonic())
-        self._done = done
+        now = clock.monotonic()
+        current = Answering(verb, verdict.dialog, option, text, by, now)
+        try:
+            facts = session.reader.answer(verb, option, text)
+        except ValueError as e:
+            raise HarnexError(
+                f"session {name}, {verdict.dialog} dialog: {e}", "see: harnex status", errors.USAGE
+            ) from None
+        self._current, self._done = current, done
+        if facts is not None:  # answered by a command: it is gone when the agent no longer says that it is there
+            current.options, current.pressed_at, current.gone_s = verdict.options, now, COMMAND_GONE_S
+            if verdict.options:
+                current.target = option - 1 if option else 0 if verb == "approve" else len(verdict.options) - 1
+            session.take(facts, now)
+
+    def refused(self, why: str) -> None:
+        """The answer could not be given."""
+        if self._current is not None:
+            self._finish(why)
 
     @property
     def under_way(self) -> bool:
@@ -133,7 +151,7 @@ class Answers:
                     return
                 self._finish(None)
                 return
-            if now > answer.pressed_at + GONE_S:
+            if now > answer.pressed_at + answer.gone_s:
                 self._finish("it was answered, but the dialog is still there")
                 return
         elif gone:

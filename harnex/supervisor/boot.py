@@ -12,7 +12,6 @@ from harnex.supervisor.spec import Spec
 if TYPE_CHECKING:
     from harnex.supervisor.session import Session
 
-BOOT_S = 2.5  # for an agent to show a sign; the slowest refusal of a flag that was measured took 1.7 s
 QUIET_BOOT_S = 0.25  # how long a program that tells nothing of its state must live to count as started
 
 
@@ -49,11 +48,11 @@ def take_zone(env: dict[str, str]) -> None:
 
 def patience(session: Session) -> float:
     """How long the launching command waits for a sign."""
-    return QUIET_BOOT_S if session.reader.may_type_unknown else BOOT_S
+    return QUIET_BOOT_S if session.reader.may_type_unknown else session.reader.boot_s
 
 
 def tell(session: Session, now: float) -> None:
-    """The launching command waits until the start is known to be good or bad, BOOT_S at most."""
+    """The launching command waits until the start is known to be good or bad, `boot_s` at most."""
     if session.on_boot is None or (session.ending.under_way and not session.ending.done):
         return
     # A program that tells nothing is only watched for an early end; of an agent more is known soon.

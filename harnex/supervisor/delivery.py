@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from harnex import clock, events
 from harnex.adapters._base import PASTE_END, PASTE_START
-from harnex.core.inbox import Gate, Inbox, Message, Progress, Write
+from harnex.core.inbox import Gate, Hand, Inbox, Message, Progress, Write
 from harnex.core.turns import Closed
 from harnex.errors import HarnexError
 from harnex.model import State, Submitted
@@ -100,7 +100,7 @@ class Delivery:
             return False
         return session.turns.open is None and not session.turns.done and now >= session.begun + PHANTOM_S
 
-    def act(self, actions: Iterable[Write | Progress]) -> None:
+    def act(self, actions: Iterable[Write | Hand | Progress]) -> None:
         """Press what the inbox wants pressed, and tell what became of its messages."""
         for action in actions:
             if isinstance(action, Write):
@@ -108,6 +108,10 @@ class Delivery:
                 if self.inbox.submitted is not None:
                     self._session.turns.claim(self.inbox.submitted)
                     self._session.take(self._session.reader.submitted(), clock.monotonic())
+                continue
+            if isinstance(action, Hand):
+                self._session.turns.claim(self.inbox.submitted)
+                self._session.take(self._session.reader.deliver(action.text), clock.monotonic())
                 continue
             message = action.message
             if message.status == "accepted" and self._session.turns.claimed and not self._session.activity.declared:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from harnex import clock, errors, events, paths, process
 from harnex.core.stopping import Ladder
-from harnex.model import State, TurnEnded
+from harnex.model import Over, State, TurnEnded
 from harnex.store import history
 from harnex.supervisor import records
 from harnex.supervisor.gitfacts import POLL_S as GIT_POLL_S
@@ -81,6 +81,16 @@ class Ending:
         polite = session.adapter.stop_steps(session.verdict.state, session.version)
         self.ladder = Ladder.of(polite, force)
 
+    def over(self, fact: Over) -> None:
+        """The reader says that nothing is left to supervise: what is in the terminal is ended."""
+        if self._gone_at is not None:
+            return
+        if self.reason is None:
+            self.reason, self._words = fact.reason, fact.message
+            self._session.delivery.fail_all(fact.message or "the session ended")
+        self._session.helpers.close()
+        self.ladder = Ladder.of((), False)
+
     def wake_at(self, now: float) -> float | None:
         if self._gone_at is not None:
             return now + 0.02 if self._sweep is None else self._next_sweep
@@ -140,7 +150,9 @@ class Ending:
         if step.signal:
             session.child.kill(step.signal)
         if step.until == "prompt" and not step.keys:
-            session.type(session.adapter.interrupt(session.terminal.view, session.version))
+            session.interrupt(now)
+        elif step.ask:
+            session.take(session.reader.ask(step.ask) or (), now)
         elif step.keys:
             session.type(step.keys)
 
@@ -162,7 +174,8 @@ class Ending:
         session.terminal.settle(now, force=True)
         session.take(session.reader.ended(), now)
         outcome = "interrupted" if self.reason is not None and self.reason != "disconnected" else "failed"
-        why = f"the session ended ({self.reason})" if self.reason else "the agent exited in the middle of the turn"
+        words = self._words or f"the session ended ({self.reason})"
+        why = words if self.reason else "the agent exited in the middle of the turn"
         turn = session.turns.open
         if session.headless is not None and outcome == "interrupted" and turn is not None:
             # Cut short by harnex, whatever the agent made of that; if it had completed before, it has.
@@ -259,6 +272,7 @@ class Ending:
         session.emit(events.Exited(code=child.code, signal=child.signal, reason=row["reason"], message=self.message))
         session.watcher.ended(row["reason"], row["exit"], row["message"])
         session.watcher.close()
+        session.helpers.close()
         session.journal.close()
         child.close()
         self.done = True

@@ -14,7 +14,7 @@ from typing import Any
 
 from harnex import jsonl
 from harnex.adapters._base import Reader
-from harnex.model import Fact, FindOpenFile, Follow, Remark
+from harnex.model import Fact, FindFile, FindOpenFile, Follow, Remark
 from harnex.store.tail import DocumentTail, LineTail
 
 BRISK_S = 0.04
@@ -41,7 +41,7 @@ class Evidence:
         self._pids = pids
         self._rows: dict[str, tuple[str, LineTail]] = {}  # path -> source, tail
         self._documents: dict[str, tuple[str, DocumentTail]] = {}
-        self._finds: list[FindOpenFile] = []
+        self._finds: list[FindOpenFile | FindFile] = []
         self._brisk_until = now + 10.0  # a start is always watched closely
         self._next = now
         self._next_find = now
@@ -52,9 +52,9 @@ class Evidence:
         self._brisk_until = max(self._brisk_until, now + BRISK_FOR_S)
         self._next = min(self._next, now + BRISK_S)
 
-    def take(self, fact: Follow | FindOpenFile) -> None:
+    def take(self, fact: Follow | FindOpenFile | FindFile) -> None:
         """Start to follow a file, or to look for one. Asking twice changes nothing."""
-        if isinstance(fact, FindOpenFile):
+        if isinstance(fact, FindOpenFile | FindFile):
             if fact not in self._finds:
                 self._finds.append(fact)
         elif fact.kind == "document":
@@ -107,21 +107,24 @@ class Evidence:
         return facts
 
     def _find(self) -> None:
-        """Which of the wanted files do the agent's processes hold open? (/proc; elsewhere psutil)"""
-        for path in open_files(self._pids()):
-            for wanted in list(self._finds):
-                if fnmatch(os.path.basename(path), wanted.pattern):
-                    self._finds.remove(wanted)
-                    self.take(Follow(wanted.source, path))
+        """Which of the wanted files are there, or are held open by the agent's processes? (/proc; elsewhere psutil)"""
+        open_ones = [f for f in self._finds if isinstance(f, FindOpenFile)]
+        for path in open_files(self._pids()) if open_ones else ():
+            for found in open_ones:
+                if found in self._finds and fnmatch(os.path.basename(path), found.pattern):
+                    self._finds.remove(found)
+                    self.take(Follow(found.source, path))
         for wanted in list(self._finds):
-            if not wanted.also:
+            patterns = wanted.also if isinstance(wanted, FindOpenFile) else (wanted.pattern,)
+            if not patterns:
                 continue
             import glob  # only here: most sessions look for no name
 
-            found = next((path for pattern in wanted.also for path in glob.iglob(pattern)), None)
-            if found is not None:
+            path = next((path for pattern in patterns for path in glob.iglob(pattern)), "")
+            if path:
                 self._finds.remove(wanted)
-                self.take(Follow(wanted.source, found))
+                named = wanted if isinstance(wanted, FindFile) else FindFile(wanted.source, "")
+                self.take(Follow(wanted.source, path, named.kind, named.from_end))
 
 
 def open_files(pids: Iterable[int]) -> Iterable[str]:

@@ -18,7 +18,16 @@ from typing import Any
 
 import harnex
 from harnex import clock, errors, jsonl, names, paths
-from harnex.adapters import AGENTS, HEADLESS, adapter_for, headless_for, name_for
+from harnex.adapters import (
+    AGENTS,
+    HEADLESS,
+    PACKAGES,
+    REHEARSED_AS,
+    TAKES,
+    adapter_for,
+    headless_for,
+    name_for,
+)
 from harnex.adapters._base import (
     Adapter,
     Credential,
@@ -68,6 +77,7 @@ class RunOptions:
     resume: Resume | None = None
     policy: dict[str, Any] | None = None
     watch_file: str | None = None
+    own: dict[str, str] = field(default_factory=dict)  # options that only one adapter takes
     headless: bool = False  # `harnex exec`; then:
     prompt: str = ""
     model: str | None = None
@@ -117,6 +127,10 @@ def start(options: RunOptions) -> dict[str, Any]:
     if options.headless and adapter_name not in HEADLESS:
         raise UsageError(f"{options.cli} has no headless mode that harnex knows", "only: " + ", ".join(HEADLESS))
     adapter = headless_for(adapter_name) if options.headless else adapter_for(adapter_name)
+    for name in options.own:
+        if name not in TAKES.get(adapter_name, ()):
+            takers = ", ".join(a for a, names in TAKES.items() if name in names)
+            raise UsageError(f"--{name} is for: {takers}", f"harnex run {takers} --{name} ...")
     program = resolve(options.cli, env, cwd)
     version_text = options.version
     if version_text is None and adapter_name in AGENTS:
@@ -139,10 +153,18 @@ def start(options: RunOptions) -> dict[str, Any]:
         rehearsal = Rehearsal()
         if options.rehearse is not None:
             endpoint = _Endpoint(options.rehearse, run_dir, resume.rehearsed if resume else ())
-            found = adapter.rehearsal(endpoint.base_url, home, cwd, version)
-            if found is None:
-                raise UsageError(f"{options.cli} can't be rehearsed", "only: " + ", ".join(AGENTS))
-            rehearsal = replace(found, env={**found.env, **found.plan}) if endpoint.plan else found
+            for name in REHEARSED_AS.get(adapter_name, (adapter_name,)):
+                own_version = version if name == adapter_name else None
+                other = adapter if name == adapter_name else adapter_for(name)
+                found = other.rehearsal(endpoint.base_url, home, cwd, own_version)
+                if found is None:
+                    raise UsageError(f"{options.cli} can't be rehearsed", "only: " + ", ".join(AGENTS))
+                plan = found.plan if endpoint.plan else {}
+                rehearsal = Rehearsal(
+                    (*rehearsal.args, *found.args),
+                    {**rehearsal.env, **found.env, **plan},
+                    {**rehearsal.files, **found.files},
+                )
         leased = lease_for(options, adapter, leases.home_of(run_dir), cwd, version, endpoint)
         private_env = {**rehearsal.env, **leased.env}
         request = LaunchRequest(
@@ -157,6 +179,10 @@ def start(options: RunOptions) -> dict[str, Any]:
             new_session_id=str(uuid.uuid4()),
             as_root=os.geteuid() == 0,
             read_text=_reader_in(cwd, {**rehearsal.files, **leased.files}),
+            run_id=run_id,
+            title=options.description or session_id,
+            options=options.own,
+            free_port=free_port,
         )
         launch = adapter.launch(_headless(request, options) if options.headless else request)
         resuming = adapter.resume_args(SESSION_ID, options.args)
@@ -290,6 +316,15 @@ def _keep_context(state: str, run_id: str, options: RunOptions, redactor: Redact
     return str(message["id"])
 
 
+def free_port() -> int:
+    """A port on loopback that nothing listens on now."""
+    import socket
+
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return int(s.getsockname()[1])
+
+
 def _headless(request: LaunchRequest, options: RunOptions) -> HeadlessRequest:
     return HeadlessRequest(
         **{field.name: getattr(request, field.name) for field in dataclasses.fields(request)},
@@ -336,10 +371,7 @@ def resolve(command: str, env: Mapping[str, str], cwd: str) -> str:
         return os.path.abspath(found)
     hint = "agents that harnex knows: " + ", ".join(AGENTS) + "; any other command on the PATH works too"
     if adapter_name in AGENTS:
-        hint = {
-            "codex": "install it: npm install -g @openai/codex",
-            "claude": "install it: npm install -g @anthropic-ai/claude-code",
-        }.get(adapter_name, hint)
+        hint = f"install it: npm install -g {PACKAGES[adapter_name]}"
     raise HarnexError(f"can't run {command}: there is no such command on the PATH", hint)
 
 

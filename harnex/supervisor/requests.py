@@ -41,6 +41,7 @@ class _Sender:
     until: str
     begun: float
     deadline: float | None
+    note: str = ""  # what its force does to the running turn
     accepted: bool = False
     accepted_at: float = 0.0
     turn: int | None = None
@@ -81,7 +82,7 @@ class Requests:
 
     def _op_interrupt(self, peer: Peer, request: dict[str, Any]) -> None:
         session = self._session
-        session.type(session.adapter.interrupt(session.terminal.view, session.version))
+        session.interrupt(clock.monotonic())
         peer.reply({"ok": True, **self._base()})
 
     # ---- send ----
@@ -114,11 +115,13 @@ class Requests:
             sender=request.get("from"),
             deadline=deadline,
         )
+        replaces = session.reader.force_says if force and session.turns.open is not None else ""
         session.delivery.take(message)
         if until == "queued":
-            peer.reply({"ok": True, **self._base(), "message_id": message.id, "status": "queued"})
+            reply = {"ok": True, **self._base(), "message_id": message.id, "status": "queued"}
+            peer.reply(reply | ({"note": replaces} if replaces else {}))
             return
-        sender = _Sender(peer, message, until, now, deadline)
+        sender = _Sender(peer, message, until, now, deadline, replaces)
         self._senders.append(sender)
         peer.on_closed = lambda: self._sender_left(sender)
 
@@ -169,6 +172,8 @@ class Requests:
                 reply["outcome"] = sender.closed.end.outcome
                 reply["last_message"] = sender.closed.end.last_message
             reply["waited_s"] = round(clock.monotonic() - sender.begun, 3)
+        if sender.note:
+            reply["note"] = sender.note
         if error:
             reply["error"], reply["hint"] = error, hint
         sender.peer.reply(reply)

@@ -25,18 +25,23 @@ from harnex.model import (
     AgentSession,
     Fact,
     FinalAnswer,
+    FindFile,
     FindOpenFile,
     Follow,
     ModelCall,
     Observation,
+    Over,
+    Press,
     Printed,
     Remark,
     Retracted,
+    RunCommand,
     State,
     Submitted,
     TodoList,
     ToolUse,
     TurnEnded,
+    Undone,
 )
 from harnex.store.recording import Recording
 from harnex.supervisor import boot, redaction
@@ -46,6 +51,7 @@ from harnex.supervisor.control import Control
 from harnex.supervisor.delivery import Delivery
 from harnex.supervisor.ending import SIGNALLED, Ending
 from harnex.supervisor.evidence import Evidence, FollowedFiles, descendants
+from harnex.supervisor.helpers import Helpers
 from harnex.supervisor.journal import Journal
 from harnex.supervisor.records import Records
 from harnex.supervisor.requests import Requests
@@ -131,6 +137,7 @@ class Session:
             else Child(tuple(spec.argv), env, spec.cwd, spec.columns, spec.rows)
         )
         self.evidence = Evidence(self.reader, lambda: descendants(self.child.pid), now, FollowedFiles(run_dir).add)
+        self.helpers = Helpers(env, spec.cwd)
         self.control = Control(socket, self.selector, self.requests.handle)
         self._watch_child()
         self._watch_signals()
@@ -217,6 +224,8 @@ class Session:
         if self.terminal.resync_due(now):
             self._jiggle()
         self.take(self.evidence.poll(now), now)
+        for result in self.helpers.poll(now):
+            self.take(self.reader.command(result), now)
         self._decide(now)
         self.apply(self.turns.tick(now, self._screen_end()), now)
         self.answers.step(now)
@@ -244,6 +253,7 @@ class Session:
         times = [
             self.terminal.wake_at(now),
             self.evidence.wake_at(),
+            self.helpers.wake_at(now),
             self.verdict.wake_at,
             self.turns.wake_at(),
             self.inbox.wake_at(self.delivery.gate(), now),
@@ -314,8 +324,19 @@ class Session:
                 self.delivery.act(self.inbox.accepted())
             elif isinstance(fact, TurnEnded):
                 self.apply(self.turns.ended(fact, now), now)
-            elif isinstance(fact, Follow | FindOpenFile):
+            elif isinstance(fact, Follow | FindOpenFile | FindFile):
                 self.evidence.take(fact)
+            elif isinstance(fact, RunCommand):
+                self.helpers.take(fact, now)
+            elif isinstance(fact, Press):
+                self.type(fact.data)
+            elif isinstance(fact, Undone):
+                if fact.what == "deliver":
+                    self.delivery.act(self.inbox.refused(fact.why))
+                else:
+                    self.answers.refused(fact.why)
+            elif isinstance(fact, Over):
+                self.ending.over(fact)
             elif isinstance(fact, AgentSession):
                 if fact.session_id != self.agent_session_id:
                     self.agent_session_id = fact.session_id
@@ -445,6 +466,14 @@ class Session:
             self.headless is not None,
             self.ending.result.get("exit_code") if self.watcher.watch is not None else None,
         )
+
+    def interrupt(self, now: float) -> None:
+        """Interrupt the running turn, as the agent wants it: by keys, or by a command."""
+        facts = self.reader.ask("interrupt")
+        if facts is not None:
+            self.take(facts, now)
+        else:
+            self.type(self.adapter.interrupt(self.terminal.view, self.version))
 
     def type(self, data: bytes) -> None:
         """Send bytes to the agent's terminal."""

@@ -6,6 +6,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from harnex import clock
+from harnex.adapters._base import Reader
 from harnex.core.activity import Verdict
 from harnex.model import Observation, ScreenView, State
 from harnex.supervisor.answers import Answers
@@ -20,6 +21,7 @@ class Fake:
         self.activity = SimpleNamespace(on_screen=lambda: Observation("screen", self.verdict.state, "shown"))
         self.journal = SimpleNamespace(diagnose=lambda words: self.told.append(words))
         self.told: list[Any] = []
+        self.reader = Reader()
         self.answers = Answers(self)  # type: ignore[arg-type]
 
     @property

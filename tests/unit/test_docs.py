@@ -50,7 +50,7 @@ def test_every_option_that_the_guide_names_exists() -> None:
         "--help",
         "--version",
     }
-    allowed = {"--check", "--dangerously-skip-permissions", "--permission-mode", "--schema", "--resume"}
+    allowed = {"--check", "--mode", "--dangerously-skip-permissions", "--permission-mode", "--schema", "--resume"}
     for text in (GUIDE, README):
         named = set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", text))
         assert named <= known | allowed, named - known - allowed

@@ -1,0 +1,204 @@
+"""What Paseo's agents write themselves: the transcript of Claude Code, the rollout of Codex.
+
+Paseo's own word on the end of a turn can't be believed: for Claude Code every API failure is `idle`, `completed` and
+`finished` (measured: 400, 401, 429, 529, a cut connection). The provider's record tells it, and holds the exact
+tokens; Paseo's `LastUsage` is the last call only for Codex, and zero while a turn of Claude runs.
+
+A `Record` turns rows into calls and tools, and keeps what they say of the turn since the last prompt.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from harnex.adapters import _claude_screen, _codex_screen
+from harnex.adapters._claude_rows import ClaudeReader
+from harnex.adapters._codex_rollout import Rollout, seconds
+from harnex.model import (
+    AgentSession,
+    Fact,
+    FindFile,
+    FindOpenFile,
+    Follow,
+    ModelCall,
+    Observation,
+    Submitted,
+    ToolUse,
+    TurnEnded,
+)
+
+EARLY_S = 0.001  # times have milliseconds; a record dates the prompt 9 to 50 ms after Paseo does (measured)
+
+
+class Record:
+    """One agent's record, for a provider that harnex can't read: it says nothing."""
+
+    readable = False
+
+    def __init__(self) -> None:
+        self.said: TurnEnded | None = None  # the last word on the turn since the last prompt
+        self.prompted = 0.0  # when that prompt was recorded, epoch seconds
+        self.answered = False  # something came after it
+        self.rows = 0
+        self.question: dict[str, Any] | None = None  # the input of an AskUserQuestion that is open
+        self.asked = ""  # the name and input of the tool that is open
+
+    def find(self, home: str, env: dict[str, str], session: str, from_end: bool) -> Iterable[Fact]:
+        """Where the record of this provider session is."""
+        return ()
+
+    def row(self, source: str, row: dict[str, Any]) -> Iterable[Fact]:
+        return ()
+
+    def over(self) -> Iterable[Fact]:
+        """The turn is over: no more rows of its last call can come."""
+        return ()
+
+    def end(self, prompted_at: float, complete: bool = False) -> TurnEnded | None:
+        """How the turn ended that Paseo dates `prompted_at`; None: the record does not say (yet). `complete`: no more
+        rows of it will come."""
+        return self.said if self.prompted >= prompted_at - EARLY_S else None
+
+    def classify(self, text: str) -> tuple[str, str | None]:
+        """The reason of a failure in Paseo's words (`lastError`), and when to try again."""
+        return _codex_screen.failure(text), None
+
+    def _prompt(self, row: dict[str, Any]) -> None:
+        self.said, self.answered, self.question, self.asked = None, False, None, ""
+        self.prompted = seconds(row.get("timestamp")) or self.prompted
+
+
+class ClaudeRecord(Record):
+    """`~/.claude/projects/<cwd>/<session>.jsonl`, and those of sub-agents beside it."""
+
+    readable = True
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._reader = ClaudeReader(None)
+        self._path = ""  # of the session's directory of sub-agents
+        self._followed: set[str] = set()
+        self._text = ""
+
+    def find(self, home: str, env: dict[str, str], session: str, from_end: bool) -> Iterable[Fact]:
+        root = env.get("CLAUDE_CONFIG_DIR") or f"{home}/.claude"
+        self._path = f"{root}/projects/*/{session}"
+        yield FindFile("record", f"{self._path}.jsonl", from_end=from_end)
+
+    def row(self, source: str, row: dict[str, Any]) -> Iterable[Fact]:
+        self.rows += 1
+        main = not row.get("isSidechain")
+        message = row.get("message")
+        content = message.get("content") if isinstance(message, dict) else None
+        found = [b for b in content if isinstance(b, dict)] if isinstance(content, list) else []
+        for fact in self._reader.row("transcript" if source == "record" else "subagent", row):
+            if isinstance(fact, Submitted):
+                self._prompt(row)
+                self._text = ""
+            elif isinstance(fact, TurnEnded):
+                if main and fact.outcome != "completed":
+                    self.said = fact
+            elif isinstance(fact, ModelCall | ToolUse):
+                yield fact
+        if main and row.get("type") == "assistant" and isinstance(message, dict):
+            self._assistant(message, found, bool(row.get("isApiErrorMessage")))
+        if main and row.get("type") == "user":
+            if any(b.get("type") == "tool_result" for b in found):
+                self.question, self.asked, self._text = None, "", ""
+            yield from self._subagent(row.get("toolUseResult"))
+
+    def _assistant(self, message: dict[str, Any], found: list[dict[str, Any]], failed: bool) -> None:
+        self.answered = True
+        if failed or message.get("model") == "<synthetic>":
+            return
+        text = "".join(str(b.get("text") or "") for b in found if b.get("type") == "text")
+        self._text = text or self._text
+        for block in found:
+            if block.get("type") == "tool_use":
+                given = block.get("input")
+                self.asked = f"{block.get('name')} {_first(given)}".strip()
+                self.question = given if block.get("name") == "AskUserQuestion" and isinstance(given, dict) else None
+                self.said = None  # it goes on
+        if message.get("stop_reason") not in (None, "tool_use"):
+            self.said = TurnEnded("record", "completed", self._text)
+
+    def end(self, prompted_at: float, complete: bool = False) -> TurnEnded | None:
+        found = super().end(prompted_at)
+        if found is None and complete and self._text and not self.asked and self.prompted >= prompted_at - EARLY_S:
+            # Versions that write rows before the end is known leave the stop reason out (2.1.20).
+            return TurnEnded("record", "completed", self._text)
+        return found
+
+    def over(self) -> Iterable[Fact]:
+        """Told as the row that ends a turn in the CLI's own transcript."""
+        facts = self._reader.row("transcript", {"type": "system", "subtype": "turn_duration"})
+        return [f for f in facts if isinstance(f, ModelCall)]
+
+    def classify(self, text: str) -> tuple[str, str | None]:
+        return _claude_screen.classify("", None, text)
+
+    def _subagent(self, result: Any) -> Iterator[Fact]:
+        """A sub-agent's own transcript has its calls; Paseo passes no hooks on that would name it."""
+        agent = result.get("agentId") if isinstance(result, dict) else None
+        if isinstance(agent, str) and re.fullmatch(r"[\w-]+", agent) and agent not in self._followed:
+            self._followed.add(agent)
+            yield FindFile("subagent", f"{self._path}/subagents/agent-{agent}.jsonl")
+
+
+class CodexRecord(Record):
+    """`$CODEX_HOME/sessions/Y/M/D/rollout-*-<session>.jsonl`, and those of the threads that it started."""
+
+    readable = True
+
+    def __init__(self, began: float) -> None:
+        super().__init__()
+        self._began = began
+        self._root = ""
+        self._rollouts: dict[str, Rollout] = {"record": Rollout("record", began=began)}
+
+    def find(self, home: str, env: dict[str, str], session: str, from_end: bool) -> Iterable[Fact]:
+        self._root = (env.get("CODEX_HOME") or f"{home}/.codex") + "/sessions/*/*/*"
+        yield FindFile("record", f"{self._root}/rollout-*{session}.jsonl")  # old rows are told by their times
+
+    def row(self, source: str, row: dict[str, Any]) -> Iterable[Fact]:
+        rollout = self._rollouts.get(source)
+        if rollout is None:
+            rollout = self._rollouts[source] = Rollout(source, began=self._began, agent=source.partition(":")[2])
+        self.rows += 1
+        for fact in rollout.row(row):
+            if isinstance(fact, FindOpenFile):
+                # The threads belong to a daemon that is none of our children: found by name instead.
+                yield FindFile(fact.source, f"{self._root}/{fact.pattern}")
+            elif isinstance(fact, ModelCall | ToolUse):
+                if rollout.main and isinstance(fact, ToolUse):
+                    self.asked = f"{fact.tool} {fact.input_preview}" if fact.status == "started" else ""
+                yield fact
+            elif rollout.main and isinstance(fact, Submitted):
+                self._prompt(row)
+            elif rollout.main and isinstance(fact, TurnEnded):
+                self.said = fact
+            else:
+                assert isinstance(fact, Observation | AgentSession | Follow | Submitted | TurnEnded | FindFile)
+        if rollout.main and rollout.unclear is not None and self.said is None:
+            # Up to 0.104 a failed turn says no more than that it has no last message.
+            self.said = TurnEnded("record", "failed", reason="other", detail="the turn ended without an answer")
+
+
+def record_for(provider: str, began: float) -> Record:
+    """By the family of a provider: custom ones (`claude-old`) extend one of these."""
+    if provider.startswith("claude"):
+        return ClaudeRecord()
+    if provider.startswith("codex"):
+        return CodexRecord(began)
+    return Record()
+
+
+def _first(given: Any) -> str:
+    """The one word of a tool's input that tells most."""
+    if isinstance(given, dict):
+        for key in ("command", "file_path", "url", "query", "description"):
+            if isinstance(given.get(key), str):
+                return str(given[key])[:200]
+    return ""

@@ -1,0 +1,399 @@
+"""Paseo from the command line, with the double of its CLI (`tests/paseo`), which has the traps of the real one.
+
+Each test names its trap (field notes, sections 2 and 4), the naive reading that falls into it, and holds ours.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from tests.e2e.conftest import Harnex
+
+ROOT = Path(__file__).parents[2]
+SLOW = ["text", " ".join(f"w{n}" for n in range(400)), 1.0]
+
+
+class Paseo:
+    """Sessions on the double; `cli` is its own word, as a naive program would take it."""
+
+    def __init__(self, place: Harnex) -> None:
+        self.place = place
+        bin_dir = place.base / "bin"
+        bin_dir.mkdir()
+        program = bin_dir / "paseo"
+        program.write_text(f'#!/bin/sh\nPYTHONPATH={ROOT} exec {sys.executable} -m tests.paseo.cli "$@"\n')
+        program.chmod(0o755)
+        self.calls_file = place.base / "calls.jsonl"
+        place.env |= {
+            "PATH": f"{bin_dir}:{os.environ['PATH']}",
+            "DOUBLE_SPEED": "20",
+            "DOUBLE_CALLS": str(self.calls_file),
+        }
+        self.runs: dict[str, dict[str, Any]] = {}
+
+    def start(self, name: str, cli: str = "claude", *more: str, mode: str = "bypass") -> None:
+        words = ("run", "paseo", "--provider", f"{cli}/some-model", "--detach", "--id", name, "--permissions", mode)
+        self.runs[name] = self.place.json(*words, *more)
+        self.place.ok("wait", "--id", name, "--until", "prompt", "--timeout", "30")
+
+    def send(self, name: str, *steps: Any, code: int = 0, more: tuple[str, ...] = ("--wait-for-idle",)) -> Any:
+        words = ("send", "--id", name, "--message", f"Do it. SCRIPT:{json.dumps(steps)}", "--timeout", "40", *more)
+        done = self.place.run(*words)
+        assert done.returncode == code, done.stdout + done.stderr
+        return json.loads(done.stdout)
+
+    def ends(self, name: str) -> list[str]:
+        kinds = ("task_complete", "turn_failed")
+        return [r.get("outcome", "completed") for r in self.place.events(name) if r["type"] in kinds]
+
+    def home(self, name: str) -> Path:
+        return self.place.state / "runs" / self.runs[name]["run_id"] / "paseo"
+
+    def agent(self, name: str) -> dict[str, Any]:
+        return dict(json.loads(next(self.home(name).glob("agents/*/*.json")).read_text()))
+
+    def cli(self, name: str, *words: str) -> Any:
+        listen = json.loads((self.home(name) / "config.json").read_text())["daemon"]["listen"]
+        env = {**self.place.env, "PASEO_HOST": listen, "PASEO_HOME": str(self.home(name))}
+        done = subprocess.run(
+            ["paseo", *words, "--json"], env=env, capture_output=True, text=True, timeout=20, check=False
+        )
+        return json.loads(done.stdout) if done.stdout else json.loads(done.stderr)
+
+    def calls(self) -> list[list[str]]:
+        return [json.loads(line) for line in self.calls_file.read_text().splitlines()]
+
+    def daemon(self, name: str) -> psutil.Process:
+        return psutil.Process(json.loads((self.home(name) / "paseo.pid").read_text())["pid"])
+
+    def busy(self, name: str, *steps: Any) -> None:
+        self.send(name, *steps, more=())
+        self.place.ok("wait", "--id", name, "--until", "busy", "--timeout", "10")
+
+    def state(self, name: str) -> str:
+        return str(next(r for r in self.place.json("status", "--json") if r["id"] == name)["state"])
+
+    def until_state(self, name: str, state: str, seconds: float = 20) -> None:
+        self.place.until(lambda: self.state(name) == state, seconds, f"{state}, not {self.state(name)}")
+
+
+@pytest.fixture
+def paseo(harnex: Harnex) -> Paseo:
+    return Paseo(harnex)
+
+
+def test_the_main_job_with_explicit_everything(paseo: Paseo) -> None:
+    """Trap: without host, title, model Paseo takes another daemon, asks other models, takes its own."""
+    paseo.start("a", "claude", "--description", "The title")
+    reply = paseo.send("a", ["bash", "echo hi"], ["text", "All done."])
+    assert (reply["outcome"], reply["last_message"]) == ("completed", "All done.")
+    run = next(c for c in paseo.calls() if c[0] == "run")
+    for option in ("-d", "--json", "--host", "--title", "--label", "--cwd", "--mode", "--provider"):
+        assert option in run
+    assert run[run.index("--title") + 1] == "The title"
+    assert all("Do it" not in word for call in paseo.calls() for word in call)  # no prompt by argv
+    assert all("--host" in c for c in paseo.calls() if c[0] not in ("daemon", "--version"))
+    bill = [json.loads(line) for line in (paseo.home("a") / "bill.jsonl").read_text().splitlines()]
+    calls = paseo.place.events("a", "call")
+    assert [(c["call_id"], c["input_tokens"], c["output_tokens"]) for c in calls] == [
+        (b["call_id"], b["input_tokens"], b["output_tokens"]) for b in bill
+    ]
+    paseo.place.ok("stop", "--id", "a")
+    assert paseo.place.running("tests.paseo") == []
+
+
+def test_tokens_of_codex_are_not_its_last_usage(paseo: Paseo) -> None:
+    """Trap: `LastUsage` of Codex is the last call only; the naive sum over turns loses the others."""
+    paseo.start("x", "codex")
+    paseo.send("x", ["bash", "echo hi"], ["text", "All done."])
+    bill = [json.loads(line) for line in (paseo.home("x") / "bill.jsonl").read_text().splitlines()]
+    assert sum(c["output_tokens"] for c in paseo.place.events("x", "call")) == sum(b["output_tokens"] for b in bill)
+    naive = paseo.cli("x", "inspect", paseo.agent("x")["id"])["LastUsage"]
+    assert naive["OutputTokens"] == bill[-1]["output_tokens"]
+    paseo.place.ok("stop", "--id", "x")
+
+
+@pytest.mark.parametrize(
+    "step", [["error", 400, "bad"], ["error", 401, "auth"], ["error", 529, "overloaded"], ["drop", "x"]]
+)
+def test_a_failure_of_claude_is_never_completed(paseo: Paseo, step: list[Any]) -> None:
+    """Trap: every API failure ends `idle`, `finished`, without lastError; naive: idle is done."""
+    paseo.start("f")
+    reply = paseo.send("f", step, code=1)
+    assert reply["outcome"] == "failed"
+    naive = paseo.agent("f")
+    assert (naive["lastStatus"], naive["attentionReason"]) == ("idle", "finished")
+    assert "lastError" not in naive
+    assert paseo.ends("f") == ["failed"]
+    paseo.place.ok("stop", "--id", "f")
+
+
+def test_a_message_after_an_error_is_sent_once(paseo: Paseo) -> None:
+    """Trap: `send` to an agent in `error` exits 1 and delivers all the same; naive: send it again."""
+    paseo.start("e", "codex")
+    paseo.send("e", ["error", 400, "bad"], code=1)
+    assert paseo.agent("e")["lastStatus"] == "error"
+    assert paseo.send("e", ["text", "Fine now."])["last_message"] == "Fine now."
+    assert len([c for c in paseo.calls() if c[0] == "send"]) == 2
+    assert not [c for c in paseo.calls() if c[:2] == ["agent", "reload"]]  # it may start a new conversation
+    assert paseo.ends("e") == ["failed", "completed"]
+    paseo.place.ok("stop", "--id", "e")
+
+
+def test_a_permission_is_blocked_though_it_says_running(paseo: Paseo, tmp_path: Path) -> None:
+    """Trap: `running` with a permission pending, ids cut in `permit ls`; naive: busy for ever."""
+    paseo.start("p", mode="ask")
+    reply = paseo.send("p", ["bash", "touch made"], ["text", "Made."], code=4)
+    assert reply["state"] == "blocked"
+    assert paseo.agent("p")["lastStatus"] == "running"
+    assert paseo.cli("p", "permit", "ls") != []
+    paseo.place.ok("approve", "--id", "p")
+    paseo.place.ok("wait", "--id", "p", "--timeout", "20")
+    assert (paseo.place.work / "made").exists()
+    paseo.send("p", ["bash", "touch other"], ["text", "Not made."], code=4)
+    paseo.place.ok("deny", "--id", "p")
+    paseo.place.ok("wait", "--id", "p", "--timeout", "20")
+    assert not (paseo.place.work / "other").exists()
+    assert paseo.ends("p") == ["completed", "completed"]
+    paseo.place.ok("stop", "--id", "p")
+
+
+def test_a_question_gets_its_answer(paseo: Paseo) -> None:
+    """Trap: a bare `allow` tells the model that nobody answered; the answer goes by --input."""
+    paseo.start("q")
+    assert paseo.send("q", ["ask", "Which?", ["A", "B"]], ["text", "Thanks."], code=4)["state"] == "blocked"
+    assert paseo.place.run("approve", "--id", "q").returncode == 2  # which one?
+    paseo.place.ok("approve", "--id", "q", "--option", "2")
+    paseo.place.ok("wait", "--id", "q", "--timeout", "20")
+    allow = next(c for c in paseo.calls() if c[:2] == ["permit", "allow"])
+    assert json.loads(allow[allow.index("--input") + 1])["answers"] == {"Which?": "B"}
+    paseo.place.ok("stop", "--id", "q")
+
+
+def test_a_stop_climbs_over_the_phantom(paseo: Paseo) -> None:
+    """Trap: after `stop` Claude is `running` for ever; naive: one stop, then wait for idle, which hangs."""
+    paseo.start("s")
+    paseo.busy("s", SLOW)
+    assert paseo.place.json("stop", "--id", "s")["reason"] == "stopped"
+    assert len([c for c in paseo.calls() if c[0] == "stop"]) == 2
+    assert paseo.ends("s") == ["interrupted"]
+    assert paseo.place.running("double") == []
+
+
+def test_somebody_elses_stop_is_no_running_for_ever(paseo: Paseo) -> None:
+    """Trap: the same phantom, when a person stopped it in Paseo; naive: busy until the morning."""
+    paseo.start("g")
+    paseo.busy("g", SLOW)
+    agent = paseo.agent("g")["id"]
+    paseo.place.until(lambda: paseo.agent("g")["persistence"], 10, "a session id")
+    paseo.cli("g", "stop", agent)
+    assert paseo.agent("g")["lastStatus"] == "running"
+    done = paseo.place.run("wait", "--id", "g", "--timeout", "30")
+    assert (done.returncode, paseo.ends("g")) == (1, ["interrupted"])
+    assert paseo.send("g", ["text", "Back."])["last_message"] == "Back."
+    paseo.place.ok("stop", "--id", "g")
+
+
+def test_force_replaces_and_says_so(paseo: Paseo) -> None:
+    """Trap: `send` to a busy agent cancels its turn; without --force the message waits for its end."""
+    paseo.start("r")
+    paseo.busy("r", ["text", "one two three", 10])
+    assert paseo.send("r", ["text", "Second."])["last_message"] == "Second."
+    assert paseo.ends("r") == ["completed", "completed"]
+    paseo.busy("r", SLOW)
+    reply = paseo.send("r", ["text", "Instead."], more=("--force", "--wait-for-idle"))
+    assert "cancels the running turn" in reply["note"]
+    assert reply["last_message"] == "Instead."
+    assert paseo.ends("r")[2:] == ["interrupted", "completed"]
+    paseo.place.ok("stop", "--id", "r")
+
+
+@pytest.mark.parametrize(("cli", "word"), [("claude", "claude-double"), ("codex", "codex-double")])
+def test_a_killed_provider_is_a_failed_turn(paseo: Paseo, cli: str, word: str) -> None:
+    """Trap: Paseo never notices that Codex died (`running` for ever); of Claude it says `error`."""
+    paseo.start("k", cli)
+    paseo.busy("k", SLOW)
+    paseo.place.until(lambda: paseo.place.running(word), 10, word)
+    if cli == "codex":  # it must have been seen alive
+        paseo.place.until(lambda: psutil.Process(paseo.place.running(word)[0]).create_time() + 5 < _now(), 15)
+    os.kill(paseo.place.running(word)[0], signal.SIGKILL)
+    done = paseo.place.run("wait", "--id", "k", "--timeout", "30")
+    assert (done.returncode, paseo.ends("k")) == (1, ["failed"])
+    paseo.place.ok("wait", "--id", "k", "--until", "prompt", "--timeout", "20")
+    assert paseo.send("k", ["text", "Alive."])["last_message"] == "Alive."
+    paseo.place.ok("stop", "--id", "k")
+
+
+def _now() -> float:
+    import time
+
+    return time.time()
+
+
+def test_a_hung_daemon_is_unknown(paseo: Paseo) -> None:
+    """Trap: the state file says what it said; naive: busy, or after a failed call: done."""
+    paseo.start("h")
+    paseo.busy("h", SLOW)
+    daemon = paseo.daemon("h")
+    daemon.suspend()
+    try:
+        paseo.until_state("h", "unknown", 30)
+        reason = [r for r in paseo.place.events("h", "state") if r["state"] == "unknown"][-1]["reason"]
+        assert "does not answer" in reason
+        assert paseo.ends("h") == []
+    finally:
+        daemon.resume()
+    paseo.until_state("h", "busy", 30)
+    paseo.place.ok("stop", "--id", "h")
+
+
+def test_a_killed_private_daemon_ends_the_run(paseo: Paseo) -> None:
+    """Trap: orphans go on, the file says `running`; naive: busy for ever. The turn failed, nothing stays."""
+    paseo.start("d")
+    paseo.busy("d", SLOW)
+    paseo.place.until(lambda: _now() > paseo.daemon("d").create_time() + 8, 15)
+    paseo.daemon("d").kill()
+    done = paseo.place.run("wait", "--id", "d", "--timeout", "30")
+    assert done.returncode == 1
+    assert (paseo.ends("d"), paseo.place.events("d", "exited")[0]["reason"]) == (["failed"], "killed")
+    assert paseo.place.running("double") == []
+
+
+def test_a_killed_supervisor_leaves_nothing(paseo: Paseo) -> None:
+    paseo.start("l")
+    os.kill(paseo.runs["l"]["supervisor_pid"], signal.SIGKILL)
+    paseo.place.run("status")
+    paseo.place.until(lambda: not paseo.place.running("tests.paseo") and not paseo.place.running("double"), 15)
+
+
+# ---- somebody's own daemon ----
+
+
+@pytest.fixture
+def own(paseo: Paseo) -> Any:
+    """A daemon that is not harnex's, with an agent on it: (host, agent id, `paseo` there)."""
+    home = paseo.place.base / "home" / ".paseo"
+    env = {**paseo.place.env, "PASEO_HOME": str(home)}
+    port = 30000 + os.getpid() % 20000
+    host = f"127.0.0.1:{port}"
+
+    def there(*words: str) -> Any:
+        done = subprocess.run(["paseo", *words], env=env, capture_output=True, text=True, timeout=20, check=False)
+        return json.loads(done.stdout) if done.stdout.startswith(("{", "[")) else None
+
+    def begin() -> None:
+        there("daemon", "start", "--port", str(port))
+        paseo.place.until(lambda: there("ls", "--json", "--host", host) is not None, 15)
+
+    home.mkdir(parents=True)
+    begin()
+    words = (
+        "run",
+        "--json",
+        "--host",
+        host,
+        "--provider",
+        "claude/m",
+        "--title",
+        "own",
+        "--cwd",
+        str(paseo.place.work),
+    )
+    made = there(*words, "--mode", "bypassPermissions", "hello")
+    yield host, made["agentId"], there, begin, home
+    there("daemon", "stop", "--json")
+
+
+Own = tuple[str, str, Callable[..., Any], Callable[[], None], Path]
+
+
+def test_adopt_and_leave_as_it_was(paseo: Paseo, own: Own) -> None:
+    host, agent, there, _, _ = own
+    paseo.place.json("run", "paseo", "--paseo-host", host, "--adopt", agent, "--detach", "--id", "a")
+    paseo.place.ok("wait", "--id", "a", "--until", "prompt", "--timeout", "20")
+    assert paseo.place.events("a", "call") == []
+    assert paseo.send("a", ["text", "Adopted."])["last_message"] == "Adopted."
+    paseo.place.ok("stop", "--id", "a")
+    left = there("inspect", "--json", "--host", host, agent)
+    assert (left["Status"], left["Archived"]) == ("idle", False)
+    refused = paseo.place.run("run", "paseo", "--paseo-host", host, "--adopt", "no-such", "--detach", "--id", "b")
+    assert (refused.returncode, "there is no agent no-such" in refused.stdout) == (1, True)
+
+
+def test_a_daemon_that_is_stopped_and_started_interrupts_the_turn(paseo: Paseo, own: Own) -> None:
+    """Trap: a graceful stop tells every waiting client success; naive: completed."""
+    host, agent, there, begin, home = own  # noqa: RUF059
+    paseo.place.json("run", "paseo", "--paseo-host", host, "--adopt", agent, "--detach", "--id", "a")
+    paseo.place.ok("wait", "--id", "a", "--until", "prompt", "--timeout", "20")
+    paseo.busy("a", SLOW)
+    there("daemon", "stop", "--json")
+    paseo.until_state("a", "unknown", 30)
+    begin()
+    done = paseo.place.run("wait", "--id", "a", "--timeout", "30")
+    assert (done.returncode, paseo.ends("a")) == (1, ["interrupted"])
+    assert paseo.send("a", ["text", "Again."])["last_message"] == "Again."
+    paseo.place.ok("stop", "--id", "a")
+
+
+def test_a_killed_and_restarted_daemon_leaves_no_stale_running(paseo: Paseo, own: Own) -> None:
+    """Trap: after a SIGKILL and a start the file says `running` for ever, and stop and archive refuse."""
+    host, agent, there, begin, home = own  # noqa: RUF059
+    paseo.place.json("run", "paseo", "--paseo-host", host, "--adopt", agent, "--detach", "--id", "a")
+    paseo.place.ok("wait", "--id", "a", "--until", "prompt", "--timeout", "20")
+    paseo.busy("a", SLOW)
+    daemon = psutil.Process(json.loads((home / "paseo.pid").read_text())["pid"])
+    for process in [*daemon.children(recursive=True), daemon]:
+        process.kill()
+    begin()
+    done = paseo.place.run("wait", "--id", "a", "--timeout", "40")
+    assert (done.returncode, paseo.ends("a")) == (1, ["interrupted"])
+    assert paseo.send("a", ["text", "Again."])["last_message"] == "Again."
+    paseo.place.ok("stop", "--id", "a")
+
+
+# ---- what is said at the start ----
+
+
+def test_no_daemon_there_is_said(paseo: Paseo) -> None:
+    """Trap: the CLI falls back to localhost:6767, which may be anybody's."""
+    done = paseo.place.run("run", "paseo", "--paseo-host", "127.0.0.1:9", "--provider", "claude/m", "--detach")
+    assert done.returncode == 1
+    assert "no Paseo daemon answers at 127.0.0.1:9" in done.stdout
+
+
+def test_a_provider_that_is_not_there_is_said(paseo: Paseo) -> None:
+    done = paseo.place.run("run", "paseo", "--provider", "copilot/x", "--detach", "--id", "n")
+    assert done.returncode == 1
+    assert "Provider 'copilot' is not available" in done.stdout
+    assert paseo.place.running("tests.paseo") == []
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ((), "which agent and which model?"),
+        (("--provider", "claude"), "which agent and which model?"),
+        (("--adopt", "x"), "--adopt needs the daemon"),
+    ],
+)
+def test_what_is_missing_is_said(paseo: Paseo, words: tuple[str, ...], said: str) -> None:
+    done = paseo.place.run("run", "paseo", "--detach", *words)
+    assert (done.returncode, said in done.stdout) == (2, True), done.stdout
+
+
+def test_without_the_program(harnex: Harnex) -> None:
+    done = harnex.run("run", "paseo", "--provider", "claude/m", "--detach", env={**harnex.env, "PATH": "/usr/bin:/bin"})
+    assert done.returncode == 1
+    assert "npm install -g @getpaseo/cli" in done.stdout
+    other = harnex.run("run", "demo", "--provider", "claude/m", "--detach")
+    assert (other.returncode, "--provider is for: paseo" in other.stdout) == (2, True)
