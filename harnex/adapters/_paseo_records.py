@@ -17,13 +17,11 @@ from harnex.adapters import _claude_screen, _codex_screen
 from harnex.adapters._claude_rows import ClaudeReader
 from harnex.adapters._codex_rollout import Rollout, seconds
 from harnex.model import (
-    AgentSession,
     Fact,
     FindFile,
     FindOpenFile,
-    Follow,
     ModelCall,
-    Observation,
+    Remark,
     Submitted,
     ToolUse,
     TurnEnded,
@@ -171,7 +169,7 @@ class CodexRecord(Record):
             if isinstance(fact, FindOpenFile):
                 # The threads belong to a daemon that is none of our children: found by name instead.
                 yield FindFile(fact.source, f"{self._root}/{fact.pattern}")
-            elif isinstance(fact, ModelCall | ToolUse):
+            elif isinstance(fact, ModelCall | ToolUse | Remark):
                 if rollout.main and isinstance(fact, ToolUse):
                     self.asked = f"{fact.tool} {fact.input_preview}" if fact.status == "started" else ""
                 yield fact
@@ -179,8 +177,7 @@ class CodexRecord(Record):
                 self._prompt(row)
             elif rollout.main and isinstance(fact, TurnEnded):
                 self.said = fact
-            else:
-                assert isinstance(fact, Observation | AgentSession | Follow | Submitted | TurnEnded | FindFile)
+            # What else a rollout says (its state, its session) Paseo says itself.
         if rollout.main and rollout.unclear is not None and self.said is None:
             # Up to 0.104 a failed turn says no more than that it has no last message.
             self.said = TurnEnded("record", "failed", reason="other", detail="the turn ended without an answer")

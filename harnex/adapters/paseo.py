@@ -125,7 +125,7 @@ class PaseoAdapter:
             StopStep("leave the agent and the daemon", ask="leave", grace_s=35.0),
         )
 
-    def resume_args(self, session_id: str) -> tuple[str, ...]:
+    def resume_args(self, session_id: str, args: tuple[str, ...] = ()) -> tuple[str, ...]:
         return ()
 
 

@@ -173,7 +173,7 @@ class Ending:
         session = self._session
         session.terminal.settle(now, force=True)
         session.take(session.reader.ended(), now)
-        outcome = "interrupted" if self.reason is not None and self.reason != "disconnected" else "failed"
+        outcome = "failed" if self.reason in (None, "disconnected", "killed") else "interrupted"
         words = self._words or f"the session ended ({self.reason})"
         why = words if self.reason else "the agent exited in the middle of the turn"
         turn = session.turns.open
