@@ -45,7 +45,7 @@ def main() -> int:
     place = tempfile.mkdtemp(prefix="hx-", dir="/tmp")
     env = {**os.environ, MARKER: mark, "TMPDIR": place}
     before = outside()
-    workers = os.environ.get("HARNEX_TEST_WORKERS") or str(max(2, min(4, os.cpu_count() or 2)))
+    workers = os.environ.get("HARNEX_TEST_WORKERS") or str(max(3, min(4, os.cpu_count() or 2)))  # they mostly wait
     code = subprocess.run(
         [sys.executable, "-m", "pytest", "-n", workers, "--dist", "worksteal", "--durations", "8", "-q", *sys.argv[1:]],
         env=env,

@@ -514,9 +514,9 @@ def test_killed_in_the_middle_of_recovery(harnex: Harnex, words: tuple[str, ...]
 
 @pytest.mark.timeout(900)
 def test_many_sessions_with_random_faults(harnex: Harnex) -> None:
-    """24 sessions for a while (HARNEX_FAULTS_S, default 60 s; HARNEX_FAULTS_SEED), random kills, and a recovery that
+    """24 sessions for a while (HARNEX_FAULTS_S, default 20 s; HARNEX_FAULTS_SEED), random kills, and a recovery that
     starts them again: in the end nothing is left, and every run is whole."""
-    seconds = float(os.environ.get("HARNEX_FAULTS_S", "60"))
+    seconds = float(os.environ.get("HARNEX_FAULTS_S", "20"))
     seed = int(os.environ.get("HARNEX_FAULTS_SEED", "20261121"))
     count = 24
     ids = [f"s{n:02d}" for n in range(count)]
