@@ -195,6 +195,7 @@ class ClaudeStream(Reader):
             source="stream",
             partial=not final,
             text_preview=started["text"][:PREVIEW],
+            raw=usage or None,
         )
 
     def _assistant(self, row: dict[str, Any]) -> Iterator[Fact]:

@@ -11,10 +11,12 @@ from harnex.adapters._body import Answer
 from harnex.adapters._claude_body import ClaudeBodies
 from harnex.adapters._codex_body import CodexBodies
 from harnex.commands._records import Files, Run
-from harnex.core.redact import Redactor, secret_values
 from harnex.errors import HarnexError
 from harnex.store import logs
+from harnex.supervisor import redaction
 from harnex.supervisor.evidence import FOLLOWED
+
+NO_LOGS = ("hooks", "notify")  # followed, too, but no conversation is in them
 
 
 def bodies_of(record: dict[str, Any], run: Run | None, source: Files | None) -> dict[str, Any]:
@@ -38,7 +40,8 @@ def bodies_of(record: dict[str, Any], run: Run | None, source: Files | None) -> 
             + ("; it was cut off before anything of it was recorded" if record["partial"] else ""),
             f"looked in: {', '.join(there) or 'nothing'}",
         )
-    redactor = Redactor(secret_values(dict(os.environ)))
+    repo = run.row.get("repo") if run is not None else None
+    redactor = redaction.redactor(redaction.load_quietly(repo if isinstance(repo, str) else None), os.environ)
     fields = dict(redactor.clean(answer.fields()))
     if fields["attempts"] is None:
         fields["attempts"] = record["attempts"]
@@ -54,9 +57,8 @@ def followed(run_dir: str) -> list[str]:
         with open(os.path.join(run_dir, "evidence", FOLLOWED), "rb") as f:
             for line in f:
                 row = jsonl.loads_dict(line)
-                kind = str((row or {}).get("source")).split(":")[0]
-                path = (row or {}).get("path")
-                if kind in ("transcript", "subagent", "rollout", "main") and isinstance(path, str):
+                source, path = (row or {}).get("source"), (row or {}).get("path")
+                if source not in NO_LOGS and (row or {}).get("kind") == "rows" and isinstance(path, str):
                     found.append(path)
     except OSError:
         return []
