@@ -223,3 +223,30 @@ def test_ci_that_is_cancelled_leaves_the_artifacts_and_nothing_else(harnex: Harn
     (row,) = json.loads((harnex.work / "harnex-artifacts" / "history.json").read_text())
     assert row["reason"] == "stopped"
     harnex.until(lambda: not harnex.marked(), what="nothing is left")
+
+
+def play_fire_and_watch(harnex: Harnex, cli: str, options: str) -> None:
+    """The check fails once: the agent hears of it, and mends it."""
+    script = harnex.script("Done, I think.", {"text": "Now.", "tools": [{"bash": "echo x > made.txt"}]}, "It is done.")
+    words = ("--rehearse", script, "--verify", "test -e made.txt", *options.split())
+    done = run(harnex, "fire-and-watch", cli, task(harnex), *words)
+    assert done.returncode == 0, done.stderr
+    totals = json.loads(done.stdout)
+    assert totals["calls"] == 3
+    (row,) = harnex.json("history", "--json")
+    checks = [(r["kind"], r["ok"]) for r in harnex.events(row["id"], "verify")]
+    assert checks == [("verify", False), ("verify", True)]
+    assert (row["turns"], row["exit"]) == (2, 0)
+    assert "<html" in (harnex.work / f"{row['id']}.html").read_text()
+
+
+def test_fire_and_watch(harnex: Harnex) -> None:
+    play_fire_and_watch(harnex, "demo", "")
+
+
+def test_fire_and_watch_tells_what_could_not_be_done(harnex: Harnex) -> None:
+    script = harnex.script({"text": "Done."})
+    words = ("--rehearse", script, "--verify", "false", "--verify-max", "1")
+    done = run(harnex, "fire-and-watch", "demo", task(harnex), *words)
+    assert done.returncode == 1, done.stderr
+    assert harnex.json("history", "--json")[0]["exit"] == 1

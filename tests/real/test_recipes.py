@@ -20,6 +20,7 @@ ONE_CLI = {
     "queue": e2e.play_queue,
     "worktrees": e2e.play_worktrees,
     "ci": e2e.play_ci,
+    "fire-and-watch": e2e.play_fire_and_watch,
 }
 
 
