@@ -11,6 +11,7 @@ import click
 
 from harnex import __version__, clock, errors, jsonl, paths
 from harnex.commands._find import mend, run_of
+from harnex.commands._prices import Prices
 from harnex.commands._types import MOMENT, which_session
 from harnex.commands.history import ended
 from harnex.core import report
@@ -88,7 +89,15 @@ def run(directory: str, about: dict[str, Any], lives: bool) -> report.Run:
             notes.append("Its recording can't be read.")
     found = report.Run(about=about, events=rows, live=lives, screen=screen, notes=notes)
     found.commits = commits(directory, about, found.begin, found.end)
+    found.cost_usd = cost(rows, str(about.get("cli")))
     return found
+
+
+def cost(rows: list[dict[str, Any]], cli: str) -> float | None:
+    """What its calls cost; None if the price of one is not known, or there were none."""
+    prices = Prices()
+    costs = [prices.cost({"raw": None, **row, "cli": cli}) for row in rows if row["type"] == "call"]
+    return sum(c for c in costs if c is not None) if costs and None not in costs else None
 
 
 def commits(directory: str, about: dict[str, Any], begin: float, end: float) -> list[dict[str, Any]]:

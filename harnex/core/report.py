@@ -138,7 +138,7 @@ def facts(run: Run) -> list[tuple[str, str]]:
         ("turns", number(len(run.of("turn_started")))),
         ("calls", number(count)),
         ("tokens", number(tokens)),
-        ("cost", f"${run.cost_usd:,.2f}" if run.cost_usd is not None else "unknown"),
+        ("cost", "unknown" if run.cost_usd is None else f"${run.cost_usd:,.{2 if run.cost_usd >= 1 else 4}f}"),
     ]
     for label, value in (("permissions", about.get("permissions")), ("goes on with", about.get("resumes"))):
         if value:
