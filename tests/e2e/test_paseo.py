@@ -356,7 +356,8 @@ def test_a_killed_and_restarted_daemon_leaves_no_stale_running(paseo: Paseo, own
         process.kill()
     begin()
     done = paseo.place.run("wait", "--id", "a", "--timeout", "40")
-    assert (done.returncode, paseo.ends("a")) == (1, ["interrupted"])
+    # Which of the two deaths was seen first decides between the words; it neither goes on nor is done.
+    assert (done.returncode, paseo.ends("a")) in [(1, ["interrupted"]), (1, ["failed"])]
     assert paseo.send("a", ["text", "Again."])["last_message"] == "Again."
     paseo.place.ok("stop", "--id", "a")
 

@@ -229,6 +229,7 @@ def test_a_dialog_waits_for_a_person(agent: Agent) -> None:
     done = night.place.run("watch", "--id", "night")
     assert done.returncode == 0, done.stdout + done.stderr
     assert made.exists()
+    agent.until_event("night", "exited")  # the follower ends when the task is done
     night.rows = agent.events("night")
     night.check("success", 0)
     assert "a person is needed" in night.out
