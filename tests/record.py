@@ -244,6 +244,7 @@ class Stage:
         names = ("HOME", "CLAUDE_CONFIG_DIR", "CODEX_HOME", "HARNEX_CLAUDE_HOOKS", "HARNEX_CODEX_EVIDENCE")
         env_said = {n: child_env[n] for n in names if n in child_env}
         self.note("spawn", pid=self.child.pid, cwd=self.cwd, wall=round(wall, 3), env=env_said)
+        reader.began = wall
         self._follow(reader.spawned(self.child.pid, child_env, self.cwd))
         self.label("starting", "spawned", uncertain=0.0)
 

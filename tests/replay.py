@@ -18,7 +18,6 @@ import sys
 import zlib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
@@ -97,6 +96,7 @@ class Muted(Reader):
         self.reads_draft, self.may_type_unknown = inner.reads_draft, inner.may_type_unknown
 
     def spawned(self, pid: int, env: Any, cwd: str) -> Iterable[Fact]:
+        self._inner.began = self.began
         return self._inner.spawned(pid, env, cwd)
 
     def osc(self, code: int, body: str) -> Iterable[Fact]:
@@ -333,18 +333,6 @@ def split(items: list[dict[str, Any]], seed: int) -> list[dict[str, Any]]:
     return out
 
 
-class _Then:
-    """`datetime` for a reader that looks at the clock when the agent is spawned."""
-
-    wall = 0.0
-    fromtimestamp = datetime.fromtimestamp
-    fromisoformat = datetime.fromisoformat
-
-    @classmethod
-    def now(cls, tz: Any = None) -> datetime:
-        return datetime.fromtimestamp(cls.wall, UTC)
-
-
 def _clock_of(held: dict[str, float]) -> Callable[[], float]:
     return lambda: held["now"]
 
@@ -407,11 +395,8 @@ def _run(case: Case, items: list[dict[str, Any]], off: str, held: dict[str, floa
 
 
 def _spawn(session: ReplayedSession, item: dict[str, Any]) -> None:
-    from harnex.adapters import codex
-
-    _Then.wall = item["wall"]
-    with mock.patch.object(codex, "datetime", _Then, create=True):
-        session.take(list(session.reader.spawned(item["pid"], item["env"], item["cwd"])), clock.monotonic())
+    session.reader.began = item["wall"]
+    session.take(list(session.reader.spawned(item["pid"], item["env"], item["cwd"])), clock.monotonic())
 
 
 def _count_turns(session: ReplayedSession, result: Replay) -> None:

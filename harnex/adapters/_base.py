@@ -171,7 +171,7 @@ class Reader:
     """Turns an agent's evidence into facts. One per session, stateful, pure; the defaults say nothing."""
 
     reads_draft = True  # `draft` can see the input box
-    began: float | None = None  # epoch seconds of the agent's start, where that is not now (evidence read afterwards)
+    began: float = 0.0  # epoch seconds just before the agent's start: rows that are older are of another process
     may_type_unknown = False  # nothing ever tells this program's state: messages are typed all the same
     boot_s = 2.5  # to show a sign at the start; the slowest refusal of a flag that was measured took 1.7 s
     force_says = ""  # what a forced message does to a running turn, for whoever sends one

@@ -39,6 +39,7 @@ from harnex.model import (
 PREVIEW = 200
 TOOL_CALLS = ("function_call", "custom_tool_call", "local_shell_call")
 TOOL_OUTPUTS = ("function_call_output", "custom_tool_call_output", "local_shell_call_output")
+_BOUNDS = ("task_started", "task_complete", "turn_aborted")
 # Without an explicit code, these words at the head of a tool's output say that it did not do its work.
 _FAILED_OUTPUT = (
     "exec_command failed",
@@ -72,7 +73,7 @@ def made_at(uuid7: str) -> float | None:
 class Rollout:
     """One thread's file. `agent` is "main" for the thread that the person talks to.
 
-    `began` (epoch seconds) is when this run's process was started: older rows are history.
+    `began` (epoch seconds) is when this run's process was started: the older rows that the file begins with are history.
     """
 
     source: str
@@ -93,12 +94,14 @@ class Rollout:
     asked_for: str = ""  # the last prompt
     message: str = ""  # what the agent said last in this turn
     calls: Calls = field(default_factory=Calls)
+    cut_off: bool = False  # the history ends inside of a turn, and nothing came after it
     _copied: bool = False  # inside the parent's rows at the head of a fork
     _error: tuple[str, object] | None = None
     _pending: set[str] | None = None
     _spoke: bool = False
     _total: object = None  # the newest token total, to know a row that repeats it
     _limits: dict[str, Any] | None = None
+    _now: bool = False  # a row of this process was seen: later ones are, too, however the clock is set
     _started: dict[str, tuple[str, float | None]] | None = None  # tool calls that run: name, when
     _users: int = 0
     _counted: bool = False  # `late_items`: what was said last is counted
@@ -125,7 +128,10 @@ class Rollout:
         name = payload.get("type")
         if kind == "event_msg" and name == "task_started":
             self._leave_copy(str(payload.get("turn_id") or ""))
-        past = self._copied or (at is not None and at < self.began)
+        self._now = self._now or at is None or at >= self.began
+        past = self._copied or not self._now
+        if kind == "event_msg" and name in _BOUNDS:
+            self.cut_off = past and name == "task_started"
         if kind == "turn_context":
             self.calls.model = payload.get("model") or self.calls.model
         elif kind == "token_usage_record":

@@ -54,7 +54,6 @@ class CodexStream(Reader):
         self._version = version
         self._ledger = Ledger()
         self._rollouts: dict[str, Rollout] = {}
-        self._began = 0.0
         self._home = ""
         self._thread = ""
         self._begun = False
@@ -68,8 +67,6 @@ class CodexStream(Reader):
         self._ended = False
 
     def spawned(self, pid: int, env: Mapping[str, str], cwd: str) -> Iterable[Fact]:
-        if not self._began:  # as in `CodexReader`: rows from before this run are history
-            self._began = datetime.now(UTC).timestamp() - 1.0
         self._home = env.get("CODEX_HOME") or f"{env.get('HOME', '').rstrip('/')}/.codex"
         self._begun = self._ended = self._open = False
         self._running.clear()
@@ -113,10 +110,10 @@ class CodexStream(Reader):
         if not thread:
             return
         made = made_at(thread)
-        if thread != self._thread and made is not None and made < self._began:
+        if thread != self._thread and made is not None and made < self.began:
             self._base = None  # an older conversation goes on: what it used before is in its rollout
         if thread not in self._rollouts:
-            self._rollouts[thread] = Rollout("rollout", self._began)
+            self._rollouts[thread] = Rollout("rollout", self.began)
             yield self._find(thread)
         self._thread = thread
         yield AgentSession(thread)
@@ -175,7 +172,7 @@ class CodexStream(Reader):
 
     def _sub_agent(self, thread: str) -> Iterator[Fact]:
         if thread and thread not in self._rollouts:
-            self._rollouts[thread] = Rollout(thread, self._began, agent="sub-agent")
+            self._rollouts[thread] = Rollout(thread, self.began, agent="sub-agent")
             yield self._find(thread)
 
     # ---- rollouts ----
@@ -188,7 +185,7 @@ class CodexStream(Reader):
         payload, at = row.get("payload"), seconds(row.get("timestamp"))
         if self._base is None and source == self._thread and isinstance(payload, dict):
             info = payload.get("info")
-            if at is not None and at < self._began and isinstance(info, dict):
+            if at is not None and at < self.began and isinstance(info, dict):
                 before = info.get("total_token_usage")
                 self._earlier = _numbers(before) if isinstance(before, dict) else {}
         for fact in rollout.row(row):

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from datetime import UTC, datetime
+from dataclasses import replace
 from typing import Any
 
 from harnex.adapters import _codex_home as homes
@@ -50,7 +50,6 @@ class CodexReader(Reader):
         self.version = version
         self._late_items = version is not None and version < LATE_ITEMS_UNTIL
         self.rollouts: dict[str, Rollout] = {"rollout": Rollout("rollout", late_items=self._late_items)}
-        self._began = 0.0
         self._spun = False
         self._was_ready = False
         self._view: ScreenView | None = None
@@ -72,10 +71,7 @@ class CodexReader(Reader):
         return self.rollouts[self._main]
 
     def spawned(self, pid: int, env: Mapping[str, str], cwd: str) -> Iterable[Fact]:
-        # The one look at a clock in here: a resumed thread's file holds old turns, and rows are told apart by their
-        # stamps, which are of the same machine. (A `spawned` that is told the time would do without.)
-        self._began = (datetime.now(UTC).timestamp() if self.began is None else self.began) - 1.0
-        self.rollout.began = self._began
+        self.rollout.began = self.began
         if env.get(launching.EVIDENCE):
             yield Follow("notify", f"{env[launching.EVIDENCE]}/{launching.NOTIFY_FILE}")
         yield FindOpenFile("rollout", "rollout-*.jsonl")
@@ -134,6 +130,7 @@ class CodexReader(Reader):
 
     def submitted(self) -> Iterator[Fact]:
         """What works from now on works on that: a fast answer is over before the screen shows its prompt."""
+        self.rollout.cut_off = False
         return self._begin()
 
     def _begin(self) -> Iterator[Fact]:
@@ -170,7 +167,7 @@ class CodexReader(Reader):
         if rollout is None:
             if not source.startswith("rollout:"):
                 return
-            rollout = self.rollouts[source] = Rollout(source, self._began, agent=source[8:])
+            rollout = self.rollouts[source] = Rollout(source, self.began, agent=source[8:])
         if rollout is self.rollout and row.get("type") == "session_meta":
             yield from self._check_head(source, row.get("payload"))
             rollout = self.rollouts[source]
@@ -203,14 +200,14 @@ class CodexReader(Reader):
         spawn = (origin.get("subagent") or {}) if isinstance(origin, dict) else {}
         parent = (spawn.get("thread_spawn") or {}).get("parent_thread_id") if isinstance(spawn, dict) else None
         if parent and not self.rollout.thread:
-            self.rollouts[source] = Rollout(source, self._began, agent="sub-agent")
+            self.rollouts[source] = Rollout(source, self.began, agent="sub-agent")
             self._main = f"main:{parent}"
-            self.rollouts[self._main] = Rollout("rollout", self._began, late_items=self._late_items)
+            self.rollouts[self._main] = Rollout("rollout", self.began, late_items=self._late_items)
             yield FindOpenFile(self._main, f"rollout-*{parent}.jsonl")
         elif self._lost:
             self._lost = False
             # Another conversation: `/new`, `/resume`.
-            self.rollouts[source] = Rollout("rollout", self._began, late_items=self._late_items)
+            self.rollouts[source] = Rollout("rollout", self.began, late_items=self._late_items)
 
     def _notify(self, row: dict[str, Any]) -> Iterator[Fact]:
         """`agent-turn-complete` of our own thread: others are sub-agents and (0.169) threads that make a title."""
@@ -240,6 +237,10 @@ class CodexReader(Reader):
     def screen(self, view: ScreenView) -> Iterable[Fact]:
         self._view = view
         reading = screens.read(view)
+        if reading.state is State.BUSY and self.rollout.cut_off:
+            # Resumed, 0.104 paints `Working` for ever of the turn that its last process did not end, and takes messages.
+            reading = replace(reading, state=State.PROMPT, reason="no turn since the one that was cut off")
+            yield Observation("rollout", State.PROMPT, reading.reason)
         if not self._begun and (
             reading.state is State.BUSY or (self._held and screens.last_prompt(view) not in ("", self._asked))
         ):

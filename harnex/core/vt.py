@@ -185,8 +185,10 @@ class Terminal(_Screen):  # type: ignore[misc]
             or character in _FLAG_LETTERS
             or character in _SKIN_TONES
         )
+        if grow and cursor.x >= self.columns:  # no cell is left for its second half: it stays the narrow one that it is
+            return character not in _FLAG_LETTERS
         if len(before) < CELL_CHARACTERS:
-            joined = [before + character] + ([""] if wide or (grow and cursor.x < self.columns) else [])
+            joined = [before + character] + ([""] if wide or grow else [])
             style = row.styles[at]
             row.put(at, joined, style)
             self.changed.add(cursor.y)

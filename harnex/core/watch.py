@@ -32,7 +32,6 @@ WALL_S = 60.0  # how often a far time is compared with the wall clock
 DIALOG_S = 2.0  # how long a dialog must stand: a person, or what was allowed in advance, may be answering it
 START_S = 30.0  # an agent that starts is not ready for so long, at least
 RESTART_MIN_S = 1.5  # rows of the old process are told from the new one's by their time, to a second
-PHANTOM_S = 5.0  # a resumed Codex 0.104 shows `Working` for ever, of the turn that was cut off, and takes messages
 PERSON_S = 60.0  # a person who typed so lately is left alone
 BACKOFF_MAX_S = 900.0
 UNKNOWN_RESET_S = 900.0  # a usage limit that names no time is tried again after this
@@ -511,11 +510,6 @@ class Watch:
     def _between(self, sight: Sight, now: float, out: list[Action]) -> None:
         policy = self.policy
         if sight.state is not State.PROMPT:
-            phantom = self._phantom_at(sight)
-            if phantom is not None and now >= phantom and self._say_after_boot is not None:
-                say, self._say_after_boot = self._say_after_boot, None
-                self._say(out, replace(say, force=True), now)
-                return
             self._not_ready(sight, now, out)
             return
         if sight.pending:
@@ -543,12 +537,6 @@ class Watch:
         if sight.pending or self._closed is not None or self.policy.stall_after is None:
             return None
         return self._idle_since + self.policy.stall_after
-
-    def _phantom_at(self, sight: Sight) -> float | None:
-        """When work that a resumed agent shows, of no turn, is none."""
-        if self._say_after_boot is None or sight.state is not State.BUSY or sight.turn is not None:
-            return None
-        return self._since + PHANTOM_S
 
     def _not_ready_at(self, sight: Sight) -> float | None:
         if not self.policy.care or self.policy.stall_after is None or self.phase in ("done", "person"):
@@ -751,7 +739,6 @@ class Watch:
                 times.append(_left_alone(self._idle_at(sight), sight, now))
             else:
                 times.append(_left_alone(self._not_ready_at(sight), sight, now))
-                times.append(self._phantom_at(sight))
         due = min((t for t in times if t is not None), default=None)
         return max(due, now + 0.05) if due is not None else None
 

@@ -59,7 +59,7 @@ def normal(text: str) -> str:
     return " ".join(re.findall(r"\w+", text))[:COMPARED] or text.strip()
 
 
-def read_again(run_dir: str, start: dict[str, Any], pid: int | None, began: float | None) -> Seen:
+def read_again(run_dir: str, start: dict[str, Any], pid: int | None, began: float) -> Seen:
     """Read the followed files of a run once, whole. `start` is its start.json, `began` epoch seconds."""
     seen = Seen()
     if start.get("adapter") not in NAMES:

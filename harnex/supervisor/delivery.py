@@ -11,13 +11,11 @@ from harnex.adapters._base import PASTE_END, PASTE_START
 from harnex.core.inbox import Gate, Hand, Inbox, Message, Progress, Write
 from harnex.core.turns import Closed
 from harnex.errors import HarnexError
-from harnex.model import State, Submitted
+from harnex.model import Submitted
 from harnex.store import undelivered
 
 if TYPE_CHECKING:
     from harnex.supervisor.session import Session
-
-PHANTOM_S = 5.0
 
 
 def new_message_id() -> str:
@@ -87,18 +85,8 @@ class Delivery:
 
     def step(self, now: float) -> None:
         """Do what is due."""
-        if self.inbox.queue and self._phantom(now):
-            self.inbox.queue[0].force = True
         if self.inbox.pending:
             self.act(self.inbox.step(self.gate(), now))
-
-    def _phantom(self, now: float) -> bool:
-        """Whether a resumed agent shows work that is none: Codex 0.104 paints `Working` for ever, of the turn that was
-        cut off, and takes messages all the same (measured)."""
-        session = self._session
-        if session.spec.resumes is None or session.verdict.state is not State.BUSY or session.inbox.current:
-            return False
-        return session.turns.open is None and not session.turns.done and now >= session.begun + PHANTOM_S
 
     def act(self, actions: Iterable[Write | Hand | Progress]) -> None:
         """Press what the inbox wants pressed, and tell what became of its messages."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING
 
+from harnex import clock
 from harnex.core.activity import Activity
 from harnex.core.inbox import Message
 from harnex.core.turns import Turns
@@ -57,9 +58,11 @@ def respawn(session: Session, now: float) -> bool:
     session.take(session.evidence.poll(now, force=True), now)  # rows that came late
     env = boot.child_env(spec)
     columns, rows = session.terminal.size
+    began = clock.wall()
     child = Child(tuple(argv), env, spec.cwd, columns, rows)
     session.child.close()
     session.reader = session.adapter.reader(session.version)
+    session.reader.began = began
     session.activity = Activity(session.adapter.sources, session.version, now)
     session.turns = Turns(done=session.turns.done, last=session.turns.last)
     session.evidence = Evidence(session.reader, lambda: descendants(session.child.pid), now)

@@ -131,6 +131,7 @@ class Session:
             now,
         )
         socket = paths.socket_path(spec.state, spec.run_id)  # before the child: it may not be possible
+        self.reader.began = clock.wall()
         self.child: Child | PipeChild = (
             self.headless.spawn(env)
             if self.headless is not None

@@ -63,5 +63,4 @@ def test_it_goes_on_where_it_was(agent: Agent, victim: str) -> None:
     rows = agent.check_ended("night")
     assert rows[0]["resumes"] == run_id
     calls = [r for r in rows if r["type"] == "call" and r["agent"] == "main" and not r["partial"]]
-    if agent.newest or agent.cli == "claude":  # 0.104 names no calls, and may show the last one late
-        assert len(calls) == len(agent.log(new, "call")), "old calls were counted again, or new ones not"
+    assert len(calls) == len(agent.log(new, "call")), "old calls were counted again, or new ones not"

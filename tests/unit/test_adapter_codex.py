@@ -10,6 +10,7 @@ import json
 import subprocess
 import tomllib
 from collections.abc import Iterable
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -326,6 +327,33 @@ def test_history_of_a_resumed_thread_is_not_told() -> None:
     everything = [f for f in feed(ADAPTER.reader(None), "rollout", old) if isinstance(f, ModelCall)]
     assert 0 < len(calls) < len(everything)
     assert calls == everything[-len(calls) :]  # with the ids and numbers that they always have
+
+
+def test_work_that_is_shown_of_a_turn_that_was_cut_off_is_none() -> None:
+    """Measured with 0.104: resumed, it paints `Working` for ever of the turn that its killed process left open."""
+    history = rows("0.104.0", "rollout")
+    ends = [n for n, row in enumerate(history) if row["payload"].get("type") == "task_started"]
+    history = history[: ends[1] + 1]  # one whole turn, and the start of another
+    view = case("0.104.0", "thinking")
+
+    def resumed(began: float) -> CodexReader:
+        reader = ADAPTER.reader((0, 104))
+        reader.began = began
+        list(reader.spawned(1, {}, "/"))
+        feed(reader, "rollout", history)
+        return reader
+
+    last = datetime.fromisoformat(history[-1]["timestamp"].replace("Z", "+00:00")).timestamp()
+    assert states(resumed(last - 3600).screen(view))[-1] == ("busy", "")  # it is this process's own turn
+    reader = resumed(last + 0.001)
+    assert set(states(reader.screen(view))) == {("prompt", "")}
+    assert states(reader.submitted()) == []
+    assert states(reader.screen(view)) == [("busy", "")], "the message that is now being worked on"
+    # However the clock was set since the start: what follows a row of this process is of this process.
+    (busy,) = [f for f in feed(resumed(last - 0.001), "rollout", [
+        {**history[-1], "timestamp": "2020-01-01T00:00:00.000Z", "payload": {"type": "task_started", "turn_id": "x"}}
+    ]) if isinstance(f, Observation)]  # fmt: skip
+    assert busy.state is State.BUSY
 
 
 def test_the_parents_rows_in_a_fork_are_not_told() -> None:

@@ -61,7 +61,6 @@ def read(path: Path, order: str, seed: int = 0) -> list[Fact]:
     reader: Any = headless_for(cli).reader(version)
     env = {"HOME": "/home", "HARNEX_CLAUDE_HOOKS": "/run/hooks.jsonl"}
     facts = list(reader.spawned(1, env, "/work"))
-    reader._began = 1.0  # the rows are from long ago
     if order == "stream first":
         rows = stream + records
     elif order == "no records":
@@ -209,6 +208,7 @@ def turn(thread: str, **usage: int) -> list[dict[str, Any]]:
 
 def codex(version: tuple[int, ...] = (0, 169, 0)) -> Any:
     reader = headless_for("codex").reader(version)
+    reader.began = 1750000000.0
     list(reader.spawned(1, {"HOME": "/h"}, "/w"))
     return reader
 
@@ -275,7 +275,6 @@ def test_a_difference_to_codexs_total_is_one_remark_with_both_numbers() -> None:
     _, version, stream, records, _ = case(path)
     reader: Any = headless_for("codex").reader(version)
     list(reader.spawned(1, {"HOME": "/home"}, "/work"))
-    reader._began = 1.0
     lost = [r for r in records if r[1].get("type") == "event_msg" and r[1]["payload"].get("type") == "token_count"][-1]
     facts: list[Fact] = []
     for source, row in [*stream, *(r for r in records if r is not lost)]:

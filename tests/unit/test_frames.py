@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from harnex.core.frames import FrameEncoder
@@ -64,6 +64,9 @@ PIECES = st.sampled_from(
 
 
 @given(st.lists(st.lists(PIECES, max_size=12), max_size=8), st.booleans())
+@example(
+    [[], [], ["漢字", "a line that is longer than the screen", "\u26a0\ufe0f"]], True
+)  # wide at the margin, then room
 def test_any_output(frames: list[list[str]], resize: bool) -> None:
     live, other = make_screen(14, 5), make_screen(14, 5)
     player = Player(live)
