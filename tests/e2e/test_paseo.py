@@ -284,7 +284,7 @@ def own(paseo: Paseo) -> Any:
     """A daemon that is not harnex's, with an agent on it: (host, agent id, `paseo` there)."""
     home = paseo.place.base / "home" / ".paseo"
     env = {**paseo.place.env, "PASEO_HOME": str(home)}
-    port = 30000 + os.getpid() % 20000
+    port = 20000 + os.getpid() % 10000  # below those that clients get: one that finds nobody there may connect to itself
     host = f"127.0.0.1:{port}"
 
     def there(*words: str) -> Any:
