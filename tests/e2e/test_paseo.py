@@ -284,7 +284,8 @@ def own(paseo: Paseo) -> Any:
     """A daemon that is not harnex's, with an agent on it: (host, agent id, `paseo` there)."""
     home = paseo.place.base / "home" / ".paseo"
     env = {**paseo.place.env, "PASEO_HOME": str(home)}
-    port = 20000 + os.getpid() % 10000  # below those that clients get: one that finds nobody there may connect to itself
+    # Below those that clients get: one that asks for it while nobody listens may be connected to itself.
+    port = 20000 + os.getpid() % 10000
     host = f"127.0.0.1:{port}"
 
     def there(*words: str) -> Any:
