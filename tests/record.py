@@ -48,8 +48,9 @@ from harnex.rehearsal.script import parse
 from harnex.rehearsal.server import Rehearsal
 from harnex.supervisor import evidence as evidence_module
 from harnex.supervisor.child import Child
+from harnex.supervisor.environment import apply_env
 from harnex.supervisor.evidence import Evidence, descendants
-from harnex.supervisor.launch import apply_env, write_files
+from harnex.supervisor.files import write_files
 from harnex.supervisor.terminal import Terminal
 
 CORPUS = Path(__file__).parent / "corpus"

@@ -17,7 +17,7 @@ import click
 
 from harnex import errors
 from harnex.errors import HarnexError
-from harnex.supervisor.launch import python_module
+from harnex.supervisor.environment import python_module
 
 SCRIPT = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "rehearsal", "demo.json")
 TASK = "Look around, write hello.txt, and tell me what you did."

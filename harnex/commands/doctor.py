@@ -82,7 +82,7 @@ def terminal_tools() -> Iterator[Check]:
 def agents() -> Iterator[Check]:
     """Each agent CLI: is it there, and was its version measured?"""
     from harnex.adapters import AGENTS, PACKAGES, adapter_for
-    from harnex.supervisor import launch, versions
+    from harnex.supervisor import environment, versions
 
     state = paths.state_dir()
     found_any = False
@@ -92,7 +92,7 @@ def agents() -> Iterator[Check]:
         if program is None:
             continue
         found_any = True
-        text = versions.detect(state, program, launch.clean_env())
+        text = versions.detect(state, program, environment.clean_env())
         version = versions.parse(text)
         where = f"{text or 'version unknown'}, {program}"
         known = adapter.known

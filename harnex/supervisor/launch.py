@@ -4,25 +4,19 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import json
 import os
 import select
 import shutil
 import subprocess
-import sys
 import time
 import uuid
-from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-import harnex
-from harnex import clock, errors, jsonl, names, paths
+from harnex import errors, jsonl, names, paths
 from harnex.adapters import (
     AGENTS,
     HEADLESS,
-    PACKAGES,
-    REHEARSED_AS,
     TAKES,
     adapter_for,
     headless_for,
@@ -32,7 +26,6 @@ from harnex.adapters._base import (
     Adapter,
     Credential,
     HeadlessRequest,
-    Launch,
     LaunchRequest,
     Lease,
     Permissions,
@@ -41,14 +34,15 @@ from harnex.adapters._base import (
 )
 from harnex.core.redact import Redactor
 from harnex.errors import HarnexError, UsageError
-from harnex.process import start_time
 from harnex.store import registry, runlock, undelivered
 from harnex.supervisor import lease as leases
-from harnex.supervisor import redaction, startfile, versions
+from harnex.supervisor import manifest, redaction, rehearse, startfile, versions
+from harnex.supervisor.environment import apply_env, clean_env, free_port, python_module, resolve, spawner
+from harnex.supervisor.files import reader_in, write_files
+from harnex.supervisor.rehearse import Endpoint
 from harnex.supervisor.spec import SESSION_ID, Spec
 
 START_PATIENCE_S = 20.0  # for the supervisor's word; it comes within a second unless the machine is swamped
-OWN_VARIABLES = ("HARNEX_ID", "HARNEX_RUN_ID", "HARNEX_CLI", "HARNEX_SPAWNER_PANE")
 
 
 @dataclass(kw_only=True)
@@ -104,11 +98,6 @@ def new_run_id() -> str:
     return time.strftime("%Y%m%dT%H%M%S", time.gmtime(now)) + f"{int(now * 1000) % 1000:03d}-{os.urandom(4).hex()}"
 
 
-def clean_env() -> dict[str, str]:
-    """Our environment without the marks of a harnex session that we may be running in."""
-    return {k: v for k, v in os.environ.items() if k not in OWN_VARIABLES}
-
-
 def start(options: RunOptions) -> dict[str, Any]:
     """Start a session. The reply is what `run --detach` prints. Raises HarnexError."""
     state = paths.state_dir()
@@ -140,7 +129,7 @@ def start(options: RunOptions) -> dict[str, Any]:
     run_id = resume.new_run_id if resume else new_run_id()
     run_dir = paths.run_dir(state, run_id)
     lock = resume.lock if resume else _take_lock(state, run_id)
-    endpoint: _Endpoint | None = None
+    endpoint: Endpoint | None = None
     try:
         paths.subdir(state, "runs", run_id)
         evidence = paths.subdir(state, "runs", run_id, "evidence")
@@ -152,19 +141,8 @@ def start(options: RunOptions) -> dict[str, Any]:
         startfile.write(run_dir, about, env)
         rehearsal = Rehearsal()
         if options.rehearse is not None:
-            endpoint = _Endpoint(options.rehearse, run_dir, resume.rehearsed if resume else ())
-            for name in REHEARSED_AS.get(adapter_name, (adapter_name,)):
-                own_version = version if name == adapter_name else None
-                other = adapter if name == adapter_name else adapter_for(name)
-                found = other.rehearsal(endpoint.base_url, home, cwd, own_version)
-                if found is None:
-                    raise UsageError(f"{options.cli} can't be rehearsed", "only: " + ", ".join(AGENTS))
-                plan = found.plan if endpoint.plan else {}
-                rehearsal = Rehearsal(
-                    (*rehearsal.args, *found.args),
-                    {**rehearsal.env, **found.env, **plan},
-                    {**rehearsal.files, **found.files},
-                )
+            endpoint = Endpoint(options.rehearse, run_dir, resume.rehearsed if resume else ())
+            rehearsal = rehearse.rehearsal(options.cli, adapter, adapter_name, endpoint, home, cwd, version)
         leased = lease_for(options, adapter, leases.home_of(run_dir), cwd, version, endpoint)
         private_env = {**rehearsal.env, **leased.env}
         request = LaunchRequest(
@@ -178,7 +156,7 @@ def start(options: RunOptions) -> dict[str, Any]:
             evidence_dir=evidence,
             new_session_id=str(uuid.uuid4()),
             as_root=os.geteuid() == 0,
-            read_text=_reader_in(cwd, {**rehearsal.files, **leased.files}),
+            read_text=reader_in(cwd, {**rehearsal.files, **leased.files}),
             run_id=run_id,
             title=options.description or session_id,
             options=options.own,
@@ -234,7 +212,7 @@ def start(options: RunOptions) -> dict[str, Any]:
             schema=options.schema,
         )
         startfile.write(run_dir, startfile.launched(about, spec), apply_env(env, spec.env))
-        _write_manifest(run_dir, spec, launch, env)
+        manifest.write(run_dir, spec, launch, env)
         reply = _spawn(spec, endpoint, lock)
     except BaseException:
         if endpoint is not None:
@@ -255,7 +233,7 @@ def start(options: RunOptions) -> dict[str, Any]:
 
 
 def lease_for(
-    options: RunOptions, adapter: Adapter, home: str, cwd: str, version: Version | None, endpoint: _Endpoint | None
+    options: RunOptions, adapter: Adapter, home: str, cwd: str, version: Version | None, endpoint: Endpoint | None
 ) -> Lease:
     """The private home for the credential that was given; an empty one without. Raises UsageError."""
     credential = options.credential
@@ -316,15 +294,6 @@ def _keep_context(state: str, run_id: str, options: RunOptions, redactor: Redact
     return str(message["id"])
 
 
-def free_port() -> int:
-    """A port on loopback that nothing listens on now."""
-    import socket
-
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return int(s.getsockname()[1])
-
-
 def _headless(request: LaunchRequest, options: RunOptions) -> HeadlessRequest:
     return HeadlessRequest(
         **{field.name: getattr(request, field.name) for field in dataclasses.fields(request)},
@@ -355,143 +324,11 @@ def refuse_duplicate(state: str, repo: str, session_id: str) -> None:
         )
 
 
-def resolve(command: str, env: Mapping[str, str], cwd: str) -> str:
-    """The program's absolute path. Raises HarnexError if there is none, or it can't be executed."""
-    adapter_name = name_for(command)
-    if adapter_name == "demo" and "/" not in command:
-        return sys.executable
-    if "/" in command:
-        path = os.path.normpath(os.path.join(cwd, os.path.expanduser(command)))
-        if os.path.isfile(path) and os.access(path, os.X_OK):
-            return path
-        why = "is not executable" if os.path.exists(path) else "is not there"
-        raise HarnexError(f"can't run {command}: {path} {why}", "check the path")
-    found = shutil.which(command, path=env.get("PATH"))
-    if found is not None:
-        return os.path.abspath(found)
-    hint = "agents that harnex knows: " + ", ".join(AGENTS) + "; any other command on the PATH works too"
-    if adapter_name in AGENTS:
-        hint = f"install it: npm install -g {PACKAGES[adapter_name]}"
-    raise HarnexError(f"can't run {command}: there is no such command on the PATH", hint)
-
-
-def spawner() -> dict[str, Any] | None:
-    """Who starts this session: another session, a tmux pane."""
-    found = {
-        "id": os.environ.get("HARNEX_ID"),
-        "run_id": os.environ.get("HARNEX_RUN_ID"),
-        "pane": os.environ.get("TMUX_PANE"),
-    }
-    return found if any(found.values()) else None
-
-
-def apply_env(env: Mapping[str, str], changes: Mapping[str, str | None]) -> dict[str, str]:
-    merged = {**env, **{k: v for k, v in changes.items() if v is not None}}
-    return {k: v for k, v in merged.items() if changes.get(k, v) is not None}
-
-
-def private_parents(directory: str) -> None:
-    """Make a directory and whatever is missing above it, 0700 each (`makedirs` would do so with the last only)."""
-    missing = []
-    while not os.path.isdir(directory):
-        missing.append(directory)
-        directory = os.path.dirname(directory)
-    for path in reversed(missing):
-        os.mkdir(path, 0o700)
-
-
-def write_files(files: Mapping[str, str]) -> None:
-    """Files that an adapter asked for, 0600, directories 0700."""
-    for path, content in files.items():
-        try:
-            private_parents(os.path.dirname(path))
-            fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-            # A path need not be UTF-8; in JSON its odd bytes become escapes.
-            with os.fdopen(fd, "w", encoding="utf-8", errors="backslashreplace") as f:
-                f.write(content)
-        except OSError as e:
-            raise HarnexError(f"can't write {path}: {e.strerror}", "see: harnex doctor") from None
-
-
-def _reader_in(cwd: str, pending: Mapping[str, str]) -> Any:
-    def read_text(path: str) -> str | None:
-        path = os.path.join(cwd, os.path.expanduser(path))
-        if path in pending:
-            return pending[path]
-        try:
-            with open(path, encoding="utf-8") as f:
-                return f.read()
-        except (OSError, UnicodeDecodeError):
-            return None
-
-    return read_text
-
-
 def _free_name(state: str) -> str:
     return names.two_words({r["id"] for r in registry.all_records(state)[0]})
 
 
-def _write_manifest(run_dir: str, spec: Spec, launch: Launch, env: Mapping[str, str]) -> None:
-    known = {**env, **{k: v for k, v in spec.env.items() if v is not None}}
-    redactor = redaction.redactor(spec.redact, known, spec.lease["secrets"] if spec.lease else ())
-    manifest = {
-        "schema_version": 1,
-        "run_id": spec.run_id,
-        "id": spec.id,
-        "cli": spec.cli,
-        "adapter": spec.adapter,
-        "cli_version": spec.version_text,
-        "argv": redactor.argv(launch.argv),
-        "cwd": redactor.path(spec.cwd),
-        "repo": redactor.path(spec.repo),
-        "git": git_head(spec.repo),
-        "resumes": spec.resumes,
-        "mode": spec.mode,
-        "permissions": spec.permissions,
-        "permissions_used": spec.permissions_used,
-        "notes": redactor.clean(spec.notes),
-        "description": redactor.text(spec.description) or None,
-        "meta": redactor.clean(spec.meta),
-        "spawner": spec.spawner,
-        "started_at": clock.iso(),
-        "harnex_version": harnex.__version__,
-        "record": spec.record,
-        "lease": {"home": spec.lease["home"], "logs": spec.lease["logs"]} if spec.lease else None,
-        "summary_out": spec.summary_out,
-        "redacted": redactor.count,
-    }
-    write_files({os.path.join(run_dir, "manifest.json"): json.dumps(manifest, indent=1, ensure_ascii=False) + "\n"})
-
-
-def git_head(repo: str) -> dict[str, str] | None:
-    """Commit and branch of a work tree, None outside of git or without commits."""
-    if not os.path.exists(os.path.join(repo, ".git")):
-        return None
-    try:
-        done = subprocess.run(
-            ["git", "-C", repo, "rev-parse", "HEAD", "--abbrev-ref", "HEAD"],
-            capture_output=True,
-            text=True,
-            timeout=5,
-            check=False,
-            stdin=subprocess.DEVNULL,
-        )
-    except (OSError, subprocess.TimeoutExpired):
-        return None
-    lines = done.stdout.split()
-    return {"sha": lines[0], "branch": lines[1]} if done.returncode == 0 and len(lines) == 2 else None
-
-
-BOOTSTRAP = "import sys; sys.path.append(sys.argv.pop(1)); from {module} import main; sys.exit(main())"
-
-
-def python_module(module: str, *arguments: str) -> list[str]:
-    """A command that runs `main()` of one of our modules: nothing in the working directory can shadow it."""
-    root = os.path.dirname(os.path.dirname(os.path.abspath(harnex.__file__)))
-    return [sys.executable, "-P", "-c", BOOTSTRAP.format(module=module), root, *arguments]
-
-
-def _spawn(spec: Spec, endpoint: _Endpoint | None, lock: int) -> dict[str, Any]:
+def _spawn(spec: Spec, endpoint: Endpoint | None, lock: int) -> dict[str, Any]:
     process = subprocess.Popen(
         python_module("harnex.supervisor.__main__", "harnex-supervisor", spec.id),
         stdin=subprocess.PIPE,
@@ -523,45 +360,3 @@ def _spawn(spec: Spec, endpoint: _Endpoint | None, lock: int) -> dict[str, Any]:
             **{k: v for k, v in reply.items() if k not in known},
         )
     return reply
-
-
-class _Endpoint:
-    """The rehearsal endpoint of a run: it lives as long as somebody holds `keeper`, its standard input."""
-
-    def __init__(self, script: str, run_dir: str, after: tuple[str, ...] = ()) -> None:
-        script = os.path.abspath(script)
-        command = [script, "--log", os.path.join(run_dir, "rehearsal.jsonl")]
-        for log in after:
-            command += ["--after", log]
-        reader, self.keeper = os.pipe()
-        try:
-            self.process = subprocess.Popen(
-                python_module("harnex.rehearsal.__main__", *command),
-                stdin=reader,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                start_new_session=True,
-                env=clean_env(),
-            )
-        finally:
-            os.close(reader)
-        assert self.process.stdout is not None and self.process.stderr is not None
-        reply = jsonl.loads_dict(self.process.stdout.readline())
-        if reply is None:
-            os.close(self.keeper)
-            words = self.process.stderr.read().decode("utf-8", "replace").strip()
-            self.process.wait()
-            raise UsageError(f"the rehearsal script can't be used: {words}", "its format: harnex guide")
-        self.base_url = str(reply["base_url"])
-        self.started = start_time(self.process.pid)
-        self.plan = bool(reply.get("plan"))
-
-    def let_go(self) -> None:
-        """The supervisor holds it now."""
-        os.close(self.keeper)
-        self.process.returncode = 0  # not ours to wait for
-
-    def end(self) -> None:
-        os.close(self.keeper)
-        self.process.terminate()
-        self.process.wait()

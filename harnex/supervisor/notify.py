@@ -71,7 +71,7 @@ def _commands(policy: Policy) -> list[tuple[str, str | list[str], dict[str, Any]
     if policy.notify_cmd:
         found.append(("the notify command", policy.notify_cmd, {}))
     if policy.notify_urls:
-        from harnex.supervisor.launch import python_module
+        from harnex.supervisor.environment import python_module
 
         found.append(("apprise", python_module("harnex.supervisor.notify"), {"urls": list(policy.notify_urls)}))
     return found

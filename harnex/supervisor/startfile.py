@@ -62,7 +62,7 @@ def launched(start: Mapping[str, Any], spec: Spec) -> dict[str, Any]:
 
 def write(run_dir: str, start: Mapping[str, Any], env: Mapping[str, str]) -> None:
     """Write it whole, without the secrets of `env`, which is the agent's environment. Raises HarnexError."""
-    from harnex.supervisor.launch import write_files
+    from harnex.supervisor.files import write_files
 
     options = start["options"]
     redactor = redaction.redactor(redaction.load_quietly(start["repo"]), {**env, **options["env"]})

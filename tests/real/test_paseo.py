@@ -295,6 +295,6 @@ def daemon_processes(home: Path) -> list[psutil.Process]:
 
 
 def free_port() -> int:
-    from harnex.supervisor.launch import free_port
+    from harnex.supervisor.environment import free_port
 
     return free_port()

@@ -1,0 +1,71 @@
+"""What a new session finds: the program, the environment, a free port, who starts it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+import harnex
+from harnex.adapters import AGENTS, PACKAGES, name_for
+from harnex.errors import HarnexError
+
+OWN_VARIABLES = ("HARNEX_ID", "HARNEX_RUN_ID", "HARNEX_CLI", "HARNEX_SPAWNER_PANE")
+BOOTSTRAP = "import sys; sys.path.append(sys.argv.pop(1)); from {module} import main; sys.exit(main())"
+
+
+def clean_env() -> dict[str, str]:
+    """Our environment without the marks of a harnex session that we may be running in."""
+    return {k: v for k, v in os.environ.items() if k not in OWN_VARIABLES}
+
+
+def apply_env(env: Mapping[str, str], changes: Mapping[str, str | None]) -> dict[str, str]:
+    merged = {**env, **{k: v for k, v in changes.items() if v is not None}}
+    return {k: v for k, v in merged.items() if changes.get(k, v) is not None}
+
+
+def resolve(command: str, env: Mapping[str, str], cwd: str) -> str:
+    """The program's absolute path. Raises HarnexError if there is none, or it can't be executed."""
+    adapter_name = name_for(command)
+    if adapter_name == "demo" and "/" not in command:
+        return sys.executable
+    if "/" in command:
+        path = os.path.normpath(os.path.join(cwd, os.path.expanduser(command)))
+        if os.path.isfile(path) and os.access(path, os.X_OK):
+            return path
+        why = "is not executable" if os.path.exists(path) else "is not there"
+        raise HarnexError(f"can't run {command}: {path} {why}", "check the path")
+    found = shutil.which(command, path=env.get("PATH"))
+    if found is not None:
+        return os.path.abspath(found)
+    hint = "agents that harnex knows: " + ", ".join(AGENTS) + "; any other command on the PATH works too"
+    if adapter_name in AGENTS:
+        hint = f"install it: npm install -g {PACKAGES[adapter_name]}"
+    raise HarnexError(f"can't run {command}: there is no such command on the PATH", hint)
+
+
+def spawner() -> dict[str, Any] | None:
+    """Who starts this session: another session, a tmux pane."""
+    found = {
+        "id": os.environ.get("HARNEX_ID"),
+        "run_id": os.environ.get("HARNEX_RUN_ID"),
+        "pane": os.environ.get("TMUX_PANE"),
+    }
+    return found if any(found.values()) else None
+
+
+def free_port() -> int:
+    """A port on loopback that nothing listens on now."""
+    import socket
+
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return int(s.getsockname()[1])
+
+
+def python_module(module: str, *arguments: str) -> list[str]:
+    """A command that runs `main()` of one of our modules: nothing in the working directory can shadow it."""
+    root = os.path.dirname(os.path.dirname(os.path.abspath(harnex.__file__)))
+    return [sys.executable, "-P", "-c", BOOTSTRAP.format(module=module), root, *arguments]

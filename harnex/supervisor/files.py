@@ -1,0 +1,45 @@
+"""Files that an adapter asks for: written private, read with what is about to be written in mind."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+
+from harnex.errors import HarnexError
+
+
+def private_parents(directory: str) -> None:
+    """Make a directory and whatever is missing above it, 0700 each (`makedirs` would do so with the last only)."""
+    missing = []
+    while not os.path.isdir(directory):
+        missing.append(directory)
+        directory = os.path.dirname(directory)
+    for path in reversed(missing):
+        os.mkdir(path, 0o700)
+
+
+def write_files(files: Mapping[str, str]) -> None:
+    """Files that an adapter asked for, 0600, directories 0700."""
+    for path, content in files.items():
+        try:
+            private_parents(os.path.dirname(path))
+            fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+            # A path need not be UTF-8; in JSON its odd bytes become escapes.
+            with os.fdopen(fd, "w", encoding="utf-8", errors="backslashreplace") as f:
+                f.write(content)
+        except OSError as e:
+            raise HarnexError(f"can't write {path}: {e.strerror}", "see: harnex doctor") from None
+
+
+def reader_in(cwd: str, pending: Mapping[str, str]) -> Callable[[str], str | None]:
+    def read_text(path: str) -> str | None:
+        path = os.path.join(cwd, os.path.expanduser(path))
+        if path in pending:
+            return pending[path]
+        try:
+            with open(path, encoding="utf-8") as f:
+                return f.read()
+        except (OSError, UnicodeDecodeError):
+            return None
+
+    return read_text

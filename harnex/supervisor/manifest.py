@@ -1,0 +1,66 @@
+"""`manifest.json`: what was started, less its secrets."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from collections.abc import Mapping
+
+import harnex
+from harnex import clock
+from harnex.adapters._base import Launch
+from harnex.supervisor import redaction
+from harnex.supervisor.files import write_files
+from harnex.supervisor.spec import Spec
+
+
+def write(run_dir: str, spec: Spec, launch: Launch, env: Mapping[str, str]) -> None:
+    known = {**env, **{k: v for k, v in spec.env.items() if v is not None}}
+    redactor = redaction.redactor(spec.redact, known, spec.lease["secrets"] if spec.lease else ())
+    manifest = {
+        "schema_version": 1,
+        "run_id": spec.run_id,
+        "id": spec.id,
+        "cli": spec.cli,
+        "adapter": spec.adapter,
+        "cli_version": spec.version_text,
+        "argv": redactor.argv(launch.argv),
+        "cwd": redactor.path(spec.cwd),
+        "repo": redactor.path(spec.repo),
+        "git": git_head(spec.repo),
+        "resumes": spec.resumes,
+        "mode": spec.mode,
+        "permissions": spec.permissions,
+        "permissions_used": spec.permissions_used,
+        "notes": redactor.clean(spec.notes),
+        "description": redactor.text(spec.description) or None,
+        "meta": redactor.clean(spec.meta),
+        "spawner": spec.spawner,
+        "started_at": clock.iso(),
+        "harnex_version": harnex.__version__,
+        "record": spec.record,
+        "lease": {"home": spec.lease["home"], "logs": spec.lease["logs"]} if spec.lease else None,
+        "summary_out": spec.summary_out,
+        "redacted": redactor.count,
+    }
+    write_files({os.path.join(run_dir, "manifest.json"): json.dumps(manifest, indent=1, ensure_ascii=False) + "\n"})
+
+
+def git_head(repo: str) -> dict[str, str] | None:
+    """Commit and branch of a work tree, None outside of git or without commits."""
+    if not os.path.exists(os.path.join(repo, ".git")):
+        return None
+    try:
+        done = subprocess.run(
+            ["git", "-C", repo, "rev-parse", "HEAD", "--abbrev-ref", "HEAD"],
+            capture_output=True,
+            text=True,
+            timeout=5,
+            check=False,
+            stdin=subprocess.DEVNULL,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    lines = done.stdout.split()
+    return {"sha": lines[0], "branch": lines[1]} if done.returncode == 0 and len(lines) == 2 else None

@@ -1,0 +1,73 @@
+"""The rehearsal of a run: its endpoint, and what makes the agent talk to that alone."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+
+from harnex import jsonl
+from harnex.adapters import AGENTS, REHEARSED_AS, adapter_for
+from harnex.adapters._base import Adapter, Rehearsal, Version
+from harnex.errors import UsageError
+from harnex.process import start_time
+from harnex.supervisor.environment import clean_env, python_module
+
+
+def rehearsal(
+    cli: str, adapter: Adapter, adapter_name: str, endpoint: Endpoint, home: str, cwd: str, version: Version | None
+) -> Rehearsal:
+    """Arguments, environment and files for the agent, and for those that it starts. Raises UsageError."""
+    whole = Rehearsal()
+    for name in REHEARSED_AS.get(adapter_name, (adapter_name,)):
+        own_version = version if name == adapter_name else None
+        other = adapter if name == adapter_name else adapter_for(name)
+        found = other.rehearsal(endpoint.base_url, home, cwd, own_version)
+        if found is None:
+            raise UsageError(f"{cli} can't be rehearsed", "only: " + ", ".join(AGENTS))
+        plan = found.plan if endpoint.plan else {}
+        whole = Rehearsal(
+            (*whole.args, *found.args), {**whole.env, **found.env, **plan}, {**whole.files, **found.files}
+        )
+    return whole
+
+
+class Endpoint:
+    """The rehearsal endpoint of a run: it lives as long as somebody holds `keeper`, its standard input."""
+
+    def __init__(self, script: str, run_dir: str, after: tuple[str, ...] = ()) -> None:
+        script = os.path.abspath(script)
+        command = [script, "--log", os.path.join(run_dir, "rehearsal.jsonl")]
+        for log in after:
+            command += ["--after", log]
+        reader, self.keeper = os.pipe()
+        try:
+            self.process = subprocess.Popen(
+                python_module("harnex.rehearsal.__main__", *command),
+                stdin=reader,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                start_new_session=True,
+                env=clean_env(),
+            )
+        finally:
+            os.close(reader)
+        assert self.process.stdout is not None and self.process.stderr is not None
+        reply = jsonl.loads_dict(self.process.stdout.readline())
+        if reply is None:
+            os.close(self.keeper)
+            words = self.process.stderr.read().decode("utf-8", "replace").strip()
+            self.process.wait()
+            raise UsageError(f"the rehearsal script can't be used: {words}", "its format: harnex guide")
+        self.base_url = str(reply["base_url"])
+        self.started = start_time(self.process.pid)
+        self.plan = bool(reply.get("plan"))
+
+    def let_go(self) -> None:
+        """The supervisor holds it now."""
+        os.close(self.keeper)
+        self.process.returncode = 0  # not ours to wait for
+
+    def end(self) -> None:
+        os.close(self.keeper)
+        self.process.terminate()
+        self.process.wait()
