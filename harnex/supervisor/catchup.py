@@ -15,6 +15,7 @@ from typing import Any
 
 from harnex import jsonl
 from harnex.adapters import NAMES, adapter_for
+from harnex.adapters._base import Reader
 from harnex.model import AgentSession, Fact, ModelCall, Submitted, TurnEnded
 from harnex.store.tail import LineTail
 from harnex.supervisor.evidence import FollowedFiles
@@ -65,16 +66,26 @@ def read_again(run_dir: str, start: dict[str, Any], pid: int | None, began: floa
     if start.get("adapter") not in NAMES:
         return seen
     version = start.get("version")
-    reader = adapter_for(start["adapter"]).reader(tuple(version) if version else None)
-    reader.began = began
     env = {str(k): str(v) for k, v in (start.get("env") or {}).items()}
-    _take(seen, reader.spawned(pid or 0, env, start["cwd"]))
+
+    def reader_of(pid: int, began: float) -> Reader:
+        reader = adapter_for(start["adapter"]).reader(tuple(version) if version else None)
+        reader.began = began
+        _take(seen, reader.spawned(pid, env, start["cwd"]))
+        return reader
+
+    reader, known = reader_of(pid or 0, began), set()
     for followed in FollowedFiles(run_dir).rows():
-        if followed.get("kind") == "document":
-            continue  # they tell of a present that is over
-        source, tail = str(followed.get("source")), LineTail(followed["path"], followed["offset"])
+        kind, path, source = followed.get("kind"), followed["path"], str(followed.get("source"))
+        if kind == "process":
+            _take(seen, reader.ended())
+            reader = reader_of(int(followed.get("pid") or 0), float(followed.get("began") or began))
+        # Documents tell of a present that is over; a file with which a later process goes on was read whole.
+        if kind in ("process", "document") or path in known:
+            continue
+        known.add(path)
         seen.files += 1
-        for line in tail.lines():
+        for line in LineTail(path, followed["offset"]).lines():
             row = jsonl.loads_dict(line)
             if row is not None:
                 _take(seen, reader.row(source, row))

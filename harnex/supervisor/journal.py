@@ -65,6 +65,9 @@ class Journal:
     def write(self) -> None:
         """Write what waits, and the entry."""
         self._due = None if self.log.flush() else clock.monotonic() + RETRY_S
+        if self.log.lost and self._due is None:
+            lost, self.log.lost = self.log.lost, 0
+            self.diagnose(f"{lost} events were lost: the disk was full for too long")
         try:
             registry.write(self._path, self.entry())
         except OSError:

@@ -86,7 +86,9 @@ class Resume:
     run_id: str  # of the old one
     new_run_id: str
     lock: int
-    args: tuple[str, ...]  # what makes the CLI go on with its conversation
+    args: tuple[
+        str, ...
+    ]  # what makes the CLI go on with its conversation, in place of the options' own; (): nothing does
     home: str | None  # a rehearsal's, in which that conversation is
     rehearsed: tuple[str, ...]  # the logs of its endpoints so far: the script goes on behind them
     count: int  # how many times it was resumed, with this one
@@ -147,7 +149,7 @@ def start(options: RunOptions) -> dict[str, Any]:
         private_env = {**rehearsal.env, **leased.env}
         request = LaunchRequest(
             command=program,
-            args=(*rehearsal.args, *(resume.args if resume else ()), *options.args),
+            args=(*rehearsal.args, *(resume.args if resume and resume.args else options.args)),
             version=version,
             cwd=cwd,
             env=apply_env(env, private_env),

@@ -18,7 +18,7 @@ from harnex.adapters import adapter_for
 from harnex.core.redact import MARK
 from harnex.errors import HarnexError
 from harnex.events import MSG_LIMIT
-from harnex.store import history, registry, runlock, undelivered
+from harnex.store import durable, history, registry, runlock, undelivered
 from harnex.supervisor import catchup, digest, launch, startfile
 from harnex.supervisor.__main__ import registry_lock
 from harnex.supervisor.ending import SIGNALLED
@@ -101,9 +101,7 @@ def resume(state: str, row: dict[str, Any], message: str | None, most: int) -> d
     cut_off = (log.last_outcome or {}).get("outcome") not in (None, "completed") or log.turn is not None
     if message is not None and cut_off and args and not lost_again:
         options.context = message
-    if args:
-        options.args = ()  # those that last are in `args`
-    else:
+    if not args:
         notes.append(how)
     taken = _take_over(state, row)
     options.resume = launch.Resume(
@@ -228,11 +226,12 @@ def _take_over(state: str, row: dict[str, Any]) -> tuple[str, int]:
             raise HarnexError(f"can't write in {state}: {e.strerror}", "make room, or see: harnex doctor") from None
         try:
             run_dir = paths.subdir(state, "runs", new)
-            _write(os.path.join(run_dir, RESUMES), old)
-            _write(os.path.join(paths.run_dir(state, old), RESUMED), new)
+            durable.replace(os.path.join(run_dir, RESUMES), old.encode() + b"\n")
+            durable.replace(os.path.join(paths.run_dir(state, old), RESUMED), new.encode() + b"\n")
             inbox = os.path.join(paths.run_dir(state, old), undelivered.NAME)
             with contextlib.suppress(FileNotFoundError):
                 os.rename(inbox, os.path.join(run_dir, undelivered.NAME))
+            durable.sync_names(run_dir)
         except OSError as e:
             os.close(lock)
             _give_back(state, new, old)
@@ -252,13 +251,6 @@ def _give_back(state: str, new: str, old: str) -> None:
     give_back(state, new, old)
     shutil.rmtree(paths.run_dir(state, new), ignore_errors=True)
     runlock.remove(state, new)
-
-
-def _write(path: str, text: str) -> None:
-    fd = os.open(path + ".tmp", os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-    with os.fdopen(fd, "w", encoding="utf-8") as f:
-        f.write(text + "\n")
-    os.replace(path + ".tmp", path)
 
 
 def _ended(row: dict[str, Any]) -> float:
