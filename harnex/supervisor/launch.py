@@ -220,9 +220,14 @@ def start(options: RunOptions) -> dict[str, Any]:
         if endpoint is not None:
             endpoint.end()
         os.close(lock)
-        # Nothing ran: leave nothing behind. (A supervisor that lives holds the lock; one that began wrote events.)
-        if not runlock.is_held(runlock.path_of(state, run_id)) and not os.path.exists(
-            os.path.join(run_dir, "events.jsonl")
+        # Nothing ran: leave nothing behind. (A supervisor that lives holds the lock; one that began is in the registry,
+        # and wrote events.) What was lost in between is for the next recovery.
+        entered = registry.read(paths.session_file(state, repo, session_id))
+        begun = os.path.exists(os.path.join(run_dir, "events.jsonl"))
+        if (
+            not begun
+            and (entered is None or entered["run_id"] != run_id)
+            and not runlock.is_held(runlock.path_of(state, run_id))
         ):
             if resume is None:
                 shutil.rmtree(run_dir, ignore_errors=True)
