@@ -100,6 +100,20 @@ class EventLog:
             self._waiting.popleft()
         return True
 
+    def restore(self) -> None:
+        """The file was removed under us: make it anew, with everything that was in it. Raises OSError."""
+        fd = os.open(self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        at = 0
+        try:
+            while data := os.pread(self._fd, 1 << 20, at):
+                at += os.write(fd, data)
+        except OSError:
+            os.close(fd)
+            os.unlink(self.path)
+            raise
+        os.close(self._fd)
+        self._fd = fd
+
     def close(self) -> None:
         """Nothing follows: what was written outlives a power cut from here on."""
         self.flush()
