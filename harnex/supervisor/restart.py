@@ -11,6 +11,7 @@ import contextlib
 import dataclasses
 import os
 import shutil
+from collections.abc import Iterator
 from typing import Any
 
 from harnex import clock, paths, process
@@ -96,7 +97,7 @@ def resume(state: str, row: dict[str, Any], message: str | None, most: int) -> d
         )
     options, notes = _options(start, row)
     log = digest.read(run_dir)
-    args, how = _native(start, row, log)
+    args, how = _native(state, start, row, log)
     lost_again = _settle(state, run_dir, start, log, bool(args))
     cut_off = (log.last_outcome or {}).get("outcome") not in (None, "completed") or log.turn is not None
     if message is not None and cut_off and args and not lost_again:
@@ -146,12 +147,19 @@ def _settle(state: str, run_dir: str, start: dict[str, Any], log: digest.Digest,
 
 def _rehearsed(state: str, start: dict[str, Any]) -> tuple[str, ...]:
     """The logs of the endpoints of this run and of those that it goes on with."""
-    logs, known = [], set()
-    while start and start["run_id"] not in known:
+    runs = (start, *_earlier(state, start))
+    return tuple(os.path.join(paths.run_dir(state, run["run_id"]), "rehearsal.jsonl") for run in runs)
+
+
+def _earlier(state: str, start: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """What the runs were started from that this one goes on with, newest first."""
+    known = {start["run_id"]}
+    while start.get("resumes"):
+        start = startfile.read(paths.run_dir(state, str(start["resumes"])))
+        if not start or start["run_id"] in known:
+            return
         known.add(start["run_id"])
-        logs.append(os.path.join(paths.run_dir(state, start["run_id"]), "rehearsal.jsonl"))
-        start = startfile.read(paths.run_dir(state, str(start.get("resumes") or "")))
-    return tuple(logs)
+        yield start
 
 
 def _options(start: dict[str, Any], row: dict[str, Any]) -> tuple[launch.RunOptions, list[str]]:
@@ -193,10 +201,16 @@ def _options(start: dict[str, Any], row: dict[str, Any]) -> tuple[launch.RunOpti
     return launch.RunOptions(**words), notes
 
 
-def _native(start: dict[str, Any], row: dict[str, Any], log: digest.Digest) -> tuple[tuple[str, ...], str]:
+def _native(state: str, start: dict[str, Any], row: dict[str, Any], log: digest.Digest) -> tuple[tuple[str, ...], str]:
     """The arguments that make the CLI go on with its conversation, and in words what happens."""
     session = row.get("agent_session_id") or log.agent_session_id or start.get("agent_session_id")
-    if not log.turns:
+    turns = log.turns
+    for earlier in () if turns else _earlier(state, start):  # killed before it went on: the conversation is theirs
+        log = digest.read(paths.run_dir(state, earlier["run_id"]))
+        if log.turns:
+            turns, session = log.turns, log.agent_session_id or earlier.get("agent_session_id")
+            break
+    if not turns:
         return (), "started anew: no turn had begun"
     own = tuple(str(word) for word in start["options"].get("args") or ())
     args = adapter_for(start["adapter"]).resume_args(str(session), own) if session else ()

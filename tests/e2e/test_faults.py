@@ -179,11 +179,19 @@ def start_again(cell: Cell, waiting: list[str]) -> None:
 
 @pytest.mark.timeout(120)
 @pytest.mark.parametrize("moment", MOMENTS)
-@pytest.mark.parametrize("victim", ["supervisor", "agent"])
+@pytest.mark.parametrize("victim", ["supervisor", "agent", "both"])
 def test_the_session_dies(harnex: Harnex, victim: str, moment: str) -> None:
+    """`both`: every process of it at once, after a while in which they hang, as if the machine went down."""
     cell = Cell(harnex, moment)
     run_id, before = cell.record["run_id"], cell.events()
-    os.kill(cell.pid(victim), signal.SIGKILL)
+    if victim == "both":
+        processes = [psutil.Process(pid) for pid in of_run(harnex, run_id)]
+        processes.append(psutil.Process(cell.pid("supervisor")))
+        for number in (signal.SIGSTOP, signal.SIGKILL):
+            for process in processes:
+                process.send_signal(number)
+    else:
+        os.kill(cell.pid(victim), signal.SIGKILL)
     assert cell.client is not None
     if victim == "agent":
         harnex.until(lambda: not list(harnex.state.glob(f"sessions/{run_id}.lock")), what="its supervisor ends it")
@@ -191,7 +199,7 @@ def test_the_session_dies(harnex: Harnex, victim: str, moment: str) -> None:
     cell.client.communicate(timeout=30)
     rows = check_run(harnex, run_id, before)
     assert of_run(harnex, run_id) == []
-    if victim == "supervisor":
+    if victim != "agent":
         assert [f["run_id"] for f in told["found"]] in ([run_id], [])  # the client may have been the first to see it
         assert rows[-1]["reason"] == "supervisor_lost"
     else:
@@ -199,6 +207,8 @@ def test_the_session_dies(harnex: Harnex, victim: str, moment: str) -> None:
         expected = {"starting": ("boot_failure", "killed"), "stopping": ("stopped",)}.get(moment, ("killed",))
         assert rows[-1]["reason"] in expected
     assert harnex.json("recover", "--all", "--json") == {"ok": True, "found": [], "resumed": []}
+    nothing = harnex.run("recover", "--all", "--resume") if rows[-1]["reason"] == "stopped" else harnex.run("recover")
+    assert (nothing.returncode, nothing.stdout, nothing.stderr) == (0, "", ""), "cron would mail it"
     waiting = [WAITING, "of one who waits"] if moment == "queued" else []
     start_again(cell, waiting)
 
@@ -438,6 +448,9 @@ def test_prune_keeps_what_a_resumed_session_stands_on(harnex: Harnex) -> None:
         harnex.json("recover", "--id", "old", "--resume", "--json")
         psutil.Process(harnex.json("status", "--json")[0]["supervisor_pid"]).kill()
     (reply,) = harnex.json("recover", "--id", "old", "--resume", "--json")["resumed"]
+    (agent,) = harnex.running("rehearsal.tui")
+    words = psutil.Process(agent).cmdline()
+    assert [words.count(w) for w in ("--resume", "--log")] == [1, 1], "its own arguments last, however often"
     harnex.ok("prune", "--older-than", "0")
     assert len(list(harnex.state.glob("runs/*"))) == 4
     assert "I remember." in "".join(p.read_text() for p in harnex.state.glob("runs/*/home/conversation-*"))
