@@ -36,15 +36,17 @@ def sync_names(directory: str) -> None:
         os.close(fd)
 
 
-def replace(path: str, data: bytes) -> None:
-    """Write a private file whole or not at all, also through a power cut. Raises OSError; then the old one is there."""
+def replace(path: str, data: bytes, through: bool = True) -> None:
+    """Write a private file whole or not at all, also through a power cut (`through`). Raises OSError; then the old one
+    is there."""
     temporary = f"{path}.tmp"
     fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
     try:
         try:
             if os.write(fd, data) != len(data):
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-            sync(fd)
+            if through:
+                sync(fd)
         finally:
             os.close(fd)
         os.replace(temporary, path)
@@ -54,4 +56,5 @@ def replace(path: str, data: bytes) -> None:
         except OSError:
             pass
         raise
-    sync_names(os.path.dirname(path))
+    if through:
+        sync_names(os.path.dirname(path))

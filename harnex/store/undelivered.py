@@ -20,8 +20,11 @@ NAME = "inbox"
 Row = dict[str, Any]
 
 
-def put(state: str, run_id: str, message: Row, redact: Callable[[str], str], first: bool = False) -> None:
-    """Keep a message. The same one again changes nothing. Raises OSError (a full disk)."""
+def put(
+    state: str, run_id: str, message: Row, redact: Callable[[str], str], first: bool = False, through: bool = True
+) -> None:
+    """Keep a message. The same one again changes nothing. `through`: also through a power cut, because somebody is told
+    that it is kept; that takes milliseconds. Raises OSError (a full disk)."""
     directory = paths.subdir(state, "runs", run_id, NAME)
     names = _names(directory)
     if any(name.endswith(f"-{message['id']}.json") for name in names):
@@ -31,7 +34,7 @@ def put(state: str, run_id: str, message: Row, redact: Callable[[str], str], fir
     path = os.path.join(directory, f"{min(numbers) - 1 if first else max(numbers) + 1:010d}-{message['id']}.json")
     text = message["text"] and redact(message["text"])
     message = {**message, "text": text, "redacted": text != message["text"]}
-    durable.replace(path, jsonl.dumps(message).encode() + b"\n")  # it is acknowledged next
+    durable.replace(path, jsonl.dumps(message).encode() + b"\n", through)
 
 
 def drop(state: str, run_id: str, message_id: str) -> None:

@@ -81,6 +81,7 @@ def test_the_end_of_a_run_and_its_messages_are_on_the_disk(tmp_path: Path, synce
     log.close()
     assert synced[1:] == ["events.jsonl True"]
     undelivered.put(state, "r", {"id": "m-1", "text": "x", "submit": True}, str)
+    undelivered.put(state, "r", {"id": "m-2", "text": "its sender waits", "submit": True}, str, through=False)
     name, directory = synced[2:]
     assert (name.startswith("0001000001-m-1.json"), directory.split()[0]) == (True, "inbox")
 
