@@ -7,6 +7,7 @@ the log has already is told apart by the caller (call ids, texts).
 
 from __future__ import annotations
 
+import os
 import re
 from collections import Counter
 from collections.abc import Iterable
@@ -21,6 +22,7 @@ from harnex.store.tail import LineTail
 from harnex.supervisor.evidence import FollowedFiles
 
 COMPARED = 500  # characters of a prompt
+NO_CONVERSATION = ("hooks", "notify")  # sources that tell of prompts before the agent keeps them, if it ever does
 
 
 @dataclass
@@ -41,7 +43,7 @@ class Seen:
         """How often the conversation that the agent keeps (and resumes) has that prompt; None: it is not known.
 
         Hooks tell of a prompt before it is kept (Claude Code 2.1.329 writes its transcript up to 100 ms later)."""
-        kept = [count for source, count in self.prompts.items() if source not in ("hooks", "notify")]
+        kept = [count for source, count in self.prompts.items() if source not in NO_CONVERSATION]
         return max(count[normal(text)] for count in kept) if kept else None
 
     @property
@@ -58,6 +60,15 @@ class Seen:
 def normal(text: str) -> str:
     """A prompt as it compares: its words. Adapters guard a text with invisible characters, agents change blanks."""
     return " ".join(re.findall(r"\w+", text))[:COMPARED] or text.strip()
+
+
+def was_kept(run_dir: str) -> bool:
+    """Whether there is anything to go on with: Claude Code writes its transcript a moment after what it tells, and
+    killed in that moment it leaves an empty one, which it does not resume (2.0.77). Unknown files count as kept."""
+    rows = FollowedFiles(run_dir).rows()
+    other = (*NO_CONVERSATION, "events")  # (the bundled agent's conversation is in a file of its own)
+    files = [r["path"] for r in rows if r.get("kind") == "rows" and r.get("source") not in other]
+    return not files or any(os.path.exists(path) and os.path.getsize(path) > 0 for path in files)
 
 
 def read_again(run_dir: str, start: dict[str, Any], pid: int | None, began: float) -> Seen:

@@ -204,14 +204,17 @@ def _options(start: dict[str, Any], row: dict[str, Any]) -> tuple[launch.RunOpti
 def _native(state: str, start: dict[str, Any], row: dict[str, Any], log: digest.Digest) -> tuple[tuple[str, ...], str]:
     """The arguments that make the CLI go on with its conversation, and in words what happens."""
     session = row.get("agent_session_id") or log.agent_session_id or start.get("agent_session_id")
-    turns = log.turns
+    turns, run_id = log.turns, start["run_id"]
     for earlier in () if turns else _earlier(state, start):  # killed before it went on: the conversation is theirs
         log = digest.read(paths.run_dir(state, earlier["run_id"]))
         if log.turns:
-            turns, session = log.turns, log.agent_session_id or earlier.get("agent_session_id")
+            turns, run_id = log.turns, earlier["run_id"]
+            session = log.agent_session_id or earlier.get("agent_session_id")
             break
     if not turns:
         return (), "started anew: no turn had begun"
+    if not catchup.was_kept(paths.run_dir(state, run_id)):
+        return (), f"started anew: {start['cli']} was killed before it wrote its conversation down"
     own = tuple(str(word) for word in start["options"].get("args") or ())
     args = adapter_for(start["adapter"]).resume_args(str(session), own) if session else ()
     if args:

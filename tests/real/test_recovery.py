@@ -72,6 +72,7 @@ def test_it_is_killed_again_before_its_next_turn(agent: Agent) -> None:
     agent.start("night", {"text": "I remember it."}, "Still here.")
     agent.send("night", FIRST)
     session = agent.record("night")["agent_session_id"]
+    place.until(lambda: place.events("night", "call"), 30, what="the agent wrote its conversation down")
     new = ""
     for _ in range(2):
         os.kill(agent.record("night")["supervisor_pid"], signal.SIGKILL)

@@ -53,6 +53,22 @@ def test_what_each_process_of_a_session_recorded_is_read_again(run: Path) -> Non
     assert twice == 2 * prompts and len(again) == 2 * len(calls) and again > calls
 
 
+def test_a_conversation_that_was_never_written_is_not_gone_on_with(run: Path) -> None:
+    """Measured with Claude Code 2.0.77, killed as its first turn ended: "No conversation found with session ID"."""
+    assert catchup.was_kept(str(run)), "nothing is known: it is tried"
+    hooks, transcript = run / "hooks.jsonl", run / "t.jsonl"
+    hooks.write_text("{}\n")
+    files = FollowedFiles(str(run))
+    files.add("hooks", str(hooks), "rows", 0)
+    assert catchup.was_kept(str(run))
+    files.add("transcript", str(transcript), "rows", 0)
+    assert not catchup.was_kept(str(run))
+    transcript.touch()
+    assert not catchup.was_kept(str(run))
+    transcript.write_text("{}\n")
+    assert catchup.was_kept(str(run))
+
+
 # ---- what outlives a power cut ----
 
 
