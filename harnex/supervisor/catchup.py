@@ -22,6 +22,7 @@ from harnex.store.tail import LineTail
 from harnex.supervisor.evidence import FollowedFiles
 
 COMPARED = 500  # characters of a prompt
+CONVERSATION = ("transcript", "rollout")  # sources of what the agents resume; those of sub-agents are not enough
 NO_CONVERSATION = ("hooks", "notify")  # sources that tell of prompts before the agent keeps them, if it ever does
 
 
@@ -66,8 +67,7 @@ def was_kept(run_dir: str) -> bool:
     """Whether there is anything to go on with: Claude Code writes its transcript a moment after what it tells, and
     killed in that moment it leaves an empty one, which it does not resume (2.0.77). Unknown files count as kept."""
     rows = FollowedFiles(run_dir).rows()
-    other = (*NO_CONVERSATION, "events")  # (the bundled agent's conversation is in a file of its own)
-    files = [r["path"] for r in rows if r.get("kind") == "rows" and r.get("source") not in other]
+    files = [r["path"] for r in rows if r.get("source") in CONVERSATION]
     return not files or any(os.path.exists(path) and os.path.getsize(path) > 0 for path in files)
 
 
