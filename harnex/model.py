@@ -129,12 +129,14 @@ class FindOpenFile:
 
 @dataclass(frozen=True, slots=True)
 class FindFile:
-    """Please look for a file by this absolute glob, and follow it as `kind`. Asked again while it is not found."""
+    """Please look for a file by this absolute glob, and follow it as `kind`. Asked again while it is not found; with
+    `every` always, and all files are followed that match and were written to since the agent's start."""
 
     source: str
     pattern: str
     kind: Literal["rows", "document"] = "rows"
     from_end: bool = False
+    every: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,7 +23,7 @@ from datetime import datetime
 from typing import Any
 
 from harnex.adapters import _codex_screen as screens
-from harnex.adapters._codex_calls import Calls
+from harnex.adapters._codex_calls import TOOL_CALLS, TOOL_OUTPUTS, Calls
 from harnex.model import (
     AgentSession,
     Fact,
@@ -37,8 +37,6 @@ from harnex.model import (
 )
 
 PREVIEW = 200
-TOOL_CALLS = ("function_call", "custom_tool_call", "local_shell_call")
-TOOL_OUTPUTS = ("function_call_output", "custom_tool_call_output", "local_shell_call_output")
 _BOUNDS = ("task_started", "task_complete", "turn_aborted")
 # Without an explicit code, these words at the head of a tool's output say that it did not do its work.
 _FAILED_OUTPUT = (
@@ -95,6 +93,7 @@ class Rollout:
     message: str = ""  # what the agent said last in this turn
     calls: Calls = field(default_factory=Calls)
     cut_off: bool = False  # the history ends inside of a turn, and nothing came after it
+    _stamp: str = ""  # of the row that is read
     _copied: bool = False  # inside the parent's rows at the head of a fork
     _error: tuple[str, object] | None = None
     _pending: set[str] | None = None
@@ -120,12 +119,14 @@ class Rollout:
         if not isinstance(payload, dict):
             return
         at = seconds(row.get("timestamp"))
+        self._stamp = str(row.get("timestamp") or "")
         self.last_at = at or self.last_at
         kind = row.get("type")
         if kind == "session_meta":
             yield from self._meta(payload)
             return
         name = payload.get("type")
+        self.calls.timed(kind, name, payload, self._stamp)
         if kind == "event_msg" and name == "task_started":
             self._leave_copy(str(payload.get("turn_id") or ""))
         self._now = self._now or at is None or at >= self.began
@@ -135,7 +136,7 @@ class Rollout:
         if kind == "turn_context":
             self.calls.model = payload.get("model") or self.calls.model
         elif kind == "token_usage_record":
-            yield from self.calls.record(payload, past, self.agent)
+            yield from self.calls.record(payload, past, self.agent, self._stamp)
         elif kind == "event_msg" and name == "token_count":
             yield from self._tokens(payload, past)
         elif past:
@@ -337,7 +338,7 @@ class Rollout:
         if total == self._total:
             return
         self._total = total
-        yield from self.calls.tokens(p, past, self.agent)
+        yield from self.calls.tokens(p, past, self.agent, self._stamp)
         if isinstance(last, dict) and not any(v for v in last.values() if isinstance(v, int)):
             return  # after a compaction
         over = not past and not self.turns_told and self.turn_open and self._spoke and not self._pending

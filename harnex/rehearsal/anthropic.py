@@ -69,7 +69,7 @@ def read(body: Mapping[str, Any], headers: Mapping[str, str]) -> Call:
         kind, why = "side", "quota probe"
     elif first == "Warmup":
         kind, why = "side", "warm-up"
-    elif any(words in system or words in last for words in SUMMARY):
+    elif any(words in system or words in last or words in "".join(texts[-1:]) for words in SUMMARY):
         kind, why = "side", "summary"
     elif last.startswith(SUGGESTION):
         kind, why = "side", "suggestion"

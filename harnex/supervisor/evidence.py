@@ -120,11 +120,22 @@ class Evidence:
                 continue
             import glob  # only here: most sessions look for no name
 
+            if isinstance(wanted, FindFile) and wanted.every:
+                for path in glob.iglob(wanted.pattern):
+                    if path not in self._rows and self._is_new(path):
+                        self.take(Follow(wanted.source, path, wanted.kind, wanted.from_end))
+                continue
             path = next((path for pattern in patterns for path in glob.iglob(pattern)), "")
             if path:
                 self._finds.remove(wanted)
                 named = wanted if isinstance(wanted, FindFile) else FindFile(wanted.source, "")
                 self.take(Follow(wanted.source, path, named.kind, named.from_end))
+
+    def _is_new(self, path: str) -> bool:
+        try:
+            return os.stat(path).st_mtime >= self._reader.began - 1.0  # file systems cut times off
+        except OSError:
+            return False
 
 
 def open_files(pids: Iterable[int]) -> Iterable[str]:
