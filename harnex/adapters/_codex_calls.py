@@ -19,6 +19,7 @@ row of its answer, or to its numbers where none is written before them: with all
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -26,6 +27,8 @@ from harnex.adapters._log import between
 from harnex.model import ModelCall, Remark
 
 PREVIEW = 200
+# Up to 0.58 tool calls are written after they were made and counted.
+LATE_ITEMS_UNTIL = (0, 80)  # not in 0.80; what lies between 0.58 and it was not looked at, and loses nothing by it
 TOOL_CALLS = ("function_call", "custom_tool_call", "local_shell_call")
 TOOL_OUTPUTS = ("function_call_output", "custom_tool_call_output", "local_shell_call_output")
 PROMPTS = ("task_started", "user_message")
@@ -42,7 +45,8 @@ FIELDS = (
 class Calls:
     """A thread's calls, row by row. `past` rows (from before this run) move the base and tell nothing."""
 
-    def __init__(self) -> None:
+    def __init__(self, late_items: bool = False) -> None:
+        self.late_items = late_items
         self.thread = ""
         self.model: str | None = None
         self.said = ""  # the words since the last call
@@ -61,7 +65,9 @@ class Calls:
     def timed(self, kind: object, name: object, p: dict[str, Any], at: str) -> None:
         """Any row, for the durations, with its stamp."""
         if kind == "response_item":
-            if name in TOOL_OUTPUTS:
+            if self.late_items:  # the numbers come before the items: they are the end
+                self._since = at if name in TOOL_OUTPUTS else self._since
+            elif name in TOOL_OUTPUTS:
                 if self._answer is None and self._since and self._heard:
                     self._answer = (self._since, self._heard)  # its numbers are written after its tools (0.145)
                 self._since, self._heard = at, ""
@@ -222,6 +228,12 @@ def is_answer(name: object, p: dict[str, Any]) -> bool:
 
 def _is_prompt(item: object) -> bool:
     return isinstance(item, dict) and item.get("type") == "UserMessage"
+
+
+def writes_late(version: object) -> bool:
+    """Whether this version (`cli_version` of a `session_meta`) writes tool calls after their call was counted."""
+    numbers = tuple(int(n) for n in re.findall(r"\d+", str(version or ""))[:2])
+    return bool(numbers) and numbers < LATE_ITEMS_UNTIL
 
 
 def numbers(usage: object) -> dict[str, int] | None:

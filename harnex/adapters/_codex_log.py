@@ -13,7 +13,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from harnex.adapters._codex_calls import TOOL_CALLS, TOOL_OUTPUTS, Calls
+from harnex.adapters._codex_calls import TOOL_CALLS, TOOL_OUTPUTS, Calls, writes_late
 from harnex.adapters._codex_rollout import made_at
 from harnex.adapters._log import PLAIN, Log, Logged, seconds
 from harnex.model import ModelCall
@@ -88,6 +88,7 @@ class CodexLog(Log):
             self._copied = self._copied or thread != self.session
             return
         self.session = self._calls.thread = thread
+        self._calls.late_items = writes_late(p.get("cli_version"))
         self._cwd = str(p.get("cwd") or "")
         self._made = made_at(thread) or seconds(p.get("timestamp") or self._at)
         self._copied = bool(p.get("forked_from_id"))

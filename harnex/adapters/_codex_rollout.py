@@ -23,7 +23,7 @@ from datetime import datetime
 from typing import Any
 
 from harnex.adapters import _codex_screen as screens
-from harnex.adapters._codex_calls import TOOL_CALLS, TOOL_OUTPUTS, Calls
+from harnex.adapters._codex_calls import TOOL_CALLS, TOOL_OUTPUTS, Calls, writes_late
 from harnex.model import (
     AgentSession,
     Fact,
@@ -156,6 +156,7 @@ class Rollout:
         if payload.get("forked_from_id"):
             self._copied = True
         self.thread = self.calls.thread = thread
+        self.calls.late_items = writes_late(payload.get("cli_version"))
         origin = payload.get("source")
         if isinstance(origin, dict) and "subagent" in origin and not self.main:
             name = payload.get("agent_nickname") or payload.get("agent_role") or payload.get("agent_path")

@@ -29,12 +29,12 @@ from harnex.adapters._base import (
     Version,
     bracketed,
 )
+from harnex.adapters._codex_calls import LATE_ITEMS_UNTIL
 from harnex.adapters._codex_rollout import Rollout
 from harnex.model import Fact, FindOpenFile, Follow, Observation, Retracted, ScreenView, State, TurnEnded
 
 TITLE_SINCE = (0, 117)  # and from 0.128 on it tells of dialogs
 OSC_SINCE = (0, 163)
-LATE_ITEMS_UNTIL = (0, 80)  # not in 0.80; what lies between 0.58 and it was not looked at, and loses nothing by it
 
 # ---- reading ----
 
