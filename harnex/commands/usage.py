@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import click
@@ -12,12 +12,12 @@ import click
 from harnex import errors, jsonl, paths
 from harnex.commands import _records, _table
 from harnex.commands._find import mend, run_of
-from harnex.commands._prices import Prices
 from harnex.commands._table import Column
 from harnex.commands._types import MOMENT, which_session
 from harnex.commands.status import short_path
 from harnex.core import usage
 from harnex.errors import HarnexError, UsageError
+from harnex.store.prices import Prices, remembered
 
 EXTRA = "pip install 'harnex[usage]'"
 WORDS_MAX = 20  # files with something wrong that are named one by one
@@ -99,7 +99,7 @@ def _from_runs(
     gone = [run for run in chosen if not os.path.exists(os.path.join(run.directory, "events.jsonl"))]
     if gone:
         print(f"harnex: the events of {len(gone)} runs were removed: not counted", file=sys.stderr)
-    prices = Prices()
+    prices = remembered()
 
     def records() -> Iterator[dict[str, Any]]:
         for run in chosen:
@@ -130,22 +130,20 @@ def _from_files(
     as_json: bool,
     as_csv: bool,
 ) -> int:
-    from harnex.core.redact import Redactor, secret_values
     from harnex.store import logs
 
     found = logs.find(names or _records.own_folders(cli), cli)
     if since is not None:
         found.files = [f for f in found.files if os.stat(f).st_mtime >= since]
     source = _records.Files(cli, found.files)
-    prices = Prices()
-    redactor = Redactor(secret_values(dict(os.environ)))
+    prices = remembered()
     wanted = paths.repo_root(repo) if repo else None
     single_calls = by in ("call", "turn") or (as_json and by is None) or which is not None
 
     full = single_calls or by == "agent"  # 2.0 tells sub-agents' types in results of tools
 
     def records() -> Iterator[dict[str, Any]]:
-        for r in source.records(full, since, redactor.text):
+        for r in source.records(full, since, _redacted() if full else str):
             if wanted is None or r["repo"] == wanted:
                 r["cost_usd"] = prices.cost(r)
                 yield r
@@ -166,6 +164,13 @@ def _from_files(
         code = _show(records(), by or "session", head, None, prices, as_json, as_csv, True, source)
     bad = _tell(source, found.problems)
     return code or (errors.FAILED if bad else errors.DONE)
+
+
+def _redacted() -> Callable[[str], str]:
+    """What makes previews of texts fit to be shown."""
+    from harnex.core.redact import Redactor, secret_values
+
+    return Redactor(secret_values(dict(os.environ))).text
 
 
 def _turns_of(source: _records.Files) -> list[dict[str, Any]]:
@@ -208,6 +213,7 @@ def _show(
         groups.add(r)
         if keep:
             calls.append(r)
+    prices.remember()
     totals = {**groups.total.fields(), "prices": prices.version}
     if as_json:
         out = dict(head)
@@ -368,7 +374,9 @@ def _one_call(
     record = next((r for r in records if which in (str(r["n"]), r["call_id"])), None)
     if record is None:
         raise HarnexError(f"there is no call {which}", f"there are {len(records)}: harnex usage --by call")
-    record["cost_usd"] = Prices().cost(record)
+    prices = remembered()
+    record["cost_usd"] = prices.cost(record)
+    prices.remember()
     if bodies:
         from harnex.commands._bodies import bodies_of
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import signal
 from dataclasses import replace
@@ -17,6 +18,7 @@ from harnex.supervisor.delivery import new_message_id
 if TYPE_CHECKING:
     from harnex.core.watch import Action, Sight, Watch
     from harnex.core.watch_policy import Policy
+    from harnex.store.prices import Prices
     from harnex.supervisor.filehook import FileHook
     from harnex.supervisor.jobs import Ended, Job
     from harnex.supervisor.session import Session
@@ -56,6 +58,7 @@ class Watcher:
         self._hook: FileHook | None = None
         self._texts: dict[str, str] = {}  # message id -> what was asked, without our own words around it
         self._checks = 0
+        self._prices: Prices | None = None
         self._buried = False  # the old process is gone, and what it left was read
 
     # ---- on ----
@@ -151,11 +154,21 @@ class Watcher:
         if self.watch is not None:
             cost = None
             if self.watch.policy.max_cost is not None:
-                from harnex.supervisor.pricing import price
-
-                cost = price(call, self._session.spec.adapter)
+                cost = self._cost(call)
             last = call.stop_reason is not None and "tool" not in call.stop_reason
             self.watch.call(call.total_tokens, cost, call.model, last, now)
+
+    def _cost(self, call: events.Call) -> float | None:
+        """In US dollars; None if it is not known."""
+        if self._prices is None:
+            from harnex.store.prices import Prices
+
+            self._prices = Prices(self._session.spec.state)
+        cost = self._prices.cost(
+            {**dataclasses.asdict(call), "cli": self._session.spec.adapter, "ts": clock.iso(clock.wall())}
+        )
+        self._prices.remember()
+        return cost
 
     def asked(self, message: Message) -> None:
         """A message came in."""
