@@ -164,8 +164,9 @@ class Calls:
         if total is not None and (fresh or past):
             self._rebase(total, last)
         elif total is not None:
-            lost = _less(_less(total, before or {}), last)
-            if lost.get("total_tokens", 0) > 0 and min(lost.values()) >= 0:
+            grown = total.get("total_tokens", 0) - (before or {}).get("total_tokens", 0)
+            lost = _less(_less(total, before or {}), last) if grown > last.get("total_tokens", 0) else {}
+            if lost and min(lost.values()) >= 0:
                 self._count += 1
                 self._add(lost)
                 yield self._call(f"{self.thread}-{self._count}", lost, None, agent, "cumulative", said="")
@@ -240,11 +241,19 @@ def numbers(usage: object) -> dict[str, int] | None:
     """The token fields that a usage object has; None if it is none."""
     if not isinstance(usage, dict):
         return None
-    return {k: v for k in FIELDS if isinstance(v := usage.get(k), int) and not isinstance(v, bool)}
+    found = {}
+    for name in FIELDS:  # hot: once or twice for each call of a file
+        value = usage.get(name)
+        if type(value) is int:
+            found[name] = value
+    return found
 
 
 def _falls(before: dict[str, int], after: dict[str, int]) -> bool:
-    return any(value < before.get(key, 0) for key, value in after.items())
+    for key, value in after.items():
+        if value < before.get(key, 0):
+            return True
+    return False
 
 
 def _less(total: dict[str, int], part: dict[str, int]) -> dict[str, int]:

@@ -148,7 +148,6 @@ def _from_files(
                 r["cost_usd"] = prices.cost(r)
                 yield r
 
-    code = errors.DONE
     head: dict[str, Any] = {"id": None, "run_id": None, "cli": cli}
     if single_calls:
         every = list(records())
@@ -161,7 +160,9 @@ def _from_files(
         head["problems"] = source.problems()
         code = _show(every, by or "session", head, turns, prices, as_json, as_csv, by is not None)
     else:
-        code = _show(records(), by or "session", head, None, prices, as_json, as_csv, True, source)
+        by = by or "session"
+        summed = records() if full else source.sums(by, prices, since, wanted)
+        code = _show(summed, by, head, None, prices, as_json, as_csv, True, source)
     bad = _tell(source, found.problems)
     return code or (errors.FAILED if bad else errors.DONE)
 
@@ -195,7 +196,7 @@ def _tell(source: _records.Files, problems: list[str]) -> bool:
 
 
 def _show(
-    records: Iterable[dict[str, Any]],
+    records: Iterable[dict[str, Any]] | usage.Groups,
     by: str,
     head: dict[str, Any],
     turns: list[dict[str, Any]] | None,
@@ -206,10 +207,10 @@ def _show(
     source: _records.Files | None = None,
 ) -> int:
     """`grouped`: --by was asked for, so --json has groups; without it all calls."""
-    groups = usage.Groups(by)
+    groups = records if isinstance(records, usage.Groups) else usage.Groups(by)
     keep = by == "call" or (as_json and not grouped) or (as_json and head["id"] is not None)
     calls = []
-    for r in records:
+    for r in records if not isinstance(records, usage.Groups) else ():
         groups.add(r)
         if keep:
             calls.append(r)
@@ -233,7 +234,7 @@ def _show(
         _csv(calls if by == "call" else groups.rows(), by)
     else:
         _print(calls if by == "call" else groups.rows(), by, totals)
-        if not groups.total.calls:
+        if not totals["calls"]:
             print("no model calls", file=sys.stderr)
         elif prices.version is None:
             print(f"no costs: the price list is an extra ({EXTRA})", file=sys.stderr)

@@ -188,7 +188,8 @@ def _tuple(values: Any) -> tuple[Any, ...] | None:
 
 
 def _sum(rates: tuple[float, ...], counts: tuple[int, ...]) -> float:
-    return sum(r * c for r, c in zip(rates, counts, strict=True))
+    a, b, c, d, e = counts
+    return rates[0] * a + rates[1] * b + rates[2] * c + rates[3] * d + rates[4] * e
 
 
 def _for_an_hour(raw: object, written: int) -> int:
