@@ -43,6 +43,10 @@ def _decoded(text: str) -> str:
         return ""
 
 
+NO_TRANSCRIPT = (
+    "this Claude Code has no hooks, and begins a new file when a conversation is resumed (1.0.60): harnex does not know"
+    " which, so that the model calls of this run are not counted (`harnex usage --from claude` reads that file)"
+)
 HOOKS_FILE = "hooks.jsonl"
 # The words that 2.1.329 itself takes for a permission or a question (its program text); "dialog open" is any menu.
 _WAITING_FOR = {
@@ -102,6 +106,8 @@ class ClaudeReader(Reader):
             yield from self._transcript(
                 f"{self._config_dir}/projects/{folder}/{env['HARNEX_CLAUDE_SESSION']}.jsonl", False
             )
+        else:
+            yield Remark(NO_TRANSCRIPT)
         yield Follow("session", f"{self._config_dir}/sessions/{pid}.json", "document")
 
     def _transcript(self, path: Any, from_end: bool) -> Iterable[Fact]:

@@ -250,10 +250,7 @@ def numbers(usage: object) -> dict[str, int] | None:
 
 
 def _falls(before: dict[str, int], after: dict[str, int]) -> bool:
-    for key, value in after.items():
-        if value < before.get(key, 0):
-            return True
-    return False
+    return any(value < before.get(key, 0) for key, value in after.items())
 
 
 def _less(total: dict[str, int], part: dict[str, int]) -> dict[str, int]:

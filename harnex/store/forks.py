@@ -41,7 +41,7 @@ def spread(work: Callable[[int], Any], count: int, processes: int, finish: Calla
     results: dict[int, Any] = {}
     try:
         for _ in range(min(processes, MOST) - 1):
-            out = tempfile.TemporaryFile()
+            out = tempfile.TemporaryFile()  # noqa: SIM115 - closed when it was read
             pid = os.fork()
             if pid == 0:
                 _child(mine, out, finish)
