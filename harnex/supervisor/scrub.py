@@ -19,7 +19,7 @@ from harnex.core.rows import merged
 EVERY_S = 2.0
 SLICE = 1 << 18
 LINE_MAX = 4 << 20
-OWN = ("events.jsonl", "manifest.json", "session.cast")  # written by us, redacted
+OWN = ("events.jsonl", "manifest.json", "session.cast", "start.json")  # written by us, redacted
 PACKED = (".zst", ".gz")
 
 
