@@ -1,8 +1,8 @@
 """Claude Code's own totals by model, and the calls that were seen held against them. Pure.
 
 `modelUsage` is in the `result` of a headless run and, from 2.1.250 on (not 2.1.197), in the `cost-state` row that ends
-an interactive session's transcript: all conversations of the process, side calls and compactions (2.1.250), too, but
-not an answer that was interrupted. A resumed session begins with the totals of the conversation.
+an interactive session's transcript: all conversations of the process, side calls and compactions, too; of an answer that was
+interrupted the input (2.1.329), or nothing (2.1.250). A resumed session begins with the totals of the conversation.
 """
 
 from __future__ import annotations
@@ -68,6 +68,8 @@ class Seen:
                         f"output {theirs['output_tokens']} (side calls, for titles and the like)"
                     )
             elif (found := difference(both, theirs)) and (not cut or difference(whole, theirs)):
+                if cut and any(both[name] > theirs.get(name, 0) for name in both):
+                    found = difference(whole, theirs)  # they leave it out: 2.1.250 does, 2.1.329 does not
                 yield f"{model}: {found}"
 
     def models(self) -> set[str]:

@@ -37,6 +37,7 @@ def lines(
     """The table; columns without any content are left out. A rule stands before row `rule_before`."""
     shown = [i for i, c in enumerate(columns) if any(row[i] for row in rows) or c.keep >= 9]
     widths = {i: max(width_of(columns[i].title), *(width_of(row[i]) for row in rows), 0) for i in shown}
+    whole = dict(widths)
 
     def total() -> int:
         return sum(widths[i] for i in shown) + 2 * (len(shown) - 1)
@@ -51,6 +52,9 @@ def lines(
         if len(shown) == 1:
             break
         shown.remove(least)
+    if width is not None:
+        for i in shown:  # a column that was left out may have made room for what was cut
+            widths[i] = min(whole[i], widths[i] + max(0, width - total()))
 
     def line(cells: Sequence[str]) -> str:
         parts = []

@@ -297,7 +297,7 @@ def _print(rows: list[dict[str, Any]], by: str, totals: dict[str, Any]) -> None:
         columns.append(Column("CALLS", True, 8))
     columns += [*_NUMBERS, Column("HIT", True, 3), Column("COST", True, 6)]
     if by == "call":
-        columns.append(Column("", keep=2))
+        columns += [Column("TOOK", True, 1), Column("", keep=2)]
     table = [[*_key(row, by), *_numbers(row, by)] for row in rows]
     total = {**totals, "partial": False}
     blank = [""] * len(_KEYS[by])
@@ -338,7 +338,8 @@ def _numbers(row: dict[str, Any], by: str) -> list[str]:
     cells.append("" if rate is None else f"{rate:.0%}")
     cells.append(_money(row["cost_usd"], "cost_usd" in unknown))
     if by == "call":
-        cells.append("partial" if row["partial"] else "")
+        took = row.get("duration_s")
+        cells += ["" if took is None else f"{took:,.1f}s", "partial" if row["partial"] else ""]
     return cells
 
 

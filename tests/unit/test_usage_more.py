@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import pytest
 from harnex import paths
 from harnex.adapters._claude_calls import COMPACTED
 from harnex.adapters._claude_rows import NO_TRANSCRIPT, ClaudeReader
+from harnex.adapters._claude_totals import Seen
 from harnex.adapters._codex_body import CodexBodies
 from harnex.adapters._codex_calls import Calls
 from harnex.adapters._codex_rollout import Rollout
@@ -91,6 +93,21 @@ def test_a_compaction_is_told_and_own_totals_are_held_against_the_calls() -> Non
 
     assert end(0) == []  # what another model did (titles) is in no record, and is no difference
     assert "own totals" in end(70)[0]
+
+
+@pytest.mark.parametrize("counts_it", [True, False], ids=["2.1.329", "2.1.250"])
+def test_own_totals_may_leave_out_what_was_interrupted(counts_it: bool) -> None:
+    whole, cut, compaction = (ModelCall("a", "m", input_tokens=n, output_tokens=n) for n in (100, 20, 7))
+    seen = Seen()
+    seen.add(whole)
+    seen.add(replace(cut, call_id="b", output_tokens=None, partial=True))
+
+    def total(more: int) -> dict[str, dict[str, int]]:
+        return {"m": {"input_tokens": 100 + 20 * counts_it + more, "output_tokens": 100 + more}}
+
+    assert list(seen.differences(total(0))) == []
+    words = "input 120 against 127" if counts_it else "input 100 against 107, output 100 against 107"
+    assert list(seen.differences(total(compaction.input_tokens or 0))) == [f"m: {words}"]
 
 
 def test_a_conversation_that_goes_on_has_totals_of_before() -> None:
