@@ -10,6 +10,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+PATIENCE_S = 10.0  # for another command that is ending dead runs
+
 
 def mend(state: str) -> None:
     """Write the end of runs whose supervisor is gone, if there are any. Costs nothing when there are none."""
@@ -23,9 +25,9 @@ def mend(state: str) -> None:
         from harnex.supervisor.recover import recover_dead
 
         try:
-            recover_dead(state)
+            recover_dead(state, PATIENCE_S)
         except (OSError, HarnexError):
-            pass  # nothing can be written here now: a later command does it
+            pass  # nothing can be written here now, or another command does not come to its end: a later one does it
 
 
 def live_session(session_id: str | None, repo: str | None, cli: str | None) -> dict[str, Any]:

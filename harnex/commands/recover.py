@@ -112,5 +112,5 @@ def say(found: list[dict[str, Any]], resumed: list[dict[str, Any]]) -> None:
             print(f"harnex: {reply['id']}: {reply['error']}\n  {reply.get('hint')}", file=sys.stderr)
         for note in reply.get("notes") or ():
             print(f"harnex: {reply['id']}: {note}", file=sys.stderr)
-    if not found and not resumed:
-        print("no dead runs", file=sys.stderr)
+    if not found and not resumed and sys.stderr.isatty():
+        print("no dead runs", file=sys.stderr)  # to a person; cron would mail it

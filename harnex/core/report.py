@@ -15,7 +15,8 @@ from harnex.core.report_timeline import STATES, seconds, timeline
 ROWS_MAX = 400  # of one table; what is left out is said
 # What deserves a line of its own among the happenings; more types may come, so the dull ones are named.
 DULL = ("state", "delivery", "call", "tool", "turn_started", "task_complete", "usage", "started", "blocked")
-_INVALID = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
+# What HTML has no place for, and what makes a text read otherwise than it is (it changes the direction of what follows).
+_INVALID = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufffe\uffff]")
 _KINDS = (
     ("input_tokens", "input"), ("cache_read_tokens", "of it cached"), ("output_tokens", "output"),
     ("reasoning_tokens", "of it reasoning"), ("total_tokens", "total"),
@@ -54,7 +55,7 @@ class Run:
 
 
 def text(value: object) -> str:
-    """Escaped; characters that HTML has no place for become a sign."""
+    """Escaped; characters that have no place in it become a sign."""
     return escape(_INVALID.sub("\ufffd", "" if value is None else str(value)), quote=True)
 
 
@@ -124,7 +125,12 @@ def section(run: Run, single: bool) -> str:
     if about.get("message"):
         parts.append(f'<pre class="said">{text(about["message"])}</pre>')
     parts += [f'<p class="note">{text(note)}</p>' for note in run.notes]
-    parts += ["</header>", cards(facts(run)), timeline(run.events, run.begin, run.end, text), shares(run)]
+    parts += [
+        "</header>",
+        cards(facts(run)),
+        f'<div class="wide">{timeline(run.events, run.begin, run.end, text)}</div>',
+        shares(run),
+    ]
     parts += [turns(run), happenings(run), commits(run), screen(run), calls(run), tools(run), "</section>"]
     return "\n".join(p for p in parts if p)
 

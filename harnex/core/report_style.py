@@ -38,6 +38,7 @@ svg.timeline{width:100%;height:auto;display:block;margin:.5em 0}svg.runs{width:1
 summary{cursor:pointer}summary h3{display:inline-block}
 footer{max-width:1100px;margin:0 auto;padding:0 20px 28px;color:var(--soft);font-size:.82rem}
 a{color:var(--live)}
+@media (max-width:640px){svg.timeline{min-width:620px}.words{min-width:15em}main{padding:18px 12px}}
 @media print{:root{--bg:#fff;--fg:#000;--card:#f2f2f2}body{font-size:11px}main{max-width:none;padding:0}
 .words{max-height:none}section{break-before:page}section:first-child{break-before:auto}tr,.screen,svg{break-inside:avoid}
 *{print-color-adjust:exact;-webkit-print-color-adjust:exact}}

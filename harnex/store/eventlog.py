@@ -6,6 +6,8 @@ disk is full; then the half is taken back and the event waits in memory for room
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import os
 from collections import deque
 from collections.abc import Callable
@@ -13,7 +15,9 @@ from typing import Any
 
 from harnex import clock, jsonl
 from harnex.events import SCHEMA_VERSION, Event
+from harnex.store import durable
 
+FULL = (errno.ENOSPC, errno.EDQUOT)
 WAITING_MAX = 10_000  # events kept while the disk takes none
 
 
@@ -32,6 +36,7 @@ class EventLog:
         self.seq = self._recover()
         self._waiting: deque[bytes] = deque()
         self.lost = 0  # events that did not even fit in memory while the disk was full
+        self.full = False  # the last thing that was tried did not fit on the disk
 
     def _recover(self) -> int:
         """Cut a torn last line off and find the last `seq`, behind whatever garbage a crash left."""
@@ -82,8 +87,10 @@ class EventLog:
             line = self._waiting[0]
             try:
                 n = os.write(self._fd, line)
-            except OSError:
+            except OSError as e:
+                self.full = e.errno in FULL
                 return False
+            self.full = n < len(line)
             if n < len(line):
                 try:
                     os.ftruncate(self._fd, os.fstat(self._fd).st_size - n)
@@ -93,6 +100,23 @@ class EventLog:
             self._waiting.popleft()
         return True
 
+    def restore(self) -> None:
+        """The file was removed under us: make it anew, with everything that was in it. Raises OSError."""
+        fd = os.open(self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        at = 0
+        try:
+            while data := os.pread(self._fd, 1 << 20, at):
+                at += os.write(fd, data)
+        except OSError:
+            os.close(fd)
+            os.unlink(self.path)
+            raise
+        os.close(self._fd)
+        self._fd = fd
+
     def close(self) -> None:
+        """Nothing follows: what was written outlives a power cut from here on."""
         self.flush()
+        with contextlib.suppress(OSError):
+            durable.sync(self._fd)
         os.close(self._fd)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 from collections.abc import Iterator
@@ -9,6 +10,7 @@ from typing import Any
 
 from harnex import jsonl, paths
 from harnex.errors import HarnexError
+from harnex.store import durable
 from harnex.store.registry import is_named
 
 # What a row takes over from the run's registry entry.
@@ -37,7 +39,7 @@ def row(record: dict[str, Any], **how_it_ended: Any) -> dict[str, Any]:
 
 
 def append(state: str, entry: dict[str, Any]) -> None:
-    """Add one row whole, after mending a torn last line. Raises OSError."""
+    """Add one row whole, after mending a torn last line; a power cut does not take it. Raises OSError."""
     fd = os.open(paths.history_file(state), os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(fd, fcntl.LOCK_EX)  # what a full disk makes us take back must be ours
@@ -45,9 +47,13 @@ def append(state: str, entry: dict[str, Any]) -> None:
         size = os.fstat(fd).st_size
         if size and os.pread(fd, 1, size - 1) != b"\n":
             data = b"\n" + data
-        if os.write(fd, data) != len(data):
-            os.ftruncate(fd, size)
-            raise OSError(28, "No space left on device")
+        try:
+            if os.write(fd, data) != len(data):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            durable.sync(fd)  # what can find the run again goes away next
+        except OSError:
+            os.ftruncate(fd, size)  # it is tried again, and must be there once
+            raise
     finally:
         os.close(fd)
 

@@ -13,14 +13,18 @@ from collections.abc import Callable
 from typing import Any
 
 from harnex import jsonl, paths
+from harnex.store import durable
 
 NAME = "inbox"
 # A message: id, text (None: only Enter), submit, from, redacted.
 Row = dict[str, Any]
 
 
-def put(state: str, run_id: str, message: Row, redact: Callable[[str], str], first: bool = False) -> None:
-    """Keep a message. The same one again changes nothing. Raises OSError (a full disk)."""
+def put(
+    state: str, run_id: str, message: Row, redact: Callable[[str], str], first: bool = False, through: bool = True
+) -> None:
+    """Keep a message. The same one again changes nothing. `through`: also through a power cut, because somebody is told
+    that it is kept; that takes milliseconds. Raises OSError (a full disk)."""
     directory = paths.subdir(state, "runs", run_id, NAME)
     names = _names(directory)
     if any(name.endswith(f"-{message['id']}.json") for name in names):
@@ -30,19 +34,7 @@ def put(state: str, run_id: str, message: Row, redact: Callable[[str], str], fir
     path = os.path.join(directory, f"{min(numbers) - 1 if first else max(numbers) + 1:010d}-{message['id']}.json")
     text = message["text"] and redact(message["text"])
     message = {**message, "text": text, "redacted": text != message["text"]}
-    temporary = path + ".tmp"
-    fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    try:
-        data = jsonl.dumps(message).encode() + b"\n"
-        if os.write(fd, data) != len(data):
-            raise OSError(28, "No space left on device")
-        os.rename(temporary, path)
-    except OSError:
-        with contextlib.suppress(OSError):
-            os.unlink(temporary)
-        raise
-    finally:
-        os.close(fd)
+    durable.replace(path, jsonl.dumps(message).encode() + b"\n", through)
 
 
 def drop(state: str, run_id: str, message_id: str) -> None:

@@ -10,6 +10,7 @@ import contextlib
 import fcntl
 import os
 import sys
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -17,7 +18,7 @@ from harnex import clock, errors, events, jsonl, paths, process
 from harnex.core.redact import Redactor
 from harnex.errors import HarnexError
 from harnex.store import history, registry, runlock
-from harnex.store.eventlog import EventLog
+from harnex.store.eventlog import FULL, EventLog
 from harnex.supervisor import lease, records, redaction
 from harnex.supervisor.boot import child_env
 from harnex.supervisor.scrub import Scrub
@@ -25,14 +26,28 @@ from harnex.supervisor.session import Session
 from harnex.supervisor.spec import Spec
 from harnex.supervisor.sweep import sweep_now
 
+LOCK_PATIENCE_S = 60.0  # a recovery of many runs takes this long, if their agents do not want to go
+START_LOCK_PATIENCE_S = 15.0  # less than the launching command waits (launch.START_PATIENCE_S)
+
 
 @contextlib.contextmanager
-def registry_lock(state: str) -> Iterator[None]:
-    """One at a time takes an id or ends a dead run."""
+def registry_lock(state: str, patience_s: float = LOCK_PATIENCE_S) -> Iterator[None]:
+    """One at a time takes an id or ends a dead run. Raises HarnexError if another process does not let go of it."""
     path = os.path.join(paths.subdir(state, "sessions"), ".lock")
     fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
-        fcntl.flock(fd, fcntl.LOCK_EX)
+        until = clock.monotonic() + patience_s
+        while True:
+            try:
+                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if clock.monotonic() >= until:
+                    raise HarnexError(
+                        f"another harnex command has been at work on the registry for {patience_s:.0f} s",
+                        f"it may be stopped (Ctrl-Z, SIGSTOP): look with fuser -v '{path}', and end it",
+                    ) from None
+                time.sleep(0.01)
         yield
     finally:
         os.close(fd)
@@ -46,7 +61,7 @@ def redactor_of(spec: Spec) -> Redactor:
 def claim_id(spec: Spec) -> None:
     """Enter the session into the registry. Raises HarnexError if a live one has that id here."""
     path = paths.session_file(spec.state, spec.repo, spec.id)
-    with registry_lock(spec.state):
+    with registry_lock(spec.state, START_LOCK_PATIENCE_S):
         old = registry.read(path)
         if old is not None and registry.is_live(old):
             raise HarnexError(
@@ -77,8 +92,15 @@ def release_id(spec: Spec) -> None:
     runlock.remove(spec.state, spec.run_id)
 
 
-def record_boot_failure(spec: Spec, error: HarnexError) -> None:
-    """A run that never had a process has its `exited` event and its history row all the same."""
+def end_at_boot(spec: Spec, error: HarnexError) -> None:
+    """Record a start that failed, and leave the registry; with no room for that, the next command that looks does it."""
+    log = os.path.join(paths.run_dir(spec.state, spec.run_id), "events.jsonl")
+    if record_boot_failure(spec, error) or not os.path.exists(log):  # without a log it never was a run
+        release_id(spec)
+
+
+def record_boot_failure(spec: Spec, error: HarnexError) -> bool:
+    """A run that never had a process has its `exited` event and its history row all the same. False: no room."""
     now = clock.iso()
     sweep_now(spec.run_id)  # the agent may run already, and it is the socket that can't be made
     run_dir, redactor = paths.run_dir(spec.state, spec.run_id), redactor_of(spec)
@@ -98,17 +120,21 @@ def record_boot_failure(spec: Spec, error: HarnexError) -> None:
         redacted=redactor.count,
     )
     problem = records.write_summary(spec.summary_out, row) if spec.summary_out else ""
-    with contextlib.suppress(OSError):
+    records.count_in_manifest(run_dir, redactor.count)
+    try:
         log = EventLog(os.path.join(run_dir, "events.jsonl"), spec.id, spec.run_id, redactor.fields)
         if spec.summary_out:
             if problem:
                 log.append(events.Diagnostic(what=problem))
             log.append(events.Summary(exit=errors.FAILED, path=None if problem else spec.summary_out))
         log.append(events.Exited(code=None, signal=None, reason="boot_failure", message=error.message))
+        whole = log.flush()
         log.close()
-    records.count_in_manifest(run_dir, redactor.count)
-    with contextlib.suppress(OSError):
-        history.append(spec.state, row)
+        if whole:
+            history.append(spec.state, row)
+    except OSError as e:
+        return e.errno not in FULL
+    return whole
 
 
 def tell(fd: int, reply: dict[str, Any]) -> None:
@@ -145,14 +171,12 @@ def main() -> int:
         lease.write(spec.lease)
         session.start()
     except HarnexError as e:
-        record_boot_failure(spec, e)
-        release_id(spec)
+        end_at_boot(spec, e)
         tell(reply_fd, {**e.reply(), "id": spec.id, "run_id": spec.run_id, "exit_code": e.exit_code})
         return e.exit_code
     except OSError as e:
         error = HarnexError(f"can't start session {spec.id}: {e.strerror}: {e.filename or ''}", "see: harnex doctor")
-        record_boot_failure(spec, error)
-        release_id(spec)
+        end_at_boot(spec, error)
         tell(reply_fd, {**error.reply(), "id": spec.id, "run_id": spec.run_id, "exit_code": error.exit_code})
         return error.exit_code
     session.on_boot = lambda reply: tell(reply_fd, reply)

@@ -7,6 +7,7 @@ the log has already is told apart by the caller (call ids, texts).
 
 from __future__ import annotations
 
+import os
 import re
 from collections import Counter
 from collections.abc import Iterable
@@ -15,11 +16,13 @@ from typing import Any
 
 from harnex import jsonl
 from harnex.adapters import NAMES, adapter_for
+from harnex.adapters._base import Reader
 from harnex.model import AgentSession, Fact, ModelCall, Submitted, TurnEnded
 from harnex.store.tail import LineTail
 from harnex.supervisor.evidence import FollowedFiles
 
 COMPARED = 500  # characters of a prompt
+NO_CONVERSATION = ("hooks", "notify")  # sources that tell of prompts before the agent keeps them, if it ever does
 
 
 @dataclass
@@ -40,7 +43,7 @@ class Seen:
         """How often the conversation that the agent keeps (and resumes) has that prompt; None: it is not known.
 
         Hooks tell of a prompt before it is kept (Claude Code 2.1.329 writes its transcript up to 100 ms later)."""
-        kept = [count for source, count in self.prompts.items() if source not in ("hooks", "notify")]
+        kept = [count for source, count in self.prompts.items() if source not in NO_CONVERSATION]
         return max(count[normal(text)] for count in kept) if kept else None
 
     @property
@@ -59,22 +62,41 @@ def normal(text: str) -> str:
     return " ".join(re.findall(r"\w+", text))[:COMPARED] or text.strip()
 
 
+def was_kept(run_dir: str) -> bool:
+    """Whether there is anything to go on with: Claude Code writes its transcript a moment after what it tells, and
+    killed in that moment it leaves an empty one, which it does not resume (2.0.77). Unknown files count as kept."""
+    rows = FollowedFiles(run_dir).rows()
+    other = (*NO_CONVERSATION, "events")  # (the bundled agent's conversation is in a file of its own)
+    files = [r["path"] for r in rows if r.get("kind") == "rows" and r.get("source") not in other]
+    return not files or any(os.path.exists(path) and os.path.getsize(path) > 0 for path in files)
+
+
 def read_again(run_dir: str, start: dict[str, Any], pid: int | None, began: float) -> Seen:
     """Read the followed files of a run once, whole. `start` is its start.json, `began` epoch seconds."""
     seen = Seen()
     if start.get("adapter") not in NAMES:
         return seen
     version = start.get("version")
-    reader = adapter_for(start["adapter"]).reader(tuple(version) if version else None)
-    reader.began = began
     env = {str(k): str(v) for k, v in (start.get("env") or {}).items()}
-    _take(seen, reader.spawned(pid or 0, env, start["cwd"]))
+
+    def reader_of(pid: int, began: float) -> Reader:
+        reader = adapter_for(start["adapter"]).reader(tuple(version) if version else None)
+        reader.began = began
+        _take(seen, reader.spawned(pid, env, start["cwd"]))
+        return reader
+
+    reader, known = reader_of(pid or 0, began), set()
     for followed in FollowedFiles(run_dir).rows():
-        if followed.get("kind") == "document":
-            continue  # they tell of a present that is over
-        source, tail = str(followed.get("source")), LineTail(followed["path"], followed["offset"])
+        kind, path, source = followed.get("kind"), followed["path"], str(followed.get("source"))
+        if kind == "process":
+            _take(seen, reader.ended())
+            reader = reader_of(int(followed.get("pid") or 0), float(followed.get("began") or began))
+        # Documents tell of a present that is over; a file with which a later process goes on was read whole.
+        if kind in ("process", "document") or path in known:
+            continue
+        known.add(path)
         seen.files += 1
-        for line in tail.lines():
+        for line in LineTail(path, followed["offset"]).lines():
             row = jsonl.loads_dict(line)
             if row is not None:
                 _take(seen, reader.row(source, row))

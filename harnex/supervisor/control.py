@@ -6,6 +6,7 @@ dropped, never waited for.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import selectors
 import socket
@@ -154,23 +155,40 @@ class Control:
         self._selector = selector
         self.handle = handler
         self.peers: set[Peer] = set()
-        self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self._listener = self._listen()
+
+    def _listen(self) -> socket.socket:
+        listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
-            os.unlink(path)
+            os.unlink(self.path)
         except FileNotFoundError:
             pass
-        old = os.umask(0o177)
         try:
-            try:
-                self._listener.bind(path)
-            except FileNotFoundError:  # another session has just left the directory, and took it away
-                os.mkdir(os.path.dirname(path), 0o700)
-                self._listener.bind(path)
+            self._bind(listener)
+        except FileNotFoundError:  # another session has just left the directory, and took it away
+            os.mkdir(os.path.dirname(self.path), 0o700)
+            self._bind(listener)
+        listener.listen(128)
+        listener.setblocking(False)
+        self._selector.register(listener, selectors.EVENT_READ, self._accept)
+        return listener
+
+    def _bind(self, listener: socket.socket) -> None:
+        old = os.umask(0o177)  # a socket takes its mode from nothing else
+        try:
+            listener.bind(self.path)
         finally:
             os.umask(old)
-        self._listener.listen(128)
-        self._listener.setblocking(False)
-        selector.register(self._listener, selectors.EVENT_READ, self._accept)
+
+    def listen_again(self) -> None:
+        """The socket's file may be gone: make it anew. Who is connected stays so."""
+        if os.path.lexists(self.path):
+            return
+        with contextlib.suppress(OSError):
+            new = self._listen()
+            self._selector.unregister(self._listener)
+            self._listener.close()
+            self._listener = new
 
     def _accept(self, mask: int) -> None:
         while True:

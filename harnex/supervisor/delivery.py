@@ -31,12 +31,12 @@ class Delivery:
         # Taken, but their turn runs: an agent that is killed now may not have kept them in its conversation.
         self._answered: list[Message] = []
 
-    def take(self, message: Message) -> None:
-        """A message came in: keep it, log it and queue it."""
+    def take(self, message: Message, acknowledged: bool = False) -> None:
+        """A message came in: keep it, log it and queue it. `acknowledged`: its sender is told so, and leaves."""
         spec, text = self._session.spec, message.text or ""
         row = {"id": message.id, "text": message.text, "submit": message.submit, "from": message.sender}
         try:
-            undelivered.put(spec.state, spec.run_id, row, self._session.redactor.text)
+            undelivered.put(spec.state, spec.run_id, row, self._session.redactor.text, through=acknowledged)
         except (OSError, HarnexError) as e:
             self._session.journal.diagnose(f"a message can't be kept for the case of a crash: {e}")
         self._session.emit(

@@ -6,8 +6,6 @@ its evidence, the sweep, `usage`, the history row, `exited`, the registry entry,
 
 from __future__ import annotations
 
-import contextlib
-import errno
 import signal
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +13,7 @@ from harnex import clock, errors, events, paths, process
 from harnex.core.stopping import Ladder
 from harnex.model import Over, State, TurnEnded
 from harnex.store import history
+from harnex.store.eventlog import FULL
 from harnex.supervisor import records
 from harnex.supervisor.gitfacts import POLL_S as GIT_POLL_S
 from harnex.supervisor.sweep import Sweep
@@ -27,7 +26,6 @@ DRAIN_S = 0.5  # for the rest of the output, when something else holds the termi
 EVIDENCE_S = 0.3  # agents buffer their last rows for about 100 ms
 SWEEP_EVERY_S = 0.05
 SWEEP_S = 8.0
-FULL = (errno.ENOSPC, errno.EDQUOT)
 RETRY_S = 1.0  # a full disk is tried again this often
 SIGNALLED = "the supervisor was told to end by a signal"
 EARLY_S = 0.7  # a child that is gone by then, with an error, did not boot
@@ -58,6 +56,7 @@ class Ending:
         self._words = ""
         self._row: dict[str, Any] | None = None  # the history row, once it is known
         self._in_history = False
+        self._told = False  # `exited`, to the log: it may wait in memory for room
         self.result: dict[str, Any] = {}
         self.message = ""
 
@@ -221,14 +220,19 @@ class Ending:
                     self._next_sweep = now + RETRY_S
                     return
             self._in_history = True
-        self._leave(self._row)
-        session.requests.ended()
+        if self._leave(self._row):
+            session.requests.ended()
+        else:
+            self._next_sweep = now + RETRY_S
 
     def record_end(self, reason: str, message: str, now: float) -> None:
-        """Write `usage`, the history row and `exited`, and leave the registry, now: the run is over."""
+        """Write `usage`, the history row and `exited`, and leave the registry, now, or leave it all to recovery."""
         row = self._dispatch_record(reason, message, now)
-        with contextlib.suppress(OSError):
+        try:
             history.append(self._session.spec.state, row)
+        except OSError as e:
+            if e.errno in FULL:
+                return  # the next command that looks finds the run dead, and writes its end when there is room
         self._leave(row)
 
     def _dispatch_record(self, reason: str, message: str, now: float) -> dict[str, Any]:
@@ -263,13 +267,19 @@ class Ending:
             redacted=session.redactor.count,
         )
 
-    def _leave(self, row: dict[str, Any]) -> None:
-        """Write the summary and `exited`, and leave the registry."""
+    def _leave(self, row: dict[str, Any]) -> bool:
+        """Write the summary and `exited`, and leave the registry. False: there is no room yet for `exited`; ask again."""
         session, child = self._session, self._session.child
-        session.records.leave(row)
-        if session.spec.endpoint_pid:
-            process.send_signal(session.spec.endpoint_pid, signal.SIGTERM, session.spec.endpoint_start)
-        session.emit(events.Exited(code=child.code, signal=child.signal, reason=row["reason"], message=self.message))
+        if not self._told:
+            self._told = True
+            session.records.leave(row)
+            if session.spec.endpoint_pid:
+                process.send_signal(session.spec.endpoint_pid, signal.SIGTERM, session.spec.endpoint_start)
+            session.emit(
+                events.Exited(code=child.code, signal=child.signal, reason=row["reason"], message=self.message)
+            )
+        if not session.journal.log.flush() and session.journal.log.full:
+            return False
         session.watcher.ended(row["reason"], row["exit"], row["message"])
         session.watcher.close()
         session.helpers.close()
@@ -286,6 +296,7 @@ class Ending:
             "swept": row["swept"],
             "run_dir": paths.run_dir(session.spec.state, session.spec.run_id),
         }
+        return True
 
 
 def last_words(lines: tuple[str, ...], most: int = 6) -> str:

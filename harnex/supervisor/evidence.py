@@ -175,14 +175,23 @@ def descendants(pid: int) -> list[int]:
 
 
 class FollowedFiles:
-    """`evidence/followed.jsonl` of a run: which files its supervisor read, so that the rest can be read after it died."""
+    """`evidence/followed.jsonl` of a run: which files its supervisor read, so that the rest can be read after it died.
+
+    A row of kind `process` stands before the files of each process of the agent but the first (respawn.py).
+    """
 
     def __init__(self, run_dir: str) -> None:
         self.path = os.path.join(run_dir, "evidence", "followed.jsonl")
 
     def add(self, source: str, path: str, kind: str, offset: int) -> None:
         """Note one; `offset` is where its reading began. A full disk costs only what could be read after a crash."""
-        row = {"source": source, "path": path, "kind": kind, "offset": offset}
+        self._note({"source": source, "path": path, "kind": kind, "offset": offset})
+
+    def process(self, pid: int, began: float) -> None:
+        """Another process goes on with the conversation; `began`: epoch seconds, just before its start."""
+        self._note({"source": "", "path": "", "kind": "process", "offset": 0, "pid": pid, "began": began})
+
+    def _note(self, row: dict[str, Any]) -> None:
         with contextlib.suppress(OSError):
             fd = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
             with os.fdopen(fd, "wb", buffering=0) as f:

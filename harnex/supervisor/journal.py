@@ -12,12 +12,14 @@ from typing import Any
 
 from harnex import clock, events, paths
 from harnex.core.redact import Redactor
+from harnex.errors import HarnexError
 from harnex.store import registry, runlock
 from harnex.store.eventlog import EventLog
 from harnex.supervisor.spec import Spec
 
 TOUCH_EVERY_S = 1.0  # how exact `idle_s` is
 RETRY_S = 1.0  # a full disk is tried again this often
+LOOK_EVERY_S = 5.0  # whether the entry is still there
 
 
 class Journal:
@@ -31,6 +33,7 @@ class Journal:
         self._record, self._redactor = record, redactor
         self._due: float | None = clock.monotonic()
         self._touched = 0.0
+        self._look_at = clock.monotonic() + LOOK_EVERY_S
         self._remarks: dict[str, int] = {}
         self.counts: dict[str, int] = {}  # events by type
 
@@ -55,7 +58,28 @@ class Journal:
         return entry
 
     def wake_at(self) -> float | None:
-        return self._due
+        return self._look_at if self._due is None else min(self._due, self._look_at)
+
+    def displaced(self, now: float) -> bool:
+        """Whether somebody removed the state directory under the session. Its entry and its log are there again then:
+        an agent that nobody can see or stop would be worse than one that is not forgotten."""
+        if now < self._look_at:
+            return False
+        self._look_at = now + LOOK_EVERY_S
+        if os.path.lexists(self._path):
+            return False
+        spec = self._spec
+        try:
+            paths.private_dir(spec.state)
+            paths.subdir(spec.state, "sessions")
+            paths.subdir(spec.state, "runs", spec.run_id, "evidence")
+            if not os.path.lexists(self.log.path):
+                self.log.restore()
+        except (OSError, HarnexError):
+            return False  # it is tried again
+        self.diagnose("the session's files were removed while it ran: its entry, socket and events were made anew")
+        self.write()
+        return True
 
     def step(self, now: float) -> None:
         """Write the entry if that is due."""
@@ -65,6 +89,9 @@ class Journal:
     def write(self) -> None:
         """Write what waits, and the entry."""
         self._due = None if self.log.flush() else clock.monotonic() + RETRY_S
+        if self.log.lost and self._due is None:
+            lost, self.log.lost = self.log.lost, 0
+            self.diagnose(f"{lost} events were lost: the disk was full for too long")
         try:
             registry.write(self._path, self.entry())
         except OSError:

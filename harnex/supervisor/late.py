@@ -45,16 +45,13 @@ class Late:
             status = log.status.get(message["id"])
             if status == "accepted":
                 continue  # whether the agent kept it is looked at when it is started again
-            if status == "failed":
-                undelivered.drop(self._state, run_id, message["id"])  # told, but its file outlived the supervisor
-                continue
             text = catchup.normal(message["text"] or "")
             before = known.setdefault(text, self._accepted_before(text))
             # (One that is kept without its secrets compares with nothing: it is never delivered from here either.)
             if text and seen.submitted(text) > before:
                 known[text] += 1
                 self._taken(message, report)
-            elif status not in (None, "expired"):
+            elif status not in (None, "expired", "failed"):  # those were told, and kept because the agent had died
                 error = "the session was lost before the agent took it"
                 self._emit(events.Delivery(message_id=message["id"], status="expired", error=error))
         totals, counted = Totals(), set(log.call_ids)

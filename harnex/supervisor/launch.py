@@ -86,7 +86,9 @@ class Resume:
     run_id: str  # of the old one
     new_run_id: str
     lock: int
-    args: tuple[str, ...]  # what makes the CLI go on with its conversation
+    args: tuple[
+        str, ...
+    ]  # what makes the CLI go on with its conversation, in place of the options' own; (): nothing does
     home: str | None  # a rehearsal's, in which that conversation is
     rehearsed: tuple[str, ...]  # the logs of its endpoints so far: the script goes on behind them
     count: int  # how many times it was resumed, with this one
@@ -147,7 +149,7 @@ def start(options: RunOptions) -> dict[str, Any]:
         private_env = {**rehearsal.env, **leased.env}
         request = LaunchRequest(
             command=program,
-            args=(*rehearsal.args, *(resume.args if resume else ()), *options.args),
+            args=(*rehearsal.args, *(resume.args if resume and resume.args else options.args)),
             version=version,
             cwd=cwd,
             env=apply_env(env, private_env),
@@ -218,9 +220,14 @@ def start(options: RunOptions) -> dict[str, Any]:
         if endpoint is not None:
             endpoint.end()
         os.close(lock)
-        # Nothing ran: leave nothing behind. (A supervisor that lives holds the lock; one that began wrote events.)
-        if not runlock.is_held(runlock.path_of(state, run_id)) and not os.path.exists(
-            os.path.join(run_dir, "events.jsonl")
+        # Nothing ran: leave nothing behind. (A supervisor that lives holds the lock; one that began is in the registry,
+        # and wrote events.) What was lost in between is for the next recovery.
+        entered = registry.read(paths.session_file(state, repo, session_id))
+        begun = os.path.exists(os.path.join(run_dir, "events.jsonl"))
+        if (
+            not begun
+            and (entered is None or entered["run_id"] != run_id)
+            and not runlock.is_held(runlock.path_of(state, run_id))
         ):
             if resume is None:
                 shutil.rmtree(run_dir, ignore_errors=True)

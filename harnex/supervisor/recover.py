@@ -17,7 +17,7 @@ from harnex import clock, errors, paths, process
 from harnex.errors import HarnexError
 from harnex.store import history, registry, runlock, undelivered
 from harnex.supervisor import catchup, digest, records, startfile
-from harnex.supervisor.__main__ import registry_lock
+from harnex.supervisor.__main__ import LOCK_PATIENCE_S, registry_lock
 from harnex.supervisor.ending import EXIT_CODE_OF
 from harnex.supervisor.late import MESSAGE, Late, last_sign
 from harnex.supervisor.scrub import withhold
@@ -30,10 +30,13 @@ RESUMED = "resumed"  # in that run's: which one goes on with it
 Report = dict[str, Any]
 
 
-def recover_dead(state: str) -> list[Report]:
-    """End every dead run: sweep what it left, `exited` event, history row, no registry entry. What was found."""
+def recover_dead(state: str, patience_s: float = LOCK_PATIENCE_S) -> list[Report]:
+    """End every dead run: sweep what it left, `exited` event, history row, no registry entry. What was found.
+
+    Raises HarnexError if another process is at it for longer than `patience_s`, and OSError.
+    """
     reports = []
-    with registry_lock(state):
+    with registry_lock(state, patience_s):
         dead: dict[str, dict[str, Any] | None] = {}
         for record in registry.all_records(state)[0]:
             mark = runlock.path_of(state, record["run_id"])

@@ -116,7 +116,7 @@ class Requests:
             deadline=deadline,
         )
         replaces = session.reader.force_says if force and session.turns.open is not None else ""
-        session.delivery.take(message)
+        session.delivery.take(message, acknowledged=until == "queued")
         if until == "queued":
             reply = {"ok": True, **self._base(), "message_id": message.id, "status": "queued"}
             peer.reply(reply | ({"note": replaces} if replaces else {}))

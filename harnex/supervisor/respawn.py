@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING
 
-from harnex import clock
+from harnex import clock, paths
 from harnex.core.activity import Activity
 from harnex.core.inbox import Message
 from harnex.core.turns import Turns
@@ -18,7 +18,7 @@ from harnex.supervisor import boot
 from harnex.supervisor.answers import Answers
 from harnex.supervisor.child import Child
 from harnex.supervisor.delivery import new_message_id
-from harnex.supervisor.evidence import Evidence, descendants
+from harnex.supervisor.evidence import Evidence, FollowedFiles, descendants
 from harnex.supervisor.spec import SESSION_ID
 
 if TYPE_CHECKING:
@@ -65,7 +65,9 @@ def respawn(session: Session, now: float) -> bool:
     session.reader.began = began
     session.activity = Activity(session.adapter.sources, session.version, now)
     session.turns = Turns(done=session.turns.done, last=session.turns.last)
-    session.evidence = Evidence(session.reader, lambda: descendants(session.child.pid), now)
+    followed = FollowedFiles(paths.run_dir(spec.state, spec.run_id))
+    followed.process(child.pid, began)
+    session.evidence = Evidence(session.reader, lambda: descendants(session.child.pid), now, followed.add)
     session.answers = Answers(session)
     session.requests.show(session.terminal.output(CLEAN, now).clean)
     session.renew(child)

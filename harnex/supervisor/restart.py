@@ -11,6 +11,7 @@ import contextlib
 import dataclasses
 import os
 import shutil
+from collections.abc import Iterator
 from typing import Any
 
 from harnex import clock, paths, process
@@ -18,7 +19,7 @@ from harnex.adapters import adapter_for
 from harnex.core.redact import MARK
 from harnex.errors import HarnexError
 from harnex.events import MSG_LIMIT
-from harnex.store import history, registry, runlock, undelivered
+from harnex.store import durable, history, registry, runlock, undelivered
 from harnex.supervisor import catchup, digest, launch, startfile
 from harnex.supervisor.__main__ import registry_lock
 from harnex.supervisor.ending import SIGNALLED
@@ -96,14 +97,12 @@ def resume(state: str, row: dict[str, Any], message: str | None, most: int) -> d
         )
     options, notes = _options(start, row)
     log = digest.read(run_dir)
-    args, how = _native(start, row, log)
+    args, how = _native(state, start, row, log)
     lost_again = _settle(state, run_dir, start, log, bool(args))
     cut_off = (log.last_outcome or {}).get("outcome") not in (None, "completed") or log.turn is not None
     if message is not None and cut_off and args and not lost_again:
         options.context = message
-    if args:
-        options.args = ()  # those that last are in `args`
-    else:
+    if not args:
         notes.append(how)
     taken = _take_over(state, row)
     options.resume = launch.Resume(
@@ -148,12 +147,19 @@ def _settle(state: str, run_dir: str, start: dict[str, Any], log: digest.Digest,
 
 def _rehearsed(state: str, start: dict[str, Any]) -> tuple[str, ...]:
     """The logs of the endpoints of this run and of those that it goes on with."""
-    logs, known = [], set()
-    while start and start["run_id"] not in known:
+    runs = (start, *_earlier(state, start))
+    return tuple(os.path.join(paths.run_dir(state, run["run_id"]), "rehearsal.jsonl") for run in runs)
+
+
+def _earlier(state: str, start: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """What the runs were started from that this one goes on with, newest first."""
+    known = {start["run_id"]}
+    while start.get("resumes"):
+        start = startfile.read(paths.run_dir(state, str(start["resumes"])))
+        if not start or start["run_id"] in known:
+            return
         known.add(start["run_id"])
-        logs.append(os.path.join(paths.run_dir(state, start["run_id"]), "rehearsal.jsonl"))
-        start = startfile.read(paths.run_dir(state, str(start.get("resumes") or "")))
-    return tuple(logs)
+        yield start
 
 
 def _options(start: dict[str, Any], row: dict[str, Any]) -> tuple[launch.RunOptions, list[str]]:
@@ -195,11 +201,20 @@ def _options(start: dict[str, Any], row: dict[str, Any]) -> tuple[launch.RunOpti
     return launch.RunOptions(**words), notes
 
 
-def _native(start: dict[str, Any], row: dict[str, Any], log: digest.Digest) -> tuple[tuple[str, ...], str]:
+def _native(state: str, start: dict[str, Any], row: dict[str, Any], log: digest.Digest) -> tuple[tuple[str, ...], str]:
     """The arguments that make the CLI go on with its conversation, and in words what happens."""
     session = row.get("agent_session_id") or log.agent_session_id or start.get("agent_session_id")
-    if not log.turns:
+    turns, run_id = log.turns, start["run_id"]
+    for earlier in () if turns else _earlier(state, start):  # killed before it went on: the conversation is theirs
+        log = digest.read(paths.run_dir(state, earlier["run_id"]))
+        if log.turns:
+            turns, run_id = log.turns, earlier["run_id"]
+            session = log.agent_session_id or earlier.get("agent_session_id")
+            break
+    if not turns:
         return (), "started anew: no turn had begun"
+    if not catchup.was_kept(paths.run_dir(state, run_id)):
+        return (), f"started anew: {start['cli']} was killed before it wrote its conversation down"
     own = tuple(str(word) for word in start["options"].get("args") or ())
     args = adapter_for(start["adapter"]).resume_args(str(session), own) if session else ()
     if args:
@@ -228,11 +243,12 @@ def _take_over(state: str, row: dict[str, Any]) -> tuple[str, int]:
             raise HarnexError(f"can't write in {state}: {e.strerror}", "make room, or see: harnex doctor") from None
         try:
             run_dir = paths.subdir(state, "runs", new)
-            _write(os.path.join(run_dir, RESUMES), old)
-            _write(os.path.join(paths.run_dir(state, old), RESUMED), new)
+            durable.replace(os.path.join(run_dir, RESUMES), old.encode() + b"\n")
+            durable.replace(os.path.join(paths.run_dir(state, old), RESUMED), new.encode() + b"\n")
             inbox = os.path.join(paths.run_dir(state, old), undelivered.NAME)
             with contextlib.suppress(FileNotFoundError):
                 os.rename(inbox, os.path.join(run_dir, undelivered.NAME))
+            durable.sync_names(run_dir)
         except OSError as e:
             os.close(lock)
             _give_back(state, new, old)
@@ -252,13 +268,6 @@ def _give_back(state: str, new: str, old: str) -> None:
     give_back(state, new, old)
     shutil.rmtree(paths.run_dir(state, new), ignore_errors=True)
     runlock.remove(state, new)
-
-
-def _write(path: str, text: str) -> None:
-    fd = os.open(path + ".tmp", os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-    with os.fdopen(fd, "w", encoding="utf-8") as f:
-        f.write(text + "\n")
-    os.replace(path + ".tmp", path)
 
 
 def _ended(row: dict[str, Any]) -> float:

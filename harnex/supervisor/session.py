@@ -245,6 +245,8 @@ class Session:
         self.records.step(now)
         self.ending.step(now)
         if not self.finished:
+            if self.journal.displaced(now):
+                self.control.listen_again()
             self.journal.step(now)
         self._watch_writable()
         boot.tell(self, now)

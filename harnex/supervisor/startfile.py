@@ -16,6 +16,8 @@ from typing import Any
 
 from harnex import clock, jsonl, process
 from harnex.core.redact import MARK, secret_values
+from harnex.errors import HarnexError
+from harnex.store import durable
 from harnex.supervisor import redaction
 from harnex.supervisor.spec import Spec
 
@@ -62,8 +64,6 @@ def launched(start: Mapping[str, Any], spec: Spec) -> dict[str, Any]:
 
 def write(run_dir: str, start: Mapping[str, Any], env: Mapping[str, str]) -> None:
     """Write it whole, without the secrets of `env`, which is the agent's environment. Raises HarnexError."""
-    from harnex.supervisor.files import write_files
-
     options = start["options"]
     redactor = redaction.redactor(redaction.load_quietly(start["repo"]), {**env, **options["env"]})
     clean = redactor.clean(dict(start))
@@ -79,8 +79,12 @@ def write(run_dir: str, start: Mapping[str, Any], env: Mapping[str, str]) -> Non
     }
     clean["secrets"] = sorted(name for name, value in env.items() if secret_values({name: value}))
     path = os.path.join(run_dir, NAME)
-    write_files({path + ".tmp": json.dumps(clean, ensure_ascii=False) + "\n"})
-    os.replace(path + ".tmp", path)
+    # A path need not be UTF-8: its odd bytes become escapes.
+    data = json.dumps(clean, ensure_ascii=False).encode("utf-8", "backslashreplace") + b"\n"
+    try:
+        durable.replace(path, data)
+    except OSError as e:
+        raise HarnexError(f"can't write {path}: {e.strerror}", "see: harnex doctor") from None
 
 
 def read(run_dir: str) -> dict[str, Any]:

@@ -179,11 +179,19 @@ def start_again(cell: Cell, waiting: list[str]) -> None:
 
 @pytest.mark.timeout(120)
 @pytest.mark.parametrize("moment", MOMENTS)
-@pytest.mark.parametrize("victim", ["supervisor", "agent"])
+@pytest.mark.parametrize("victim", ["supervisor", "agent", "both"])
 def test_the_session_dies(harnex: Harnex, victim: str, moment: str) -> None:
+    """`both`: every process of it at once, after a while in which they hang, as if the machine went down."""
     cell = Cell(harnex, moment)
     run_id, before = cell.record["run_id"], cell.events()
-    os.kill(cell.pid(victim), signal.SIGKILL)
+    if victim == "both":
+        processes = [psutil.Process(pid) for pid in of_run(harnex, run_id)]
+        processes.append(psutil.Process(cell.pid("supervisor")))
+        for number in (signal.SIGSTOP, signal.SIGKILL):
+            for process in processes:
+                process.send_signal(number)
+    else:
+        os.kill(cell.pid(victim), signal.SIGKILL)
     assert cell.client is not None
     if victim == "agent":
         harnex.until(lambda: not list(harnex.state.glob(f"sessions/{run_id}.lock")), what="its supervisor ends it")
@@ -191,7 +199,7 @@ def test_the_session_dies(harnex: Harnex, victim: str, moment: str) -> None:
     cell.client.communicate(timeout=30)
     rows = check_run(harnex, run_id, before)
     assert of_run(harnex, run_id) == []
-    if victim == "supervisor":
+    if victim != "agent":
         assert [f["run_id"] for f in told["found"]] in ([run_id], [])  # the client may have been the first to see it
         assert rows[-1]["reason"] == "supervisor_lost"
     else:
@@ -199,6 +207,8 @@ def test_the_session_dies(harnex: Harnex, victim: str, moment: str) -> None:
         expected = {"starting": ("boot_failure", "killed"), "stopping": ("stopped",)}.get(moment, ("killed",))
         assert rows[-1]["reason"] in expected
     assert harnex.json("recover", "--all", "--json") == {"ok": True, "found": [], "resumed": []}
+    nothing = harnex.run("recover", "--all", "--resume") if rows[-1]["reason"] == "stopped" else harnex.run("recover")
+    assert (nothing.returncode, nothing.stdout, nothing.stderr) == (0, "", ""), "cron would mail it"
     waiting = [WAITING, "of one who waits"] if moment == "queued" else []
     start_again(cell, waiting)
 
@@ -438,6 +448,9 @@ def test_prune_keeps_what_a_resumed_session_stands_on(harnex: Harnex) -> None:
         harnex.json("recover", "--id", "old", "--resume", "--json")
         psutil.Process(harnex.json("status", "--json")[0]["supervisor_pid"]).kill()
     (reply,) = harnex.json("recover", "--id", "old", "--resume", "--json")["resumed"]
+    (agent,) = harnex.running("rehearsal.tui")
+    words = psutil.Process(agent).cmdline()
+    assert [words.count(w) for w in ("--resume", "--log")] == [1, 1], "its own arguments last, however often"
     harnex.ok("prune", "--older-than", "0")
     assert len(list(harnex.state.glob("runs/*"))) == 4
     assert "I remember." in "".join(p.read_text() for p in harnex.state.glob("runs/*/home/conversation-*"))
@@ -522,6 +535,7 @@ def test_many_sessions_with_random_faults(harnex: Harnex) -> None:
     ids = [f"s{n:02d}" for n in range(count)]
     script = harnex.script({"text": "a", "first_byte": 0.3}, {"text": "b", "tools": [{"bash": "sleep 0.2"}]})
     sent: dict[str, list[str]] = {i: [] for i in ids}
+    acknowledged: dict[str, list[str]] = {i: [] for i in ids}
 
     def start(name: str) -> None:
         log = str(harnex.base / f"{name}.truth")
@@ -545,8 +559,9 @@ def test_many_sessions_with_random_faults(harnex: Harnex) -> None:
             if record is None:
                 harnex.run("recover", "--id", name, "--resume", "--max-resumes", "1000", "--json")
                 continue
-            what = luck.choice(("send", "send", "supervisor", "agent", "endpoint", "client", "recovery"))
+            what = luck.choice(("send", "send", "supervisor", "agent", "group", "endpoint", "client", "recovery"))
             faults += what != "send"
+            held = luck.random() < 0.3  # some hang before they die
             pid = record["supervisor_pid"] if what == "supervisor" else record["pid"]
             if what in ("send", "client", "recovery"):
                 text = f"message {len(sent[name])} of {name}"
@@ -559,11 +574,19 @@ def test_many_sessions_with_random_faults(harnex: Harnex) -> None:
                     time.sleep(luck.random() * 0.2)
                     command.kill()
                 command.communicate()
+                if what == "send" and command.returncode == 0:
+                    acknowledged[name].append(text)
                 continue
             if what == "endpoint":
                 start_json = harnex.state / "runs" / record["run_id"] / "start.json"
                 pid = json.loads(start_json.read_text())["endpoint_pid"]
             try:
+                if what == "group":
+                    os.killpg(record["supervisor_pid"], signal.SIGKILL)
+                    pid = record["pid"]
+                if held:
+                    os.kill(pid, signal.SIGSTOP)
+                    time.sleep(luck.random() * 0.2)
                 os.kill(pid, signal.SIGKILL)
             except (ProcessLookupError, TypeError):
                 continue  # it has just ended, or has not begun
@@ -585,7 +608,22 @@ def test_many_sessions_with_random_faults(harnex: Harnex) -> None:
         taken = harnex.prompts(name)
         assert len(taken) == len(set(taken)), f"delivered twice: {taken} (seed {seed})"
         assert set(taken) <= set(sent[name])
-    print(f"{len(runs)} runs, {faults} faults, {sum(map(len, sent.values()))} messages (seed {seed})")
+        # What became of each message whose sender was told that it is in the queue: taken, or told that it was not,
+        # in the last run of the session.
+        rows = [json.loads(line) for run in runs for line in (harnex.state / "runs" / run / "events.jsonl").open("rb")]
+        own = [r for r in rows if r["id"] == name]
+        texts = {r["message_id"]: r["msg"] for r in own if r["type"] == "send"}
+        fate = {texts[r["message_id"]]: r for r in own if r["type"] == "delivery"}
+        missing = [text for text in acknowledged[name] if text not in taken]
+        open_end = {t: fate.get(t, {}).get("status") for t in missing}
+        assert set(open_end.values()) <= {"expired", "failed"}, f"lost: {name} {open_end} (seed {seed})"
+        assert {fate[t]["run_id"] for t in missing} <= {own[-1]["run_id"]}, (
+            f"left behind: {name} {missing} (seed {seed})"
+        )
+    taken_in_all = sum(len(harnex.prompts(name)) for name in ids)
+    print(
+        f"{len(runs)} runs, {faults} faults, {sum(map(len, sent.values()))} messages, {taken_in_all} taken (seed {seed})"
+    )
 
 
 def test_a_headless_run_dies(harnex: Harnex) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -16,7 +17,7 @@ from typing import Any
 import psutil
 import pytest
 
-from harnex import paths
+from harnex import jsonl, paths
 
 from .conftest import HARNEX, Harnex
 from .test_bad_input import refused, weak
@@ -122,6 +123,26 @@ def test_a_read_only_state_directory(harnex: Harnex) -> None:
     assert [r["reason"] for r in harnex.json("history", "--json")] == ["success", "supervisor_lost"]
 
 
+def test_a_state_directory_that_is_removed_under_a_session(harnex: Harnex) -> None:
+    """It is seen again, can be talked to and stopped, and its events are whole; what else was there is gone."""
+    harnex.agent("kept", {"text": "one"}, {"text": "two"}, tui=("--signals", "osc7501,title"))
+    harnex.ok("send", "--id", "kept", "--message", "before", "--wait-for-idle")
+    before = harnex.events("kept")
+    shutil.rmtree(harnex.state)
+    assert harnex.json("status", "--json") == []
+    harnex.until(lambda: harnex.json("status", "--json"), 20, what="its entry is made anew")
+    sent = harnex.json("send", "--id", "kept", "--message", "after", "--wait-for-idle", "--timeout", "20")
+    assert sent["last_message"] == "two"
+    rows = harnex.events("kept")
+    assert rows[: len(before)] == before
+    assert [r["what"] for r in rows if r["type"] == "diagnostic" and "made anew" in r["what"]]
+    harnex.ok("stop", "--id", "kept")
+    assert [r["seq"] for r in harnex.events("kept")] == list(range(1, len(harnex.events("kept")) + 1))
+    assert [r["reason"] for r in harnex.json("history", "--json")] == ["stopped"]
+    modes = {p.stat().st_mode & 0o777 for p in [harnex.state, *harnex.state.rglob("*")] if p.is_dir()}
+    assert modes == {0o700}
+
+
 @pytest.fixture
 def small_disk(harnex: Harnex) -> Iterator[Path]:
     """The state directory on a disk of its own of 1 MB."""
@@ -198,6 +219,29 @@ def test_a_run_that_ends_on_a_full_disk_is_recorded_once_there_is_room(harnex: H
     harnex.until(lambda: harnex.json("history", "--json", "--id", "full"), what="the history row")
     assert harnex.events("full")[-1]["type"] == "exited"
     assert [r["reason"] for r in harnex.json("history", "--json")] == ["stopped"]
+
+
+def test_the_last_event_waits_for_room(harnex: Harnex, small_disk: Path) -> None:
+    """The history row fits into its file's last block, `exited` does not fit into the log's: the run is not over yet."""
+    harnex.agent("full", {"text": "ok"})
+    log = next(harnex.state.glob("runs/*/events.jsonl"))
+    history = harnex.state / "history.jsonl"
+    history.write_bytes(b"\n" * 4097)  # a block with room for a row
+    ballast = fill(small_disk)
+    with open(log, "ab", buffering=0) as f, contextlib.suppress(OSError):
+        while True:
+            f.write(b"\n")  # and none in this one
+    stopping = harnex.start("stop", "--id", "full", "--force")
+    harnex.until(lambda: b'"stopped"' in history.read_bytes(), what="the row is written")
+    assert stopping.poll() is None
+    assert b'"exited"' not in log.read_bytes()
+    assert [r["id"] for r in harnex.json("status", "--json")] == ["full"]
+    ballast.unlink()
+    assert stopping.wait(20) == 0
+    rows = [r for line in log.read_bytes().splitlines() if (r := jsonl.loads_dict(line))]
+    assert [r["seq"] for r in rows] == list(range(1, len(rows) + 1))
+    assert rows[-1]["type"] == "exited"
+    assert len(harnex.json("history", "--json")) == 1
 
 
 def test_deep_and_odd_paths(harnex: Harnex) -> None:

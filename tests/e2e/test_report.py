@@ -12,6 +12,8 @@ from pathlib import Path
 import psutil
 import pytest
 
+from harnex.core.report import text
+
 from .conftest import Harnex
 
 EVIL = "<script>document.title='pwned'</script><img src=http://evil.example/x onerror=alert(1)>&amp;\"'"
@@ -117,6 +119,10 @@ def test_a_report_of_one_run(night: Harnex) -> None:
     usage = night.json("history", "--json", "--id", "night")[0]
     assert f"{usage['tokens']:,}" in page.text
     assert check(night.ok("report", "--id", "night")).text.split("harnex")[0] == page.text.split("harnex")[0]
+
+
+def test_a_text_reads_as_it_is() -> None:
+    assert text("a\u202egpj.exe\u2069 \x07</script>") == "a\ufffdgpj.exe\ufffd \ufffd&lt;/script&gt;"
 
 
 def test_a_report_of_a_night(night: Harnex) -> None:

@@ -64,3 +64,26 @@ def test_it_goes_on_where_it_was(agent: Agent, victim: str) -> None:
     assert rows[0]["resumes"] == run_id
     calls = [r for r in rows if r["type"] == "call" and r["agent"] == "main" and not r["partial"]]
     assert len(calls) == len(agent.log(new, "call")), "old calls were counted again, or new ones not"
+
+
+def test_it_is_killed_again_before_its_next_turn(agent: Agent) -> None:
+    """Twice in a row, as by a machine that goes down again as it comes up: the conversation is still the first one."""
+    place = agent.place
+    agent.start("night", {"text": "I remember it."}, "Still here.")
+    agent.send("night", FIRST)
+    session = agent.record("night")["agent_session_id"]
+    place.until(lambda: place.events("night", "call"), 30, what="the agent wrote its conversation down")
+    new = ""
+    for _ in range(2):
+        os.kill(agent.record("night")["supervisor_pid"], signal.SIGKILL)
+        (reply,) = place.json("recover", "--all", "--resume", "--json")["resumed"]
+        new = agent.run_ids["again"] = reply["run_id"]
+        assert reply["messages"] == 0 and session in reply["how"]
+        place.ok("wait", "--id", "night", "--until", "prompt", "--timeout", "60")
+    agent.send("night", "What was it?")
+    known = hashlib.sha256(FIRST.encode()).hexdigest()
+    assert known in json.dumps(agent.log(new, "request")[0]), "the conversation is not there any more"
+    agent.stop("night")
+    rows = agent.check_ended("night")
+    calls = [r for r in rows if r["type"] == "call" and r["agent"] == "main" and not r["partial"]]
+    assert len(calls) == len(agent.log(new, "call")) == 1

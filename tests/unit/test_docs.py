@@ -52,7 +52,16 @@ def test_every_option_that_the_guide_names_exists() -> None:
         "--help",
         "--version",
     }
-    allowed = {"--check", "--mode", "--dangerously-skip-permissions", "--permission-mode", "--schema", "--resume"}
+    allowed = {
+        "--user",
+        "--now",
+        "--check",
+        "--mode",
+        "--dangerously-skip-permissions",
+        "--permission-mode",
+        "--schema",
+        "--resume",
+    }
     for text in (GUIDE, README, AGENTS_GUIDE):
         named = set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", text))
         assert named <= known | allowed, named - known - allowed

@@ -1,0 +1,60 @@
+"""What must outlive a power cut is written through to the disk here; everything else the kernel writes when it likes.
+
+It is little, because it costs milliseconds each time (benchmarks/durability.py): the end of a run, messages that were
+acknowledged, what a run can be started again from. Light: a supervisor holds it.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+
+# File systems that have nothing to write through to, or can't be asked.
+UNABLE = (errno.EINVAL, errno.ENOTSUP, errno.EROFS, errno.EBADF)
+
+
+def sync(fd: int) -> None:
+    """Everything written to this file is on the disk when this returns. Raises OSError (no room after all)."""
+    try:
+        getattr(os, "fdatasync", os.fsync)(fd)
+    except OSError as e:
+        if e.errno not in UNABLE:
+            raise
+
+
+def sync_names(directory: str) -> None:
+    """The names in a directory (made, renamed, removed) are on the disk when this returns. Never raises."""
+    try:
+        fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError:
+        return
+    try:
+        os.fsync(fd)
+    except OSError:
+        pass
+    finally:
+        os.close(fd)
+
+
+def replace(path: str, data: bytes, through: bool = True) -> None:
+    """Write a private file whole or not at all, also through a power cut (`through`). Raises OSError; then the old one
+    is there."""
+    temporary = f"{path}.tmp"
+    fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    try:
+        try:
+            if os.write(fd, data) != len(data):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            if through:
+                sync(fd)
+        finally:
+            os.close(fd)
+        os.replace(temporary, path)
+    except OSError:
+        try:
+            os.unlink(temporary)
+        except OSError:
+            pass
+        raise
+    if through:
+        sync_names(os.path.dirname(path))

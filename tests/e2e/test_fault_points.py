@@ -1,0 +1,212 @@
+"""The supervisor is killed at chosen points of its own code, between one thing that it writes and the next.
+
+test_faults.py kills processes at moments that can be seen from outside; these moments last microseconds. A
+`sitecustomize` in the supervisor's process kills it on entry to a function, or some lines into it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+from pathlib import Path
+
+import psutil
+import pytest
+
+from .conftest import Harnex
+from .test_faults import WAITING, check_run, of_run
+
+TRAP = """
+import os, signal, sys
+if "harnex-supervisor" in sys.argv and not os.path.exists({done!r}):
+    where, function, line = {file!r}, {function!r}, {line}
+    def lines(frame, event, arg):
+        global line
+        if event == "line":
+            line -= 1
+            if line < 0:
+                open({done!r}, "x").close()
+                os.kill(os.getpid(), {signal})
+        return lines
+    def calls(frame, event, arg):
+        if frame.f_code.co_name == function and frame.f_code.co_filename.endswith(where) and {condition}:
+            return lines
+    sys.settrace(calls)
+"""
+
+# Where it dies: file, function, how many of its lines are done, and on which call of it.
+IN_START = {
+    "before it has its id": ("supervisor/__main__.py", "claim_id", 1, "True"),
+    "its id taken, nothing more": ("supervisor/session.py", "start", 0, "True"),
+    "before its first event": ("supervisor/child.py", "__init__", 0, "True"),
+    "spawned, `started` not written": ("supervisor/control.py", "__init__", 0, "True"),
+    "`started` written": ("supervisor/records.py", "__init__", 0, "'session' in frame.f_locals"),
+    "the first entry half written": ("store/registry.py", "write", 6, "frame.f_locals['record'].get('pid')"),
+    "in boot": ("supervisor/boot.py", "tell", 0, "frame.f_locals['session'].inbox.pending"),
+}
+LATER = {
+    "typed, not accepted": ("core/turns.py", "claim", 0, "frame.f_locals['message_id']"),
+    "accepted, not told": ("supervisor/delivery.py", "turn_closed", 0, "True"),
+}
+AT_THE_END = {
+    "the agent gone, nothing written": ("supervisor/ending.py", "_close_turn", 0, "True"),
+    "before the history row": ("store/history.py", "append", 0, "True"),
+    "after the history row": ("supervisor/ending.py", "_leave", 0, "True"),
+    "after `exited`": ("supervisor/journal.py", "close", 0, "True"),
+    "the log closed, the entry there": ("store/registry.py", "remove", 0, "True"),
+    "the entry gone, the mark there": ("store/runlock.py", "remove", 0, "True"),
+    "all gone, the socket there": ("supervisor/session.py", "_say_goodbye", 0, "True"),
+}
+
+
+class Trap:
+    """The next supervisor dies there, once. `stop`: it hangs there first, and is killed then."""
+
+    def __init__(self, harnex: Harnex, file: str, function: str, line: int, condition: str, stop: bool = False) -> None:
+        self._harnex, self._done = harnex, harnex.base / "trapped"
+        number = signal.SIGSTOP if stop else signal.SIGKILL
+        code = TRAP.format(
+            done=str(self._done), file=file, function=function, line=line, condition=condition, signal=int(number)
+        )
+        (harnex.base / "sitecustomize.py").write_text(code)
+        harnex.env["PYTHONPATH"] = str(harnex.base)
+
+    def sprung(self) -> None:
+        self._harnex.until(self._done.exists, 20, what="the supervisor came to that point")
+
+
+def start(harnex: Harnex) -> tuple[list[str], Path]:
+    log = harnex.base / "cell.truth"
+    script = harnex.script({"text": "one"}, {"text": "two"})
+    return ["run", "demo", "--detach", "--id", "cell", "--rehearse", script], log
+
+
+def prompts(log: Path) -> list[str]:
+    rows = [json.loads(line) for line in log.read_text().splitlines()] if log.exists() else []
+    return [row["text"].strip() for row in rows if row.get("event") == "accepted"]
+
+
+def gone(harnex: Harnex) -> None:
+    """Recover, twice at once, and look: every run whole, no process, no socket, no entry."""
+    both = [harnex.start("recover", "--all", "--json") for _ in range(2)]
+    found = [f for c in both for f in json.loads(c.communicate(timeout=40)[0])["found"]]
+    assert len(found) <= 1 and all(f["complete"] for f in found)
+    assert harnex.json("recover", "--all", "--json") == {"ok": True, "found": [], "resumed": []}
+    runs = sorted(p.name for p in harnex.state.glob("runs/*"))
+    for run in runs:
+        check_run(harnex, run)
+        assert of_run(harnex, run) == []
+    assert [r["run_id"] for r in harnex.json("history", "--json")] == runs
+    assert [p.name for p in harnex.state.glob("sessions/*")] == [".lock"]
+    assert list(harnex.state.glob("sock/*")) == []
+    harnex.until(lambda: not harnex.running("harnex.rehearsal"), what="the endpoint has ended")
+
+
+def delivered_once(harnex: Harnex, log: Path, texts: list[str]) -> None:
+    """It is started again; in the end the agent has taken each text once, in whichever run."""
+    told = harnex.json("recover", "--id", "cell", "--resume", "--json")
+    assert [r["ok"] for r in told["resumed"]] == [True]
+    harnex.until(lambda: prompts(log) == texts, 20, what=f"{texts}, not {prompts(log)}")
+    harnex.ok("wait", "--id", "cell", "--until", "prompt", "--timeout", "20")
+    harnex.ok("stop", "--id", "cell", "--force")
+    assert prompts(log) == texts
+    gone(harnex)
+
+
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize("point", IN_START)
+def test_it_dies_as_it_starts(harnex: Harnex, point: str) -> None:
+    trap = Trap(harnex, *IN_START[point])
+    words, log = start(harnex)
+    done = harnex.run(*words, "--context", WAITING, "--", "--log", str(log))
+    trap.sprung()
+    assert done.returncode == 3 and "did not start" in done.stderr
+    gone(harnex)
+    if not list(harnex.state.glob("runs/*")):
+        assert point == "before it has its id"  # it never was a run, and its caller was told so
+        return
+    delivered_once(harnex, log, [WAITING])
+
+
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize("point", LATER)
+def test_it_dies_with_a_message_in_hand(harnex: Harnex, point: str) -> None:
+    trap = Trap(harnex, *LATER[point])
+    words, log = start(harnex)
+    harnex.ok(*words, "--", "--log", str(log))
+    harnex.run("send", "--id", "cell", "--message", "the first", "--no-wait")
+    trap.sprung()
+    gone(harnex)
+    delivered_once(harnex, log, ["the first"])
+
+
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize("point", AT_THE_END)
+def test_it_dies_as_it_ends(harnex: Harnex, point: str) -> None:
+    trap = Trap(harnex, *AT_THE_END[point])
+    words, log = start(harnex)
+    harnex.ok(*words, "--context", "the first", "--", "--log", str(log))
+    harnex.ok("wait", "--id", "cell", "--until", "task_complete", "--timeout", "20")
+    stopping = harnex.start("stop", "--id", "cell", "--force")
+    trap.sprung()
+    stopping.communicate(timeout=30)
+    gone(harnex)
+    (row,) = harnex.json("history", "--json")
+    early = point in ("the agent gone, nothing written", "before the history row")
+    assert row["reason"] == ("supervisor_lost" if early else "stopped")
+    delivered_once(harnex, log, ["the first"])
+
+
+@pytest.mark.timeout(120)
+def test_the_agent_dies_with_a_message_in_hand_and_then_the_supervisor(harnex: Harnex) -> None:
+    """The message is kept for a run that goes on with this one, also if the supervisor dies of the same."""
+    trap = Trap(harnex, *AT_THE_END["before the history row"])
+    words, log = start(harnex)
+    harnex.ok(*words, "--", "--log", str(log))
+    harnex.ok("wait", "--id", "cell", "--until", "prompt", "--timeout", "20")
+    (record,) = harnex.json("status", "--json")
+    psutil.Process(record["pid"]).suspend()  # so that it is typed, and not taken
+    harnex.ok("send", "--id", "cell", "--message", "the first", "--no-wait")
+    harnex.until(lambda: [r for r in harnex.events("cell", "delivery") if r["status"] == "typed"], what="it is typed")
+    psutil.Process(record["pid"]).kill()
+    trap.sprung()
+    gone(harnex)
+    delivered_once(harnex, log, ["the first"])
+
+
+@pytest.mark.timeout(120)
+def test_it_hangs_before_it_dies(harnex: Harnex) -> None:
+    """A supervisor that is stopped (SIGSTOP) lives: nobody ends its run, commands say so and do not hang."""
+    trap = Trap(harnex, *AT_THE_END["after the history row"], stop=True)
+    words, log = start(harnex)
+    harnex.ok(*words, "--", "--log", str(log))
+    (record,) = harnex.json("status", "--json")
+    stopping = harnex.start("stop", "--id", "cell", "--force")
+    trap.sprung()
+    supervisor = psutil.Process(record["supervisor_pid"])
+    harnex.until(lambda: supervisor.status() == psutil.STATUS_STOPPED, what="it is stopped")
+    assert harnex.json("recover", "--all", "--json") == {"ok": True, "found": [], "resumed": []}
+    assert [r["run_id"] for r in harnex.json("status", "--json")] == [record["run_id"]]
+    supervisor.kill()
+    stopping.communicate(timeout=30)
+    gone(harnex)
+
+
+@pytest.mark.timeout(120)
+def test_a_recovery_that_hangs(harnex: Harnex) -> None:
+    """It holds the lock: `status` answers all the same, a start says why it can't, and its death lets go."""
+    harnex.agent("cell", {"text": "x"})
+    (record,) = harnex.json("status", "--json")
+    lock = harnex.state / "sessions" / ".lock"
+    with subprocess.Popen(["flock", str(lock), "sleep", "60"], env=harnex.env, start_new_session=True) as holder:
+        try:
+            harnex.until(lambda: psutil.Process(holder.pid).children(), what="it is held")
+            psutil.Process(record["supervisor_pid"]).kill()
+            assert harnex.json("status", "--json") == []
+            refused = harnex.run("run", "cat", "--detach", "--id", "other")
+            assert refused.returncode == 1 and "has been at work on the registry" in refused.stderr
+        finally:
+            os.killpg(holder.pid, signal.SIGKILL)
+    gone(harnex)
