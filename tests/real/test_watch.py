@@ -9,6 +9,7 @@ import contextlib
 import json
 import os
 import signal
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import psutil
@@ -201,6 +202,37 @@ def test_a_usage_limit_is_waited_for(agent: Agent) -> None:
     night.check("success", 0)
 
 
+def test_a_limit_of_days(agent: Agent) -> None:
+    """It is read with its date. The menu that Claude Code shows then is answered by what costs nothing."""
+    days = 5 * 86400
+    night = Night(agent, {"usage_limit": {"resets_at": days}}, "Done.", options=("--stall-after", "60s"))
+    night.live()
+    waited = night.until_event("limit_wait")
+    assert waited["source"] == "agent" and days - 120 < waited["wait_s"] < days + 120
+    if agent.cli == "claude" and agent.newest:
+        answer = night.until_event("approval")
+        assert (answer["dialog"], answer["by"], answer["answer"]) == (
+            "limit",
+            "the watch",
+            "Stop and wait for limit to reset",
+        )
+    record = night.place.until(lambda: next(r for r in [night.live()] if r["state"] == "prompt"), 20)
+    assert record["waiting"] == {"for": "usage_limit", "until": waited["until"]} and record["watch"] == "waiting"
+    night.place.ok("stop", "--id", "night")
+    assert night.ends() == 1, "nobody has done the task"
+    assert night.shape() == ["on", "limit_wait usage_limit"]
+    night.check("stopped", 1)
+
+
+def test_a_limit_that_ends_after_the_deadline_is_not_waited_for(agent: Agent) -> None:
+    newest(agent)
+    at = (datetime.now(UTC) + timedelta(hours=1)).isoformat()
+    night = Night(agent, {"usage_limit": {"resets_at": 7200}}, options=("--deadline", at))
+    assert night.ends() == 124, night.out
+    assert night.shape() == ["on", "limit_wait usage_limit"]
+    night.check("timeout", 124)
+
+
 @pytest.mark.parametrize("error", ["auth", "credit"])
 def test_what_only_a_person_can_mend(agent: Agent, error: str) -> None:
     newest(agent)
@@ -243,14 +275,49 @@ def test_a_loop_is_told_once_and_then_stopped(agent: Agent) -> None:
     night.check("failure", 4)
 
 
-def test_the_budget_ends_it(agent: Agent) -> None:
+@pytest.mark.parametrize(
+    ("kind", "options"),
+    [
+        ("calls", ("--max-calls", "2")),
+        ("tokens", ("--max-tokens", "2000")),
+        ("cost", ("--max-cost", "0.001")),
+        ("turns", ("--max-turns", "2", "--verify", "false")),
+    ],
+)
+def test_the_budget_ends_it(agent: Agent, kind: str, options: tuple[str, ...]) -> None:
+    """The agent would go on for ever; it is cut at the limit, and not much is billed beyond it."""
     newest(agent)
-    steps = [{"tools": [{"bash": f"echo {n}; sleep 1"}]} for n in range(6)]
-    night = Night(agent, *steps, options=("--max-calls", "2"))
+    if kind == "turns":
+        steps: list[Any] = ["One.", "Two.", "Three.", "Four."]
+    else:
+        usage = {"input_tokens": 1500, "output_tokens": 100}
+        steps = [{"tools": [{"bash": f"echo {n}; sleep 1"}], "usage": usage} for n in range(6)]
+    night = Night(agent, *steps, options=options)
     assert night.ends() == 5, night.out
-    assert night.shape() == ["on", "budget calls"]
+    before = ["nudge verify"] if kind == "turns" else []
+    assert night.shape() == ["on", *before, f"budget {kind}"]
     night.check("budget", 5)
-    assert len([c for c in agent.log("night", "call") if c["finished"]]) <= 3
+    (spent,) = night.of("budget")
+    assert spent["used"] >= spent["limit"] == float(options[1])
+    billed = len([c for c in agent.log("night", "call") if c["finished"]])
+    assert 2 <= billed <= 3 if kind != "cost" else 1 <= billed <= 2
+    assert "the budget is spent" in night.out
+
+
+def test_the_deadline_ends_it(agent: Agent) -> None:
+    """Set on a session that runs already; whoever follows hears of it."""
+    newest(agent)
+    night = Night(agent, {"hang": 60}, options=("--stall-after", "60s"))
+    night.live()
+    night.until_event("turn_started")
+    at = datetime.now(UTC) + timedelta(seconds=3)
+    second = night.place.run("watch", "--id", "night", "--deadline", at.isoformat())
+    assert second.returncode == 124, second.stdout + second.stderr
+    assert night.ends() == 124, night.out
+    assert night.shape() == ["on", "on"] and "the time is over" in night.out
+    night.check("timeout", 124)
+    ended = datetime.fromisoformat(night.rows[-1]["ts"])
+    assert at <= ended < at + timedelta(seconds=15)
 
 
 def test_verify_fails_twice_and_passes(agent: Agent) -> None:
