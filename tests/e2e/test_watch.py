@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.server
 import json
 import os
@@ -147,34 +148,37 @@ def test_a_live_line_on_a_terminal(harnex: Harnex) -> None:
     assert child.exitstatus == 0
 
 
-def test_looking_on_resets_no_clock(harnex: Harnex) -> None:
-    """Viewers of all sizes make the agent paint everything anew, all the time: it stands still all the same."""
-    harnex.agent("w", {"hang": 60}, run=("--watch", "--stall-after", "4s", "--max-resumes", "0", "--context", "go"))
-    until(harnex, "turn_started")
-    begun = time.monotonic()
+@contextlib.contextmanager
+def looked_at(place: Harnex, session_id: str) -> Iterator[None]:
+    """Viewers of ever other sizes come and go: the agent paints everything anew, all the time."""
     over = threading.Event()
 
     def look() -> None:
         n = 0
         while not over.is_set():
             n += 1
-            child = pexpect.spawn(
-                HARNEX,
-                ["attach", "--id", "w"],
-                env=harnex.env,
-                cwd=str(harnex.work),
-                dimensions=(24 + n % 5, 80 + n % 7),
-            )
+            size = (24 + n % 5, 80 + n % 7)
+            words = ["attach", "--id", session_id]
+            child = pexpect.spawn(HARNEX, words, env=place.env, cwd=str(place.work), dimensions=size)
             over.wait(0.5)
             child.close(force=True)
 
     thread = threading.Thread(target=look)
     thread.start()
     try:
-        waited = harnex.json("wait", "--id", "w", "--until", "exited", "--timeout", "20")
+        yield
     finally:
         over.set()
         thread.join()
+
+
+def test_looking_on_resets_no_clock(harnex: Harnex) -> None:
+    """It stands still all the same."""
+    harnex.agent("w", {"hang": 60}, run=("--watch", "--stall-after", "4s", "--max-resumes", "0", "--context", "go"))
+    until(harnex, "turn_started")
+    begun = time.monotonic()
+    with looked_at(harnex, "w"):
+        waited = harnex.json("wait", "--id", "w", "--until", "exited", "--timeout", "20")
     assert waited["exit"]["exit_code"] == 4 and time.monotonic() - begun < 12
     assert [words.split()[0] for words in shape(harnex)] == ["watch", "stall", "escalated"]
 

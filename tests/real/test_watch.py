@@ -15,6 +15,7 @@ from typing import Any
 import psutil
 import pytest
 
+from tests.e2e.test_watch import looked_at
 from tests.real.conftest import Agent
 from tests.real.test_dialogs import asking
 
@@ -126,6 +127,33 @@ def test_a_long_tool_is_no_stall(agent: Agent) -> None:
     assert night.ends() == 0
     assert night.shape() == ["on", "done"]
     night.check("success", 0)
+
+
+def test_the_clis_own_retries_are_no_stall(agent: Agent) -> None:
+    """It says nothing but that it tries again, for longer than a turn may stand still."""
+    newest(agent)
+    errors = {"error": 529, "times": 5} if agent.cli == "claude" else {"error": 500, "times": 16}
+    night = Night(agent, errors, "Done.", options=("--stall-after", "5s", "--max-resumes", "0"))
+    assert night.ends() == 0, night.out
+    assert night.shape() == ["on", "done"]
+    (turn,) = night.of("task_complete")
+    assert turn["duration_s"] > 8, "it took long enough to be taken for a stall"
+    night.check("success", 0)
+
+
+def test_who_looks_on_resets_no_clock(agent: Agent) -> None:
+    """Its spinner turns, and viewers of all sizes make it paint its screen anew: that is no progress."""
+    newest(agent)
+    night = Night(agent, {"hang": 60}, options=("--stall-after", "5s", "--max-resumes", "0"))
+    night.live()
+    began = night.until_event("turn_started")
+    with looked_at(night.place, "night"):
+        assert night.ends() == 4, night.out
+    assert [words.split()[0] for words in night.shape()] == ["on", "stall", "escalated"]
+    (stall,) = night.of("stall")
+    took = datetime.fromisoformat(stall["ts"]) - datetime.fromisoformat(began["ts"])
+    assert timedelta(seconds=5) <= took < timedelta(seconds=9), "no more than what the turn's own first words cost"
+    night.check("failure", 4)
 
 
 def test_a_crash_goes_on_in_a_new_process(agent: Agent) -> None:
