@@ -76,6 +76,7 @@ class Watch:
     nudges: int = 0  # since a turn ended well
     loop_nudges: int = 0
     tasked: bool = False  # it was given something to do
+    _asked_tool: bool = False  # since the last call
     _closed: Closed | None = None
     _turn: int | None = None  # the turn that the clocks are of
     _message: str | None = None  # which it answers, while nothing came of it
@@ -119,10 +120,16 @@ class Watch:
         self.clocks.tool(use, now)
         self._message = None
         if use.status == "started":
+            self._asked_tool = True
             self.budget.tool_started()
         self._loop = self.loops.tool(use) or self._loop
 
-    def call(self, tokens: int | None, cost: float | None, model: str | None, last: bool, now: float) -> None:
+    def call(self, tokens: int | None, cost: float | None, model: str | None, last: bool | None, now: float) -> None:
+        """A model call ended. `last`: by its stop reason it asks for no tool; None: it names none (Codex), and then a
+        tool that began since the call before tells."""
+        if last is None:
+            last = not self._asked_tool
+        self._asked_tool = False
         self.clocks.went_on("a model call ended", now)
         self._message = None
         self.budget.call(tokens, cost, model, last, now)
@@ -139,6 +146,7 @@ class Watch:
             self.clocks.tools = tools
         self._turn, self._closed, self._idle_since, self.tasked = number, None, None, True
         self._loop = self.restarts.say = None
+        self._asked_tool = False
         self.loops.turn()
         self.budget.turn_opened(number, now)
         self.dialogs.answered = 0

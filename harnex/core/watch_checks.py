@@ -81,7 +81,7 @@ class Checks:
             return f"`{command}` fails after {tries} corrections ({how})"
         self.failed[kind] += 1
         if kind == "verify":
-            text = f"The check `{command}` fails ({how}). Please mend it. It printed:\n\n{result.output}"
+            text = f"The check `{command}` failed ({how}). Please mend it. It printed:\n\n{result.output}"
         else:
             text = f"The task is not done yet: `{command}` says so ({how}). {self.policy.nudge_text}"
             text += f" It printed:\n\n{result.output}" if result.output.strip() else ""

@@ -155,7 +155,7 @@ class Watcher:
                 from harnex.supervisor.pricing import price
 
                 cost = price(call, self._session.spec.adapter)
-            last = call.stop_reason is not None and "tool" not in call.stop_reason
+            last = None if call.stop_reason is None else "tool" not in call.stop_reason
             self.watch.call(call.total_tokens, cost, call.model, last, now)
 
     def asked(self, message: Message) -> None:

@@ -15,6 +15,7 @@ from harnex import events
 from harnex.adapters._limits import reset_at
 from harnex.core import watch as w
 from harnex.core.turns import Closed
+from harnex.core.watch_budget import GRACE_S
 from harnex.core.watch_policy import Policy, checked, choose, next_time
 from harnex.core.watch_signs import Loops, Screen, retrying
 from harnex.model import State, ToolUse, TurnEnded
@@ -373,7 +374,7 @@ def test_a_budget_is_not_spent_by_the_last_call() -> None:
     s = Session(max_calls=1, auto_stop=True)
     s.opens()
     s.watch.call(10, None, "m", True, s.now)
-    s.step(0.5)
+    s.step(5.0)  # the end is recorded late
     s.closes()
     assert s.of(w.Stop)[0].exit_code == 0
 
@@ -387,9 +388,29 @@ def test_a_budget_ends_a_turn_that_goes_on(sign: str) -> None:
     if sign == "tool":
         s.tool("started")
     elif sign == "time":
+        s.step(GRACE_S - 0.1)
         assert s.of(w.Stop) == []
-        s.step(1.0)
+        s.step(0.1)
     assert s.of(w.Stop)[0].exit_code == 5 and s.told(events.Budget)[0].kind == "tokens"
+
+
+@pytest.mark.parametrize("tool", [True, False])
+def test_a_call_without_a_stop_reason_is_judged_by_the_tool_it_asked_for(tool: bool) -> None:
+    """Codex names none, and records the tool before the call."""
+    s = Session(max_tokens=200, auto_stop=True)
+    s.opens()
+    s.tool("started")
+    s.watch.call(100, None, "m", None, s.now)
+    s.tool("completed")
+    if tool:
+        s.tool("started", call_id="c2")
+    s.watch.call(100, None, "m", None, s.now)
+    s.step()
+    assert [a.exit_code for a in s.of(w.Stop)] == ([5] if tool else [])
+    if not tool:
+        s.step(2.0)
+        s.closes()
+        assert s.of(w.Stop)[0].exit_code == 0
 
 
 def test_no_message_is_sent_on_a_spent_budget() -> None:
