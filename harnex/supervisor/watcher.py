@@ -16,7 +16,8 @@ from harnex.model import State, ToolUse
 from harnex.supervisor.delivery import new_message_id
 
 if TYPE_CHECKING:
-    from harnex.core.watch import Action, Sight, Watch
+    from harnex.core.watch import Watch
+    from harnex.core.watch_actions import Action, Sight
     from harnex.core.watch_policy import Policy
     from harnex.store.prices import Prices
     from harnex.supervisor.filehook import FileHook
@@ -106,10 +107,10 @@ class Watcher:
         if watch is None:
             return {"watch": None, "waiting": None}
         waiting: dict[str, str | None] | None = None
-        if watch.until is not None:
-            waiting = {"for": watch.why, "until": clock.iso(watch.until)}
-        elif watch.phase == "person":
+        if watch.phase == "person":
             waiting = {"for": "person", "until": None}
+        elif watch.until is not None:
+            waiting = {"for": watch.why, "until": clock.iso(watch.until)}
         return {"watch": watch.phase, "waiting": waiting}
 
     @property
@@ -155,7 +156,7 @@ class Watcher:
             cost = None
             if self.watch.policy.max_cost is not None:
                 cost = self._cost(call)
-            last = call.stop_reason is not None and "tool" not in call.stop_reason
+            last = None if call.stop_reason is None else "tool" not in call.stop_reason
             self.watch.call(call.total_tokens, cost, call.model, last, now)
 
     def _cost(self, call: events.Call) -> float | None:
@@ -249,7 +250,7 @@ class Watcher:
             watch.went_on("something new on the screen", now)
 
     def _sight(self, now: float) -> Sight:
-        from harnex.core.watch import Sight
+        from harnex.core.watch_actions import Sight
 
         session = self._session
         turn, verdict = session.turns.open, session.verdict
@@ -268,7 +269,7 @@ class Watcher:
         )
 
     def _do(self, action: Action, now: float) -> None:
-        from harnex.core import watch as w
+        from harnex.core import watch_actions as w
 
         session = self._session
         session.journal.changed()
