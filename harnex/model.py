@@ -173,15 +173,18 @@ class Press:
 
 @dataclass(frozen=True, slots=True)
 class Undone:
-    """What the reader was asked to do (`Reader.deliver`, `Reader.answer`) could not be done; `why` is for a person."""
+    """What the reader was asked to do (`Reader.deliver`, `answer`, `ask`) could not be done; `why` is for a person."""
 
-    what: Literal["deliver", "answer"]
+    what: Literal["deliver", "answer", "stop"]
     why: str
 
 
 @dataclass(frozen=True, slots=True)
 class Over:
-    """There is nothing left to supervise: the session ends. `reason` as in `exited`, unless it is being ended already."""
+    """There is nothing left to supervise: the session ends. `reason` as in `exited`, unless it is being ended already.
+
+    `killed` is a crash of the agent: under a watch another process takes its place, as for a child that died.
+    """
 
     reason: Literal["boot_failure", "failure", "killed"] = "failure"
     message: str = ""

@@ -88,6 +88,14 @@ class Cli:
     def inspect(self, agent: str, after_s: float = 0.0) -> RunCommand:
         return self.call("inspect", "inspect", agent, after_s=after_s)
 
+    def look(self, agent: str, after_s: float) -> RunCommand:
+        """`inspect` by another name, so that one that is under way already is not taken for it."""
+        return self.call("look", "inspect", agent, after_s=after_s)
+
+    def wait(self, agent: str) -> RunCommand:
+        """Loads the agent, and shows its last items; what it says of the state proves nothing."""
+        return self.call("wait", "wait", "--timeout", "5s", agent)
+
     def send(self, agent: str, path: str, text: str) -> RunCommand:
         """By file: an argument could be read by others, ends at 128 KiB, and may look like an option."""
         call = self.call("send", "send", "--no-wait", "--prompt-file", path, agent, timeout_s=60.0)

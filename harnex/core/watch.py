@@ -27,7 +27,7 @@ from harnex.model import State, ToolUse
 Phase = Literal["watching", "cutting", "checking", "waiting", "down", "person", "done", "over"]
 
 CUT_AGAIN_S = 3.0  # an interrupt that shows nothing is pressed again; the slowest that was measured took 0.1 s
-CUT_S = 10.0  # and given up
+CUT_S = 10.0  # and given up, where an interrupt is a key
 WALL_S = 60.0  # how often a far time is compared with the wall clock
 DIALOG_S = 2.0  # how long a dialog must stand: a person, or what was allowed in advance, may be answering it
 START_S = 30.0  # an agent that starts is not ready for so long, at least
@@ -141,11 +141,13 @@ Action = Tell | Interrupt | Say | Check | Kill | Revive | Answer | Stop | Notify
 
 @dataclass(slots=True)
 class Watch:
-    """The machine; see the module's docstring. `permissions` decides about permission dialogs."""
+    """The machine; see the module's docstring. `permissions` decides about permission dialogs; an interrupt of this
+    agent may take `cut_s`."""
 
     policy: Policy
     now: float
     permissions: str = "ask"
+    cut_s: float = CUT_S
     phase: Phase = "watching"
     clocks: Clocks = field(init=False)
     budget: Budget = field(init=False)
@@ -231,8 +233,8 @@ class Watch:
         """The command of a `Check` ended; `code` None: it took too long."""
         self._checked = (self._checking, ok, code, took, output)
 
-    def gone(self, code: int | None, signal: int | None, mid_turn: bool, now: float) -> bool:
-        """The agent's process ended, and nobody asked for it: will it be started again?"""
+    def gone(self, code: int | None, signal: int | None, mid_turn: bool, now: float, why: str = "") -> bool:
+        """The agent's process ended, and nobody asked for it: will it be started again? `why`: in words, if known."""
         if not self.policy.care or self.phase in ("over", "done") or self.phase == "down":
             return self.phase == "down"
         if code == 0 and signal is None and not mid_turn:
@@ -240,7 +242,7 @@ class Watch:
         if self._reviving:
             reason = self._reviving
         else:
-            reason = f"signal {signal}" if signal is not None else f"exit code {code}"
+            reason = why or (f"signal {signal}" if signal is not None else f"exit code {code}")
             if self.restarts >= self.policy.max_resumes or self.budget.spent is not None:
                 return False
             self.restarts += 1
@@ -487,8 +489,8 @@ class Watch:
                 self._closed = closed  # it ended by itself, at the last moment
             elif say is not None:
                 self._say(out, replace(say, interrupted=True, again=self._message), now)
-        elif now >= self._since + CUT_S:
-            stall = self._stall("deaf", CUT_S, sight, now)
+        elif now >= self._since + self.cut_s:
+            stall = self._stall("deaf", self.cut_s, sight, now)
             out.append(Tell(stall))
             self._revive_or_escalate("the agent does not react to an interrupt", stall.evidence, now, out)
         elif now >= self._since + CUT_AGAIN_S * self._presses:
@@ -724,7 +726,7 @@ class Watch:
         elif self.phase == "down":
             times.append(self._restart_at)
         elif self.phase == "cutting":
-            times.append(min(self._since + CUT_AGAIN_S * self._presses, self._since + CUT_S))
+            times.append(min(self._since + CUT_AGAIN_S * self._presses, self._since + self.cut_s))
         elif sight.state is State.BLOCKED:
             if self.phase != "person" and policy.care and self._dialog_since is not None and not sight.answering:
                 times.append(self._dialog_since + DIALOG_S)

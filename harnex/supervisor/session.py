@@ -328,14 +328,18 @@ class Session:
             elif isinstance(fact, Follow | FindOpenFile | FindFile):
                 self.evidence.take(fact)
             elif isinstance(fact, RunCommand):
-                self.helpers.take(fact, now)
+                if not self.watcher.buried:
+                    self.helpers.take(fact, now)
             elif isinstance(fact, Press):
                 self.type(fact.data)
             elif isinstance(fact, Undone):
                 if fact.what == "deliver":
                     self.delivery.act(self.inbox.refused(fact.why))
-                else:
+                elif fact.what == "answer":
                     self.answers.refused(fact.why)
+                else:
+                    self.journal.diagnose(f"the turn could not be stopped: {fact.why}")
+                    self.ending.undone(now)
             elif isinstance(fact, Over):
                 self.ending.over(fact)
             elif isinstance(fact, AgentSession):
