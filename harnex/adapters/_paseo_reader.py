@@ -46,6 +46,7 @@ from harnex.model import (
 )
 
 CONFIG = "HARNEX_PASEO"  # the variable that brings the plan
+ASKED = 7719  # the OSC with which the view asks for an interrupt: a person pressed Ctrl-C in it
 BUSY_EVERY_S = 4.0  # `inspect` while a turn runs; it costs a second of a CPU
 BLOCKED_EVERY_S = 2.0
 IDLE_EVERY_S = 30.0
@@ -432,6 +433,9 @@ class PaseoReader(Reader):
             yield self._cli.inspect(self._id)
 
     # ---- ending ----
+
+    def osc(self, code: int, body: str) -> Iterable[Fact]:
+        return self._interrupt() if code == ASKED and self._id and body == self._plan.label else ()
 
     def ask(self, what: str) -> Iterable[Fact] | None:
         if what == "interrupt":

@@ -15,19 +15,32 @@ from typing import Any
 
 from harnex.adapters._base import Launch, LaunchRequest, Rehearsal, Source, StopStep, Typing, Version
 from harnex.adapters._paseo_cli import Cli, secret_host
-from harnex.adapters._paseo_reader import CONFIG, PaseoReader
+from harnex.adapters._paseo_reader import ASKED, CONFIG, PaseoReader
 from harnex.errors import UsageError
 from harnex.model import ScreenView, State
 
 SOCKET_MAX = 90  # bytes of a unix socket's path; above, the private daemon listens on loopback
-# What is shown to people. The id comes by the terminal, once there is an agent; `attach` ends with exit code 0 when the
-# daemon is gone, and by a person's Ctrl-C: it is begun again.
-SHOW = """stty -echo 2>/dev/null
-trap 'exit 0' TERM HUP
+# What is shown to people: `paseo attach`, which reads no keys, ends with exit code 0 when the daemon is gone, and is begun
+# again then. It is a job in the background, so that Ctrl-C and Ctrl-Z reach the shell alone: Ctrl-C asks harnex, by an
+# OSC sequence of its own, to interrupt the turn, as it would in other agents. The id comes by the terminal, once there
+# is an agent.
+SHOW = """set -m
+stty -echo 2>/dev/null
+ask=$1; shift; job=
+trap '[ -z "$job" ] || kill "$job" 2>/dev/null; exit 0' TERM HUP
+trap '' TSTP QUIT
 trap : INT
-printf 'harnex: Paseo is being started\\n'
+echo 'harnex: Paseo is being started'
 while :; do read -r id || exit 0; case $id in *-*-*-*-*) break ;; esac; done
-while :; do "$@" "$id"; printf 'harnex: this view ended; the agent does not. Attaching again\\n'; sleep 10 & wait; done
+trap 'printf "\\033]%s\\033\\\\" "$ask"; printf "\\nharnex: interrupting the turn\\n"' INT
+echo 'harnex: this view takes no text (messages: harnex send). Ctrl-C interrupts the turn'
+while :; do
+  "$@" "$id" </dev/null & job=$!
+  while kill -0 "$job" 2>/dev/null; do wait "$job"; done
+  echo 'harnex: this view ended; the agent does not. Attaching again'
+  sleep 10 & job=$!
+  while kill -0 "$job" 2>/dev/null; do wait "$job"; done
+done
 """
 MODES: dict[str, dict[str, str]] = {
     "claude": {"ask": "default", "auto": "acceptEdits", "bypass": "bypassPermissions"},
@@ -103,7 +116,8 @@ class PaseoAdapter:
             "began": _began(request.run_id),
         }
         env[CONFIG] = json.dumps(plan)
-        argv = ("/bin/sh", "-c", SHOW, "paseo", *Cli(request.command, host).attach())
+        ask = f"{ASKED};{plan['label']}"
+        argv = ("/bin/sh", "-c", SHOW, "paseo", ask, *Cli(request.command, host).attach())
         return Launch(argv, env, files, adopt or None, f"--mode {own_mode or mode}" if not adopt else "", tuple(notes))
 
     def rehearsal(self, base_url: str, home: str, cwd: str, version: Version | None) -> Rehearsal | None:
