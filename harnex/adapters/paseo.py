@@ -19,7 +19,6 @@ from harnex.adapters._paseo_reader import ASKED, CONFIG, PaseoReader
 from harnex.errors import UsageError
 from harnex.model import ScreenView, State
 
-SOCKET_MAX = 90  # bytes of a unix socket's path; above, the private daemon listens on loopback
 # What is shown to people: `paseo attach`, which reads no keys, ends with exit code 0 when the daemon is gone, and is begun
 # again then. It is a job in the background, so that Ctrl-C and Ctrl-Z reach the shell alone: Ctrl-C asks harnex, by an
 # OSC sequence of its own, to interrupt the turn, as it would in other agents. The id comes by the terminal, once there
@@ -77,11 +76,8 @@ class PaseoAdapter:
         files: dict[str, str] = {}
         private = not host
         if private:
-            listen = f"unix://{home}/s"
-            if len(listen.encode()) > SOCKET_MAX:
-                listen = f"127.0.0.1:{request.free_port()}"
-            host = listen
-            files[f"{home}/config.json"] = json.dumps(_config(listen), indent=1)
+            host = f"unix://{request.socket}"  # a port could be anybody's, and anybody could use it
+            files[f"{home}/config.json"] = json.dumps(_config(host), indent=1)
             env["PASEO_HOME"] = home
             if request.as_root and provider.startswith("claude"):
                 env["IS_SANDBOX"] = "1"

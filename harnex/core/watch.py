@@ -142,12 +142,13 @@ Action = Tell | Interrupt | Say | Check | Kill | Revive | Answer | Stop | Notify
 @dataclass(slots=True)
 class Watch:
     """The machine; see the module's docstring. `permissions` decides about permission dialogs; an interrupt of this
-    agent may take `cut_s`."""
+    agent may take `cut_s`, its start `start_s`."""
 
     policy: Policy
     now: float
     permissions: str = "ask"
     cut_s: float = CUT_S
+    start_s: float = START_S
     phase: Phase = "watching"
     clocks: Clocks = field(init=False)
     budget: Budget = field(init=False)
@@ -545,7 +546,7 @@ class Watch:
             return None
         if not (sight.pending or self.tasked) or sight.state is State.BLOCKED:
             return None
-        return max(self._since, self._idle_since or 0.0) + max(START_S, self.policy.stall_after)
+        return max(self._since, self._idle_since or 0.0) + max(self.start_s, self.policy.stall_after)
 
     def _not_ready(self, sight: Sight, now: float, out: list[Action]) -> None:
         at = self._not_ready_at(sight)

@@ -37,7 +37,7 @@ from harnex.errors import HarnexError, UsageError
 from harnex.store import registry, runlock, undelivered
 from harnex.supervisor import lease as leases
 from harnex.supervisor import manifest, redaction, rehearse, startfile, versions
-from harnex.supervisor.environment import apply_env, clean_env, free_port, python_module, resolve, spawner
+from harnex.supervisor.environment import apply_env, clean_env, python_module, resolve, spawner
 from harnex.supervisor.files import reader_in, write_files
 from harnex.supervisor.rehearse import Endpoint
 from harnex.supervisor.spec import SESSION_ID, Spec
@@ -160,7 +160,7 @@ def start(options: RunOptions) -> dict[str, Any]:
             run_id=run_id,
             title=options.description or session_id,
             options=options.own,
-            free_port=free_port,
+            socket=paths.agent_socket(paths.socket_path(state, run_id)),
         )
         launch = adapter.launch(_headless(request, options) if options.headless else request)
         resuming = adapter.resume_args(SESSION_ID, options.args)

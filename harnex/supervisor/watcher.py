@@ -62,13 +62,19 @@ class Watcher:
 
     def begin(self, policy: Policy) -> None:
         """Put the policy on; one that is on already is replaced."""
-        from harnex.core.watch import CUT_S, Watch
+        from harnex.core.watch import CUT_S, START_S, Watch
         from harnex.core.watch_signs import Screen
 
         session, now = self._session, clock.monotonic()
         steps = session.adapter.stop_steps(State.BUSY, session.version)
         slowest = max((s.grace_s for s in steps if s.until == "prompt"), default=0.0)
-        watch = Watch(policy, now, session.spec.permissions, cut_s=max(CUT_S, slowest))
+        watch = Watch(
+            policy,
+            now,
+            session.spec.permissions,
+            cut_s=max(CUT_S, slowest),
+            start_s=max(START_S, 5 * session.reader.boot_s),
+        )
         self._screen = Screen()
         turns, totals = session.turns, session.totals
         turn = turns.open

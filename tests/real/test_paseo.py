@@ -10,6 +10,7 @@ import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -295,6 +296,6 @@ def daemon_processes(home: Path) -> list[psutil.Process]:
 
 
 def free_port() -> int:
-    from harnex.supervisor.environment import free_port
-
-    return free_port()
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return int(s.getsockname()[1])
