@@ -3,7 +3,7 @@
 Measured on the real program (field/paseo.md; built from its source at f3de568 for `tests/real`). There is no screen to
 read: the terminal shows `paseo attach` for people, whose end means nothing (it exits 0 when the daemon is gone) and
 which has no line for a turn's end. Everything else is commands (`_paseo_cli`), the daemon's state file and the
-provider's own record; `_paseo_reader` puts them together, `_paseo_start` is the way to the agent.
+provider's own record; `_paseo_state` and `_paseo_reader` put them together, `_paseo_start` is the way to the agent.
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ from typing import Any
 
 from harnex.adapters._base import Launch, LaunchRequest, Rehearsal, Source, StopStep, Typing, Version
 from harnex.adapters._paseo_cli import Cli, secret_host
-from harnex.adapters._paseo_reader import ASKED, CONFIG, PaseoReader
+from harnex.adapters._paseo_reader import ASKED, PaseoReader
+from harnex.adapters._paseo_state import CONFIG
 from harnex.errors import UsageError
 from harnex.model import ScreenView, State
 

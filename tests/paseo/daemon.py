@@ -70,6 +70,7 @@ class Agent:
         self.turn: object | None = None
         self.answers: dict[str, Any] = {}
         self.last_call: dict[str, Any] | None = None
+        self.tool = ""  # the id of the last tool call
         self.spoke = False  # something came from the model in this turn
         self.process: subprocess.Popen[bytes] | None = None
         self.changed = threading.Condition(LOCK)
@@ -316,7 +317,7 @@ class Agent:
 
     def _result(self, text: str, failed: bool) -> None:
         if self.family == "claude":
-            block = {"type": "tool_result", "tool_use_id": "toolu", "content": text, "is_error": failed}
+            block = {"type": "tool_result", "tool_use_id": self.tool, "content": text, "is_error": failed}
             self.record_row(type="user", message={"role": "user", "content": [block]})
         else:
             payload = {"type": "function_call_output", "call_id": "call", "output": text}
@@ -340,6 +341,7 @@ class Agent:
         with LOCK:
             if self.turn is not turn:
                 raise Cancelled
+            self.tool = next((str(b["id"]) for b in content if b["type"] == "tool_use"), self.tool)
             n = self.daemon.bill()
             fresh, written, read, out = 100 + n, 7 * n, 1000 + 10 * n, 20 + n
             usage = {
@@ -512,6 +514,8 @@ class Daemon:
                 failed, f"Failed to create agent: Invalid mode '{mode}' for {family.title()} provider. Valid modes: ..."
             )
         title = options.get("--title") or words[0][:60]
+        if title == "slow":
+            time.sleep(60 / SPEED)
         model = options.get("--model") or model or DEFAULT_MODEL[family]
         record = {
             "id": str(uuid.uuid4()), "provider": provider, "cwd": cwd, "createdAt": now(), "updatedAt": now(),
