@@ -116,25 +116,15 @@ class Follow:
 
 
 @dataclass(frozen=True, slots=True)
-class FindOpenFile:
-    """Please look which file matching `pattern` (a glob on the base name) the agent's processes hold open.
-
-    Found, it is followed as rows of `source`. Asked again by the supervisor while it is not found.
+class FindFile:
+    """Please find a file and follow it as `kind` of `source`: one that the agent's processes hold open and whose base name
+    matches `held` (a glob), or one that is there by one of the absolute globs `paths`. Asked again while it is not found.
     """
 
     source: str
-    pattern: str
-    also: tuple[str, ...] = ()  # globs of whole paths, where it is looked for, too: a short run may be over by then
-
-
-@dataclass(frozen=True, slots=True)
-class FindFile:
-    """Please look for a file by this absolute glob, and follow it as `kind`. Asked again while it is not found."""
-
-    source: str
-    pattern: str
+    held: str = ""
+    paths: tuple[str, ...] = ()
     kind: Literal["rows", "document"] = "rows"
-    from_end: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -265,7 +255,6 @@ Fact = (
     | Submitted
     | TurnEnded
     | Follow
-    | FindOpenFile
     | FindFile
     | RunCommand
     | Press

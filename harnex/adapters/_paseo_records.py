@@ -19,7 +19,6 @@ from harnex.adapters._codex_rollout import Rollout, seconds
 from harnex.model import (
     Fact,
     FindFile,
-    FindOpenFile,
     ModelCall,
     Remark,
     Submitted,
@@ -96,7 +95,7 @@ class ClaudeRecord(Record):
     def find(self, home: str, env: dict[str, str], session: str) -> Iterable[Fact]:
         root = env.get("CLAUDE_CONFIG_DIR") or f"{home}/.claude"
         self._path = f"{glob_escaped(root)}/projects/*/{session}"
-        yield FindFile("record", f"{self._path}.jsonl")  # old rows are told by their times
+        yield FindFile("record", paths=(f"{self._path}.jsonl",))  # old rows are told by their times
 
     def row(self, source: str, row: dict[str, Any]) -> Iterable[Fact]:
         self.rows += 1
@@ -161,7 +160,7 @@ class ClaudeRecord(Record):
         agent = result.get("agentId") if isinstance(result, dict) else None
         if isinstance(agent, str) and re.fullmatch(r"[\w-]+", agent) and agent not in self._followed:
             self._followed.add(agent)
-            yield FindFile("subagent", f"{self._path}/subagents/agent-{agent}.jsonl")
+            yield FindFile("subagent", paths=(f"{self._path}/subagents/agent-{agent}.jsonl",))
 
 
 class CodexRecord(Record):
@@ -177,7 +176,7 @@ class CodexRecord(Record):
 
     def find(self, home: str, env: dict[str, str], session: str) -> Iterable[Fact]:
         self._root = glob_escaped(env.get("CODEX_HOME") or f"{home}/.codex") + "/sessions/*/*/*"
-        yield FindFile("record", f"{self._root}/rollout-*{session}.jsonl")  # old rows are told by their times
+        yield FindFile("record", paths=(f"{self._root}/rollout-*{session}.jsonl",))  # old rows are told by their times
 
     def row(self, source: str, row: dict[str, Any]) -> Iterable[Fact]:
         rollout = self._rollouts.get(source)
@@ -185,9 +184,9 @@ class CodexRecord(Record):
             rollout = self._rollouts[source] = Rollout(source, began=self._began, agent=source.partition(":")[2])
         self.rows += 1
         for fact in rollout.row(row):
-            if isinstance(fact, FindOpenFile):
+            if isinstance(fact, FindFile):
                 # The threads belong to a daemon that is none of our children: found by name instead.
-                yield FindFile(fact.source, f"{self._root}/{fact.pattern}")
+                yield FindFile(fact.source, paths=(f"{self._root}/{fact.held}",))
             elif isinstance(fact, ModelCall | ToolUse | Remark):
                 if rollout.main and isinstance(fact, ToolUse):
                     self.asked = f"{fact.tool} {fact.input_preview}" if fact.status == "started" else ""

@@ -93,7 +93,7 @@ class PaseoState(Reader):
             self._turn = Turn(0.0, self._daemon, opening=True)
         yield AgentSession(self._id)
         pattern = f"{glob_escaped(self._plan.home)}/agents/*/{self._id}.json"
-        yield FindFile("state", pattern, "document")
+        yield FindFile("state", paths=(pattern,), kind="document")
         yield Press(self._id.encode() + b"\n")  # for the terminal's `paseo attach`
         yield self._cli.inspect(self._id, 1.0)
         yield processes.look()

@@ -26,7 +26,6 @@ from harnex.model import (
     Fact,
     FinalAnswer,
     FindFile,
-    FindOpenFile,
     Follow,
     ModelCall,
     Observation,
@@ -325,7 +324,7 @@ class Session:
                 self.delivery.act(self.inbox.accepted())
             elif isinstance(fact, TurnEnded):
                 self.apply(self.turns.ended(fact, now), now)
-            elif isinstance(fact, Follow | FindOpenFile | FindFile):
+            elif isinstance(fact, Follow | FindFile):
                 self.evidence.take(fact)
             elif isinstance(fact, RunCommand):
                 if not self.watcher.buried:
