@@ -81,7 +81,8 @@ class Watcher:
         watch.budget.begin(totals.calls or 0, totals.tokens or 0, turn.number if turn is not None else turns.done)
         watch.tasked = bool(session.inbox.pending or turn is not None or turns.done)
         if turn is not None:
-            watch.turn_opened(turn.number, turn.message_id, now)
+            came = (totals.of_turn(turn.number) or {}).get("calls")  # then its message is not said again
+            watch.turn_opened(turn.number, None if came else turn.message_id, now)
         elif turns.last is not None and not session.inbox.pending:
             watch.turn_closed(turns.last, now)  # it is judged, as if it had ended just now
         self.watch = watch

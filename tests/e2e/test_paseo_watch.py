@@ -121,7 +121,7 @@ def test_the_terminal_shows_the_agent_and_takes_ctrl_c_and_the_detach_key(paseo:
     paseo.runs["t"] = {"run_id": run_id}
     paseo.place.ok("wait", "--id", "t", "--until", "prompt", "--timeout", "30")
     paseo.busy("t", ["text", "alpha beta", 30], ["text", "gamma", 1e6])
-    person.expect("alpha")
+    paseo.place.until(lambda: paseo.agent("t")["lastStatus"] == "running", 10)
     person.setwinsize(30, 100)
     person.send("\x1a")
     person.send("\x03")
@@ -136,8 +136,7 @@ def test_the_terminal_shows_the_agent_and_takes_ctrl_c_and_the_detach_key(paseo:
     person.close()
     assert person.exitstatus == 0
     assert paseo.state("t") == "prompt"
-    shown = next(psutil.Process(pid) for pid in paseo.place.running("attach"))
-    os.kill(shown.pid, signal.SIGKILL)  # whatever becomes of the view says nothing of the agent
+    os.kill(paseo.place.running("tests.paseo.cli attach")[0], signal.SIGKILL)  # it says nothing of the agent
     assert paseo.send("t", ["text", "epsilon"])["last_message"] == "epsilon"
     paseo.place.ok("stop", "--id", "t")
     assert paseo.place.running("tests.paseo") == []

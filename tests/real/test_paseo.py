@@ -67,6 +67,10 @@ class Paseo:
     def home(self, name: str) -> Path:
         return self.place.state / "runs" / self.run_ids[name] / "paseo"
 
+    def left(self) -> list[list[str]]:
+        """What still runs of Paseo and its agents, all of them programs of Node."""
+        return [psutil.Process(pid).cmdline() for word in ("node ", "bin/paseo") for pid in self.place.running(word)]
+
     def check_calls(self, name: str) -> None:
         """Every call that was billed is there once, with its numbers."""
         path = self.place.state / "runs" / self.run_ids[name] / "rehearsal.jsonl"
@@ -124,7 +128,7 @@ def test_claude_two_turns_a_permission_a_question_a_failure(paseo: Paseo) -> Non
     paseo.check_calls("c")
     paseo.place.json("stop", "--id", "c")
     assert [e[0] for e in paseo.ends("c")] == ["completed", "completed", "completed", "failed"]
-    assert paseo.place.running("paseo") == []
+    assert paseo.left() == []
 
 
 def test_codex_two_turns_and_a_failure(paseo: Paseo) -> None:
@@ -147,7 +151,7 @@ def test_codex_two_turns_and_a_failure(paseo: Paseo) -> None:
     asked = [r for r in map(json.loads, path.read_text().splitlines()) if r["event"] == "request"]
     assert len(asked[-1]["prompts"]) == 4  # the conversation went on: the opening, one, two, three
     paseo.place.json("stop", "--id", "x")
-    assert paseo.place.running("paseo") == []
+    assert paseo.left() == []
 
 
 BYPASS = ("--permissions", "bypass")
@@ -161,7 +165,7 @@ def test_stop_in_the_middle_of_a_turn(paseo: Paseo, cli: str) -> None:
     paseo.wait("s", "busy")
     assert paseo.place.json("stop", "--id", "s", timeout=80)["reason"] == "stopped"
     assert paseo.ends("s") == [("interrupted", "interrupted")]
-    assert paseo.place.running("paseo") == []
+    assert paseo.left() == []
     assert paseo.place.running(cli) == []
 
 
@@ -201,7 +205,7 @@ def test_a_killed_supervisor_leaves_no_daemon(paseo: Paseo) -> None:
     reply = paseo.start("l", "claude", SLOW, run=BYPASS)
     os.kill(reply["supervisor_pid"], signal.SIGKILL)
     paseo.place.run("status")
-    paseo.place.until(lambda: not paseo.place.running("paseo"), 15)
+    paseo.place.until(lambda: not paseo.left(), 15)
     assert paseo.place.json("history", "--json")[0]["reason"] == "supervisor_lost"
 
 
