@@ -114,7 +114,10 @@ def start(options: RunOptions) -> dict[str, Any]:
     redactor = redaction.redactor(rules, env, given)
     adapter_name = name_for(options.cli)
     if options.headless and adapter_name not in HEADLESS:
-        raise UsageError(f"{options.cli} has no headless mode that harnex knows", "only: " + ", ".join(HEADLESS))
+        raise UsageError(
+            f"{options.cli} has no headless mode that harnex knows",
+            "only: " + ", ".join(HEADLESS) + "; else: harnex run CLI --detach, and harnex send --wait-for-idle",
+        )
     adapter = headless_for(adapter_name) if options.headless else adapter_for(adapter_name)
     for name in options.own:
         if name not in TAKES.get(adapter_name, ()):

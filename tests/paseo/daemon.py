@@ -39,6 +39,7 @@ MODES = {
 DEFAULT_MODEL = {"claude": "claude-opus-4-6", "codex": "gpt-6.1-sol"}
 LOCK = threading.RLock()
 ZEROS = {"InputTokens": 0, "OutputTokens": 0, "CachedTokens": 0, "CostUsd": 0}
+WORDS = {400: "Bad Request", 401: "Unauthorized"}
 ERRORS = {401: "authentication_failed", 429: "rate_limit", 529: "server_error"}
 
 
@@ -291,7 +292,7 @@ class Agent:
         if self.family == "codex":
             self._pause(turn, {401: 6.0, 429: 0.2, 529: 25.0}.get(status or 0, 1.0))
             return (
-                f"unexpected status {status} Unauthorized: scripted {name}"
+                f"unexpected status {status} {WORDS.get(int(status), '<unknown status code>')}: scripted {name}"
                 if status
                 else "stream disconnected before completion"
             )
