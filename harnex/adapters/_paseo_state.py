@@ -286,11 +286,11 @@ class PaseoState(Reader):
             return
         data = reply.data if isinstance(reply.data, dict) else {}
         self._used = (self._used[0], data.get("LastUsage"))
-        if self._doubt:
-            why, self._doubt, self._sent = self._doubt, "", None
-            yield Undone("deliver", why)
         if not self._files and not self._plan.private:
             yield from self._without_files(data)
+        if self._doubt:
+            why, self._doubt, self._sent = self._doubt, "", None
+            yield Undone("deliver", why if self._files else f"{why}; whether it arrived is not known")
         yield from self._dialogs.waiting(data.get("PendingPermissions"), self._record)
         running = self._now.status == "running" and not self._dialogs.request
         if self._turn is not None and self._turn.confirming and self._now.status == "closed":

@@ -72,6 +72,7 @@ class Agent:
         self.answers: dict[str, Any] = {}
         self.last_call: dict[str, Any] | None = None
         self.tool = ""  # the id of the last tool call
+        self.turn_id = ""
         self.spoke = False  # something came from the model in this turn
         self.process: subprocess.Popen[bytes] | None = None
         self.changed = threading.Condition(LOCK)
@@ -199,7 +200,8 @@ class Agent:
                     self.save()
                 self.record_row(type="user", message={"role": "user", "content": text})
             else:
-                self.event("task_started", turn_id=str(id(turn)))
+                self.turn_id = str(uuid.uuid4())
+                self.event("task_started", turn_id=self.turn_id)
                 self.event("user_message", message=text)
             self.usage, self.last_call = None, None
             for n, step in enumerate(steps):
@@ -216,7 +218,7 @@ class Agent:
             if self.family == "codex":
                 words = next((w for w in reversed(self.log) if not w.startswith("[")), None)
                 more = {"error": {"message": error}} if error else {}
-                self.event("task_complete", turn_id=str(id(turn)), last_agent_message=None if error else words, **more)
+                self.event("task_complete", turn_id=self.turn_id, last_agent_message=None if error else words, **more)
             if error and self.family == "codex":
                 self.log.append(f"[System Error] {error}")
                 self.save("error", lastError=error, requiresAttention=True, attentionReason="error")
