@@ -16,8 +16,8 @@ from typing import Any
 
 from harnex.model import CommandResult, RunCommand
 
-TIMEOUT_S = 20.0  # a CLI of a hung daemon gives up after 16 s by itself
-STOP_TIMEOUT_S = 30.0
+TIMEOUT_S = 60.0  # of a hung daemon the CLI says so itself after 16 s; a busy machine takes 20 s to start Node
+STOP_TIMEOUT_S = 60.0
 # Its own words for a daemon that is not there, hangs, or went away meanwhile.
 _LOST_CODES = ("DAEMON_NOT_RUNNING",)
 _LOST_WORDS = ("Transport closed", "Cannot connect", "Timeout waiting for message", "connect ECONNREFUSED")

@@ -132,8 +132,8 @@ class PaseoAdapter:
 
     def stop_steps(self, state: State, version: Version | None) -> tuple[StopStep, ...]:
         return (
-            StopStep("stop the turn", ask="interrupt", grace_s=45.0, until="prompt"),
-            StopStep("leave the agent and the daemon", ask="leave", grace_s=35.0),
+            StopStep("stop the turn", ask="interrupt", grace_s=40.0, until="prompt"),
+            StopStep("leave the agent and the daemon", ask="leave", grace_s=45.0),
         )
 
     def resume_args(self, session_id: str, args: tuple[str, ...] = ()) -> tuple[str, ...]:
