@@ -42,7 +42,9 @@ from harnex.supervisor.files import reader_in, write_files
 from harnex.supervisor.rehearse import Endpoint
 from harnex.supervisor.spec import SESSION_ID, Spec
 
-START_PATIENCE_S = 20.0  # for the supervisor's word; it comes within a second unless the machine is swamped
+START_PATIENCE_S = (
+    20.0  # for the supervisor's word, after the agent's own `boot_s`: it takes a second unless the machine is swamped
+)
 
 
 @dataclass(kw_only=True)
@@ -216,7 +218,7 @@ def start(options: RunOptions) -> dict[str, Any]:
         )
         startfile.write(run_dir, startfile.launched(about, spec), apply_env(env, spec.env))
         manifest.write(run_dir, spec, launch, env)
-        reply = _spawn(spec, endpoint, lock)
+        reply = _spawn(spec, endpoint, lock, START_PATIENCE_S + adapter.reader(version).boot_s)
     except BaseException:
         if endpoint is not None:
             endpoint.end()
@@ -331,7 +333,7 @@ def _free_name(state: str) -> str:
     return names.two_words({r["id"] for r in registry.all_records(state)[0]})
 
 
-def _spawn(spec: Spec, endpoint: Endpoint | None, lock: int) -> dict[str, Any]:
+def _spawn(spec: Spec, endpoint: Endpoint | None, lock: int, patience: float) -> dict[str, Any]:
     process = subprocess.Popen(
         python_module("harnex.supervisor.__main__", "harnex-supervisor", spec.id),
         stdin=subprocess.PIPE,
@@ -346,7 +348,7 @@ def _spawn(spec: Spec, endpoint: Endpoint | None, lock: int) -> dict[str, Any]:
     with contextlib.suppress(BrokenPipeError):
         process.stdin.write(jsonl.dumps(spec.dump()).encode())
         process.stdin.close()
-    readable, _, _ = select.select([process.stdout], [], [], START_PATIENCE_S)
+    readable, _, _ = select.select([process.stdout], [], [], patience)
     line = process.stdout.readline() if readable else b""
     process.stdout.close()
     process.returncode = 0  # it is not ours to wait for: it outlives us
