@@ -98,7 +98,7 @@ class Cli:
 
     def send(self, agent: str, path: str, text: str) -> RunCommand:
         """By file: an argument could be read by others, ends at 128 KiB, and may look like an option."""
-        call = self.call("send", "send", "--no-wait", "--prompt-file", path, agent, timeout_s=60.0)
+        call = self.call("send", "send", "--no-wait", "--prompt-file", path, agent, timeout_s=90.0)
         return RunCommand(call.name, call.argv, call.timeout_s, file=(path, text))
 
     def attach(self) -> tuple[str, ...]:
@@ -106,7 +106,7 @@ class Cli:
 
     def start_daemon(self) -> RunCommand:
         """Home and address come from `PASEO_HOME` and its config.json. Exit 0 is no sign that it answers."""
-        return RunCommand("daemon-start", (self.program, "daemon", "start", "--no-relay", "--no-inject-mcp"), 30.0)
+        return RunCommand("daemon-start", (self.program, "daemon", "start", "--no-relay", "--no-inject-mcp"), 90.0)
 
     def stop_daemon(self, home: str) -> RunCommand:
         """`--home` names the very daemon: never the one of the user's own home."""

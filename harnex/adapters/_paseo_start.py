@@ -110,7 +110,7 @@ class Start:
             self.asked_to_run, self.running, self._tries = True, True, 0
             plan = self.plan
             words = ("-d", "--provider", plan.provider, "--label", plan.label, "--cwd", plan.cwd, *plan.run)
-            yield self._cli.call("run", "run", *words, "--", OPENING, timeout_s=90.0)
+            yield self._cli.call("run", "run", *words, "--", OPENING, timeout_s=120.0)
         elif self._tries < FIND_TRIES and "AGENT_CREATE_FAILED" not in self._failed and _transport(self._failed):
             self._tries += 1
             yield self._look(1.0)

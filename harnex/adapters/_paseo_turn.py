@@ -30,7 +30,7 @@ class Snapshot:
     status: str = ""
     prompted_at: str = ""  # lastUserMessageAt: another one for each prompt
     written: float | None = None  # epoch seconds
-    error: str = ""
+    error: str = ""  # of `error`, also when a restart of the daemon made `closed` of it
     session: str = ""  # the provider's own id of the conversation
 
     @classmethod
@@ -41,7 +41,7 @@ class Snapshot:
             str(file.get("lastStatus") or ""),
             str(file.get("lastUserMessageAt") or ""),
             seconds(file.get("updatedAt")),
-            str(file.get("lastError") or "") if file.get("lastStatus") == "error" else "",
+            str(file.get("lastError") or "") if file.get("lastStatus") in ("error", "closed") else "",
             session if isinstance(session, str) else "",
         )
 
@@ -70,7 +70,7 @@ def outcome(turn: Turn, now: Snapshot, record: Record, daemon: Daemon | None, st
         return made("interrupted", "it was stopped")
     if now.error.startswith("[ede_diagnostic]"):
         return made("interrupted", now.error)  # `permit deny --interrupt`
-    if now.status == "error" and (said is None or said.outcome == "completed"):
+    if (now.status == "error" or now.error) and (said is None or said.outcome == "completed"):
         reason, retry_at = record.classify(now.error)
         return TurnEnded("statefile", "failed", "", reason, now.error or "the agent is in error", retry_at)
     if said is not None:

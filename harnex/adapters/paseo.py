@@ -125,7 +125,7 @@ class PaseoAdapter:
 
     def typing(self, text: str, version: Version | None) -> Typing:
         """Given by `paseo send --prompt-file`: a second of Node, and up to 12 s for a slow agent to start."""
-        return Typing(b"", b"", accept_s=90.0, handed=True)
+        return Typing(b"", b"", accept_s=100.0, handed=True)
 
     def interrupt(self, view: ScreenView, version: Version | None) -> bytes:
         return b""

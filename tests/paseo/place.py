@@ -103,7 +103,7 @@ def own(paseo: Paseo) -> Any:
 
     def begin() -> None:
         there("daemon", "start", "--port", str(port))
-        paseo.place.until(lambda: there("ls", "--json", "--host", host) is not None, 15)
+        paseo.place.until(lambda: there("ls", "--json", "--host", host) is not None, 40)
 
     home.mkdir(parents=True)
     begin()
