@@ -17,11 +17,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import pexpect
 import psutil
 import pytest
 
 from harnex.adapters import adapter_for
-from tests.e2e.conftest import Harnex
+from tests.e2e.conftest import HARNEX, Harnex
 from tests.real import agents
 from tests.real.conftest import TOKENS
 
@@ -207,6 +208,47 @@ def test_a_killed_supervisor_leaves_no_daemon(paseo: Paseo) -> None:
     paseo.place.run("status")
     paseo.place.until(lambda: not paseo.left(), 15)
     assert paseo.place.json("history", "--json")[0]["reason"] == "supervisor_lost"
+
+
+def test_watched_a_daemon_that_dies_is_started_again_and_its_agent_goes_on(paseo: Paseo) -> None:
+    """The whole job: the task, a crash in the middle of it, the same agent and conversation again, the check, the end."""
+    script = paseo.place.script("ready", {"tools": [{"bash": "echo hi"}]}, SLOW, "All done.")
+    words = ("run", "paseo", "--provider", PROVIDERS["claude"], "--id", "w", "--rehearse", script, *BYPASS)
+    watch = ("--watch", "--preset", "impl", "--auto-stop", "--verify", "test -d .", "--context", "the task")
+    person = paseo.place.start(*words, *watch)
+    record = paseo.place.until(lambda: [r for r in paseo.place.json("status", "--json") if r["calls"] == 2], 90)[0]
+    paseo.run_ids["w"] = record["run_id"]
+    for process in daemon_processes(paseo.home("w")):
+        process.kill()
+    out, err = person.communicate(timeout=150)
+    assert person.returncode == 0, out + err
+    assert [e[0] for e in paseo.ends("w")] == ["failed", "completed"]
+    [restart] = paseo.place.events("w", "restart")
+    assert (restart["resumed"], "daemon" in restart["reason"]) == (True, True)
+    path = paseo.place.state / "runs" / paseo.run_ids["w"] / "rehearsal.jsonl"
+    asked = [
+        r for r in map(json.loads, path.read_text().splitlines()) if r["event"] == "request" and r["kind"] == "main"
+    ]
+    assert any("the task" in str(p) for p in asked[-1]["prompts"])  # it knows what it was asked before
+    assert paseo.left() == []
+
+
+def test_the_view_takes_ctrl_c_as_an_interrupt(paseo: Paseo) -> None:
+    paseo.start("v", "codex", SLOW, "After.", run=BYPASS)
+    paseo.send("v", "work")
+    paseo.wait("v", "busy")
+    person = pexpect.spawn(HARNEX, ["attach", "--id", "v"], cwd=str(paseo.place.work), env=paseo.place.env, timeout=60)
+    person.expect("word0")
+    person.send("\x03")
+    person.expect("interrupting the turn")
+    paseo.wait("v", "task_complete", code=1)
+    assert paseo.ends("v") == [("interrupted", "interrupted")]
+    assert paseo.send("v", "go on", "--wait-for-idle")["last_message"] == "After."
+    person.expect("After")
+    person.send("\x1cd")
+    person.expect(pexpect.EOF)
+    person.close()
+    paseo.place.json("stop", "--id", "v", timeout=80)
 
 
 @pytest.fixture
