@@ -17,6 +17,7 @@ from harnex.errors import UsageError
 from harnex.model import (
     CommandResult,
     Fact,
+    ModelCall,
     Observation,
     Over,
     Retracted,
@@ -348,3 +349,24 @@ def test_a_handed_message_has_no_keys() -> None:
     inbox.put(Message("n", None))
     refused = inbox.step(gate, 102.0)
     assert isinstance(refused[0], Progress) and "no input box" in str(refused[0].message.error)
+
+
+def test_a_run_whose_supervisor_died_is_read_again() -> None:
+    """By the rows alone: the state file tells of a present that is over."""
+    fed = Fed(started=False)
+    fed.row(type="user", message={"role": "user", "content": "work"}, timestamp="2026-11-21T22:54:00.010Z")
+    fed.answer("Done.", "2026-11-21T22:54:01.000Z")
+    fed.hear(fed.reader.ended())
+    assert [f.text for f in fed.facts if isinstance(f, Submitted)] == ["work"]
+    assert [(e.outcome, e.last_message) for e in fed.ends] == [("completed", "Done.")]
+    assert [f.call_id for f in fed.facts if isinstance(f, ModelCall)] == ["2026-11-21T22:54:01.000Z"]
+
+
+def test_calls_from_before_an_adoption_are_not_this_runs() -> None:
+    fed = Fed()
+    fed.answer("old", "2025-11-20T22:00:00.000Z")
+    fed.row(type="user", message={"role": "user", "content": "x"}, timestamp="2026-11-21T22:54:00.010Z")
+    fed.answer("new", "2026-11-21T22:54:01.000Z")
+    fed.hear(fed.reader.ended())
+    calls = [f.call_id for f in fed.facts if isinstance(f, ModelCall)]
+    assert calls[-1] == "2026-11-21T22:54:01.000Z" and "2025-11-20T22:00:00.000Z" not in calls
