@@ -26,7 +26,7 @@ from tests.e2e.conftest import HARNEX, Harnex
 from tests.real import agents
 from tests.real.conftest import TOKENS
 
-pytestmark = pytest.mark.timeout(240)
+pytestmark = pytest.mark.timeout(480)  # Node takes a second to start, and twenty on a machine that is swamped
 PROVIDERS = {"claude": "claude/claude-opus-4-6", "codex": "codex/gpt-5.1-codex"}
 SLOW = {"text": " ".join(f"word{n}" for n in range(60)), "pause": 3}
 
@@ -51,13 +51,13 @@ class Paseo:
         return reply
 
     def wait(self, name: str, until: str, code: int = 0) -> dict[str, Any]:
-        done = self.place.run("wait", "--id", name, "--until", until, "--timeout", "60", timeout=90)
+        done = self.place.run("wait", "--id", name, "--until", until, "--timeout", "150", timeout=180)
         assert done.returncode == code, done.stdout
         return dict(json.loads(done.stdout))
 
     def send(self, name: str, text: str, *more: str, code: int = 0) -> dict[str, Any]:
-        words = ("send", "--id", name, "--message", text, "--timeout", "90", *more)
-        done = self.place.run(*words, timeout=120)
+        words = ("send", "--id", name, "--message", text, "--timeout", "150", *more)
+        done = self.place.run(*words, timeout=180)
         assert done.returncode == code, done.stdout
         return dict(json.loads(done.stdout))
 
@@ -216,11 +216,11 @@ def test_watched_a_daemon_that_dies_is_started_again_and_its_agent_goes_on(paseo
     words = ("run", "paseo", "--provider", PROVIDERS["claude"], "--id", "w", "--rehearse", script, *BYPASS)
     watch = ("--watch", "--preset", "impl", "--auto-stop", "--verify", "test -d .", "--context", "the task")
     person = paseo.place.start(*words, *watch)
-    record = paseo.place.until(lambda: [r for r in paseo.place.json("status", "--json") if r["calls"] == 2], 90)[0]
+    record = paseo.place.until(lambda: [r for r in paseo.place.json("status", "--json") if r["calls"] == 2], 200)[0]
     paseo.run_ids["w"] = record["run_id"]
     for process in daemon_processes(paseo.home("w")):
         process.kill()
-    out, err = person.communicate(timeout=150)
+    out, err = person.communicate(timeout=240)
     assert person.returncode == 0, out + err
     assert [e[0] for e in paseo.ends("w")] == ["failed", "completed"]
     [restart] = paseo.place.events("w", "restart")
