@@ -117,7 +117,7 @@ class ClaudeReader(Reader):
             yield Follow("transcript", path, from_end=from_end)
             if self._finds_agents:
                 folder = path.rpartition("/")[0]
-                yield FindFile("subagent", f"{escape(folder)}/agent-*.jsonl", every=True)
+                yield FindFile("subagent", paths=(f"{escape(folder)}/agent-*.jsonl",), every=True)
 
     def _session(self, session_id: Any) -> Iterable[Fact]:
         if isinstance(session_id, str) and session_id and session_id != self._session_id:

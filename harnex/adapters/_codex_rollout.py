@@ -27,7 +27,7 @@ from harnex.adapters._codex_calls import TOOL_CALLS, TOOL_OUTPUTS, Calls, writes
 from harnex.model import (
     AgentSession,
     Fact,
-    FindOpenFile,
+    FindFile,
     Observation,
     Remark,
     State,
@@ -324,7 +324,7 @@ class Rollout:
         """A sub-agent's tokens are in its own file, and in no total of ours."""
         if thread and thread != self.thread and thread not in self.asked:
             self.asked.add(thread)  # once: asked for again after it was closed, it would be looked for for ever
-            yield FindOpenFile(f"rollout:{thread}", f"rollout-*{thread}.jsonl")
+            yield FindFile(f"rollout:{thread}", f"rollout-*{thread}.jsonl")
 
     # ---- tokens ----
 

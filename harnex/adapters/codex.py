@@ -31,7 +31,7 @@ from harnex.adapters._base import (
 )
 from harnex.adapters._codex_calls import LATE_ITEMS_UNTIL
 from harnex.adapters._codex_rollout import Rollout
-from harnex.model import Fact, FindOpenFile, Follow, Observation, Retracted, ScreenView, State, TurnEnded
+from harnex.model import Fact, FindFile, Follow, Observation, Retracted, ScreenView, State, TurnEnded
 
 TITLE_SINCE = (0, 117)  # and from 0.128 on it tells of dialogs
 OSC_SINCE = (0, 163)
@@ -74,7 +74,7 @@ class CodexReader(Reader):
         self.rollout.began = self.began
         if env.get(launching.EVIDENCE):
             yield Follow("notify", f"{env[launching.EVIDENCE]}/{launching.NOTIFY_FILE}")
-        yield FindOpenFile("rollout", "rollout-*.jsonl")
+        yield FindFile("rollout", "rollout-*.jsonl")
 
     # -- OSC --
 
@@ -155,7 +155,7 @@ class CodexReader(Reader):
             if self._unrecorded >= 2:
                 self._unrecorded, self._lost = 0, True
                 yield Retracted("rollout")
-                yield FindOpenFile(self._main, "rollout-*.jsonl")
+                yield FindFile(self._main, "rollout-*.jsonl")
 
     # -- rows --
 
@@ -203,7 +203,7 @@ class CodexReader(Reader):
             self.rollouts[source] = Rollout(source, self.began, agent="sub-agent")
             self._main = f"main:{parent}"
             self.rollouts[self._main] = Rollout("rollout", self.began, late_items=self._late_items)
-            yield FindOpenFile(self._main, f"rollout-*{parent}.jsonl")
+            yield FindFile(self._main, f"rollout-*{parent}.jsonl")
         elif self._lost:
             self._lost = False
             # Another conversation: `/new`, `/resume`.

@@ -53,18 +53,21 @@ __all__ = [
 Phase = Literal["watching", "cutting", "checking", "waiting", "down", "person", "done", "over"]
 
 CUT_AGAIN_S = 3.0  # an interrupt that shows nothing is pressed again; the slowest that was measured took 0.1 s
-CUT_S = 10.0  # and given up
+CUT_S = 10.0  # and given up, where an interrupt is a key
 WALL_S = 60.0  # how often a far time is compared with the wall clock
 START_S = 30.0  # an agent that starts is not ready for so long, at least
 
 
 @dataclass(slots=True)
 class Watch:
-    """The machine; see the module's docstring. `permissions` decides about permission dialogs."""
+    """The machine; see the module's docstring. `permissions` decides about permission dialogs; an interrupt of this
+    agent may take `cut_s`, its start `start_s`."""
 
     policy: Policy
     now: float
     permissions: str = "ask"
+    cut_s: float = CUT_S
+    start_s: float = START_S
     phase: Phase = "watching"
     clocks: Clocks = field(init=False)
     budget: Budget = field(init=False)
@@ -163,15 +166,15 @@ class Watch:
         """The command of a `Check` ended; `code` None: it took too long."""
         self.checks.ended(Result(ok, code, took, output))
 
-    def gone(self, code: int | None, signal: int | None, mid_turn: bool, now: float) -> bool:
-        """The agent's process ended, and nobody asked for it: will it be started again?"""
+    def gone(self, code: int | None, signal: int | None, mid_turn: bool, now: float, why: str = "") -> bool:
+        """The agent's process ended, and nobody asked for it: will it be started again? `why`: in words, if known."""
         if not self.policy.care or self.phase in ("over", "done") or self.phase == "down":
             return self.phase == "down"
         if code == 0 and signal is None and not mid_turn:
             return False  # it was told to exit
         if not self.restarts.left or self.budget.spent is not None:
             return False
-        self._goes_down(f"signal {signal}" if signal is not None else f"exit code {code}", now)
+        self._goes_down(why or (f"signal {signal}" if signal is not None else f"exit code {code}"), now)
         return True
 
     def restarted(self, fresh: bool, now: float) -> None:
@@ -365,8 +368,8 @@ class Watch:
                 self._closed = closed  # it ended by itself, at the last moment
             elif say is not None:
                 self._say(out, replace(say, interrupted=True, again=self._message), now)
-        elif now >= self._since + CUT_S:
-            event = stall("deaf", CUT_S, sight, self.clocks, now)
+        elif now >= self._since + self.cut_s:
+            event = stall("deaf", self.cut_s, sight, self.clocks, now)
             out.append(Tell(event))
             self._revive_or_escalate("the agent does not react to an interrupt", event.evidence, now, out)
         elif now >= self._since + CUT_AGAIN_S * self._presses:
@@ -422,7 +425,7 @@ class Watch:
             return None
         if not (sight.pending or self.tasked) or sight.state is State.BLOCKED:
             return None
-        return max(self._since, self._idle_since or 0.0) + max(START_S, self.policy.stall_after)
+        return max(self._since, self._idle_since or 0.0) + max(self.start_s, self.policy.stall_after)
 
     def _not_ready(self, sight: Sight, now: float, out: list[Action]) -> None:
         at = self._not_ready_at(sight)
@@ -533,7 +536,7 @@ class Watch:
             left = self.until - sight.wall
             times.append(now + min(left, WALL_S) if left > 0 else None)
         elif self.phase == "cutting":
-            times.append(min(self._since + CUT_AGAIN_S * self._presses, self._since + CUT_S))
+            times.append(min(self._since + CUT_AGAIN_S * self._presses, self._since + self.cut_s))
         elif self.phase != "checking" and sight.state not in (State.STOPPING, State.EXITED):
             times += self._clocks(sight, now)
         due = min((t for t in times if t is not None), default=None)

@@ -26,7 +26,6 @@ from harnex.model import (
     Fact,
     FinalAnswer,
     FindFile,
-    FindOpenFile,
     Follow,
     ModelCall,
     Observation,
@@ -327,17 +326,21 @@ class Session:
                 self.delivery.act(self.inbox.accepted())
             elif isinstance(fact, TurnEnded):
                 self.apply(self.turns.ended(fact, now), now)
-            elif isinstance(fact, Follow | FindOpenFile | FindFile):
+            elif isinstance(fact, Follow | FindFile):
                 self.evidence.take(fact)
             elif isinstance(fact, RunCommand):
-                self.helpers.take(fact, now)
+                if not self.watcher.buried:
+                    self.helpers.take(fact, now)
             elif isinstance(fact, Press):
                 self.type(fact.data)
             elif isinstance(fact, Undone):
                 if fact.what == "deliver":
                     self.delivery.act(self.inbox.refused(fact.why))
-                else:
+                elif fact.what == "answer":
                     self.answers.refused(fact.why)
+                else:
+                    self.journal.diagnose(f"the turn could not be stopped: {fact.why}")
+                    self.ending.undone(now)
             elif isinstance(fact, Over):
                 self.ending.over(fact)
             elif isinstance(fact, AgentSession):

@@ -60,24 +60,33 @@ class Watcher:
         self._texts: dict[str, str] = {}  # message id -> what was asked, without our own words around it
         self._checks = 0
         self._prices: Prices | None = None
-        self._buried = False  # the old process is gone, and what it left was read
+        self.buried = False  # the old process is gone, and what it left was read
 
     # ---- on ----
 
     def begin(self, policy: Policy) -> None:
         """Put the policy on; one that is on already is replaced."""
-        from harnex.core.watch import Watch
+        from harnex.core.watch import CUT_S, START_S, Watch
         from harnex.core.watch_signs import Screen
 
         session, now = self._session, clock.monotonic()
-        watch = Watch(policy, now, session.spec.permissions)
+        steps = session.adapter.stop_steps(State.BUSY, session.version)
+        slowest = max((s.grace_s for s in steps if s.until == "prompt"), default=0.0)
+        watch = Watch(
+            policy,
+            now,
+            session.spec.permissions,
+            cut_s=max(CUT_S, slowest),
+            start_s=max(START_S, 5 * session.reader.boot_s),
+        )
         self._screen = Screen()
         turns, totals = session.turns, session.totals
         turn = turns.open
         watch.budget.begin(totals.calls or 0, totals.tokens or 0, turn.number if turn is not None else turns.done)
         watch.tasked = bool(session.inbox.pending or turn is not None or turns.done)
         if turn is not None:
-            watch.turn_opened(turn.number, turn.message_id, now)
+            came = (totals.of_turn(turn.number) or {}).get("calls")  # then its message is not said again
+            watch.turn_opened(turn.number, None if came else turn.message_id, now)
         elif turns.last is not None and not session.inbox.pending:
             watch.turn_closed(turns.last, now)  # it is judged, as if it had ended just now
         self.watch = watch
@@ -181,19 +190,19 @@ class Watcher:
         if self.watch is not None:
             self.watch.asked()
 
-    def gone(self, now: float) -> bool:
-        """The agent's process ended, and nobody asked for it: will there be another one?"""
+    def gone(self, now: float, why: str = "") -> bool:
+        """The agent's process ended, and nobody asked for it: will there be another one? `why`: if it was not the child."""
         watch, session = self.watch, self._session
         if watch is None or session.on_boot is not None:
             return False  # one that does not even start has nothing to be resumed
         child = session.child
-        if not watch.gone(child.code, child.signal, session.turns.open is not None, now):
+        if not watch.gone(child.code, child.signal, session.turns.open is not None, now, why):
             return False
-        if not self._buried:
+        if not self.buried:
             from harnex.supervisor.respawn import bury
             from harnex.supervisor.sweep import Sweep
 
-            self._buried = True
+            self.buried = True
             bury(session, now)
             self._sweep = (Sweep(session.spec.run_id, now), now)
         return True
@@ -227,7 +236,7 @@ class Watcher:
             if not sweep.step(now) and now < since + SWEEP_S:
                 return  # its tools first: they may hold what the new process needs
             self._sweep = None
-        if watch.phase == "down" and not self._buried:
+        if watch.phase == "down" and not self.buried:
             return  # killed, and not yet gone
         self._look(watch, now)
         for action in watch.step(self._sight(now), now):
@@ -276,7 +285,7 @@ class Watcher:
         if isinstance(action, w.Tell):
             session.emit(action.event)
         elif isinstance(action, w.Interrupt):
-            session.type(session.adapter.interrupt(session.terminal.view, session.version))
+            session.interrupt(now)
         elif isinstance(action, w.Say):
             text = action.text
             task = self._texts.get(action.again) if action.again else None
@@ -300,7 +309,7 @@ class Watcher:
         elif isinstance(action, w.Kill):
             session.child.kill(signal.SIGKILL)
         elif isinstance(action, w.Revive):
-            self._buried = False
+            self.buried = False
             self._revive(action, now)
         elif isinstance(action, w.Answer):
             try:

@@ -23,7 +23,7 @@ from harnex.adapters.codex import ADAPTER, CodexReader, plain
 from harnex.model import (
     AgentSession,
     Fact,
-    FindOpenFile,
+    FindFile,
     Follow,
     ModelCall,
     Observation,
@@ -374,10 +374,10 @@ def test_the_parents_rows_in_a_fork_are_not_told() -> None:
 def test_sub_agents(version: str) -> None:
     reader = ADAPTER.reader(version_of(version))
     facts = feed(reader, "rollout", rows(version, "sub_parent"))
-    asked = [f for f in facts if isinstance(f, FindOpenFile)]
+    asked = [f for f in facts if isinstance(f, FindFile)]
     assert len(asked) == 1
     child = rows(version, "sub_child")
-    assert asked[0].pattern == f"rollout-*{child[0]['payload']['id']}.jsonl"
+    assert asked[0].held == f"rollout-*{child[0]['payload']['id']}.jsonl"
     facts = feed(reader, asked[0].source, child)
     assert {type(f) for f in facts} == {ModelCall}  # no state, no turn, no session of its own
     assert [f.agent for f in facts if isinstance(f, ModelCall)] == [
@@ -390,8 +390,8 @@ def test_a_sub_agents_file_found_first_is_not_taken_for_the_main_one() -> None:
     child, parent = rows("0.169.0", "sub_child"), rows("0.169.0", "sub_parent")
     facts = feed(reader, "rollout", child)
     assert not any(isinstance(f, AgentSession | TurnEnded | Observation) for f in facts)
-    [find] = [f for f in facts if isinstance(f, FindOpenFile)]
-    assert find.pattern == f"rollout-*{parent[0]['payload']['id']}.jsonl"
+    [find] = [f for f in facts if isinstance(f, FindFile)]
+    assert find.held == f"rollout-*{parent[0]['payload']['id']}.jsonl"
     facts = feed(reader, find.source, parent)
     assert AgentSession(parent[0]["payload"]["id"]) in facts
     assert {f.source for f in facts if isinstance(f, Observation)} == {"rollout"}
@@ -437,7 +437,7 @@ def test_another_conversation_in_the_same_program_is_looked_for() -> None:
     facts: list[Fact] = []
     for title in ("⠋ d", "d", "⠋ d", "d"):
         facts += reader.osc(0, title)
-    assert FindOpenFile("rollout", "rollout-*.jsonl") in facts
+    assert FindFile("rollout", "rollout-*.jsonl") in facts
     assert Retracted("rollout") in facts
     new = feed(reader, "rollout", rows("0.145.0", "sub_parent"))
     assert [f.session_id for f in new if isinstance(f, AgentSession)] == [

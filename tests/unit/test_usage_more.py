@@ -147,7 +147,7 @@ def test_every_file_that_matches_is_followed_once_it_is_written(tmp_path: Path) 
     os.utime(old, (1, 1))
     live.began = old.stat().st_ctime
     evidence = Evidence(live, list, 0.0)
-    evidence.take(FindFile("subagent", f"{tmp_path}/agent-*.jsonl", every=True))
+    evidence.take(FindFile("subagent", paths=(f"{tmp_path}/agent-*.jsonl",), every=True))
     assert remarks(evidence.poll(0.0, force=True)) == []
     for n in (1, 2):
         (tmp_path / f"agent-{n}.jsonl").write_text(f'{{"n": {n}}}\n')
