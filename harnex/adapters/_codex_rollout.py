@@ -193,6 +193,8 @@ class Rollout:
             yield from self._sub_agent(str(p["new_thread_id"]))
 
     def _open(self, turn_id: str) -> Iterator[Fact]:
+        if self.unclear is not None and self.main:
+            yield self.unclear  # the screen never said more, and the agent goes on
         self.turn_key, self.turn_open, self.message = turn_id, True, ""
         self.calls.asked()
         self.answered = self._counted = self.aborted = False
@@ -217,6 +219,8 @@ class Rollout:
         text = "".join(str(c.get("text") or "") for c in parts if isinstance(c, dict))
         if item.get("type") == "UserMessage":
             yield from self._user(text)
+        elif item.get("type") == "Plan":  # a proposed plan is no message, and the end of its turn has none
+            self.message, self._spoke = str(item.get("text") or ""), True
         elif item.get("type") == "AgentMessage":
             self.message, self._spoke = text, True
             self.calls.said = text
@@ -233,7 +237,7 @@ class Rollout:
         if self._error is not None and last is None:
             yield from self._end(self.failed(*self._error, key=key), "task_complete with an error")
             return
-        end = TurnEnded(self.source, "completed", str(last or ""), turn_key=key)
+        end = TurnEnded(self.source, "completed", str(last or self.message), turn_key=key)
         if last is None and not self.message and "error" not in p:
             # Up to 0.104 a failed turn says no more than this; a turn without a last word looks the same.
             self.unclear = end

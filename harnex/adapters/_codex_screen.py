@@ -28,6 +28,7 @@ OVERLAY = re.compile(r"^/ (?:[A-Z] ){3}")  # `/ T R A N S C R I P T / / /`, the 
 
 # (dialog, what is said at its head, what stands in its last lines). Ordered: the first that fits names it.
 # The tail is the proof: below a composer there is a footer, so these words can't be a draft.
+CHOOSE = r"(?i)press enter|esc (?:to|back)|enter select"  # `enter select · esc back` from 0.163 on
 DIALOGS: tuple[tuple[str, re.Pattern[str], re.Pattern[str]], ...] = tuple(
     (name, re.compile(head), re.compile(tail))
     for name, head, tail in (
@@ -38,9 +39,9 @@ DIALOGS: tuple[tuple[str, re.Pattern[str], re.Pattern[str]], ...] = tuple(
         ),
         ("question", r"^\s*Field \d+/\d+", r"enter to submit|esc to cancel"),  # a form of an MCP server
         ("question", r"^\s*Question \d+/\d+", r"enter to submit|esc to interrupt|esc to (?:clear|cancel)"),
-        ("plan", r"^\s*Implement this plan\?", r"(?i)press enter|esc to"),
-        ("limit", r"(?i)^\s*(?:Approaching rate limits|You.ve (?:hit|reached) your)", r"(?i)press enter|esc to"),
-        ("bypass-warning", r"^\s*Enable full access\?", r"(?i)press enter|esc to"),
+        ("plan", r"^\s*Implement this plan\?", CHOOSE),
+        ("limit", r"(?i)^\s*(?:Approaching rate limits|You.ve (?:hit|reached) your)", CHOOSE),
+        ("bypass-warning", r"^\s*Enable full access\?", CHOOSE),
         (
             "trust",
             r"Do you trust the contents of this|^\s*Trust this folder\?|> You are running Codex in ",

@@ -137,7 +137,7 @@ class Activity:
             return self._blocked(best, screen)
         if screen.seen.state is State.BLOCKED:
             ready_at = best.since + DIALOG_LAG_S
-            if now >= ready_at or best.seen.state is State.STARTING:
+            if now >= ready_at or best.seen.state is State.STARTING or screen.since > best.since:
                 return self._of(screen)
             return replace(self._hold(best), wake_at=ready_at)
         if best.seen.state is State.PROMPT:
