@@ -37,6 +37,7 @@ from harnex.model import (
 )
 
 PREVIEW = 200
+PLAN_S = 0.5  # from the end of a turn that proposed a plan to the dialog about it (measured: 0.1 s at most)
 TOOL_CALLS = ("function_call", "custom_tool_call", "local_shell_call")
 TOOL_OUTPUTS = ("function_call_output", "custom_tool_call_output", "local_shell_call_output")
 _BOUNDS = ("task_started", "task_complete", "turn_aborted")
@@ -94,6 +95,7 @@ class Rollout:
     asked_for: str = ""  # the last prompt
     message: str = ""  # what the agent said last in this turn
     calls: Calls = field(default_factory=Calls)
+    proposed: bool = False  # this turn proposed a plan: when it is over, Codex asks whether to implement it
     cut_off: bool = False  # the history ends inside of a turn, and nothing came after it
     _copied: bool = False  # inside the parent's rows at the head of a fork
     _error: tuple[str, object] | None = None
@@ -197,7 +199,7 @@ class Rollout:
             yield self.unclear  # the screen never said more, and the agent goes on
         self.turn_key, self.turn_open, self.message = turn_id, True, ""
         self.calls.asked()
-        self.answered = self._counted = self.aborted = False
+        self.answered = self._counted = self.aborted = self.proposed = False
         self.unclear, self._error, self._spoke, self._pending, self._started = None, None, False, set(), {}
         if self.main:
             yield Observation(self.source, State.BUSY, "a turn is open in the rollout")
@@ -220,7 +222,7 @@ class Rollout:
         if item.get("type") == "UserMessage":
             yield from self._user(text)
         elif item.get("type") == "Plan":  # a proposed plan is no message, and the end of its turn has none
-            self.message, self._spoke = str(item.get("text") or ""), True
+            self.message, self._spoke, self.proposed = str(item.get("text") or ""), True, True
         elif item.get("type") == "AgentMessage":
             self.message, self._spoke = text, True
             self.calls.said = text
@@ -272,7 +274,8 @@ class Rollout:
     def _end(self, fact: TurnEnded, why: str) -> Iterator[Fact]:
         self._close()
         if self.main:
-            yield Observation(self.source, State.PROMPT, f"{why} in the rollout")
+            wait = PLAN_S if self.proposed else 0.0
+            yield Observation(self.source, State.PROMPT, f"{why} in the rollout", settle_s=wait)
             yield fact
 
     def settled(self, fact: TurnEnded) -> Iterator[Fact]:

@@ -11,7 +11,7 @@ import re
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from harnex.model import Outcome, ScreenView, State
+from harnex.model import Outcome, ScreenView, State, letters
 
 # `• Working (3s • esc to interrupt) · 1 background terminal running …`, cut with `…` where the screen is narrow.
 STATUS = re.compile(r"^[•◦] (?P<what>.+?) \((?P<age>(?:\d+[hm] )*\d+s) • esc to int")
@@ -96,6 +96,7 @@ class Reading:
     reason: str
     dialog: str = ""
     options: tuple[str, ...] = ()
+    asks: str = ""
 
 
 def composer_row(view: ScreenView) -> int | None:
@@ -174,7 +175,11 @@ def _dialog(view: ScreenView, filled: list[int]) -> Reading | None:
             continue
         if below is not None and below > top and not OPTION.match(lines[below]):
             continue  # a composer below it: this is text of the conversation
-        return Reading(State.BLOCKED, f"dialog `{lines[top].strip()[:80]}`", name, _options(lines[top : last + 1]))
+        shown = lines[top : last + 1]
+        words = next((shown[:n] for n, line in enumerate(shown) if OPTION.match(line)), shown)
+        return Reading(
+            State.BLOCKED, f"dialog `{lines[top].strip()[:80]}`", name, _options(shown), letters(" ".join(words))
+        )
     if view.cursor_hidden:
         # A dialog of a name we don't know: choices, and no cursor to type at.
         options = _options(lines[max(0, last - 25) : last + 1])

@@ -25,7 +25,7 @@ from harnex.adapters._base import Source, Version
 from harnex.model import Observation, Retracted, State
 
 LAG_S = 1.0  # how long a lower source may trail behind a change of a better one (measured: 0.57 s at most)
-DIALOG_LAG_S = 0.3  # the same for a dialog that is still painted after it was answered
+AFTER_DIALOG_S = 0.5  # for what an answer starts to show (measured: 0.04 s at most): `prompt` stood all the while
 STALE_S = 2.0  # how long a quiet prompt must stand on the screen to overrule a source that can be left behind
 START_ALONE_S = 3.0  # how long a declared prompt waits for the screen to agree, at the start
 
@@ -40,9 +40,15 @@ class Verdict:
     dialog: str = ""
     options: tuple[str, ...] = ()
     wake_at: float | None = None
+    asks: str = ""
 
     def same_as(self, other: Verdict) -> bool:
-        return (self.state, self.dialog, self.options) == (other.state, other.dialog, other.options)
+        same = (self.state, self.dialog, self.options) == (other.state, other.dialog, other.options)
+        return same and not self.asks_else(other.asks)
+
+    def asks_else(self, asks: str) -> bool:
+        """Whether this is another dialog than one that asked `asks`; one that is not painted asks nothing."""
+        return bool(self.asks and asks and self.asks != asks)
 
 
 @dataclass(slots=True)
@@ -62,6 +68,7 @@ class Activity:
         self._was_ready = False
         self._state = State.STARTING
         self._held = Verdict(State.STARTING)  # the last verdict: its dialog stays while a change is not believed
+        self._left_dialog = -1e9  # when the last dialog went away
 
     def output(self, now: float) -> None:
         """The agent wrote something."""
@@ -106,6 +113,9 @@ class Activity:
     def decide(self, now: float) -> Verdict:
         """The answer at `now`."""
         verdict = self._fuse(now)
+        if self._held.state is State.BLOCKED and verdict.state is not State.BLOCKED:
+            self._left_dialog = now
+            verdict = self._fuse(now)
         if verdict.state is State.PROMPT:
             self._was_ready = True
         self._state = verdict.state
@@ -136,10 +146,7 @@ class Activity:
                 return self._of(screen)  # it was answered: no hook says so before the tool is over
             return self._blocked(best, screen)
         if screen.seen.state is State.BLOCKED:
-            ready_at = best.since + DIALOG_LAG_S
-            if now >= ready_at or best.seen.state is State.STARTING or screen.since > best.since:
-                return self._of(screen)
-            return replace(self._hold(best), wake_at=ready_at)
+            return self._of(screen)
         if best.seen.state is State.PROMPT:
             return self._prompt(best, levels[1:], screen, now)
         return self._of(best)
@@ -158,7 +165,8 @@ class Activity:
         if screen.seen.state is not State.BLOCKED:
             return self._of(best)
         dialog = screen.seen.dialog if screen.seen.dialog not in ("", "other") else best.seen.dialog
-        return replace(self._of(best), dialog=dialog or "other", options=screen.seen.options or best.seen.options)
+        options = screen.seen.options or best.seen.options
+        return replace(self._of(best), dialog=dialog or "other", options=options, asks=screen.seen.asks)
 
     def _prompt(self, best: _Level, others: list[_Level], screen: _Level | None, now: float) -> Verdict:
         if not self._was_ready and best.source.rank < 3:
@@ -178,8 +186,13 @@ class Activity:
                 why = f"{best.source.name} says prompt, {against.source.name} says {against.seen.state} ({against.seen.reason})"
                 return Verdict(State.UNKNOWN, best.source.name, why)
             return self._of(against)
-        settled_at = max(best.since, self._last_output) + best.source.settle_s
-        if best.source.settle_s and now < settled_at and self._state is not State.PROMPT:
+        over = self._left_dialog + AFTER_DIALOG_S
+        if self._was_ready and best.source.rank < 3 and best.since < self._left_dialog and now < over:
+            # Declared before the dialog was answered (Codex, whose plan waits at rest): an answer may start a turn.
+            return Verdict(State.UNKNOWN, best.source.name, "a dialog went away (settling)", wake_at=over)
+        settle_s = max(best.source.settle_s, best.seen.settle_s)
+        settled_at = max(best.since, self._last_output) + settle_s
+        if settle_s and now < settled_at and self._state is not State.PROMPT:
             held = self._hold(best)
             if held.state is State.BLOCKED:  # the dialog is off the screen
                 after = State.UNKNOWN if self._was_ready else State.STARTING
@@ -194,9 +207,10 @@ class Activity:
                 self._of(best) if self._state is State.PROMPT else Verdict(State.UNKNOWN, best.source.name, "settling")
             )
         held = self._held
-        return Verdict(self._state, best.source.name, f"{best.seen.reason} (settling)", held.dialog, held.options)
+        reason = f"{best.seen.reason} (settling)"
+        return Verdict(self._state, best.source.name, reason, held.dialog, held.options, asks=held.asks)
 
     def _of(self, level: _Level) -> Verdict:
         seen = level.seen
         dialog = (seen.dialog or "other") if seen.state is State.BLOCKED else ""
-        return Verdict(seen.state, seen.source, seen.reason, dialog, seen.options)
+        return Verdict(seen.state, seen.source, seen.reason, dialog, seen.options, asks=seen.asks)

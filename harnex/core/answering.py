@@ -91,6 +91,7 @@ class Answering:
     begun: float
     gone_s: float = GONE_S
     options: tuple[str, ...] = ()  # as they were on the screen when the target was chosen
+    asks: str = ""  # what it asks, once it is painted
     target: int | None = None  # None: Esc for a denial, Enter alone for a dialog without options
     failed: str = ""
     pressed_at: float | None = None  # when the answer itself (Enter, Esc) was pressed last

@@ -384,6 +384,9 @@ class Session:
 
     def _decide(self, now: float) -> None:
         verdict = self.activity.decide(now)
+        if verdict.state is State.PROMPT is not self.verdict.state and self.terminal.settle(now, early=True):
+            self._read_screen(now)  # what was painted before it was declared, a dialog perhaps
+            verdict = self.activity.decide(now)
         self.apply(self.turns.state(verdict.state, now, self.reader.records_prompts()), now)
         turn = self.turns.open
         if verdict.state is State.PROMPT and turn is not None and not turn.worked and turn.ended is None:
@@ -394,7 +397,7 @@ class Session:
         old, self.verdict = self.verdict, verdict
         if verdict.same_as(old):
             return
-        if verdict.state is not old.state or verdict.dialog != old.dialog:
+        if verdict.state is not old.state or verdict.dialog != old.dialog or verdict.asks_else(old.asks):
             self.state_since = clock.iso()
         self.emit(
             events.StateChanged(
