@@ -11,7 +11,7 @@ Pure. The rules, in the order in which they count:
 3. A dialog that can be read on the screen is a dialog, whatever else is declared.
 4. A source that can be left behind (`level=False`: hooks; nothing fires on an interrupt) yields to a
    prompt that has been on a quiet screen for a while.
-5. `prompt` on the word of a weak source waits until the output has been quiet for `settle_s`.
+5. `prompt` on the word of a weak source waits until the screen has not changed for `settle_s`.
 6. Before the first `prompt`, both the best source and the screen must say it: the box is painted
    before it can be typed into, and CLIs declare `idle` before they paint.
 """
@@ -64,15 +64,15 @@ class Activity:
     def __init__(self, sources: Iterable[Source], version: Version | None, now: float) -> None:
         self._sources = {s.name: s for s in sources if s.holds_for(version)}
         self._levels: dict[str, _Level] = {}
-        self._last_output = now
+        self._last_change = now
         self._was_ready = False
         self._state = State.STARTING
         self._held = Verdict(State.STARTING)  # the last verdict: its dialog stays while a change is not believed
         self._left_dialog = -1e9  # when the last dialog went away
 
-    def output(self, now: float) -> None:
-        """The agent wrote something."""
-        self._last_output = now
+    def changed(self, now: float) -> None:
+        """The screen shows something else. Output that changes nothing is none: Codex 0.98 at rest repaints each second."""
+        self._last_change = now
 
     def observe(self, fact: Observation | Retracted, now: float) -> None:
         """Take a source's word. Sources that the table doesn't name for this version are not heard."""
@@ -137,7 +137,7 @@ class Activity:
         if screen is None or screen is best:
             return self._prompt(best, levels[1:], None, now) if best.seen.state is State.PROMPT else self._of(best)
         if not best.source.level and best.seen.state is not State.PROMPT and screen.seen.state is State.PROMPT:
-            stale_at = max(best.since, screen.since, self._last_output) + STALE_S
+            stale_at = max(best.since, screen.since, self._last_change) + STALE_S
             if now >= stale_at:
                 return self._weigh(levels[1:], now)  # it was left behind: what do the others say?
             return replace(self._of(best), wake_at=stale_at)
@@ -191,7 +191,7 @@ class Activity:
             # Declared before the dialog was answered (Codex, whose plan waits at rest): an answer may start a turn.
             return Verdict(State.UNKNOWN, best.source.name, "a dialog went away (settling)", wake_at=over)
         settle_s = max(best.source.settle_s, best.seen.settle_s)
-        settled_at = max(best.since, self._last_output) + settle_s
+        settled_at = max(best.since, self._last_change) + settle_s
         if settle_s and now < settled_at and self._state is not State.PROMPT:
             held = self._hold(best)
             if held.state is State.BLOCKED:  # the dialog is off the screen

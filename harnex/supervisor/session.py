@@ -89,6 +89,7 @@ class Session:
         self.tmux: str | None = None
         self.person_typed = -1e9
         self._turn_closed = False  # in this pass of the loop
+        self._lines: tuple[str, ...] = ()  # of the screen, when it was last read
         self.begun = now
         self.selector = selectors.DefaultSelector()
         self.finished = False
@@ -284,7 +285,6 @@ class Session:
             self.selector.unregister(self.child.fd)
         if not data:
             return False
-        self.activity.output(now)
         self.evidence.stir(now)
         scanned = self.terminal.output(data, now)
         self.child.write(scanned.replies)
@@ -303,6 +303,9 @@ class Session:
     # ---- facts ----
 
     def _read_screen(self, now: float) -> None:
+        if self.terminal.view.lines != self._lines:
+            self._lines = self.terminal.view.lines
+            self.activity.changed(now)
         self.take(self.reader.screen(self.terminal.view), now)
 
     def _jiggle(self) -> None:

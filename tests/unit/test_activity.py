@@ -26,7 +26,7 @@ class Bench:
         if ready:
             self.says("file", State.PROMPT)
             self.says("screen", State.PROMPT)
-            self.activity.output(self.now - 10)
+            self.activity.changed(self.now - 10)
             assert self.at(10).state is State.PROMPT
 
     def says(self, source: str, state: State, dialog: str = "", options: tuple[str, ...] = ()) -> None:
@@ -158,7 +158,7 @@ def test_hooks_are_believed_while_there_is_output() -> None:
     b.says("hooks", State.BUSY)
     b.says("screen", State.PROMPT)
     for _ in range(20):
-        b.activity.output(b.now)
+        b.activity.changed(b.now)
         assert b.at(0.5).state is State.BUSY
 
 
@@ -183,11 +183,11 @@ def test_the_screen_alone_must_settle() -> None:
     b.says("screen", State.BUSY)
     assert b.at(1).state is State.BUSY
     b.says("screen", State.PROMPT)
-    b.activity.output(b.now)
+    b.activity.changed(b.now)
     verdict = b.at()
     assert verdict.state is State.BUSY
     assert verdict.wake_at is not None
-    b.activity.output(b.now + 0.2)
+    b.activity.changed(b.now + 0.2)
     assert b.at(0.31).state is State.BUSY  # output came in between
     assert b.at(0.31).state is State.PROMPT
 
@@ -257,8 +257,8 @@ def test_after_a_message_the_screen_alone_is_believed_only_when_it_has_settled()
     assert activity.decide(3.0).state is State.PROMPT
     assert not activity.declared
     activity.took_message()
-    activity.output(3.2)
+    activity.changed(3.2)
     assert activity.decide(3.2).state is State.BUSY
-    activity.output(4.0)
+    activity.changed(4.0)
     assert activity.decide(5.2).state is State.BUSY
     assert activity.decide(5.31).state is State.PROMPT
