@@ -27,7 +27,8 @@ _RETRYING = re.compile(r"^(?:[·✢✳✶✻✽∗*] .* · |\s{2,}(?:⎿\s+)?)[R
 _INTERRUPTIBLE = re.compile(r"^(?![●⏺•>❯]).*\b(?:esc|ctrl\+c) to interrupt\b", re.IGNORECASE)
 _COUNTERS = re.compile(r"^\s*\(\s*(?:\d+[hms] ?)+·.*\btokens\s*\)\s*$", re.IGNORECASE)
 _BLOCK = re.compile(r"^[●⏺•]")  # a block of the conversation
-_OPTION = re.compile(r"^[\s│]*(❯|>)?\s*(\d{1,2})\.\s+(\S.*?)[\s│]*$")
+# In narrow terminals the blank behind the number may be missing (2.1.30, 60 columns: `2.Yes, and don't ask again…`).
+_OPTION = re.compile(r"^[\s│]*(❯|>)?\s*(\d{1,2})\.(?:\s+|(?=[A-Z]))(\S.*?)[\s│]*$")
 _BARE_OPTION = re.compile(r"^[\s│]*❯\s+(\S.*?)[\s│]*$")
 _HINT = re.compile(
     r"\b(?:Enter|↵) to (?:select|confirm|continue|submit)|\bEsc to (?:cancel|exit|go back|close|reject|dismiss)"

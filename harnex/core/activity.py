@@ -11,7 +11,8 @@ Pure. The rules, in the order in which they count:
 3. A dialog that can be read on the screen is a dialog, whatever else is declared.
 4. A source that can be left behind (`level=False`: hooks; nothing fires on an interrupt) yields to a
    prompt that has been on a quiet screen for a while.
-5. `prompt` on the word of a weak source waits until the screen has not changed for `settle_s`.
+5. `prompt` on the word of a weak source waits until the output has been quiet for `settle_s`
+   (before the first one: until the screen has not changed for so long).
 6. Before the first `prompt`, both the best source and the screen must say it: the box is painted
    before it can be typed into, and CLIs declare `idle` before they paint.
 """
@@ -27,6 +28,9 @@ from harnex.model import Observation, Retracted, State
 LAG_S = 1.0  # how long a lower source may trail behind a change of a better one (measured: 0.57 s at most)
 AFTER_DIALOG_S = 0.5  # for what an answer starts to show (measured: 0.04 s at most): `prompt` stood all the while
 STALE_S = 2.0  # how long a quiet prompt must stand on the screen to overrule a source that can be left behind
+UNSEEN_S = (
+    10.0  # the same for a prompt that stood there already when that source spoke: the screen may lag (2.1.30, busy)
+)
 START_ALONE_S = 3.0  # how long a declared prompt waits for the screen to agree, at the start
 
 
@@ -64,14 +68,18 @@ class Activity:
     def __init__(self, sources: Iterable[Source], version: Version | None, now: float) -> None:
         self._sources = {s.name: s for s in sources if s.holds_for(version)}
         self._levels: dict[str, _Level] = {}
-        self._last_change = now
+        self._last_output = self._last_change = now
         self._was_ready = False
         self._state = State.STARTING
         self._held = Verdict(State.STARTING)  # the last verdict: its dialog stays while a change is not believed
         self._left_dialog = -1e9  # when the last dialog went away
 
+    def output(self, now: float) -> None:
+        """The agent wrote something."""
+        self._last_output = now
+
     def changed(self, now: float) -> None:
-        """The screen shows something else. Output that changes nothing is none: Codex 0.98 at rest repaints each second."""
+        """The screen shows something else."""
         self._last_change = now
 
     def observe(self, fact: Observation | Retracted, now: float) -> None:
@@ -137,7 +145,8 @@ class Activity:
         if screen is None or screen is best:
             return self._prompt(best, levels[1:], None, now) if best.seen.state is State.PROMPT else self._of(best)
         if not best.source.level and best.seen.state is not State.PROMPT and screen.seen.state is State.PROMPT:
-            stale_at = max(best.since, screen.since, self._last_change) + STALE_S
+            patience = STALE_S if screen.since > best.since else UNSEEN_S
+            stale_at = max(best.since, screen.since, self._last_output) + patience
             if now >= stale_at:
                 return self._weigh(levels[1:], now)  # it was left behind: what do the others say?
             return replace(self._of(best), wake_at=stale_at)
@@ -191,7 +200,9 @@ class Activity:
             # Declared before the dialog was answered (Codex, whose plan waits at rest): an answer may start a turn.
             return Verdict(State.UNKNOWN, best.source.name, "a dialog went away (settling)", wake_at=over)
         settle_s = max(best.source.settle_s, best.seen.settle_s)
-        settled_at = max(best.since, self._last_change) + settle_s
+        # Codex 0.98 repaints each second at rest, in its first minutes; 0.104 does so with a stalled answer, too.
+        quiet_since = self._last_output if self._was_ready else self._last_change
+        settled_at = max(best.since, quiet_since) + settle_s
         if settle_s and now < settled_at and self._state is not State.PROMPT:
             held = self._hold(best)
             if held.state is State.BLOCKED:  # the dialog is off the screen

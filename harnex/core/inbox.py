@@ -19,7 +19,7 @@ CLEAR_S = 0.5  # for a draft to leave the box; Claude Code 1 and 2.0 take the ke
 PERSON_S = 5.0  # leave the box to a person at the keyboard for this long after their last key
 LEFT_S = 0.3  # where nothing declares the state: an empty box so long after Enter means that the text was taken
 PROOF_S = 15.0  # where every prompt is told: how long that may take once the text has left the box
-SUBMITS = 3  # how often Enter is pressed for a text that is still in the box
+SUBMITS = 5  # how often Enter is pressed for a text that is still in the box
 
 
 @dataclass(slots=True)

@@ -94,7 +94,7 @@ class Headless:
             self._take_rows(data, now)
         if not data and not words:
             return False
-        session.activity.changed(now)
+        session.activity.output(now)
         session.evidence.stir(now)
         session.journal.agent_wrote(now)
         return True

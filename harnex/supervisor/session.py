@@ -285,6 +285,7 @@ class Session:
             self.selector.unregister(self.child.fd)
         if not data:
             return False
+        self.activity.output(now)
         self.evidence.stir(now)
         scanned = self.terminal.output(data, now)
         self.child.write(scanned.replies)

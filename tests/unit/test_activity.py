@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harnex.adapters._base import Source
-from harnex.core.activity import AFTER_DIALOG_S, LAG_S, STALE_S, START_ALONE_S, Activity, Verdict
+from harnex.core.activity import AFTER_DIALOG_S, LAG_S, STALE_S, START_ALONE_S, UNSEEN_S, Activity, Verdict
 from harnex.model import Observation, Retracted, State
 
 SOURCES = (
@@ -26,7 +26,7 @@ class Bench:
         if ready:
             self.says("file", State.PROMPT)
             self.says("screen", State.PROMPT)
-            self.activity.changed(self.now - 10)
+            self.activity.output(self.now - 10)
             assert self.at(10).state is State.PROMPT
 
     def says(self, source: str, state: State, dialog: str = "", options: tuple[str, ...] = ()) -> None:
@@ -145,11 +145,22 @@ def test_hooks_that_were_left_behind_yield_to_a_quiet_prompt() -> None:
     b = Bench()
     b.activity.observe(Retracted("file"), b.now)
     b.says("hooks", State.BUSY)
+    b.says("screen", State.BUSY)
+    b.at(0.5)
     b.says("screen", State.PROMPT)
     verdict = b.at(0.5)
     assert verdict.state is State.BUSY
     assert verdict.wake_at is not None
     assert b.at(STALE_S).state is State.PROMPT
+
+
+def test_a_prompt_from_before_the_hook_may_be_an_old_one() -> None:
+    """Claude Code 2.1.30 on a busy machine paints nothing for seconds after it took a long prompt."""
+    b = Bench()
+    b.activity.observe(Retracted("file"), b.now)
+    b.says("hooks", State.BUSY)
+    assert b.at(STALE_S + 3).state is State.BUSY
+    assert b.at(UNSEEN_S).state is State.PROMPT
 
 
 def test_hooks_are_believed_while_there_is_output() -> None:
@@ -158,7 +169,7 @@ def test_hooks_are_believed_while_there_is_output() -> None:
     b.says("hooks", State.BUSY)
     b.says("screen", State.PROMPT)
     for _ in range(20):
-        b.activity.changed(b.now)
+        b.activity.output(b.now)
         assert b.at(0.5).state is State.BUSY
 
 
@@ -183,11 +194,11 @@ def test_the_screen_alone_must_settle() -> None:
     b.says("screen", State.BUSY)
     assert b.at(1).state is State.BUSY
     b.says("screen", State.PROMPT)
-    b.activity.changed(b.now)
+    b.activity.output(b.now)
     verdict = b.at()
     assert verdict.state is State.BUSY
     assert verdict.wake_at is not None
-    b.activity.changed(b.now + 0.2)
+    b.activity.output(b.now + 0.2)
     assert b.at(0.31).state is State.BUSY  # output came in between
     assert b.at(0.31).state is State.PROMPT
 
@@ -257,8 +268,20 @@ def test_after_a_message_the_screen_alone_is_believed_only_when_it_has_settled()
     assert activity.decide(3.0).state is State.PROMPT
     assert not activity.declared
     activity.took_message()
-    activity.changed(3.2)
+    activity.output(3.2)
     assert activity.decide(3.2).state is State.BUSY
-    activity.changed(4.0)
+    activity.output(4.0)
     assert activity.decide(5.2).state is State.BUSY
     assert activity.decide(5.31).state is State.PROMPT
+
+
+def test_a_first_prompt_does_not_wait_for_a_program_that_repaints_the_same() -> None:
+    """Codex 0.98 at rest writes the same screen once a second."""
+    b = Bench(ready=False)
+    b.activity.changed(b.now)
+    b.says("screen", State.PROMPT)
+    for _ in range(3):
+        b.now += 0.2
+        b.activity.output(b.now)
+        verdict = b.at()
+    assert verdict.state is State.PROMPT
