@@ -34,6 +34,7 @@ COMMANDS = {
     "doctor": "Check what harnex needs, and how to mend it.",
     "demo": "The whole tour, with a bundled agent, in 20 seconds.",
     "guide": "The guide, to read.",
+    "agents-guide": "The same for agents that drive agents, on one page.",
     "recipes": "Shell scripts to start from.",
     "prune": "Remove the files of old runs.",
 }
@@ -48,7 +49,7 @@ class LazyGroup(click.Group):
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
         if name not in COMMANDS:
             return None
-        module = import_module(f"harnex.commands.{name}")
+        module = import_module(f"harnex.commands.{name.replace('-', '_')}")
         if name in HOT:
             return _hot.as_click(module)
         command = module.command
@@ -77,7 +78,7 @@ Exit codes: 0 done, 1 failed, 2 wrong usage, 3 a bug in harnex, 4 a person is ne
 124 timeout, 130 interrupted.
 
 Begin with: harnex demo; then: harnex run codex --detach --id work --context "..." and harnex wait --id work
---until task_complete. More: harnex guide.
+--until task_complete. More: harnex guide; for agents: harnex agents-guide.
 """
 
 

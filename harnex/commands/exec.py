@@ -13,9 +13,8 @@ import click
 
 from harnex import errors, jsonl, paths
 from harnex.commands._find import mend
-from harnex.commands._types import SECONDS
+from harnex.commands._starting import start_options, start_words
 from harnex.commands.events import reader_is_gone
-from harnex.commands.run import read_env, read_meta
 from harnex.commands.send import as_typed, read_file
 from harnex.errors import HarnexError, UsageError
 from harnex.store import registry
@@ -58,27 +57,9 @@ class Exec(click.Command):
 @click.option("--json", "as_json", is_flag=True, help="The events of the run, as JSON lines, instead of the answer.")
 @click.option("--quiet", is_flag=True, help="No words on stderr while it works.")
 @click.option("--model", metavar="M", help="The model, as the CLI names it.")
-@click.option("--id", "session_id", metavar="ID", help="Name of the session (default: two random words).")
-@click.option("--description", default="", metavar="TEXT", help="What it is for; shown by status and history.")
-@click.option("--detach", is_flag=True, help="Start it, print one JSON line and return.")
-@click.option("--permissions", type=click.Choice(["ask", "auto", "bypass"]), default="ask", show_default=True,
-              help="Nobody can be asked. ask: the CLI's own default, the rest is refused; auto: edits in its sandbox; bypass: no check at all.")  # fmt: skip
-@click.option("--trust", is_flag=True, help="Trust this working directory, also outside of git.")
-@click.option("--meta", metavar="JSON", help="An object to keep with the run's records.")
-@click.option("--summary-out", metavar="F", help="Write the run's record (one JSON object) to this file when it ends.")
-@click.option(
-    "--credential-env", metavar="NAME", help="Give the agent a private home with the credential in this variable."
+@start_options(
+    "Nobody can be asked. ask: the CLI's own default, the rest is refused; auto: edits in its sandbox; bypass: no check at all."
 )
-@click.option(
-    "--credential-file", metavar="F", help="The same with a credential from a file: a key, or the CLI's own login file."
-)
-@click.option("--timeout", type=SECONDS, metavar="DURATION", help="End the run after this long; exit code 124.")
-@click.option("--env", multiple=True, metavar="K=V", help="A variable for the agent (several times).")
-@click.option("--cwd", metavar="DIR", help="Where the agent works (default: here).")
-@click.option(
-    "--rehearse", metavar="F", help="Run the real CLI against a scripted model on loopback: nothing is billed."
-)
-@click.option("--cli-version", metavar="V", help="Take the CLI for this version instead of asking it.")
 def command(ctx: click.Context, /, **o: Any) -> int:
     """Give a headless agent one prompt (codex, claude) and print its answer.
 
@@ -87,8 +68,6 @@ def command(ctx: click.Context, /, **o: Any) -> int:
 
     Exit codes: 0 answered, 1 failed, 124 timeout, 130 stopped.
     """
-    if o["timeout"] == 0:
-        raise UsageError("--timeout 0 would end the run at once", "leave it out for no limit")
     if o["detach"] and o["as_json"]:
         raise UsageError("--detach prints one JSON line and returns", "its events: harnex events --id ID")
     prompt = read_prompt(o["prompt"], o["prompt_file"], o["context_file"])
@@ -99,24 +78,11 @@ def command(ctx: click.Context, /, **o: Any) -> int:
 
         schema = load(o["schema"])
     from harnex.supervisor.launch import RunOptions, start
-    from harnex.supervisor.lease import read_credential
 
     options = RunOptions(
-        cli=o["cli"],
+        **start_words(o),
         args=ctx.meta[REST],
-        id=o["session_id"],
-        cwd=o["cwd"],
         mode="exec",
-        description=as_typed(o["description"]),
-        meta=read_meta(o["meta"]),
-        env=read_env(o["env"]),
-        timeout=o["timeout"],
-        permissions=cast(Any, o["permissions"]),
-        trust=o["trust"],
-        rehearse=o["rehearse"],
-        version=o["cli_version"],
-        credential=read_credential(o["credential_env"], o["credential_file"]),
-        summary_out=o["summary_out"],
         headless=True,
         prompt=prompt,
         model=o["model"],

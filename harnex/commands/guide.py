@@ -14,7 +14,12 @@ from harnex.commands._data import data_path
 @click.command("guide")
 def command() -> int:
     """The guide (Markdown): the ideas, the usual ways to use harnex, formats and exit codes."""
-    with open(data_path("GUIDE.md"), encoding="utf-8") as f:
+    return show("GUIDE.md")
+
+
+def show(name: str) -> int:
+    """Print a page of ours, through a pager on a terminal."""
+    with open(data_path(name), encoding="utf-8") as f:
         text = f.read()
     if sys.stdout.isatty() and os.environ.get("PAGER", "less") != "cat":
         click.echo_via_pager(text)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from typing import Any, cast
@@ -12,7 +11,7 @@ import click
 from harnex import errors, jsonl, paths
 from harnex.commands._find import mend
 from harnex.commands._policy import policy_options, read_policy
-from harnex.commands._types import SECONDS
+from harnex.commands._starting import start_options, start_words
 from harnex.commands.send import as_typed, read_file
 from harnex.core.watch_policy import PRESETS
 from harnex.errors import HarnexError, UsageError
@@ -49,9 +48,7 @@ class RunCommand(click.Command):
 )
 @click.argument("cli", required=False)
 @click.argument("args", nargs=-1, type=click.UNPROCESSED)
-@click.option("--id", "session_id", metavar="ID", help="Name of the session (default: two random words).")
-@click.option("--description", default="", metavar="TEXT", help="What it is for; shown by status and history.")
-@click.option("--detach", is_flag=True, help="Start it, print one JSON line and return.")
+@start_options("ask: the CLI's own default; auto: never asks, stays in its sandbox; bypass: no check at all.")
 @click.option(
     "--tmux",
     is_flag=False,
@@ -60,6 +57,16 @@ class RunCommand(click.Command):
     metavar="[NAME]",
     help="Show it in a new tmux window; JSON as --detach.",
 )
+@click.option("--context", metavar="TEXT", help="The first message, sent when the agent is ready.")
+@click.option("--context-file", metavar="F", help="The same from a file (- for standard input).")
+@click.option("--record", type=click.Choice(["screen", "raw"]), default="screen", show_default=True,
+              help="raw keeps the terminal's bytes: secrets in them can't be redacted.")  # fmt: skip
+@click.option("--size", metavar="COLSxROWS", help="The terminal's size (default: this one's, or 120x40).")
+@click.option("--provider", metavar="P/MODEL", help="Paseo: which agent it runs, as claude/MODEL or codex/MODEL.")
+@click.option(
+    "--paseo-host", metavar="HOST", help="Paseo: use the daemon there (host:port, unix:///path), and never stop it."
+)
+@click.option("--adopt", metavar="AGENT_ID", help="Paseo: take over an agent that runs on that daemon already.")
 @click.option(
     "--watch",
     is_flag=False,
@@ -70,34 +77,6 @@ class RunCommand(click.Command):
 )
 @policy_options
 @click.option("--watch-file", metavar="PATH", help="Tell the agent when this file changes; it need not exist yet.")
-@click.option("--context", metavar="TEXT", help="The first message, sent when the agent is ready.")
-@click.option("--context-file", metavar="F", help="The same from a file (- for standard input).")
-@click.option("--permissions", type=click.Choice(["ask", "auto", "bypass"]), default="ask", show_default=True,
-              help="ask: the CLI's own default; auto: never asks, stays in its sandbox; bypass: no check at all.")  # fmt: skip
-@click.option("--trust", is_flag=True, help="Trust this working directory, as the CLI's trust dialog would.")
-@click.option("--meta", metavar="JSON", help="An object to keep with the run's records.")
-@click.option("--summary-out", metavar="F", help="Write the run's record (one JSON object) to this file when it ends.")
-@click.option(
-    "--credential-env", metavar="NAME", help="Give the agent a private home with the credential in this variable."
-)
-@click.option(
-    "--credential-file", metavar="F", help="The same with a credential from a file: a key, or the CLI's own login file."
-)
-@click.option("--timeout", type=SECONDS, metavar="DURATION", help="End the session after this long; exit code 124.")
-@click.option("--env", multiple=True, metavar="K=V", help="A variable for the agent (several times).")
-@click.option("--cwd", metavar="DIR", help="Where the agent works (default: here).")
-@click.option(
-    "--rehearse", metavar="F", help="Run the real CLI against a scripted model on loopback: nothing is billed."
-)
-@click.option("--record", type=click.Choice(["screen", "raw"]), default="screen", show_default=True,
-              help="raw keeps the terminal's bytes: secrets in them can't be redacted.")  # fmt: skip
-@click.option("--size", metavar="COLSxROWS", help="The terminal's size (default: this one's, or 120x40).")
-@click.option("--provider", metavar="P/MODEL", help="Paseo: which agent it runs, as claude/MODEL or codex/MODEL.")
-@click.option(
-    "--paseo-host", metavar="HOST", help="Paseo: use the daemon there (host:port, unix:///path), and never stop it."
-)
-@click.option("--adopt", metavar="AGENT_ID", help="Paseo: take over an agent that runs on that daemon already.")
-@click.option("--cli-version", metavar="V", help="Take the CLI for this version instead of asking it.")
 def command(**o: Any) -> int:
     """Start an agent CLI (codex, claude, paseo, or any command) and supervise it.
 
@@ -109,12 +88,9 @@ def command(**o: Any) -> int:
     """
     if o["cli"] is None:
         raise UsageError("which CLI?", "harnex run codex, harnex run claude, or any command")
-    if o["timeout"] == 0:
-        raise UsageError("--timeout 0 would end the session at once", "leave it out for no limit")
     if o["detach"] and o["tmux"] is not None:
         raise UsageError("--detach and --tmux contradict each other")
     from harnex.supervisor.launch import RunOptions, start
-    from harnex.supervisor.lease import read_credential
 
     watched = read_watch(o)
     following = watched and not o["detach"] and o["tmux"] is None
@@ -126,23 +102,11 @@ def command(**o: Any) -> int:
 
         tmux.check()
     options = RunOptions(
-        cli=o["cli"],
+        **start_words(o),
         args=tuple(o["args"]),
-        id=o["session_id"],
-        cwd=o["cwd"],
         mode="watch" if following else "foreground" if foreground else "detach" if o["detach"] else "tmux",
-        description=as_typed(o["description"]),
         context=read_context(o["context"], o["context_file"]),
-        meta=read_meta(o["meta"]),
-        env=read_env(o["env"]),
-        timeout=o["timeout"],
-        permissions=cast(Any, o["permissions"]),
-        trust=o["trust"],
-        rehearse=o["rehearse"],
         record=o["record"],
-        version=o["cli_version"],
-        credential=read_credential(o["credential_env"], o["credential_file"]),
-        summary_out=o["summary_out"],
         watch_file=o["watch_file"],
         own={name: o[key] for key in OWN if (name := key.replace("_", "-")) and o[key] is not None},
     )
@@ -239,28 +203,6 @@ def read_context(text: str | None, path: str | None) -> str | None:
     if text is not None and not text.strip():
         raise UsageError("the context is empty")
     return text
-
-
-def read_meta(text: str | None) -> dict[str, Any]:
-    if text is None:
-        return {}
-    try:
-        meta = json.loads(text)
-    except ValueError as e:
-        raise UsageError(f"--meta is not JSON: {e}") from None
-    if not isinstance(meta, dict):
-        raise UsageError("--meta must be a JSON object", """for example: --meta '{"issue": 12}'""")
-    return meta
-
-
-def read_env(pairs: tuple[str, ...]) -> dict[str, str]:
-    env = {}
-    for pair in pairs:
-        name, equals, value = pair.partition("=")
-        if not equals or not name or "\0" in pair:
-            raise UsageError(f"--env '{pair}' is not K=V")
-        env[name] = value
-    return env
 
 
 def read_size(text: str | None) -> tuple[int, int]:

@@ -17,6 +17,7 @@ ROOT = Path(__file__).parents[2]
 TECHNICAL = (ROOT / "TECHNICAL.md").read_text()
 GUIDE = (ROOT / "GUIDE.md").read_text()
 README = (ROOT / "README.md").read_text()
+AGENTS_GUIDE = (ROOT / "AGENTS-GUIDE.md").read_text()
 
 
 def commands() -> dict[str, click.Command]:
@@ -35,6 +36,7 @@ def test_every_event_type_and_field_is_in_the_table() -> None:
 
 def test_every_command_is_documented_and_has_help() -> None:
     listed = {p.stem for p in (ROOT / "harnex" / "commands").glob("*.py") if not p.stem.startswith("_")}
+    listed = {name.replace("_", "-") for name in listed}
     assert listed == set(_group.COMMANDS)
     for name, command in commands().items():
         assert f"`{name}" in TECHNICAL, name
@@ -51,12 +53,12 @@ def test_every_option_that_the_guide_names_exists() -> None:
         "--version",
     }
     allowed = {"--check", "--mode", "--dangerously-skip-permissions", "--permission-mode", "--schema", "--resume"}
-    for text in (GUIDE, README):
+    for text in (GUIDE, README, AGENTS_GUIDE):
         named = set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", text))
         assert named <= known | allowed, named - known - allowed
 
 
-@pytest.mark.parametrize("text", [GUIDE, README])
+@pytest.mark.parametrize("text", [GUIDE, README, AGENTS_GUIDE])
 def test_every_harnex_line_in_the_documents_parses(text: str) -> None:
     lines = [line for block in re.findall(r"```sh\n(.*?)```", text, re.S) for line in block.splitlines()]
     used = [m[1] for line in lines if (m := re.search(r"\bharnex (\w[\w-]*)", line))]
@@ -73,6 +75,7 @@ def test_states_dialogs_reasons_and_exit_codes_are_in_the_guide() -> None:
         assert f"`{reason}`" in GUIDE, reason
     for code in errors.EXIT_CODES:
         assert re.search(rf"\b{code} \w", GUIDE), code
+        assert f"| {code} |" in AGENTS_GUIDE, code
     for until in waiting.UNTIL:
         assert until in GUIDE, until
 
