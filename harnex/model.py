@@ -52,11 +52,18 @@ FAILURE_REASONS = (
 )
 
 
+def letters(text: str) -> str:
+    """The letters and digits of a text: the same, however a terminal wraps and frames it. At most 500."""
+    return "".join(c for c in text if c.isalnum() or c in "☐☒✔")[:500]
+
+
 @dataclass(frozen=True, slots=True)
 class Observation:
     """One source's present opinion of the state. It holds until the same source says otherwise.
 
-    `reason` is for a person: the words or bytes that were seen ("spinner `✻ Cooking…`").
+    `reason` is for a person: the words or bytes that were seen ("spinner `✻ Cooking…`"). `settle_s`: a `prompt` that is
+    to be believed only after so long without output, because something is known to follow. `asks`: what a dialog asks,
+    in letters only (`letters`), so that one can be told from the next that offers the same answers.
     """
 
     source: str
@@ -64,6 +71,8 @@ class Observation:
     reason: str
     dialog: str = ""
     options: tuple[str, ...] = ()
+    settle_s: float = 0.0
+    asks: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -155,3 +155,10 @@ def normal_id(text: str) -> str:
     if not ok or len(name) > 64 or not all(c.isascii() and (c.isalnum() or c in "-_.") for c in name):
         raise UsageError(f"'{text}' can't be a session id", ID_HELP)
     return name
+
+
+def printable(text: str) -> str:
+    """A path or description as one line, with no control sequences in it: they may hold anything."""
+    if text.isprintable():
+        return text
+    return "".join("\ufffd" if c < " " or "\x7f" <= c <= "\x9f" or c in "\u2028\u2029" else c for c in text)

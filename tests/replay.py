@@ -122,6 +122,9 @@ class Muted(Reader):
     def submitted(self) -> Iterable[Fact]:
         return self._inner.submitted()
 
+    def proves_prompts(self) -> bool:
+        return self._inner.proves_prompts()
+
     def records_prompts(self) -> bool:
         return self._inner.records_prompts()
 

@@ -202,6 +202,10 @@ class Reader:
         """harnex has just pressed Enter on a message."""
         return ()
 
+    def proves_prompts(self) -> bool:
+        """Whether the agent is known to tell of every prompt that it takes, though perhaps late."""
+        return False
+
     def records_prompts(self) -> bool:
         """Whether its records are heard and hold every prompt: work without such a record may be no turn."""
         return False

@@ -124,6 +124,13 @@ class ClaudeReader(Reader):
             self._session_id = session_id
             yield AgentSession(session_id)
 
+    def proves_prompts(self) -> bool:
+        """The hook of a start was heard, so that of a prompt will be. Between turns hooks say nothing of the state.
+
+        On a busy machine 2.0.50 empties its box 3 s before it tells the hook of the prompt or shows a spinner.
+        """
+        return self._hooks_heard
+
     def records_prompts(self) -> bool:
         """Up to 2.0 the spinner is also seen while a local command runs; later ones begin turns by themselves
         (a background agent that is done), with no hook."""

@@ -37,6 +37,7 @@ from harnex.model import (
 )
 
 PREVIEW = 200
+PLAN_S = 0.5  # from the end of a turn that proposed a plan to the dialog about it (measured: 0.1 s at most)
 _BOUNDS = ("task_started", "task_complete", "turn_aborted")
 # Without an explicit code, these words at the head of a tool's output say that it did not do its work.
 _FAILED_OUTPUT = (
@@ -92,6 +93,7 @@ class Rollout:
     asked_for: str = ""  # the last prompt
     message: str = ""  # what the agent said last in this turn
     calls: Calls = field(default_factory=Calls)
+    proposed: bool = False  # this turn proposed a plan: when it is over, Codex asks whether to implement it
     cut_off: bool = False  # the history ends inside of a turn, and nothing came after it
     _stamp: str = ""  # of the row that is read
     _copied: bool = False  # inside the parent's rows at the head of a fork
@@ -195,9 +197,11 @@ class Rollout:
             yield from self._sub_agent(str(p["new_thread_id"]))
 
     def _open(self, turn_id: str) -> Iterator[Fact]:
+        if self.unclear is not None and self.main:
+            yield self.unclear  # the screen never said more, and the agent goes on
         self.turn_key, self.turn_open, self.message = turn_id, True, ""
         self.calls.asked()
-        self.answered = self._counted = self.aborted = False
+        self.answered = self._counted = self.aborted = self.proposed = False
         self.unclear, self._error, self._spoke, self._pending, self._started = None, None, False, set(), {}
         if self.main:
             yield Observation(self.source, State.BUSY, "a turn is open in the rollout")
@@ -219,6 +223,8 @@ class Rollout:
         text = "".join(str(c.get("text") or "") for c in parts if isinstance(c, dict))
         if item.get("type") == "UserMessage":
             yield from self._user(text)
+        elif item.get("type") == "Plan":  # a proposed plan is no message, and the end of its turn has none
+            self.message, self._spoke, self.proposed = str(item.get("text") or ""), True, True
         elif item.get("type") == "AgentMessage":
             self.message, self._spoke = text, True
             self.calls.said = text
@@ -235,7 +241,7 @@ class Rollout:
         if self._error is not None and last is None:
             yield from self._end(self.failed(*self._error, key=key), "task_complete with an error")
             return
-        end = TurnEnded(self.source, "completed", str(last or ""), turn_key=key)
+        end = TurnEnded(self.source, "completed", str(last or self.message), turn_key=key)
         if last is None and not self.message and "error" not in p:
             # Up to 0.104 a failed turn says no more than this; a turn without a last word looks the same.
             self.unclear = end
@@ -270,7 +276,8 @@ class Rollout:
     def _end(self, fact: TurnEnded, why: str) -> Iterator[Fact]:
         self._close()
         if self.main:
-            yield Observation(self.source, State.PROMPT, f"{why} in the rollout")
+            wait = PLAN_S if self.proposed else 0.0
+            yield Observation(self.source, State.PROMPT, f"{why} in the rollout", settle_s=wait)
             yield fact
 
     def settled(self, fact: TurnEnded) -> Iterator[Fact]:

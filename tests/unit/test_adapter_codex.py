@@ -740,3 +740,45 @@ def test_the_arguments_that_last() -> None:
     assert last(("resume", "--last", "-c", "a=1", "more")) == ("-c", "a=1")
     assert last(("--full-auto", "--", "-x")) == ("--full-auto",)
     assert last(("-cmodel=x", "--add-dir=/a b", "resume", "id-1")) == ("-cmodel=x", "--add-dir=/a b")
+
+
+PLAN = (
+    "  Implement this plan?",
+    "",
+    "› 1. Yes, implement this plan          Switch to Default and start coding",
+    "  2. Yes, clear context and implement  Fresh thread with this plan",
+    "  3. No, stay in Plan mode             Continue planning with the model",
+    "",
+    "  enter select · esc back",
+)
+
+
+def test_a_plan_is_the_last_word_of_its_turn_and_asks() -> None:
+    """0.104 to 0.169 end such a turn without a message, and ask a moment after it."""
+    reading = screens.read(ScreenView(PLAN, cursor_hidden=True))
+    assert (reading.dialog, len(reading.options)) == ("plan", 3)
+    reader = CodexReader((0, 163, 0))
+    rows = (
+        {"type": "task_started", "turn_id": "t1"},
+        {"type": "item_completed", "item": {"type": "UserMessage", "content": [{"text": "plan it"}]}},
+        {"type": "item_completed", "item": {"type": "Plan", "text": "# Plan"}},
+        {"type": "task_complete", "turn_id": "t1", "last_agent_message": None},
+    )
+    facts = [f for row in rows for f in reader.row("rollout", {"type": "event_msg", "payload": row})]
+    assert [(f.outcome, f.last_message) for f in facts if isinstance(f, TurnEnded)] == [("completed", "# Plan")]
+    (said,) = [f for f in facts if isinstance(f, Observation) and f.state is State.PROMPT]
+    assert said.settle_s > 0
+    (idle,) = reader.osc(7501, "state=idle:app=codex")
+    assert isinstance(idle, Observation)
+    assert idle.settle_s > 0
+
+
+def test_an_end_that_stayed_unclear_is_told_when_the_next_turn_begins() -> None:
+    reader = CodexReader((0, 145, 0))
+    rows = (
+        {"type": "task_started", "turn_id": "t1"},
+        {"type": "task_complete", "turn_id": "t1", "last_agent_message": None},
+        {"type": "task_started", "turn_id": "t2"},
+    )
+    facts = [f for row in rows for f in reader.row("rollout", {"type": "event_msg", "payload": row})]
+    assert [f.turn_key for f in facts if isinstance(f, TurnEnded)] == ["t1"]
