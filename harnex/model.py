@@ -52,11 +52,18 @@ FAILURE_REASONS = (
 )
 
 
+def letters(text: str) -> str:
+    """The letters and digits of a text: the same, however a terminal wraps and frames it. At most 500."""
+    return "".join(c for c in text if c.isalnum() or c in "☐☒✔")[:500]
+
+
 @dataclass(frozen=True, slots=True)
 class Observation:
     """One source's present opinion of the state. It holds until the same source says otherwise.
 
-    `reason` is for a person: the words or bytes that were seen ("spinner `✻ Cooking…`").
+    `reason` is for a person: the words or bytes that were seen ("spinner `✻ Cooking…`"). `settle_s`: a `prompt` that is
+    to be believed only after so long without output, because something is known to follow. `asks`: what a dialog asks,
+    in letters only (`letters`), so that one can be told from the next that offers the same answers.
     """
 
     source: str
@@ -64,6 +71,8 @@ class Observation:
     reason: str
     dialog: str = ""
     options: tuple[str, ...] = ()
+    settle_s: float = 0.0
+    asks: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,25 +125,17 @@ class Follow:
 
 
 @dataclass(frozen=True, slots=True)
-class FindOpenFile:
-    """Please look which file matching `pattern` (a glob on the base name) the agent's processes hold open.
-
-    Found, it is followed as rows of `source`. Asked again by the supervisor while it is not found.
+class FindFile:
+    """Please find a file and follow it as `kind` of `source`: one that the agent's processes hold open and whose base name
+    matches `held` (a glob), or one that is there by one of the absolute globs `paths`. Asked again while it is not found;
+    with `every` always, and all files are followed that match and were written to since the agent's start.
     """
 
     source: str
-    pattern: str
-    also: tuple[str, ...] = ()  # globs of whole paths, where it is looked for, too: a short run may be over by then
-
-
-@dataclass(frozen=True, slots=True)
-class FindFile:
-    """Please look for a file by this absolute glob, and follow it as `kind`. Asked again while it is not found."""
-
-    source: str
-    pattern: str
+    held: str = ""
+    paths: tuple[str, ...] = ()
     kind: Literal["rows", "document"] = "rows"
-    from_end: bool = False
+    every: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,15 +174,18 @@ class Press:
 
 @dataclass(frozen=True, slots=True)
 class Undone:
-    """What the reader was asked to do (`Reader.deliver`, `Reader.answer`) could not be done; `why` is for a person."""
+    """What the reader was asked to do (`Reader.deliver`, `answer`, `ask`) could not be done; `why` is for a person."""
 
-    what: Literal["deliver", "answer"]
+    what: Literal["deliver", "answer", "stop"]
     why: str
 
 
 @dataclass(frozen=True, slots=True)
 class Over:
-    """There is nothing left to supervise: the session ends. `reason` as in `exited`, unless it is being ended already."""
+    """There is nothing left to supervise: the session ends. `reason` as in `exited`, unless it is being ended already.
+
+    `killed` is a crash of the agent: under a watch another process takes its place, as for a child that died.
+    """
 
     reason: Literal["boot_failure", "failure", "killed"] = "failure"
     message: str = ""
@@ -262,7 +266,6 @@ Fact = (
     | Submitted
     | TurnEnded
     | Follow
-    | FindOpenFile
     | FindFile
     | RunCommand
     | Press

@@ -126,12 +126,18 @@ def socket_path(state: str, run_id: str) -> str:
     return os.path.join(private_dir(f"/tmp/harnex-{os.geteuid()}-{repo_hash(state)}", "socket directory"), name)
 
 
+def agent_socket(path: str) -> str:
+    """Where a daemon of the run's agent may listen: beside the control socket `path`, which is short enough."""
+    return path.removesuffix(".sock") + ".d"
+
+
 def remove_socket(path: str) -> None:
-    """Take a control socket away, and its directory under /tmp if no other session uses that."""
-    try:
-        os.unlink(path)
-    except OSError:
-        pass
+    """Take a control socket away, with that of an agent's daemon, and its directory under /tmp if no other session uses it."""
+    for name in (path, agent_socket(path)):
+        try:
+            os.unlink(name)
+        except OSError:
+            pass
     if path.startswith("/tmp/harnex-"):
         try:
             os.rmdir(os.path.dirname(path))
@@ -149,3 +155,10 @@ def normal_id(text: str) -> str:
     if not ok or len(name) > 64 or not all(c.isascii() and (c.isalnum() or c in "-_.") for c in name):
         raise UsageError(f"'{text}' can't be a session id", ID_HELP)
     return name
+
+
+def printable(text: str) -> str:
+    """A path or description as one line, with no control sequences in it: they may hold anything."""
+    if text.isprintable():
+        return text
+    return "".join("\ufffd" if c < " " or "\x7f" <= c <= "\x9f" or c in "\u2028\u2029" else c for c in text)

@@ -42,7 +42,7 @@ from typing import Any
 
 from harnex.adapters import adapter_for
 from harnex.adapters._base import LaunchRequest, Permissions, Reader
-from harnex.model import Fact, FindOpenFile, Follow
+from harnex.model import Fact, FindFile, Follow
 from harnex.rehearsal.billing import BillingLog
 from harnex.rehearsal.script import parse
 from harnex.rehearsal.server import Rehearsal
@@ -125,7 +125,7 @@ class Finder(Evidence):
         super()._find()
         for found in before:
             if found not in self._finds:
-                self.note("find", source=found.source, pattern=found.pattern)
+                self.note("find", source=found.source, pattern=found.held)
 
 
 def cut(value: Any) -> Any:
@@ -251,7 +251,7 @@ class Stage:
 
     def _follow(self, facts: Iterable[Fact]) -> None:
         for fact in facts:
-            if isinstance(fact, Follow | FindOpenFile):
+            if isinstance(fact, Follow | FindFile):
                 self.evidence.take(fact)
 
     def end(self) -> None:

@@ -25,7 +25,7 @@ from unittest import mock
 
 from harnex import clock, events, jsonl
 from harnex.adapters._base import Reader
-from harnex.model import Fact, FindOpenFile, Follow, ScreenView, TurnEnded
+from harnex.model import Fact, FindFile, Follow, ScreenView, TurnEnded
 from harnex.supervisor.evidence import Evidence
 from harnex.supervisor.helpers import Helpers
 from harnex.supervisor.session import Session
@@ -122,6 +122,9 @@ class Muted(Reader):
     def submitted(self) -> Iterable[Fact]:
         return self._inner.submitted()
 
+    def proves_prompts(self) -> bool:
+        return self._inner.proves_prompts()
+
     def records_prompts(self) -> bool:
         return self._inner.records_prompts()
 
@@ -180,8 +183,8 @@ class Files(Evidence):
             document = item["document"]
             self._states.setdefault(source, []).append("" if document is None else jsonl.dumps(document))
 
-    def take(self, fact: Follow | FindOpenFile) -> None:
-        if isinstance(fact, FindOpenFile):
+    def take(self, fact: Follow | FindFile) -> None:
+        if isinstance(fact, FindFile):
             super().take(fact)
         elif fact.kind == "document":
             source = fact.source
@@ -192,9 +195,7 @@ class Files(Evidence):
 
     def _find(self) -> None:
         for wanted in list(self._finds):
-            there = [
-                p for s, p in self._there if s == wanted.source and (p == wanted.pattern or fnmatch(p, wanted.pattern))
-            ]
+            there = [p for s, p in self._there if s == wanted.source and (p == wanted.held or fnmatch(p, wanted.held))]
             if there:
                 self._finds.remove(wanted)
                 self.take(Follow(wanted.source, f"/found/{wanted.source}"))

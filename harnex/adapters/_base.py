@@ -41,7 +41,7 @@ class LaunchRequest:
     options: Mapping[str, str] = field(
         default_factory=dict, kw_only=True
     )  # of `run`, for this adapter only (`adapters.TAKES`)
-    free_port: Callable[[], int] = field(default=lambda: 0, kw_only=True)  # a port on loopback that nothing listens on
+    socket: str = field(default="", kw_only=True)  # a path, private and short, for a daemon of the agent's to listen on
 
 
 @dataclass(frozen=True)
@@ -171,6 +171,8 @@ class Reader:
     """Turns an agent's evidence into facts. One per session, stateful, pure; the defaults say nothing."""
 
     reads_draft = True  # `draft` can see the input box
+    keeps_agent = False  # the agent is not the process: another reader finds it again by its session id (`resumes`)
+    resumes: str = ""  # the agent session of a process before this one, for a reader that `keeps_agent`
     began: float = 0.0  # epoch seconds just before the agent's start: rows that are older are of another process
     may_type_unknown = False  # nothing ever tells this program's state: messages are typed all the same
     boot_s = 2.5  # to show a sign at the start; the slowest refusal of a flag that was measured took 1.7 s
@@ -199,6 +201,10 @@ class Reader:
     def submitted(self) -> Iterable[Fact]:
         """harnex has just pressed Enter on a message."""
         return ()
+
+    def proves_prompts(self) -> bool:
+        """Whether the agent is known to tell of every prompt that it takes, though perhaps late."""
+        return False
 
     def records_prompts(self) -> bool:
         """Whether its records are heard and hold every prompt: work without such a record may be no turn."""

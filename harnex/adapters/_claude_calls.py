@@ -3,6 +3,9 @@
 Shared by the live session (`_claude_rows`) and by `usage --from` (`_claude_log`). A call is one row per content
 block with one `message.id`, each repeating the usage, the early ones perhaps with a partial `output_tokens`. The
 last row of an id wins (measured: 1,351 of 1,351 calls).
+
+A call's duration is from the row with what the model was given last (the prompt, or the last tool's result; up to some
+hundred ms before the request on a busy machine) to the last row of its answer: with all attempts and their pauses.
 """
 
 from __future__ import annotations
@@ -11,9 +14,17 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from harnex.adapters._claude_totals import Seen
+from harnex.adapters._log import between
 from harnex.model import ModelCall, Remark
 
 PREVIEW = 200
+AGENT_TOOLS = ("Task", "Agent")
+IN_TOOL = "for tool use]"  # `[Request interrupted by user for tool use]`
+COMPACTED = (
+    "Claude Code compacted a conversation: of the call that wrote the summary it records no numbers, so that it is not"
+    " among the calls"
+)
 SIDE = "subagent"  # a side chain without a name of its own (1.x): several may write at once
 SIDE_OPEN = 32  # calls of such side chains that are kept open: no more run at once
 
@@ -28,6 +39,8 @@ class _Call:
     stop_reason: str | None
     text: str
     attempts: int | None = None
+    since: str = ""  # when the model was asked, and the newest row's time
+    at: str = ""
 
 
 @dataclass(slots=True)
@@ -38,6 +51,7 @@ class _Agent:
     tools: set[str] = field(default_factory=set)
     asked: str = ""  # the row that asks
     requests: list[str] = field(default_factory=list)  # 2.1.3xx records each attempt: ids since the last answer
+    since: str = ""  # when the model was given something to answer: the stamp of that row
 
 
 class Calls:
@@ -48,6 +62,7 @@ class Calls:
         self._agents: dict[str, _Agent] = {}
         self._told: set[str] = set()
         self.last_text = ""
+        self.seen: Seen | None = None  # adds up what is given out, where somebody wants to hold it against totals
 
     def _of(self, agent: str) -> _Agent:
         found = self._agents.get(agent)
@@ -55,8 +70,12 @@ class Calls:
             found = self._agents[agent] = _Agent()
         return found
 
-    def row(self, message: dict[str, Any], agent: str, request: str = "") -> Iterable[ModelCall]:
-        """Take an assistant row's message. `request` is the row's `requestRef`, where there is one."""
+    def given(self, agent: str, at: object) -> None:
+        """A prompt or a tool's result was recorded at this time (a row's stamp)."""
+        self._of(agent).since = str(at or "")
+
+    def row(self, message: dict[str, Any], agent: str, request: str = "", at: str = "") -> Iterable[ModelCall]:
+        """Take an assistant row's message. `request` is the row's `requestRef`, where there is one, `at` its stamp."""
         call_id, usage = message.get("id"), message.get("usage")
         if not isinstance(call_id, str) or not isinstance(usage, dict):
             return
@@ -73,7 +92,10 @@ class Calls:
                     call.attempts = state.requests.index(request) + 1
                 state.asked = ""
                 state.requests.clear()
+                if agent != SIDE:  # of several that write at once nobody can tell who was asked when
+                    call.since, state.since = state.since, ""
             state.open[call_id] = call
+        call.at = at
         text = ""
         for block in blocks(message.get("content")):
             kind = block.get("type")
@@ -131,11 +153,12 @@ class Calls:
                 if not only_stopped or call.stop_reason is not None:
                     yield from self._give(state, call.id, name, aborted)
 
-    def interrupted(self, agent: str) -> Iterable[ModelCall | Remark]:
-        """A person interrupted. Rows of the open call are all that there will be; of an answer without a row (2.0.77
-        writes none) nothing is known, perhaps not even that it was billed."""
+    def interrupted(self, agent: str, text: str) -> Iterable[ModelCall | Remark]:
+        """A person interrupted, as this text says. Rows of the open call are all that there will be; of an answer
+        without a row (2.0.77 writes none) nothing is known, perhaps not even that it was billed. While a tool ran the
+        model was not asked, though the tool has a result: that it was refused."""
         yield from self.over(True, agent)
-        if self._silent(agent):
+        if self._silent(agent) and IN_TOOL not in text:
             yield Remark(
                 "an answer was interrupted before Claude Code recorded anything of it: it may have been billed"
             )
@@ -162,7 +185,10 @@ class Calls:
         call = state.open.pop(call_id)
         if call.id not in self._told:
             self._told.add(call.id)
-            yield _finished(call, agent, aborted, self.early_rows)
+            finished = _finished(call, agent, aborted, self.early_rows)
+            if self.seen is not None:
+                self.seen.add(finished)
+            yield finished
 
 
 def _finished(call: _Call, agent: str, aborted: bool, early_rows: bool) -> ModelCall:
@@ -178,6 +204,7 @@ def _finished(call: _Call, agent: str, aborted: bool, early_rows: bool) -> Model
         call.model,
         agent=agent,
         stop_reason=call.stop_reason,
+        duration_s=between(call.since, call.at),
         attempts=call.attempts,
         partial=partial,
         text_preview=call.text[:PREVIEW],

@@ -10,17 +10,14 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from harnex.adapters._claude_calls import Calls, agent_name, asks, blocks, tokens
+from harnex.adapters._claude_calls import AGENT_TOOLS, Calls, agent_name, asks, blocks, tokens
+from harnex.adapters._claude_totals import by_model
 from harnex.adapters._log import ESCAPED_LETTER, PLAIN, Log, Logged
 from harnex.model import ModelCall
 
 HEAD = re.compile(rb"\{" + PLAIN + rb'"type":"([a-z_-]+)"')
 INTERRUPT = "[Request interrupted by user"
-# A row of results has these words as a value; a prompt has not (in a text their quotes are escaped).
-RESULT = b'"tool_result"'
-AGENT = b'"agentId"'
 EARLY_ROWS_SINCE = (2, 1)
-AGENT_TOOLS = ("Task", "Agent")
 
 
 class ClaudeLog(Log):
@@ -83,7 +80,8 @@ class ClaudeLog(Log):
                 if isinstance(block, dict) and block.get("type") == "tool_use" and block.get("name") in AGENT_TOOLS:
                     given = block.get("input")
                     self._kinds[str(block.get("id"))] = str((given or {}).get("subagent_type") or "")
-        yield from self._tell(self._calls.row(message, agent, str(row.get("requestRef") or "")))
+        at = str(row.get("timestamp") or "") if self._full else ""
+        yield from self._tell(self._calls.row(message, agent, str(row.get("requestRef") or ""), at))
 
     def _user(self, row: dict[str, Any]) -> Iterator[Logged]:
         message = row.get("message")
@@ -100,7 +98,10 @@ class ClaudeLog(Log):
         if text.startswith(INTERRUPT):
             yield from self._tell(self._calls.over(True, agent))
             self._calls.refused(agent)
-        elif not results and agent == "main" and asks(row, text) and not row.get("isCompactSummary"):
+            return
+        if results or asks(row, text):
+            self._calls.given(agent, row.get("timestamp"))
+        if not results and agent == "main" and asks(row, text) and not row.get("isCompactSummary"):
             self.turns.append(str(row.get("timestamp") or ""))
 
     def end(self) -> Iterator[Logged]:
@@ -112,11 +113,10 @@ class ClaudeLog(Log):
 
     def needs(self, line: bytes) -> bool:
         """Results of tools are most bytes of a transcript, and say nothing of calls, unless one is open that has no stop
-        reason: an interruption decides what is known of it. Prompts are counted, if turns are wanted."""
+        reason: an interruption decides what is known of it. For turns and durations all is read."""
         if self._full:
-            if RESULT not in line or AGENT in line:
-                return True
-        elif not self._calls.unstopped():
+            return True
+        if not self._calls.unstopped():
             return False
         return b"interrupted" in line or ESCAPED_LETTER.search(line) is not None
 
@@ -139,6 +139,7 @@ class _Stream:
         self._text: dict[str, str] = {}
         self._final: set[str] = set()
         self._now: dict[str, str] = {}
+        self._pieces: set[str] = set()  # messages of which the pieces are told: their end is, too
         self._told: set[str] = set()
         self._turn = 1
         self._sum = [0, 0]  # input, output of the calls that were told
@@ -160,7 +161,10 @@ class _Stream:
             yield from self._over(row.get("usage"))
             self._turn += 1
             if isinstance(row.get("modelUsage"), dict) and self._early:
-                self._own = _by_model(row["modelUsage"])  # 1.0 and 2.0 count calls in it that no row tells: titles
+                models = by_model(row["modelUsage"]).values()
+                self._own = [
+                    sum(m[name] for m in models) for name in ("input_tokens", "output_tokens")
+                ]  # 1.0 and 2.0 count calls in it that no row tells: titles
 
     def _message(self, agent: str, message: dict[str, Any]) -> None:
         call_id, usage = message.get("id"), message.get("usage")
@@ -171,13 +175,14 @@ class _Stream:
                 self._text[call_id] = f"{self._text.get(call_id, '')}\n{block.get('text') or ''}".strip()
         if call_id not in self._final:
             self._messages[call_id] = (agent, message, usage)
-            if message.get("stop_reason") or not self._early:
+            if message.get("stop_reason") or not (self._early or call_id in self._pieces):
                 self._final.add(call_id)
 
     def _event(self, agent: str, event: dict[str, Any]) -> None:
         message = event.get("message")
         if event.get("type") == "message_start" and isinstance(message, dict):
             self._now[agent] = str(message.get("id"))
+            self._pieces.add(str(message.get("id")))
             self._message(agent, message)
         elif event.get("type") == "message_delta" and isinstance(event.get("usage"), dict):
             known = self._messages.get(self._now.get(agent, ""))
@@ -199,7 +204,13 @@ class _Stream:
         for call_id, (agent, message, usage) in mine:
             self._told.add(call_id)
             final, source = call_id in self._final, "stream"
-            if vague and call_id == vague[-1] and isinstance(output, int) and output >= 0:
+            if (
+                vague
+                and call_id == vague[-1]
+                and call_id not in self._pieces
+                and isinstance(output, int)
+                and output >= 0
+            ):
                 usage, final, source = {**usage, "output_tokens": output}, True, "cumulative"
             stop = message.get("stop_reason")
             numbers = tokens(usage, final)
@@ -213,7 +224,7 @@ class _Stream:
                     agent=agent,
                     stop_reason=stop if isinstance(stop, str) else None,
                     source=source,
-                    partial=total is None and not final,
+                    partial=not final and (total is None or call_id in self._pieces),
                     text_preview=text,
                     raw=usage,
                     **numbers,
@@ -229,7 +240,10 @@ class _Stream:
         yield from self._over(None)
 
     def difference(self) -> str | None:
-        """What the program counted itself, where that is not the sum: of sub-agents the stream tells too little."""
+        """What the program counted itself, where that is not the sum: of sub-agents the stream tells too little (up to
+        2.1.197 not their last answer)."""
+        if self._own is None and any(agent != "main" for agent, _, _ in self._messages.values()):
+            return "of sub-agents this stream does not tell every call: their transcripts do"
         if self._own is None or self._own == self._sum:
             return None
         words = (
@@ -238,16 +252,3 @@ class _Stream:
             if own != told
         )
         return f"the calls are not the program's own total, its transcript knows them all: {', '.join(words)}"
-
-
-def _by_model(usage: dict[str, Any]) -> list[int]:
-    """Input (cached, too) and output of all models in a `modelUsage`."""
-    sums = [0, 0]
-    for of_model in usage.values():
-        for n, names in enumerate(
-            (("inputTokens", "cacheReadInputTokens", "cacheCreationInputTokens"), ("outputTokens",))
-        ):
-            for name in names:
-                value = of_model.get(name) if isinstance(of_model, dict) else None
-                sums[n] += value if isinstance(value, int) else 0
-    return sums

@@ -10,14 +10,18 @@ from __future__ import annotations
 import base64
 import re
 from collections.abc import Iterable, Mapping
+from glob import escape
 from typing import Any
 
 from harnex.adapters import _claude_screen as screen
 from harnex.adapters._base import Reader, Version
-from harnex.adapters._claude_calls import Calls, agent_name, asks, blocks
+from harnex.adapters._claude_calls import AGENT_TOOLS, COMPACTED, Calls, agent_name, asks, blocks
+from harnex.adapters._claude_totals import Seen, by_model
+from harnex.adapters._ledger import Sums
 from harnex.model import (
     AgentSession,
     Fact,
+    FindFile,
     Follow,
     Observation,
     Remark,
@@ -39,6 +43,10 @@ def _decoded(text: str) -> str:
         return ""
 
 
+NO_TRANSCRIPT = (
+    "this Claude Code has no hooks, and begins a new file when a conversation is resumed (1.0.60): harnex does not know"
+    " which, so that the model calls of this run are not counted (`harnex usage --from claude` reads that file)"
+)
 HOOKS_FILE = "hooks.jsonl"
 # The words that 2.1.329 itself takes for a permission or a question (its program text); "dialog open" is any menu.
 _WAITING_FOR = {
@@ -74,8 +82,17 @@ class ClaudeReader(Reader):
         self._last_prompt = ""
         self._last_text = ""
         self._calls = Calls(early_rows=version is None or version >= (2, 1))
+        self._calls.seen = Seen()
+        self._totals: dict[str, Sums] = {}  # Claude Code's own, by model
+        self._whole: list[bool] = []  # of each main transcript: whether it is read from its beginning
         self._tools: dict[str, str] = {}  # tool calls that started: id -> name
         self._agents: dict[str, str] = {}  # subagent id -> type
+        self._prompts: dict[str, str] = {}  # what sub-agents were asked -> their type
+
+    @property
+    def _finds_agents(self) -> bool:
+        """2.0.30 names its sub-agents' transcripts nowhere; they are beside, with those of other sessions."""
+        return self._version is not None and (2, 0) <= self._version < (2, 1)
 
     # -- where the records are -------------------------------------------------------------------
 
@@ -89,17 +106,30 @@ class ClaudeReader(Reader):
             yield from self._transcript(
                 f"{self._config_dir}/projects/{folder}/{env['HARNEX_CLAUDE_SESSION']}.jsonl", False
             )
+        else:
+            yield Remark(NO_TRANSCRIPT)
         yield Follow("session", f"{self._config_dir}/sessions/{pid}.json", "document")
 
     def _transcript(self, path: Any, from_end: bool) -> Iterable[Fact]:
         if isinstance(path, str) and path and path not in self._transcripts:
             self._transcripts.add(path)
+            self._whole.append(not from_end)
             yield Follow("transcript", path, from_end=from_end)
+            if self._finds_agents:
+                folder = path.rpartition("/")[0]
+                yield FindFile("subagent", paths=(f"{escape(folder)}/agent-*.jsonl",), every=True)
 
     def _session(self, session_id: Any) -> Iterable[Fact]:
         if isinstance(session_id, str) and session_id and session_id != self._session_id:
             self._session_id = session_id
             yield AgentSession(session_id)
+
+    def proves_prompts(self) -> bool:
+        """The hook of a start was heard, so that of a prompt will be. Between turns hooks say nothing of the state.
+
+        On a busy machine 2.0.50 empties its box 3 s before it tells the hook of the prompt or shows a spinner.
+        """
+        return self._hooks_heard
 
     def records_prompts(self) -> bool:
         """Up to 2.0 the spinner is also seen while a local command runs; later ones begin turns by themselves
@@ -365,6 +395,10 @@ class ClaudeReader(Reader):
         side = bool(row.get("isSidechain"))
         message = row.get("message") if isinstance(row.get("message"), dict) else {}
         assert isinstance(message, dict)
+        if side and "agentId" in row:
+            if self._finds_agents and self._session_id not in ("", row.get("sessionId")):
+                return  # another session's, in the same folder
+            self._name(str(row["agentId"]), message)
         if kind == "assistant":
             if row.get("isApiErrorMessage"):
                 if not side:
@@ -377,15 +411,19 @@ class ClaudeReader(Reader):
             self._calls.requested(self._agent_of(row), str(row.get("id")))
         elif kind == "user":
             yield from self._user(row, message, side)
+        elif kind == "system" and row.get("subtype") == "compact_boundary":
+            yield Remark(COMPACTED)
         elif kind == "system" and not side:
             yield from self._system(row)
+        elif kind == "cost-state":
+            self._totals = by_model(row.get("modelUsage"))
 
     def _agent_of(self, row: dict[str, Any]) -> str:
         return agent_name(row, self._agents)
 
     def _assistant(self, row: dict[str, Any], message: dict[str, Any], agent: str) -> Iterable[Fact]:
         content = blocks(message.get("content"))
-        yield from self._calls.row(message, agent, str(row.get("requestRef") or ""))
+        yield from self._calls.row(message, agent, str(row.get("requestRef") or ""), str(row.get("timestamp") or ""))
         if agent == "main" and (self._stopped or (self._rests and not self._hooks_heard)):
             yield from self._flush(aborted=False, agent="main")  # the last row, written after the Stop (2.0.30)
         self._unanswered = self._unanswered and agent != "main"
@@ -393,14 +431,30 @@ class ClaudeReader(Reader):
             self._last_text = self._calls.last_text
         for block in content:
             if block.get("type") == "tool_use":
+                given = block.get("input")
+                if block.get("name") in AGENT_TOOLS and isinstance(given, dict):
+                    self._prompts[str(given.get("prompt"))] = str(given.get("subagent_type") or "")
                 yield from self._tool_started(str(block.get("id")), str(block.get("name")), block.get("input"))
+
+    def _name(self, agent: str, message: dict[str, Any]) -> None:
+        """Where no hook says of what type a sub-agent is, its first prompt does: it is the one that the tool was given."""
+        if agent not in self._agents and message.get("role") == "user":
+            text = "\n".join(str(b.get("text") or "") for b in blocks(message.get("content")))
+            if kind := self._prompts.get(text):
+                self._agents[agent] = kind
 
     def _flush(self, aborted: bool, agent: str | None = None) -> Iterable[Fact]:
         return self._calls.over(aborted, agent)
 
     def ended(self) -> Iterable[Fact]:
-        """The process is gone: no more rows of the calls that are open can come."""
-        return self._calls.gone()
+        """The process is gone: no more rows of the calls that are open can come. Where the session was seen whole, its
+        own totals are held against the calls; of side calls (titles) no record tells, so models of those are left out."""
+        yield from self._calls.gone()
+        seen = self._calls.seen
+        if seen is not None and self._whole == [True]:
+            own = {model: sums for model, sums in self._totals.items() if model in seen.models()}
+            if words := "; ".join(seen.differences(own)):
+                yield Remark(f"the calls that were seen differ from Claude Code's own totals: {words}")
 
     def _api_error(self, row: dict[str, Any], message: dict[str, Any]) -> Iterable[Fact]:
         """The final word of a turn that an API error ended; the retries before it are `system/api_error` rows."""
@@ -421,7 +475,7 @@ class ClaudeReader(Reader):
         results = [b for b in found if b.get("type") == "tool_result"]
         text = "\n".join(str(b.get("text") or "") for b in found if b.get("type") == "text")
         if text.startswith(_INTERRUPT):
-            yield from self._calls.interrupted(agent)
+            yield from self._calls.interrupted(agent, text)
             if not side:
                 yield from self._ended(TurnEnded("transcript", "interrupted", detail=text, turn_key=self._key))
             return
@@ -429,6 +483,8 @@ class ClaudeReader(Reader):
             call_id = str(block.get("tool_use_id"))
             yield from self._tool_ended(call_id, self._tools.get(call_id, ""), bool(block.get("is_error")))
         yield from self._calls.over(False, agent, only_stopped=True)
+        if results or asks(row, text):
+            self._calls.given(agent, row.get("timestamp"))
         if results:
             self._calls.answered(agent, (str(b.get("tool_use_id")) for b in results), str(row.get("uuid")))
         elif (side or self._unanswered or not self._hooks_heard) and asks(row, text):

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from harnex.model import Observation, ScreenView, State, TurnEnded
+from harnex.model import Observation, ScreenView, State, TurnEnded, letters
 
 SCREEN = "screen"
 
@@ -27,7 +27,8 @@ _RETRYING = re.compile(r"^(?:[·✢✳✶✻✽∗*] .* · |\s{2,}(?:⎿\s+)?)[R
 _INTERRUPTIBLE = re.compile(r"^(?![●⏺•>❯]).*\b(?:esc|ctrl\+c) to interrupt\b", re.IGNORECASE)
 _COUNTERS = re.compile(r"^\s*\(\s*(?:\d+[hms] ?)+·.*\btokens\s*\)\s*$", re.IGNORECASE)
 _BLOCK = re.compile(r"^[●⏺•]")  # a block of the conversation
-_OPTION = re.compile(r"^[\s│]*(❯|>)?\s*(\d{1,2})\.\s+(\S.*?)[\s│]*$")
+# In narrow terminals the blank behind the number may be missing (2.1.30, 60 columns: `2.Yes, and don't ask again…`).
+_OPTION = re.compile(r"^[\s│]*(❯|>)?\s*(\d{1,2})\.(?:\s+|(?=[A-Z]))(\S.*?)[\s│]*$")
 _BARE_OPTION = re.compile(r"^[\s│]*❯\s+(\S.*?)[\s│]*$")
 _HINT = re.compile(
     r"\b(?:Enter|↵) to (?:select|confirm|continue|submit)|\bEsc to (?:cancel|exit|go back|close|reject|dismiss)"
@@ -166,7 +167,10 @@ def _above_box(lines: tuple[str, ...]) -> Observation | None:
         for name, words in _ASKED:
             found = words.search(_asked(list(last)))
             if found:
-                return Observation(SCREEN, State.BLOCKED, f"dialog `{found.group(0).strip()}`", name, options)
+                asks = letters(_before_options(list(last)))
+                return Observation(
+                    SCREEN, State.BLOCKED, f"dialog `{found.group(0).strip()}`", name, options, asks=asks
+                )
     if last and re.match(r"(?i)^(?:press )?esc to cancel\b", last[-1]):
         return Observation(SCREEN, State.BLOCKED, f"`{last[-1][:60]}` above the box", "other", options)
     return None
@@ -220,7 +224,8 @@ def _without_box(lines: tuple[str, ...], was_ready: bool) -> Observation:
                 # 2.1.80 keeps the dialog on the screen for seconds after it was answered.
                 return Observation(SCREEN, State.STARTING, "the trust dialog was answered")
             if found:
-                return Observation(SCREEN, State.BLOCKED, f"dialog `{found.group(0).strip()}`", name, options)
+                why, asks = f"dialog `{found.group(0).strip()}`", letters(_before_options(region))
+                return Observation(SCREEN, State.BLOCKED, why, name, options, asks=asks)
         why = hint.group(0) if hint else f"❯ {options[0]}" if options else "a menu"
         return Observation(SCREEN, State.BLOCKED, f"no input box; a dialog with `{why}`", "other", options)
     if working is not None:
@@ -247,10 +252,15 @@ def _dialog_region(lines: tuple[str, ...]) -> list[str]:
     return region
 
 
-def _asked(region: list[str]) -> str:
-    """The two lines right above the first of the answers that stand last."""
+def _before_options(region: list[str]) -> str:
+    """The lines above the first of the answers that stand last, without the empty ones."""
     first = max((n for n, line in enumerate(region) if re.match(r"^[\s│]*[❯>]?\s*1\.\s", line)), default=0)
-    return "\n".join([line for line in region[:first] if line.strip()][-2:])
+    return "\n".join(line for line in region[:first] if line.strip())
+
+
+def _asked(region: list[str]) -> str:
+    """The two lines right above the answers."""
+    return "\n".join(_before_options(region).split("\n")[-2:])
 
 
 def _options(region: list[str]) -> tuple[tuple[str, ...], bool]:

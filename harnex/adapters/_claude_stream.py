@@ -4,7 +4,7 @@
   start of the message said. Final numbers are in `stream_event/message_delta` (`--include-partial-messages`), for the
   main conversation only; of sub-agents, and of calls that 1.0 and 2.0 make without streaming after three errors, only
   in the transcripts, which are followed, too. Whichever is final first counts (`_ledger`).
-- `result`: `usage` is the main conversation's stream, `modelUsage` everything by model, side calls of 1.0 and 2.0
+- `result`: `usage` is the main conversation's stream, `modelUsage` everything by model (`_claude_totals`), side calls of 1.0 and 2.0
   (titles, shell prefixes) included, but not their calls without streaming. It is of the process so far; a resumed
   2.1.329 goes on with the totals of the conversation, and tells its own in `model_usage_since_last_result`.
 - An API error is a `result` with `is_error` (and `subtype: success`), the words in `result`, the status in
@@ -22,13 +22,15 @@ from typing import Any
 
 from harnex.adapters import _claude_screen as screen
 from harnex.adapters._base import Reader, Version
-from harnex.adapters._claude_calls import blocks
+from harnex.adapters._claude_calls import AGENT_TOOLS, blocks
 from harnex.adapters._claude_rows import ClaudeReader
-from harnex.adapters._ledger import FIELDS, Ledger, Sums, difference
+from harnex.adapters._claude_totals import Seen, by_model
+from harnex.adapters._ledger import FIELDS, Ledger, Sums
 from harnex.model import (
     AgentSession,
     Fact,
     FinalAnswer,
+    FindFile,
     Follow,
     ModelCall,
     Observation,
@@ -43,7 +45,6 @@ from harnex.model import (
 
 PREVIEW = 200
 SYNTHETIC = "<synthetic>"
-AGENT_TOOLS = ("Task", "Agent")
 _CREATED = re.compile(r"Task #(\d+)")
 _TODO_STATUS = ("pending", "in_progress", "completed")
 
@@ -111,7 +112,7 @@ class ClaudeStream(Reader):
                     self._held[fact.call_id] = fact  # the stream says more (reasoning) in a moment
                 else:
                     yield from self._ledger.take(fact)
-            elif isinstance(fact, Follow | Remark):
+            elif isinstance(fact, Follow | FindFile | Remark):
                 yield fact
 
     def _begin(self) -> Iterator[Fact]:
@@ -313,19 +314,11 @@ class ClaudeStream(Reader):
                 if value is not None:
                     self._usage[name] = self._usage.get(name, 0) + value
         since = row.get("model_usage_since_last_result")  # 2.1.329, where a resumed process goes on with older totals
-        models = since if isinstance(since, dict) else row.get("modelUsage")
         if not isinstance(since, dict):
             self._totals = {}  # those of the process so far: the last one counts
-        for model, used in models.items() if isinstance(models, dict) else ():
-            if isinstance(used, dict):
-                fresh, read, written, out = (
-                    _number(used.get(k)) or 0
-                    for k in ("inputTokens", "cacheReadInputTokens", "cacheCreationInputTokens", "outputTokens")
-                )
-                sums = {"input_tokens": fresh + read + written, "cache_read_tokens": read}
-                sums = {**sums, "cache_write_tokens": written, "output_tokens": out}
-                old = self._totals.get(_plain(str(model)), {})
-                self._totals[_plain(str(model))] = {key: value + old.get(key, 0) for key, value in sums.items()}
+        for model, sums in by_model(since if isinstance(since, dict) else row.get("modelUsage")).items():
+            old = self._totals.get(model, {})
+            self._totals[model] = {key: value + old.get(key, 0) for key, value in sums.items()}
 
     def ended(self) -> Iterable[Fact]:
         """The process is gone: calls that were cut off, and the sums held against each other. Once a process."""
@@ -334,43 +327,18 @@ class ClaudeStream(Reader):
         self._ended = True
         self._starts.clear()
         # An answer without a row in the transcript (`open-…`) is one that the stream itself tells of.
-        known = [f for f in self._records.ended() if not (isinstance(f, ModelCall) and f.call_id.startswith("open-"))]
+        known = [f for f in self._records.ended() if isinstance(f, ModelCall) and not f.call_id.startswith("open-")]
         yield from self._recorded(known)
         for held in self._held.values():
             yield from self._ledger.take(held)
         self._held.clear()
         yield from self._ledger.fill(self._usage, f"{self._session}-total", self._model)
         yield from self._ledger.close()
-        if self._totals:
-            yield from self._reconcile()
-
-    def _reconcile(self) -> Iterator[Fact]:
-        models = {_plain(call.model or "") for call in self._ledger.told.values()}
-        words = []
-        for model, theirs in self._totals.items():
-            if model in models:
-                mine: Sums = {}
-                for name in {call.model for call in self._ledger.told.values() if _plain(call.model or "") == model}:
-                    for key, value in self._ledger.sums(model=name).items():
-                        mine[key] = mine.get(key, 0) + value
-                cut = [c for c in self._ledger.told.values() if c.partial and _plain(c.model or "") == model]
-                for key in FIELDS:  # what is not known of a call that was cut off can't be compared
-                    if any(getattr(call, key) is None for call in cut):
-                        mine.pop(key, None)
-                if found := difference(mine, theirs):
-                    words.append(f"{model}: {found}")
-            elif any(theirs.values()):
-                words.append(
-                    f"{model}: no call is recorded, against input {theirs['input_tokens']}, output {theirs['output_tokens']}"
-                    " (side calls, for titles and the like)"
-                )
-        if words:
-            yield Remark("the calls that were seen differ from Claude Code's own totals: " + "; ".join(words))
-
-
-def _plain(model: str) -> str:
-    """`modelUsage` names a model with its context window: `claude-opus-4-8[1m]`."""
-    return re.sub(r"\[\w+\]$", "", model)
+        seen = Seen()
+        for call in self._ledger.told.values():
+            seen.add(call)
+        if words := "; ".join(seen.differences(self._totals)):
+            yield Remark(f"the calls that were seen differ from Claude Code's own totals: {words}")
 
 
 def _status(word: Any) -> str:

@@ -8,13 +8,13 @@ import json
 from typing import Any
 
 from harnex.adapters._body import Answer, Chains, tool_call
+from harnex.adapters._codex_calls import TOOL_CALLS, TOOL_OUTPUTS, writes_late
 from harnex.adapters._codex_log import CodexLog
-from harnex.adapters._codex_rollout import TOOL_CALLS, TOOL_OUTPUTS
 
 
 class CodexBodies:
     """The conversation of one thread. Calls are numbered as `CodexLog` does it; an answer is the items between two
-    requests."""
+    requests. Up to 0.58 they are written after the call was counted, each tool call with its output behind it."""
 
     def __init__(self) -> None:
         self.answers: dict[str, Answer] = {}
@@ -22,6 +22,8 @@ class CodexBodies:
         self._chains = Chains()
         self._open: Answer | None = None  # items of an answer come
         self._uncounted: list[Answer] = []
+        self._late = False  # items come after the count
+        self._awaited = ""  # then: the call that was counted, and whose items come
         self._encrypted = False
         self._instructed = False
 
@@ -29,6 +31,8 @@ class CodexBodies:
         payload, kind = row.get("payload"), row.get("type")
         if not isinstance(payload, dict):
             return
+        if kind == "session_meta":
+            self._late = writes_late(payload.get("cli_version"))
         if kind == "session_meta" and not self._chains.messages:
             base = payload.get("base_instructions") or payload.get("instructions")
             text = base.get("text") if isinstance(base, dict) else base
@@ -46,13 +50,15 @@ class CodexBodies:
             if answer is not None:
                 self.answers[logged.call.call_id] = answer
             self._open = None
+            self._awaited = logged.call.call_id if self._late else ""
 
     def _item(self, name: str, p: dict[str, Any]) -> None:
         if name == "message" and p.get("role") != "assistant":
             self._open = None
             self._chains.say(str(p.get("role") or "user"), _text(p.get("content")))
         elif name in TOOL_OUTPUTS:
-            self._open = None
+            if not self._late:
+                self._open = None
             self._chains.say("tool", _text(p.get("output")), tool_call_id=str(p.get("call_id") or p.get("id")))
         elif name == "message":
             answer = self._answer()
@@ -74,7 +80,10 @@ class CodexBodies:
             at = len(self._chains.messages)
             said = self._chains.say("assistant", "")
             self._open = Answer(self._chains.chain, at, self._chains.messages, said, missing=self._missing())
-            self._uncounted.append(self._open)
+            if self._awaited:
+                self.answers[self._awaited], self._awaited = self._open, ""
+            elif not self._late:
+                self._uncounted.append(self._open)
         return self._open
 
     def _missing(self) -> tuple[str, ...]:
@@ -86,7 +95,7 @@ class CodexBodies:
         return tuple(missing)
 
     def _compacted(self, p: dict[str, Any]) -> None:
-        self._open = None
+        self._open, self._awaited = None, ""
         system = [m for m in self._chains.messages[:1] if m["role"] == "system"]
         self._chains.begin(system)
         kept = p.get("replacement_history")

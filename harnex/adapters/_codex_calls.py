@@ -12,16 +12,26 @@ Shared by the live session (`_codex_rollout.Rollout`) and by `usage --from` (`_c
   than its `last`, and what it grew by besides is the lost call (`source: cumulative`). Without any `last` the
   difference of two totals is the call.
 - A response that was cut off is billed and never recorded: all that is known is that there was one.
+
+A call's duration is from the row with what the model was given last (the prompt, or the last tool's result) to the last
+row of its answer, or to its numbers where none is written before them: with all attempts and their pauses.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
+from harnex.adapters._log import between
 from harnex.model import ModelCall, Remark
 
 PREVIEW = 200
+# Up to 0.58 tool calls are written after they were made and counted.
+LATE_ITEMS_UNTIL = (0, 80)  # not in 0.80; what lies between 0.58 and it was not looked at, and loses nothing by it
+TOOL_CALLS = ("function_call", "custom_tool_call", "local_shell_call")
+TOOL_OUTPUTS = ("function_call_output", "custom_tool_call_output", "local_shell_call_output")
+PROMPTS = ("task_started", "user_message")
 FIELDS = (
     "input_tokens",  # OpenAI's holds the cached ones already
     "cached_input_tokens",
@@ -35,7 +45,8 @@ FIELDS = (
 class Calls:
     """A thread's calls, row by row. `past` rows (from before this run) move the base and tell nothing."""
 
-    def __init__(self) -> None:
+    def __init__(self, late_items: bool = False) -> None:
+        self.late_items = late_items
         self.thread = ""
         self.model: str | None = None
         self.said = ""  # the words since the last call
@@ -46,8 +57,36 @@ class Calls:
         self._sum: dict[str, int] = {}  # what was told since that base
         self._asked = False  # a request is out, and nothing of its answer is recorded
         self._spoke = False  # something of an answer is recorded, and its numbers are not
+        self._since = self._heard = ""  # stamps: what the model was given last, the last that it said to that
+        self._answer: tuple[str, str] | None = None  # the same of an answer that is not counted yet
 
-    # ---- what else happens in the thread: it says whether an answer is open ----
+    # ---- what else happens in the thread: when an answer was asked for and given, and whether one is open ----
+
+    def timed(self, kind: object, name: object, p: dict[str, Any], at: str) -> None:
+        """Any row, for the durations, with its stamp."""
+        if kind == "response_item":
+            if self.late_items:  # the numbers come before the items: they are the end
+                self._since = at if name in TOOL_OUTPUTS else self._since
+            elif name in TOOL_OUTPUTS:
+                if self._answer is None and self._since and self._heard:
+                    self._answer = (self._since, self._heard)  # its numbers are written after its tools (0.145)
+                self._since, self._heard = at, ""
+            elif is_answer(name, p):
+                if self._answer is not None:
+                    self._answer = (self._answer[0], at)
+                else:
+                    self._heard = at
+        elif kind == "event_msg" and (name in PROMPTS or (name == "item_completed" and _is_prompt(p.get("item")))):
+            self._answer, self._since, self._heard = None, at, ""
+
+    def _took(self, at: str) -> float | None:
+        """How long the call took whose numbers are told at this time."""
+        if self._answer is not None:
+            (since, heard), self._answer = self._answer, None
+        else:
+            since, heard = self._since, self._heard or at
+            self._since = self._heard = ""
+        return between(since, heard)
 
     def asked(self) -> None:
         """A prompt, or the result of the last tool that ran: the model is asked."""
@@ -77,8 +116,8 @@ class Calls:
 
     # ---- numbers ----
 
-    def record(self, p: dict[str, Any], past: bool, agent: str) -> Iterator[ModelCall]:
-        """A `token_usage_record` row."""
+    def record(self, p: dict[str, Any], past: bool, agent: str, at: str = "") -> Iterator[ModelCall]:
+        """A `token_usage_record` row, with its stamp."""
         if p.get("thread_id") and self.thread and p["thread_id"] != self.thread:
             return
         self._exact = True
@@ -93,10 +132,10 @@ class Calls:
             self._total = total
         if not past:
             call_id = str(p.get("response_id") or f"{self.thread}-{self._count}")
-            yield self._call(call_id, usage or {}, p.get("usage"), agent)
+            yield self._call(call_id, usage or {}, p.get("usage"), agent, took=self._took(at))
 
-    def tokens(self, p: dict[str, Any], past: bool, agent: str) -> Iterator[ModelCall]:
-        """A `token_count` row."""
+    def tokens(self, p: dict[str, Any], past: bool, agent: str, at: str = "") -> Iterator[ModelCall]:
+        """A `token_count` row, with its stamp."""
         info = p.get("info")
         if self._exact or not isinstance(info, dict):
             return
@@ -120,20 +159,23 @@ class Calls:
                 self._base, self._sum = {}, {}
             self._add(call)
             if not past:
-                yield self._call(f"{self.thread}-{self._count}", call, None, agent, "cumulative")
+                yield self._call(f"{self.thread}-{self._count}", call, None, agent, "cumulative", took=self._took(at))
             return
         if total is not None and (fresh or past):
             self._rebase(total, last)
         elif total is not None:
-            lost = _less(_less(total, before or {}), last)
-            if lost.get("total_tokens", 0) > 0 and min(lost.values()) >= 0:
+            grown = total.get("total_tokens", 0) - (before or {}).get("total_tokens", 0)
+            lost = _less(_less(total, before or {}), last) if grown > last.get("total_tokens", 0) else {}
+            if lost and min(lost.values()) >= 0:
                 self._count += 1
                 self._add(lost)
                 yield self._call(f"{self.thread}-{self._count}", lost, None, agent, "cumulative", said="")
             self._add(last)
         self._count += 1
         if not past:
-            yield self._call(f"{self.thread}-{self._count}", last, info.get("last_token_usage"), agent)
+            yield self._call(
+                f"{self.thread}-{self._count}", last, info.get("last_token_usage"), agent, took=self._took(at)
+            )
 
     def difference(self) -> str | None:
         """Words with both numbers if the thread's own total is not the sum of its calls; None: it is, or has none."""
@@ -159,6 +201,7 @@ class Calls:
         agent: str,
         source: str = "rollout",
         said: str | None = None,
+        took: float | None = None,
     ) -> ModelCall:
         if said is None:
             said, self.said = self.said, ""
@@ -172,17 +215,38 @@ class Calls:
             output_tokens=usage.get("output_tokens"),
             reasoning_tokens=usage.get("reasoning_output_tokens"),
             total_tokens=usage.get("total_tokens"),
+            duration_s=took,
             source=source,
             text_preview=said[:PREVIEW],
             raw=raw if isinstance(raw, dict) else None,
         )
 
 
+def is_answer(name: object, p: dict[str, Any]) -> bool:
+    """Whether a `response_item` is a part of an answer."""
+    return name in TOOL_CALLS or name == "reasoning" or (name == "message" and p.get("role") == "assistant")
+
+
+def _is_prompt(item: object) -> bool:
+    return isinstance(item, dict) and item.get("type") == "UserMessage"
+
+
+def writes_late(version: object) -> bool:
+    """Whether this version (`cli_version` of a `session_meta`) writes tool calls after their call was counted."""
+    numbers = tuple(int(n) for n in re.findall(r"\d+", str(version or ""))[:2])
+    return bool(numbers) and numbers < LATE_ITEMS_UNTIL
+
+
 def numbers(usage: object) -> dict[str, int] | None:
     """The token fields that a usage object has; None if it is none."""
     if not isinstance(usage, dict):
         return None
-    return {k: v for k in FIELDS if isinstance(v := usage.get(k), int) and not isinstance(v, bool)}
+    found = {}
+    for name in FIELDS:  # hot: once or twice for each call of a file
+        value = usage.get(name)
+        if type(value) is int:
+            found[name] = value
+    return found
 
 
 def _falls(before: dict[str, int], after: dict[str, int]) -> bool:

@@ -41,7 +41,7 @@ def rehearsal_config(base_url: str, cwd: str, version: Version | None, login: bo
             '"hide_gpt-5.1-codex-max_migration_prompt" = true',
             "",
             "[notice.model_migrations]",  # which offers of a newer model were seen: the catalogues of 0.92 and 0.117
-            f'gpt-5 = "{"gpt-5.2-codex" if version is not None and version < (0, 98) else "gpt-5.3-codex"}"',
+            f'gpt-5 = "{"gpt-5.2-codex" if version is not None and version < (0, 99) else "gpt-5.3-codex"}"',
             "",
             "[otel]",
             'exporter = "none"',

@@ -13,7 +13,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from harnex.adapters._codex_calls import Calls
+from harnex.adapters._codex_calls import TOOL_CALLS, TOOL_OUTPUTS, Calls, writes_late
 from harnex.adapters._codex_rollout import made_at
 from harnex.adapters._log import PLAIN, Log, Logged, seconds
 from harnex.model import ModelCall
@@ -25,6 +25,7 @@ WANTED = frozenset(
     (b"session_meta", b"turn_context", b"event_msg", b"token_usage_record", b"token_count", b"task_started")
 )
 SPOKEN = ("agent_message", "user_message", "item_completed")
+ITEMS = ("message", "reasoning", *TOOL_CALLS, *TOOL_OUTPUTS)  # read for their stamps
 
 
 class CodexLog(Log):
@@ -34,7 +35,7 @@ class CodexLog(Log):
     def __init__(self, full: bool) -> None:
         self._full = full
         if full:
-            self.wanted |= {name.encode() for name in SPOKEN}
+            self.wanted |= {name.encode() for name in (*SPOKEN, *ITEMS)}
         self.session = ""
         self.turns: list[str] = []
         self.difference: str | None = None
@@ -57,6 +58,8 @@ class CodexLog(Log):
             return
         self._at = str(row.get("timestamp") or self._at)
         kind, name = row.get("type"), payload.get("type")
+        if self._full:
+            self._calls.timed(kind, name, payload, self._at)
         if kind == "session_meta":
             self._meta(payload)
         elif kind == "turn_context":
@@ -69,9 +72,13 @@ class CodexLog(Log):
             now = seconds(self._at)
             self._copied = now is None or self._made is None or now - self._made < COPY_S
         if kind == "token_usage_record":
-            yield from self._tell(self._calls.record(payload, self._copied, self._agent))
+            yield from self._tell(
+                self._calls.record(payload, self._copied, self._agent, self._at if self._full else "")
+            )
         elif kind == "event_msg" and name == "token_count":
-            yield from self._tell(self._calls.tokens(payload, self._copied, self._agent))
+            yield from self._tell(
+                self._calls.tokens(payload, self._copied, self._agent, self._at if self._full else "")
+            )
         elif kind == "event_msg" and name in SPOKEN:
             self._message(str(name), payload)
 
@@ -81,6 +88,7 @@ class CodexLog(Log):
             self._copied = self._copied or thread != self.session
             return
         self.session = self._calls.thread = thread
+        self._calls.late_items = writes_late(p.get("cli_version"))
         self._cwd = str(p.get("cwd") or "")
         self._made = made_at(thread) or seconds(p.get("timestamp") or self._at)
         self._copied = bool(p.get("forked_from_id"))
@@ -121,6 +129,7 @@ class CodexLog(Log):
 
     def end(self) -> Iterator[Logged]:
         if self._exec is not None:
+            self.difference = self._exec.difference()
             return
         self.difference = self._calls.difference()
         yield from ()
@@ -136,6 +145,7 @@ class _Exec:
     def __init__(self) -> None:
         self._calls = Calls()
         self._turn = 0
+        self._open = 0  # turns that began and did not tell what they used: they failed, or were cut off
 
     def row(self, row: dict[str, Any]) -> Iterator[Logged]:
         kind = row.get("type")
@@ -146,7 +156,9 @@ class _Exec:
             self._calls.thread = thread
         elif kind == "turn.started":
             self._turn += 1
+            self._open += 1
         elif kind == "turn.completed" and isinstance(row.get("usage"), dict):
+            self._open -= 1
             usage = dict(row["usage"])
             if all(isinstance(usage.get(k), int) for k in ("input_tokens", "output_tokens")):
                 usage.setdefault("total_tokens", usage["input_tokens"] + usage["output_tokens"])
@@ -154,3 +166,8 @@ class _Exec:
                 return  # no usage in the answers: zeros
             for call in self._calls.tokens({"info": {"total_token_usage": usage}}, False, "main"):
                 yield Logged(call, "", self._calls.thread, "", self._turn or None)
+
+    def difference(self) -> str | None:
+        if self._open <= 0:
+            return None
+        return f"{self._open} of {self._turn} turns did not end well: this stream does not tell what they used, their rollout does"

@@ -23,11 +23,11 @@ from datetime import datetime
 from typing import Any
 
 from harnex.adapters import _codex_screen as screens
-from harnex.adapters._codex_calls import Calls
+from harnex.adapters._codex_calls import TOOL_CALLS, TOOL_OUTPUTS, Calls, writes_late
 from harnex.model import (
     AgentSession,
     Fact,
-    FindOpenFile,
+    FindFile,
     Observation,
     Remark,
     State,
@@ -37,8 +37,7 @@ from harnex.model import (
 )
 
 PREVIEW = 200
-TOOL_CALLS = ("function_call", "custom_tool_call", "local_shell_call")
-TOOL_OUTPUTS = ("function_call_output", "custom_tool_call_output", "local_shell_call_output")
+PLAN_S = 0.5  # from the end of a turn that proposed a plan to the dialog about it (measured: 0.1 s at most)
 _BOUNDS = ("task_started", "task_complete", "turn_aborted")
 # Without an explicit code, these words at the head of a tool's output say that it did not do its work.
 _FAILED_OUTPUT = (
@@ -94,7 +93,9 @@ class Rollout:
     asked_for: str = ""  # the last prompt
     message: str = ""  # what the agent said last in this turn
     calls: Calls = field(default_factory=Calls)
+    proposed: bool = False  # this turn proposed a plan: when it is over, Codex asks whether to implement it
     cut_off: bool = False  # the history ends inside of a turn, and nothing came after it
+    _stamp: str = ""  # of the row that is read
     _copied: bool = False  # inside the parent's rows at the head of a fork
     _error: tuple[str, object] | None = None
     _pending: set[str] | None = None
@@ -120,12 +121,14 @@ class Rollout:
         if not isinstance(payload, dict):
             return
         at = seconds(row.get("timestamp"))
+        self._stamp = str(row.get("timestamp") or "")
         self.last_at = at or self.last_at
         kind = row.get("type")
         if kind == "session_meta":
             yield from self._meta(payload)
             return
         name = payload.get("type")
+        self.calls.timed(kind, name, payload, self._stamp)
         if kind == "event_msg" and name == "task_started":
             self._leave_copy(str(payload.get("turn_id") or ""))
         self._now = self._now or at is None or at >= self.began
@@ -135,7 +138,7 @@ class Rollout:
         if kind == "turn_context":
             self.calls.model = payload.get("model") or self.calls.model
         elif kind == "token_usage_record":
-            yield from self.calls.record(payload, past, self.agent)
+            yield from self.calls.record(payload, past, self.agent, self._stamp)
         elif kind == "event_msg" and name == "token_count":
             yield from self._tokens(payload, past)
         elif past:
@@ -155,6 +158,7 @@ class Rollout:
         if payload.get("forked_from_id"):
             self._copied = True
         self.thread = self.calls.thread = thread
+        self.calls.late_items = writes_late(payload.get("cli_version"))
         origin = payload.get("source")
         if isinstance(origin, dict) and "subagent" in origin and not self.main:
             name = payload.get("agent_nickname") or payload.get("agent_role") or payload.get("agent_path")
@@ -193,9 +197,11 @@ class Rollout:
             yield from self._sub_agent(str(p["new_thread_id"]))
 
     def _open(self, turn_id: str) -> Iterator[Fact]:
+        if self.unclear is not None and self.main:
+            yield self.unclear  # the screen never said more, and the agent goes on
         self.turn_key, self.turn_open, self.message = turn_id, True, ""
         self.calls.asked()
-        self.answered = self._counted = self.aborted = False
+        self.answered = self._counted = self.aborted = self.proposed = False
         self.unclear, self._error, self._spoke, self._pending, self._started = None, None, False, set(), {}
         if self.main:
             yield Observation(self.source, State.BUSY, "a turn is open in the rollout")
@@ -217,6 +223,8 @@ class Rollout:
         text = "".join(str(c.get("text") or "") for c in parts if isinstance(c, dict))
         if item.get("type") == "UserMessage":
             yield from self._user(text)
+        elif item.get("type") == "Plan":  # a proposed plan is no message, and the end of its turn has none
+            self.message, self._spoke, self.proposed = str(item.get("text") or ""), True, True
         elif item.get("type") == "AgentMessage":
             self.message, self._spoke = text, True
             self.calls.said = text
@@ -233,7 +241,7 @@ class Rollout:
         if self._error is not None and last is None:
             yield from self._end(self.failed(*self._error, key=key), "task_complete with an error")
             return
-        end = TurnEnded(self.source, "completed", str(last or ""), turn_key=key)
+        end = TurnEnded(self.source, "completed", str(last or self.message), turn_key=key)
         if last is None and not self.message and "error" not in p:
             # Up to 0.104 a failed turn says no more than this; a turn without a last word looks the same.
             self.unclear = end
@@ -268,7 +276,8 @@ class Rollout:
     def _end(self, fact: TurnEnded, why: str) -> Iterator[Fact]:
         self._close()
         if self.main:
-            yield Observation(self.source, State.PROMPT, f"{why} in the rollout")
+            wait = PLAN_S if self.proposed else 0.0
+            yield Observation(self.source, State.PROMPT, f"{why} in the rollout", settle_s=wait)
             yield fact
 
     def settled(self, fact: TurnEnded) -> Iterator[Fact]:
@@ -322,7 +331,7 @@ class Rollout:
         """A sub-agent's tokens are in its own file, and in no total of ours."""
         if thread and thread != self.thread and thread not in self.asked:
             self.asked.add(thread)  # once: asked for again after it was closed, it would be looked for for ever
-            yield FindOpenFile(f"rollout:{thread}", f"rollout-*{thread}.jsonl")
+            yield FindFile(f"rollout:{thread}", f"rollout-*{thread}.jsonl")
 
     # ---- tokens ----
 
@@ -337,7 +346,7 @@ class Rollout:
         if total == self._total:
             return
         self._total = total
-        yield from self.calls.tokens(p, past, self.agent)
+        yield from self.calls.tokens(p, past, self.agent, self._stamp)
         if isinstance(last, dict) and not any(v for v in last.values() if isinstance(v, int)):
             return  # after a compaction
         over = not past and not self.turns_told and self.turn_open and self._spoke and not self._pending

@@ -11,7 +11,7 @@ import re
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from harnex.model import Outcome, ScreenView, State
+from harnex.model import Outcome, ScreenView, State, letters
 
 # `• Working (3s • esc to interrupt) · 1 background terminal running …`, cut with `…` where the screen is narrow.
 STATUS = re.compile(r"^[•◦] (?P<what>.+?) \((?P<age>(?:\d+[hm] )*\d+s) • esc to int")
@@ -28,6 +28,7 @@ OVERLAY = re.compile(r"^/ (?:[A-Z] ){3}")  # `/ T R A N S C R I P T / / /`, the 
 
 # (dialog, what is said at its head, what stands in its last lines). Ordered: the first that fits names it.
 # The tail is the proof: below a composer there is a footer, so these words can't be a draft.
+CHOOSE = r"(?i)press enter|esc (?:to|back)|enter select"  # `enter select · esc back` from 0.163 on
 DIALOGS: tuple[tuple[str, re.Pattern[str], re.Pattern[str]], ...] = tuple(
     (name, re.compile(head), re.compile(tail))
     for name, head, tail in (
@@ -38,9 +39,9 @@ DIALOGS: tuple[tuple[str, re.Pattern[str], re.Pattern[str]], ...] = tuple(
         ),
         ("question", r"^\s*Field \d+/\d+", r"enter to submit|esc to cancel"),  # a form of an MCP server
         ("question", r"^\s*Question \d+/\d+", r"enter to submit|esc to interrupt|esc to (?:clear|cancel)"),
-        ("plan", r"^\s*Implement this plan\?", r"(?i)press enter|esc to"),
-        ("limit", r"(?i)^\s*(?:Approaching rate limits|You.ve (?:hit|reached) your)", r"(?i)press enter|esc to"),
-        ("bypass-warning", r"^\s*Enable full access\?", r"(?i)press enter|esc to"),
+        ("plan", r"^\s*Implement this plan\?", CHOOSE),
+        ("limit", r"(?i)^\s*(?:Approaching rate limits|You.ve (?:hit|reached) your)", CHOOSE),
+        ("bypass-warning", r"^\s*Enable full access\?", CHOOSE),
         (
             "trust",
             r"Do you trust the contents of this|^\s*Trust this folder\?|> You are running Codex in ",
@@ -95,6 +96,7 @@ class Reading:
     reason: str
     dialog: str = ""
     options: tuple[str, ...] = ()
+    asks: str = ""
 
 
 def composer_row(view: ScreenView) -> int | None:
@@ -173,7 +175,11 @@ def _dialog(view: ScreenView, filled: list[int]) -> Reading | None:
             continue
         if below is not None and below > top and not OPTION.match(lines[below]):
             continue  # a composer below it: this is text of the conversation
-        return Reading(State.BLOCKED, f"dialog `{lines[top].strip()[:80]}`", name, _options(lines[top : last + 1]))
+        shown = lines[top : last + 1]
+        words = next((shown[:n] for n, line in enumerate(shown) if OPTION.match(line)), shown)
+        return Reading(
+            State.BLOCKED, f"dialog `{lines[top].strip()[:80]}`", name, _options(shown), letters(" ".join(words))
+        )
     if view.cursor_hidden:
         # A dialog of a name we don't know: choices, and no cursor to type at.
         options = _options(lines[max(0, last - 25) : last + 1])

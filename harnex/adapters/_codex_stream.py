@@ -22,7 +22,7 @@ from harnex.model import (
     AgentSession,
     Fact,
     FinalAnswer,
-    FindOpenFile,
+    FindFile,
     ModelCall,
     Observation,
     Printed,
@@ -119,14 +119,14 @@ class CodexStream(Reader):
         yield AgentSession(thread)
         yield from self._begin()
 
-    def _find(self, thread: str) -> FindOpenFile:
+    def _find(self, thread: str) -> FindFile:
         """A thread's file: what the process holds open, or by its name in the folder of the day on which it began."""
         name = f"rollout-*{thread}.jsonl"
         days: tuple[str, ...] = ()
         if (made := made_at(thread)) is not None:
             day = datetime.fromtimestamp(made, UTC)
             days = tuple((day + timedelta(days=n)).strftime("%Y/%m/%d") for n in (0, -1, 1))
-        return FindOpenFile(thread, name, tuple(f"{_escaped(self._home)}/sessions/{day}/{name}" for day in days))
+        return FindFile(thread, name, tuple(f"{_escaped(self._home)}/sessions/{day}/{name}" for day in days))
 
     def _begin(self) -> Iterator[Fact]:
         if not self._begun:
@@ -191,7 +191,7 @@ class CodexStream(Reader):
         for fact in rollout.row(row):
             if isinstance(fact, ModelCall) and (fact.input_tokens or fact.output_tokens):  # else: a refused request
                 yield from self._ledger.take(fact)
-            elif isinstance(fact, FindOpenFile):
+            elif isinstance(fact, FindFile):
                 yield from self._sub_agent(fact.source.removeprefix("rollout:"))
 
     _earlier: Sums | None = None  # the total that a resumed thread's rollout had before this run

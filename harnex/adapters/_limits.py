@@ -9,6 +9,9 @@ Measured on the real CLIs, in rehearsal, with the provider's own headers of a us
 More than a day ahead 2.0.77 writes `resets Nov 25, 3pm (Europe/Berlin)` (its program text: with the year if it is
 another one, without minutes if they are 0), Codex `try again at Nov 25th, 2026 3:45 PM`; before that Codex said
 `try again in 3 days 2 hours`, and Claude Code 1.x `Claude AI usage limit reached|1760000400`. All cut the seconds off.
+Five days ahead, measured: `resets Nov 26, 9:13pm (Asia/Kolkata)` (2.0.77, 2.1.197, 2.1.329, whatever LANG and LC_TIME
+say), `try again at Nov 26th, 2026 9:14 PM` (0.80, 0.104, 0.169). Users' reports have `resets Mon 12am`, too: a weekday is
+the next one of that name.
 """
 
 from __future__ import annotations
@@ -28,8 +31,10 @@ _SPAN = re.compile(
 )
 _PART = re.compile(r"(\d+(?:\.\d+)?)\s*([dhms])", re.IGNORECASE)
 _MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
+_DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 _CLOCK = re.compile(
     r"(?:try again|resets?|reset|available again|retry)\s+(?:at\s+|on\s+)?"
+    r"(?:(?P<weekday>mon|tue|wed|thu|fri|sat|sun|tomorrow)(?:[a-z]*)\b\.?,?\s+(?:at\s+)?)?"
     r"(?:(?P<month>jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*\.?\s+(?P<day>\d{1,2})(?:st|nd|rd|th)?,?\s*"
     r"(?:(?P<year>20\d\d),?\s*)?(?:at\s+)?)?"
     r"(?P<hour>\d{1,2})(?::(?P<minute>\d\d))?(?::\d\d)?\s*(?P<half>[ap])\.?m\b\.?"
@@ -69,8 +74,17 @@ def _moment(clock: re.Match[str], said: float, local: tzinfo | None) -> float | 
             at = at.replace(month=month, day=int(clock["day"]), year=int(clock["year"] or then.year))
             if not clock["year"] and at < then - timedelta(days=180):
                 at = at.replace(year=then.year + 1)
+        elif clock["weekday"]:
+            at += timedelta(days=_days_ahead(clock["weekday"].lower(), then, at))
         elif at < then - PAST:
             at += timedelta(days=1)
     except ValueError:
         return None
     return at.timestamp()
+
+
+def _days_ahead(weekday: str, then: datetime, at: datetime) -> int:
+    if weekday == "tomorrow":
+        return 1
+    ahead = (_DAYS.index(weekday) - then.weekday()) % 7
+    return 7 if ahead == 0 and at < then - PAST else ahead

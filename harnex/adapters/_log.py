@@ -73,3 +73,9 @@ def seconds(stamp: object) -> float | None:
         return datetime.fromisoformat(str(stamp).replace("Z", "+00:00")).timestamp()
     except ValueError:
         return None
+
+
+def between(since: str, at: str) -> float | None:
+    """Seconds between two stamps, None if one is not known or they contradict each other (the clock was set)."""
+    begun, ended = seconds(since) if since else None, seconds(at) if at else None
+    return round(ended - begun, 3) if begun is not None and ended is not None and ended >= begun else None

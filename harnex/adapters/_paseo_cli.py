@@ -16,8 +16,8 @@ from typing import Any
 
 from harnex.model import CommandResult, RunCommand
 
-TIMEOUT_S = 20.0  # a CLI of a hung daemon gives up after 16 s by itself
-STOP_TIMEOUT_S = 30.0
+TIMEOUT_S = 60.0  # of a hung daemon the CLI says so itself after 16 s; a busy machine takes 20 s to start Node
+STOP_TIMEOUT_S = 60.0
 # Its own words for a daemon that is not there, hangs, or went away meanwhile.
 _LOST_CODES = ("DAEMON_NOT_RUNNING",)
 _LOST_WORDS = ("Transport closed", "Cannot connect", "Timeout waiting for message", "connect ECONNREFUSED")
@@ -88,9 +88,17 @@ class Cli:
     def inspect(self, agent: str, after_s: float = 0.0) -> RunCommand:
         return self.call("inspect", "inspect", agent, after_s=after_s)
 
+    def look(self, agent: str, after_s: float) -> RunCommand:
+        """`inspect` by another name, so that one that is under way already is not taken for it."""
+        return self.call("look", "inspect", agent, after_s=after_s)
+
+    def wait(self, agent: str) -> RunCommand:
+        """Loads the agent, and shows its last items; what it says of the state proves nothing."""
+        return self.call("wait", "wait", "--timeout", "5s", agent)
+
     def send(self, agent: str, path: str, text: str) -> RunCommand:
         """By file: an argument could be read by others, ends at 128 KiB, and may look like an option."""
-        call = self.call("send", "send", "--no-wait", "--prompt-file", path, agent, timeout_s=60.0)
+        call = self.call("send", "send", "--no-wait", "--prompt-file", path, agent, timeout_s=90.0)
         return RunCommand(call.name, call.argv, call.timeout_s, file=(path, text))
 
     def attach(self) -> tuple[str, ...]:
@@ -98,7 +106,7 @@ class Cli:
 
     def start_daemon(self) -> RunCommand:
         """Home and address come from `PASEO_HOME` and its config.json. Exit 0 is no sign that it answers."""
-        return RunCommand("daemon-start", (self.program, "daemon", "start", "--no-relay", "--no-inject-mcp"), 30.0)
+        return RunCommand("daemon-start", (self.program, "daemon", "start", "--no-relay", "--no-inject-mcp"), 90.0)
 
     def stop_daemon(self, home: str) -> RunCommand:
         """`--home` names the very daemon: never the one of the user's own home."""

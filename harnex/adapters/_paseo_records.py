@@ -19,7 +19,6 @@ from harnex.adapters._codex_rollout import Rollout, seconds
 from harnex.model import (
     Fact,
     FindFile,
-    FindOpenFile,
     ModelCall,
     Remark,
     Submitted,
@@ -38,17 +37,27 @@ class Record:
     def __init__(self) -> None:
         self.said: TurnEnded | None = None  # the last word on the turn since the last prompt
         self.prompted = 0.0  # when that prompt was recorded, epoch seconds
+        self.prompt = ""
         self.answered = False  # something came after it
         self.rows = 0
         self.question: dict[str, Any] | None = None  # the input of an AskUserQuestion that is open
         self.asked = ""  # the name and input of the tool that is open
 
-    def find(self, home: str, env: dict[str, str], session: str, from_end: bool) -> Iterable[Fact]:
-        """Where the record of this provider session is."""
+    def find(self, home: str, env: dict[str, str], session: str) -> Iterable[Fact]:
+        """Where the record of this provider session is. It may be older than the run."""
         return ()
 
     def row(self, source: str, row: dict[str, Any]) -> Iterable[Fact]:
         return ()
+
+    def again(self, source: str, row: dict[str, Any]) -> Iterator[Fact]:
+        """A row of a run that is over, with what the state file told meanwhile: prompts and the ends of turns."""
+        before, said = self.prompted, self.said
+        yield from self.row(source, row)
+        if self.prompted != before:
+            yield Submitted("record", self.prompt)
+        if self.said is not None and self.said is not said:
+            yield self.said
 
     def over(self) -> Iterable[Fact]:
         """The turn is over: no more rows of its last call can come."""
@@ -63,7 +72,8 @@ class Record:
         """The reason of a failure in Paseo's words (`lastError`), and when to try again."""
         return _codex_screen.failure(text), None
 
-    def _prompt(self, row: dict[str, Any]) -> None:
+    def _prompt(self, row: dict[str, Any], text: str) -> None:
+        self.prompt = text
         self.said, self.answered, self.question, self.asked = None, False, None, ""
         self.prompted = seconds(row.get("timestamp")) or self.prompted
 
@@ -73,17 +83,19 @@ class ClaudeRecord(Record):
 
     readable = True
 
-    def __init__(self) -> None:
+    def __init__(self, began: float) -> None:
         super().__init__()
+        self._began = began
+        self._before: set[str] = set()  # messages that were whole before the run
         self._reader = ClaudeReader(None)
         self._path = ""  # of the session's directory of sub-agents
         self._followed: set[str] = set()
         self._text = ""
 
-    def find(self, home: str, env: dict[str, str], session: str, from_end: bool) -> Iterable[Fact]:
+    def find(self, home: str, env: dict[str, str], session: str) -> Iterable[Fact]:
         root = env.get("CLAUDE_CONFIG_DIR") or f"{home}/.claude"
-        self._path = f"{root}/projects/*/{session}"
-        yield FindFile("record", f"{self._path}.jsonl", from_end=from_end)
+        self._path = f"{glob_escaped(root)}/projects/*/{session}"
+        yield FindFile("record", paths=(f"{self._path}.jsonl",))  # old rows are told by their times
 
     def row(self, source: str, row: dict[str, Any]) -> Iterable[Fact]:
         self.rows += 1
@@ -91,14 +103,20 @@ class ClaudeRecord(Record):
         message = row.get("message")
         content = message.get("content") if isinstance(message, dict) else None
         found = [b for b in content if isinstance(b, dict)] if isinstance(content, list) else []
+        old = (seconds(row.get("timestamp")) or self._began) < self._began
+        if isinstance(message, dict) and isinstance(message.get("id"), str):
+            (self._before.add if old else self._before.discard)(message["id"])
         for fact in self._reader.row("transcript" if source == "record" else "subagent", row):
             if isinstance(fact, Submitted):
-                self._prompt(row)
+                self._prompt(row, fact.text)
                 self._text = ""
             elif isinstance(fact, TurnEnded):
                 if main and fact.outcome != "completed":
                     self.said = fact
-            elif isinstance(fact, ModelCall | ToolUse):
+            elif isinstance(fact, ModelCall):
+                if fact.call_id not in self._before:
+                    yield fact
+            elif isinstance(fact, ToolUse) and not old:
                 yield fact
         if main and row.get("type") == "assistant" and isinstance(message, dict):
             self._assistant(message, found, bool(row.get("isApiErrorMessage")))
@@ -132,7 +150,7 @@ class ClaudeRecord(Record):
     def over(self) -> Iterable[Fact]:
         """Told as the row that ends a turn in the CLI's own transcript."""
         facts = self._reader.row("transcript", {"type": "system", "subtype": "turn_duration"})
-        return [f for f in facts if isinstance(f, ModelCall)]
+        return [f for f in facts if isinstance(f, ModelCall) and f.call_id not in self._before]
 
     def classify(self, text: str) -> tuple[str, str | None]:
         return _claude_screen.classify("", None, text)
@@ -142,7 +160,7 @@ class ClaudeRecord(Record):
         agent = result.get("agentId") if isinstance(result, dict) else None
         if isinstance(agent, str) and re.fullmatch(r"[\w-]+", agent) and agent not in self._followed:
             self._followed.add(agent)
-            yield FindFile("subagent", f"{self._path}/subagents/agent-{agent}.jsonl")
+            yield FindFile("subagent", paths=(f"{self._path}/subagents/agent-{agent}.jsonl",))
 
 
 class CodexRecord(Record):
@@ -156,9 +174,9 @@ class CodexRecord(Record):
         self._root = ""
         self._rollouts: dict[str, Rollout] = {"record": Rollout("record", began=began)}
 
-    def find(self, home: str, env: dict[str, str], session: str, from_end: bool) -> Iterable[Fact]:
-        self._root = (env.get("CODEX_HOME") or f"{home}/.codex") + "/sessions/*/*/*"
-        yield FindFile("record", f"{self._root}/rollout-*{session}.jsonl")  # old rows are told by their times
+    def find(self, home: str, env: dict[str, str], session: str) -> Iterable[Fact]:
+        self._root = glob_escaped(env.get("CODEX_HOME") or f"{home}/.codex") + "/sessions/*/*/*"
+        yield FindFile("record", paths=(f"{self._root}/rollout-*{session}.jsonl",))  # old rows are told by their times
 
     def row(self, source: str, row: dict[str, Any]) -> Iterable[Fact]:
         rollout = self._rollouts.get(source)
@@ -166,15 +184,15 @@ class CodexRecord(Record):
             rollout = self._rollouts[source] = Rollout(source, began=self._began, agent=source.partition(":")[2])
         self.rows += 1
         for fact in rollout.row(row):
-            if isinstance(fact, FindOpenFile):
+            if isinstance(fact, FindFile):
                 # The threads belong to a daemon that is none of our children: found by name instead.
-                yield FindFile(fact.source, f"{self._root}/{fact.pattern}")
+                yield FindFile(fact.source, paths=(f"{self._root}/{fact.held}",))
             elif isinstance(fact, ModelCall | ToolUse | Remark):
                 if rollout.main and isinstance(fact, ToolUse):
                     self.asked = f"{fact.tool} {fact.input_preview}" if fact.status == "started" else ""
                 yield fact
             elif rollout.main and isinstance(fact, Submitted):
-                self._prompt(row)
+                self._prompt(row, fact.text)
             elif rollout.main and isinstance(fact, TurnEnded):
                 self.said = fact
             # What else a rollout says (its state, its session) Paseo says itself.
@@ -186,10 +204,20 @@ class CodexRecord(Record):
 def record_for(provider: str, began: float) -> Record:
     """By the family of a provider: custom ones (`claude-old`) extend one of these."""
     if provider.startswith("claude"):
-        return ClaudeRecord()
+        return ClaudeRecord(began)
     if provider.startswith("codex"):
         return CodexRecord(began)
     return Record()
+
+
+def record_of(row: dict[str, Any], began: float) -> Record:
+    """By a row of it."""
+    return CodexRecord(began) if "payload" in row else ClaudeRecord(began) if "message" in row else Record()
+
+
+def glob_escaped(path: str) -> str:
+    """A path that stands for itself in a glob."""
+    return "".join(f"[{c}]" if c in "*?[" else c for c in path)
 
 
 def _first(given: Any) -> str:

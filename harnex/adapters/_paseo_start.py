@@ -42,15 +42,17 @@ class Plan:
 
 
 class Start:
-    """The way to the agent. Gives `agent`, or `Over` with the real cause."""
+    """The way to the agent. Gives `agent`, or `Over` with the real cause. `again`: the agent of a process before."""
 
-    def __init__(self, plan: Plan, cli: Cli) -> None:
+    def __init__(self, plan: Plan, cli: Cli, again: str = "") -> None:
         self.plan = plan
         self.agent = ""
-        self.told: dict[str, Any] = {}  # what `inspect` said of an adopted one
+        self.wanted = again or plan.adopt  # one that is there already
+        self.told: dict[str, Any] = {}  # what `inspect` said of that one
+        self.asked_to_run = self.running = False  # `paseo run` was called; it has not answered yet
+        self._again = bool(again)
         self._cli = cli
         self._tries = 0
-        self._asked_to_run = False
         self._failed = ""  # what `run` said, if that was no id
 
     def begin(self) -> Iterator[Fact]:
@@ -58,13 +60,13 @@ class Start:
         yield self._cli.start_daemon() if self.plan.private else self._look()
 
     def _look(self, after_s: float = 0.0) -> RunCommand:
-        if self.plan.adopt:
-            call = self._cli.inspect(self.plan.adopt, after_s)
+        if self.wanted:
+            call = self._cli.inspect(self.wanted, after_s)
             return RunCommand("adopt", call.argv, call.timeout_s, call.after_s)
         return self._cli.find(self.plan.label, after_s)
 
     def _over(self, words: str) -> Over:
-        return Over("boot_failure", words)
+        return Over("failure" if self._again else "boot_failure", words)
 
     def command(self, name: str, reply: Reply, result: CommandResult) -> Iterator[Fact]:
         if name == "daemon-start":
@@ -80,8 +82,9 @@ class Start:
             if reply.ok and isinstance(reply.get("Id"), str):
                 self.agent, self.told = str(reply.get("Id")), reply.data
             else:
-                yield self._over(f"there is no agent {self.plan.adopt} at {shown_host(self.plan.host)}: {reply.words}")
+                yield self._over(f"there is no agent {self.wanted} at {shown_host(self.plan.host)}: {reply.words}")
         elif name == "run":
+            self.running = False
             if reply.ok and isinstance(reply.get("agentId"), str):
                 self.agent = str(reply.get("agentId"))
             else:  # it may be there all the same: it failed with a daemon that went away after it had made it
@@ -101,13 +104,13 @@ class Start:
         own = next((str(r["id"]) for r in rows if isinstance(r.get("id"), str)), "")
         if not reply.ok:
             yield self._over(f"the Paseo daemon refuses: {reply.words}")
-        elif own and self._asked_to_run:
+        elif own and self.asked_to_run:
             self.agent = own
-        elif not self._asked_to_run:
-            self._asked_to_run, self._tries = True, 0
+        elif not self.asked_to_run:
+            self.asked_to_run, self.running, self._tries = True, True, 0
             plan = self.plan
             words = ("-d", "--provider", plan.provider, "--label", plan.label, "--cwd", plan.cwd, *plan.run)
-            yield self._cli.call("run", "run", *words, "--", OPENING, timeout_s=90.0)
+            yield self._cli.call("run", "run", *words, "--", OPENING, timeout_s=120.0)
         elif self._tries < FIND_TRIES and "AGENT_CREATE_FAILED" not in self._failed and _transport(self._failed):
             self._tries += 1
             yield self._look(1.0)

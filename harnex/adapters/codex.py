@@ -29,12 +29,12 @@ from harnex.adapters._base import (
     Version,
     bracketed,
 )
-from harnex.adapters._codex_rollout import Rollout
-from harnex.model import Fact, FindOpenFile, Follow, Observation, Retracted, ScreenView, State, TurnEnded
+from harnex.adapters._codex_calls import LATE_ITEMS_UNTIL
+from harnex.adapters._codex_rollout import PLAN_S, Rollout
+from harnex.model import Fact, FindFile, Follow, Observation, Retracted, ScreenView, State, TurnEnded
 
 TITLE_SINCE = (0, 117)  # and from 0.128 on it tells of dialogs
 OSC_SINCE = (0, 163)
-LATE_ITEMS_UNTIL = (0, 80)  # not in 0.80; what lies between 0.58 and it was not looked at, and loses nothing by it
 
 # ---- reading ----
 
@@ -74,7 +74,7 @@ class CodexReader(Reader):
         self.rollout.began = self.began
         if env.get(launching.EVIDENCE):
             yield Follow("notify", f"{env[launching.EVIDENCE]}/{launching.NOTIFY_FILE}")
-        yield FindOpenFile("rollout", "rollout-*.jsonl")
+        yield FindFile("rollout", "rollout-*.jsonl")
 
     # -- OSC --
 
@@ -92,7 +92,7 @@ class CodexReader(Reader):
         if state == "working":
             yield self._work("osc7501", name)
         elif state in ("idle", "done", "error"):
-            yield Observation("osc7501", State.PROMPT, name)
+            yield Observation("osc7501", State.PROMPT, name, settle_s=self._settle_s)
         elif state == "blocked":
             # 0.163 names no kind; the screen does, 10 ms later, and nearly always it is this.
             dialog = BLOCKED_KINDS.get(fields.get("kind", "permission"), "other")
@@ -114,9 +114,14 @@ class CodexReader(Reader):
         elif not title:
             yield Retracted("title")
         elif self._spun:  # a title that never moved may have been configured so
-            yield Observation("title", State.PROMPT, f"title `{title[:40]}` without a spinner")
+            words = f"title `{title[:40]}` without a spinner"
+            yield Observation("title", State.PROMPT, words, settle_s=self._settle_s)
             if self.version is None or self.version < OSC_SINCE:
                 yield from self._lost_rollout(False)
+
+    @property
+    def _settle_s(self) -> float:
+        return PLAN_S if self.rollout.proposed else 0.0
 
     def _work(self, source: str, reason: str) -> Observation:
         """Work before any prompt is Codex getting ready: 0.169 declares `working` for 40 ms at each start, and all
@@ -155,7 +160,7 @@ class CodexReader(Reader):
             if self._unrecorded >= 2:
                 self._unrecorded, self._lost = 0, True
                 yield Retracted("rollout")
-                yield FindOpenFile(self._main, "rollout-*.jsonl")
+                yield FindFile(self._main, "rollout-*.jsonl")
 
     # -- rows --
 
@@ -203,7 +208,7 @@ class CodexReader(Reader):
             self.rollouts[source] = Rollout(source, self.began, agent="sub-agent")
             self._main = f"main:{parent}"
             self.rollouts[self._main] = Rollout("rollout", self.began, late_items=self._late_items)
-            yield FindOpenFile(self._main, f"rollout-*{parent}.jsonl")
+            yield FindFile(self._main, f"rollout-*{parent}.jsonl")
         elif self._lost:
             self._lost = False
             # Another conversation: `/new`, `/resume`.
@@ -252,7 +257,7 @@ class CodexReader(Reader):
             if state is State.PROMPT and not self._was_ready:
                 self._first = screens.transcript(view)
             self._was_ready = self._was_ready or state is State.PROMPT
-            yield Observation("screen", state, reading.reason, reading.dialog, reading.options)
+            yield Observation("screen", state, reading.reason, reading.dialog, reading.options, asks=reading.asks)
         elif not self._was_ready:
             yield Observation("screen", State.STARTING, "no composer yet")
         else:

@@ -3,7 +3,7 @@
 Measured on the real program (field/paseo.md; built from its source at f3de568 for `tests/real`). There is no screen to
 read: the terminal shows `paseo attach` for people, whose end means nothing (it exits 0 when the daemon is gone) and
 which has no line for a turn's end. Everything else is commands (`_paseo_cli`), the daemon's state file and the
-provider's own record; `_paseo_reader` puts them together, `_paseo_start` is the way to the agent.
+provider's own record; `_paseo_state` and `_paseo_reader` put them together, `_paseo_start` is the way to the agent.
 """
 
 from __future__ import annotations
@@ -15,19 +15,32 @@ from typing import Any
 
 from harnex.adapters._base import Launch, LaunchRequest, Rehearsal, Source, StopStep, Typing, Version
 from harnex.adapters._paseo_cli import Cli, secret_host
-from harnex.adapters._paseo_reader import CONFIG, PaseoReader
+from harnex.adapters._paseo_reader import ASKED, PaseoReader
+from harnex.adapters._paseo_state import CONFIG
 from harnex.errors import UsageError
 from harnex.model import ScreenView, State
 
-SOCKET_MAX = 90  # bytes of a unix socket's path; above, the private daemon listens on loopback
-# What is shown to people. The id comes by the terminal, once there is an agent; `attach` ends with exit code 0 when the
-# daemon is gone, and by a person's Ctrl-C: it is begun again.
-SHOW = """stty -echo 2>/dev/null
-trap 'exit 0' TERM HUP
+# What is shown to people: `paseo attach`, which reads no keys, ends with exit code 0 when the daemon is gone, and is begun
+# again then. It is a job in the background, so that Ctrl-C and Ctrl-Z reach the shell alone: Ctrl-C asks harnex, by an
+# OSC sequence of its own, to interrupt the turn, as it would in other agents. The id comes by the terminal, once there
+# is an agent.
+SHOW = """set -m
+stty -echo 2>/dev/null
+ask=$1; shift; job=
+trap '[ -z "$job" ] || kill "$job" 2>/dev/null; exit 0' TERM HUP
+trap '' TSTP QUIT
 trap : INT
-printf 'harnex: Paseo is being started\\n'
+echo 'harnex: Paseo is being started'
 while :; do read -r id || exit 0; case $id in *-*-*-*-*) break ;; esac; done
-while :; do "$@" "$id"; printf 'harnex: this view ended; the agent does not. Attaching again\\n'; sleep 10 & wait; done
+trap 'printf "\\033]%s\\033\\\\" "$ask"; printf "\\nharnex: interrupting the turn\\n"' INT
+echo 'harnex: this view takes no text (messages: harnex send). Ctrl-C interrupts the turn'
+while :; do
+  "$@" "$id" </dev/null & job=$!
+  while kill -0 "$job" 2>/dev/null; do wait "$job"; done
+  echo 'harnex: this view ended; the agent does not. Attaching again'
+  sleep 10 & job=$!
+  while kill -0 "$job" 2>/dev/null; do wait "$job"; done
+done
 """
 MODES: dict[str, dict[str, str]] = {
     "claude": {"ask": "default", "auto": "acceptEdits", "bypass": "bypassPermissions"},
@@ -64,11 +77,8 @@ class PaseoAdapter:
         files: dict[str, str] = {}
         private = not host
         if private:
-            listen = f"unix://{home}/s"
-            if len(listen.encode()) > SOCKET_MAX:
-                listen = f"127.0.0.1:{request.free_port()}"
-            host = listen
-            files[f"{home}/config.json"] = json.dumps(_config(listen), indent=1)
+            host = f"unix://{request.socket}"  # a port could be anybody's, and anybody could use it
+            files[f"{home}/config.json"] = json.dumps(_config(host), indent=1)
             env["PASEO_HOME"] = home
             if request.as_root and provider.startswith("claude"):
                 env["IS_SANDBOX"] = "1"
@@ -103,7 +113,8 @@ class PaseoAdapter:
             "began": _began(request.run_id),
         }
         env[CONFIG] = json.dumps(plan)
-        argv = ("/bin/sh", "-c", SHOW, "paseo", *Cli(request.command, host).attach())
+        ask = f"{ASKED};{plan['label']}"
+        argv = ("/bin/sh", "-c", SHOW, "paseo", ask, *Cli(request.command, host).attach())
         return Launch(argv, env, files, adopt or None, f"--mode {own_mode or mode}" if not adopt else "", tuple(notes))
 
     def rehearsal(self, base_url: str, home: str, cwd: str, version: Version | None) -> Rehearsal | None:
@@ -114,15 +125,15 @@ class PaseoAdapter:
 
     def typing(self, text: str, version: Version | None) -> Typing:
         """Given by `paseo send --prompt-file`: a second of Node, and up to 12 s for a slow agent to start."""
-        return Typing(b"", b"", accept_s=90.0, handed=True)
+        return Typing(b"", b"", accept_s=100.0, handed=True)
 
     def interrupt(self, view: ScreenView, version: Version | None) -> bytes:
         return b""
 
     def stop_steps(self, state: State, version: Version | None) -> tuple[StopStep, ...]:
         return (
-            StopStep("stop the turn", ask="interrupt", grace_s=45.0, until="prompt"),
-            StopStep("leave the agent and the daemon", ask="leave", grace_s=35.0),
+            StopStep("stop the turn", ask="interrupt", grace_s=40.0, until="prompt"),
+            StopStep("leave the agent and the daemon", ask="leave", grace_s=45.0),
         )
 
     def resume_args(self, session_id: str, args: tuple[str, ...] = ()) -> tuple[str, ...]:

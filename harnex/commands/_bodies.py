@@ -37,7 +37,11 @@ def bodies_of(record: dict[str, Any], run: Run | None, source: Files | None) -> 
         raise HarnexError(
             f"no file holds what call {record['call_id']} asked"
             + (f"; gone: {', '.join(gone)}" if gone else "")
-            + ("; it was cut off before anything of it was recorded" if record["partial"] else ""),
+            + (
+                "; it was cut off before anything of it was recorded"
+                if record["partial"]
+                else "; a compaction's is not kept"
+            ),
             f"looked in: {', '.join(there) or 'nothing'}",
         )
     repo = run.row.get("repo") if run is not None else None

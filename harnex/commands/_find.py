@@ -30,19 +30,41 @@ def mend(state: str) -> None:
             pass  # nothing can be written here now, or another command does not come to its end: a later one does it
 
 
+class _Elsewhere(NotFound):
+    """The session of this id in this repository has ended; one of the same id lives in another."""
+
+
+def _live(state: str, session_id: str | None, repo: str | None, cli: str | None) -> dict[str, Any]:
+    """The live session meant. Whoever says an id that was used here does not mean somebody else's: a second `stop`
+    must not end that. Raises NotFound or UsageError."""
+    record = registry.find_live(state, session_id, repo, cli)
+    if session_id is None or repo is not None or session_id.strip().lower() != record["id"]:
+        return record
+    here = paths.here()
+    if record["repo"] != here:
+        from harnex.store import history
+
+        if history.newest(state, session_id, here) is not None:
+            other = f"another '{record['id']}' lives in {record['repo']}: add --repo to mean that one"
+            raise _Elsewhere(f"no live session '{session_id}' in this repository", other)
+    return record
+
+
 def live_session(session_id: str | None, repo: str | None, cli: str | None) -> dict[str, Any]:
     """The live session meant. Raises NotFound (with its end, if it has ended) or UsageError."""
     state = paths.state_dir()
     mend(state)
     try:
-        return registry.find_live(state, session_id, repo, cli)
-    except NotFound:
+        return _live(state, session_id, repo, cli)
+    except NotFound as e:
         ended = finished_run(state, session_id, repo) if session_id else None
         if ended is None:
             raise
         raise NotFound(
             f"session '{session_id}' has ended ({ended.get('reason')}, {ended.get('ended_at')})",
-            f"what it did: harnex logs --id {session_id}; start it again with: harnex run",
+            e.hint
+            if isinstance(e, _Elsewhere)
+            else f"what it did: harnex logs --id {session_id}; start it again with: harnex run",
             id=ended.get("id"),
             run_id=ended.get("run_id"),
         ) from None
@@ -63,7 +85,7 @@ def run_of(session_id: str | None, repo: str | None, cli: str | None) -> tuple[s
     state = paths.state_dir()
     mend(state)
     try:
-        record = registry.find_live(state, session_id, repo, cli)
+        record = _live(state, session_id, repo, cli)
         return paths.run_dir(state, record["run_id"]), record, True
     except NotFound:
         row = finished_run(state, session_id, repo)

@@ -126,9 +126,9 @@ def _possible(policy: Policy, cli: str | None) -> None:
             "limit it by --max-turns, --turn-timeout or --deadline",
         )
     if policy.max_cost is not None:
-        from harnex.supervisor import pricing
+        from harnex.store.prices import available
 
-        if not pricing.available():
+        if not available():
             raise UsageError("--max-cost needs a price list, which is not installed", "pip install 'harnex[usage]'")
 
 

@@ -14,10 +14,12 @@ from harnex.adapters import log_of
 from harnex.adapters._log import turn_at
 from harnex.core import usage
 from harnex.errors import HarnexError
-from harnex.store import history, logs, registry
+from harnex.store import forks, history, logs, registry
+from harnex.store.prices import Prices
 from harnex.store.registry import is_named
 
 CALL = b'"type":"call"'  # as `store.eventlog` writes it
+FORK_FROM = 24 << 20  # bytes: another process takes 10 ms to begin with
 PROGRESS_FROM = 32 << 20  # bytes: less is read before one has looked
 
 
@@ -89,62 +91,114 @@ class Files:
     turns: dict[str, list[str]] = field(default_factory=dict)  # session -> when its turns began
     calls: int = 0
     repeated: int = 0
+    _roots: dict[str, str | None] = field(default_factory=dict)  # directory -> its repository
 
     def records(self, full: bool, since: float | None = None, redact: Callable[[str], str] = str) -> Iterator[Any]:
         types = logs.agent_types(self.files)
         seen: set[str] = set()
-        roots: dict[str, str | None] = {}
         progress = Progress(self.files)
         try:
             for path in self.files:
-                report = logs.Report(path)
+                report, ids = logs.Report(path), list[str]()
                 self.reports.append(report)
-                log = log_of(self.cli, types, full)
-                for logged in logs.read(path, log, report, progress.more if progress.wanted else None):
-                    call = logged.call
-                    if call.call_id in seen:
-                        report.repeated += 1
-                        self.repeated += 1
-                        continue
-                    seen.add(call.call_id)
-                    report.calls += 1
-                    if since is not None and not _after(logged.at, since):
-                        continue
+                for record in self._of_file(report, types, full, since, redact, seen, ids, progress):
                     self.calls += 1
-                    progress.calls = self.calls
-                    if logged.cwd not in roots:
-                        roots[logged.cwd] = paths.repo_root(logged.cwd) if logged.cwd else None
-                    yield {
-                        "n": self.calls,
-                        "ts": logged.at or None,
-                        "id": None,
-                        "run_id": None,
-                        "cli": self.cli,
-                        "repo": roots[logged.cwd],
-                        "session": logged.session or None,
-                        "call_id": call.call_id,
-                        "turn": logged.turn,
-                        "agent": call.agent,
-                        "model": call.model,
-                        "input_tokens": call.input_tokens,
-                        "cache_read_tokens": call.cache_read_tokens,
-                        "cache_write_tokens": call.cache_write_tokens,
-                        "output_tokens": call.output_tokens,
-                        "reasoning_tokens": call.reasoning_tokens,
-                        "total_tokens": call.total_tokens,
-                        "cost_usd": None,
-                        "stop_reason": call.stop_reason,
-                        "duration_s": call.duration_s,
-                        "attempts": call.attempts,
-                        "source": call.source,
-                        "partial": call.partial,
-                        "text_preview": redact(call.text_preview) if full and call.text_preview else "",
-                        "raw": call.raw,
-                    }
-                if log.turns and log.session:
-                    self.turns.setdefault(log.session, list(log.turns))
+                    progress.calls = record["n"] = self.calls
+                    yield record
+                seen.update(ids)
+                self.repeated += report.repeated
         finally:
             progress.done()
+
+    def _of_file(
+        self,
+        report: logs.Report,
+        types: dict[str, str],
+        full: bool,
+        since: float | None,
+        redact: Callable[[str], str],
+        seen: set[str],
+        ids: list[str],
+        progress: Progress | None = None,
+    ) -> Iterator[dict[str, Any]]:
+        """The calls of one file without those that are in `seen`, or twice in it; the ids of all go to `ids`."""
+        log = log_of(self.cli, types, full)
+        more = progress.more if progress is not None and progress.wanted else None
+        own: set[str] = set()
+        for logged in logs.read(report.path, log, report, more):
+            call = logged.call
+            if call.call_id in own or call.call_id in seen:
+                report.repeated += 1
+                continue
+            own.add(call.call_id)
+            ids.append(call.call_id)
+            report.calls += 1
+            if since is not None and not _after(logged.at, since):
+                continue
+            if logged.cwd not in self._roots:
+                self._roots[logged.cwd] = paths.repo_root(logged.cwd) if logged.cwd else None
+            yield {
+                "n": None,
+                "ts": logged.at or None,
+                "id": None,
+                "run_id": None,
+                "cli": self.cli,
+                "repo": self._roots[logged.cwd],
+                "session": logged.session or None,
+                "call_id": call.call_id,
+                "turn": logged.turn,
+                "agent": call.agent,
+                "model": call.model,
+                "input_tokens": call.input_tokens,
+                "cache_read_tokens": call.cache_read_tokens,
+                "cache_write_tokens": call.cache_write_tokens,
+                "output_tokens": call.output_tokens,
+                "reasoning_tokens": call.reasoning_tokens,
+                "total_tokens": call.total_tokens,
+                "cost_usd": None,
+                "stop_reason": call.stop_reason,
+                "duration_s": call.duration_s,
+                "attempts": call.attempts,
+                "source": call.source,
+                "partial": call.partial,
+                "text_preview": redact(call.text_preview) if full and call.text_preview else "",
+                "raw": call.raw,
+            }
+        if log.turns and log.session:
+            self.turns.setdefault(log.session, list(log.turns))
+
+    def sums(self, by: str, prices: Prices, since: float | None, repo: str | None) -> usage.Groups:
+        """All calls, summed: file by file, where there is much of it in several processes. A file in which a call is
+        told that another one has told already is read once more, now without those: it takes its turn in the order."""
+        types = logs.agent_types(self.files)
+        sizes = [_size(path) for path in self.files]
+        progress = Progress(self.files)
+        groups, seen = usage.Groups(by), set[str]()
+
+        def work(n: int) -> tuple[Any, ...]:
+            progress.at(sum(sizes[:n]))
+            report = logs.Report(self.files[n])
+            ids: list[str] = []
+            part = usage.Groups(by)
+            for record in self._of_file(report, types, False, since, str, seen, ids):
+                if repo is None or record["repo"] == repo:
+                    record["cost_usd"] = prices.cost(record)
+                    part.add(record)
+            return ids, part.packed(), dataclasses.astuple(report)
+
+        many = len(self.files) > 1 and sum(sizes) >= FORK_FROM and forks.cores() > 1
+        try:
+            done = forks.spread(work, len(self.files), forks.cores() if many else 1, prices.remember)
+        finally:
+            progress.done()
+        for n, (ids, packed, report) in enumerate(done):
+            if not seen.isdisjoint(ids):
+                ids, packed, report = work(n)
+            seen.update(ids)
+            groups.merge(packed)
+            self.reports.append(logs.Report(*report))
+            self.repeated += self.reports[-1].repeated
+        return groups
 
     def attribute(self, records: list[dict[str, Any]]) -> None:
         """Give calls of sub-agents the turn of their session in which they were made, by the time."""
@@ -159,6 +213,13 @@ class Files:
         return [
             {k: v for k, v in dataclasses.asdict(r).items() if k != "size"} for r in self.reports if r.words() or r.torn
         ]
+
+
+def _size(path: str) -> int:
+    try:
+        return os.stat(path).st_size
+    except OSError:
+        return 0
 
 
 def _seconds(stamp: str) -> float | None:
@@ -194,11 +255,7 @@ class Progress:
         self._total = 0
         self.wanted = sys.stderr.isatty()
         if self.wanted:
-            for path in files:
-                try:
-                    self._total += os.stat(path).st_size
-                except OSError:
-                    continue
+            self._total = sum(map(_size, files))
             self.wanted = self._total >= PROGRESS_FROM
 
     def more(self, size: int) -> None:
@@ -206,9 +263,16 @@ class Progress:
         now = clock.monotonic()
         if now - self._shown >= 0.2:
             self._shown = now
-            words = f"{self._read / 1e6:,.0f} of {self._total / 1e6:,.0f} MB, {self.calls:,} calls"
+            words = f"{self._read / 1e6:,.0f} of {self._total / 1e6:,.0f} MB"
+            words += f", {self.calls:,} calls" if self.calls else ""
             sys.stderr.write(f"\r\x1b[K{words}")
             sys.stderr.flush()
+
+    def at(self, size: int) -> None:
+        """So much of it has been read, or is being read by somebody."""
+        if self.wanted:
+            self._read = size
+            self.more(0)
 
     def done(self) -> None:
         if self._shown:

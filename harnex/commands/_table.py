@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from unicodedata import east_asian_width
 
+from harnex.paths import printable
+
 
 @dataclass(frozen=True)
 class Column:
@@ -35,8 +37,10 @@ def lines(
     columns: Sequence[Column], rows: Sequence[Sequence[str]], width: int | None, rule_before: int = -1
 ) -> list[str]:
     """The table; columns without any content are left out. A rule stands before row `rule_before`."""
+    rows = [[printable(cell) for cell in row] for row in rows]
     shown = [i for i, c in enumerate(columns) if any(row[i] for row in rows) or c.keep >= 9]
     widths = {i: max(width_of(columns[i].title), *(width_of(row[i]) for row in rows), 0) for i in shown}
+    whole = dict(widths)
 
     def total() -> int:
         return sum(widths[i] for i in shown) + 2 * (len(shown) - 1)
@@ -51,6 +55,9 @@ def lines(
         if len(shown) == 1:
             break
         shown.remove(least)
+    if width is not None:
+        for i in shown:  # a column that was left out may have made room for what was cut
+            widths[i] = min(whole[i], widths[i] + max(0, width - total()))
 
     def line(cells: Sequence[str]) -> str:
         parts = []

@@ -76,7 +76,7 @@ def command(
                 str(r.get("turns") or ""),
                 "" if r.get("calls") is None else str(r["calls"]),
                 "" if r.get("tokens") is None else f"{r['tokens']:,}",
-                short_path(str(r.get("cwd"))),
+                paths.printable(short_path(str(r.get("cwd")))),
             )
         )
     widths = [max(len(row[i]) for row in table) for i in range(len(table[0]))]

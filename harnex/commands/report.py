@@ -11,13 +11,13 @@ import click
 
 from harnex import __version__, clock, errors, events, jsonl, paths
 from harnex.commands._find import mend, run_of
-from harnex.commands._prices import Prices
 from harnex.commands._types import MOMENT, which_session
 from harnex.commands.history import ended
 from harnex.core import report
 from harnex.core.draw import to_svg
 from harnex.errors import HarnexError, UsageError
 from harnex.store import history, registry, replay
+from harnex.store.prices import remembered
 
 RUNS_MAX = 200
 COMMITS_MAX = 200
@@ -95,10 +95,11 @@ def run(directory: str, about: dict[str, Any], lives: bool) -> report.Run:
 
 def cost(rows: list[dict[str, Any]], cli: str) -> float | None:
     """What its calls cost; None if the price of one is not known, or there were none."""
-    prices = Prices()
+    prices = remembered()
     # By way of the event: a row that was torn, or is of another version, may lack anything.
     calls = [(row, events.decode(row)) for row in rows if row["type"] == "call"]
     costs = [prices.cost({**vars(call), "ts": row.get("ts"), "cli": cli}) if call else None for row, call in calls]
+    prices.remember()
     return sum(c for c in costs if c is not None) if costs and None not in costs else None
 
 

@@ -89,8 +89,8 @@ def table(records: list[dict[str, Any]], now: float) -> str:
                 "" if r.get("calls") is None else str(r["calls"]),
                 "" if tokens is None else f"{tokens:,}",
                 age(r["idle_s"]),
-                short_path(str(r["cwd"])) + (f" [{r['tmux']}]" if r.get("tmux") else ""),
-                str(r.get("description") or ""),
+                paths.printable(short_path(str(r["cwd"])) + (f" [{r['tmux']}]" if r.get("tmux") else "")),
+                paths.printable(str(r.get("description") or "")),
             )
         )
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]

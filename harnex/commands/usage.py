@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import click
@@ -12,12 +12,12 @@ import click
 from harnex import errors, jsonl, paths
 from harnex.commands import _records, _table
 from harnex.commands._find import mend, run_of
-from harnex.commands._prices import Prices
 from harnex.commands._table import Column
 from harnex.commands._types import MOMENT, which_session
 from harnex.commands.status import short_path
 from harnex.core import usage
 from harnex.errors import HarnexError, UsageError
+from harnex.store.prices import Prices, remembered
 
 EXTRA = "pip install 'harnex[usage]'"
 WORDS_MAX = 20  # files with something wrong that are named one by one
@@ -99,7 +99,7 @@ def _from_runs(
     gone = [run for run in chosen if not os.path.exists(os.path.join(run.directory, "events.jsonl"))]
     if gone:
         print(f"harnex: the events of {len(gone)} runs were removed: not counted", file=sys.stderr)
-    prices = Prices()
+    prices = remembered()
 
     def records() -> Iterator[dict[str, Any]]:
         for run in chosen:
@@ -130,27 +130,24 @@ def _from_files(
     as_json: bool,
     as_csv: bool,
 ) -> int:
-    from harnex.core.redact import Redactor, secret_values
     from harnex.store import logs
 
     found = logs.find(names or _records.own_folders(cli), cli)
     if since is not None:
         found.files = [f for f in found.files if os.stat(f).st_mtime >= since]
     source = _records.Files(cli, found.files)
-    prices = Prices()
-    redactor = Redactor(secret_values(dict(os.environ)))
+    prices = remembered()
     wanted = paths.repo_root(repo) if repo else None
     single_calls = by in ("call", "turn") or (as_json and by is None) or which is not None
 
     full = single_calls or by == "agent"  # 2.0 tells sub-agents' types in results of tools
 
     def records() -> Iterator[dict[str, Any]]:
-        for r in source.records(full, since, redactor.text):
+        for r in source.records(full, since, _redacted() if full else str):
             if wanted is None or r["repo"] == wanted:
                 r["cost_usd"] = prices.cost(r)
                 yield r
 
-    code = errors.DONE
     head: dict[str, Any] = {"id": None, "run_id": None, "cli": cli}
     if single_calls:
         every = list(records())
@@ -163,9 +160,18 @@ def _from_files(
         head["problems"] = source.problems()
         code = _show(every, by or "session", head, turns, prices, as_json, as_csv, by is not None)
     else:
-        code = _show(records(), by or "session", head, None, prices, as_json, as_csv, True, source)
+        by = by or "session"
+        summed = records() if full else source.sums(by, prices, since, wanted)
+        code = _show(summed, by, head, None, prices, as_json, as_csv, True, source)
     bad = _tell(source, found.problems)
     return code or (errors.FAILED if bad else errors.DONE)
+
+
+def _redacted() -> Callable[[str], str]:
+    """What makes previews of texts fit to be shown."""
+    from harnex.core.redact import Redactor, secret_values
+
+    return Redactor(secret_values(dict(os.environ))).text
 
 
 def _turns_of(source: _records.Files) -> list[dict[str, Any]]:
@@ -190,7 +196,7 @@ def _tell(source: _records.Files, problems: list[str]) -> bool:
 
 
 def _show(
-    records: Iterable[dict[str, Any]],
+    records: Iterable[dict[str, Any]] | usage.Groups,
     by: str,
     head: dict[str, Any],
     turns: list[dict[str, Any]] | None,
@@ -201,13 +207,14 @@ def _show(
     source: _records.Files | None = None,
 ) -> int:
     """`grouped`: --by was asked for, so --json has groups; without it all calls."""
-    groups = usage.Groups(by)
+    groups = records if isinstance(records, usage.Groups) else usage.Groups(by)
     keep = by == "call" or (as_json and not grouped) or (as_json and head["id"] is not None)
     calls = []
-    for r in records:
+    for r in records if not isinstance(records, usage.Groups) else ():
         groups.add(r)
         if keep:
             calls.append(r)
+    prices.remember()
     totals = {**groups.total.fields(), "prices": prices.version}
     if as_json:
         out = dict(head)
@@ -227,7 +234,7 @@ def _show(
         _csv(calls if by == "call" else groups.rows(), by)
     else:
         _print(calls if by == "call" else groups.rows(), by, totals)
-        if not groups.total.calls:
+        if not totals["calls"]:
             print("no model calls", file=sys.stderr)
         elif prices.version is None:
             print(f"no costs: the price list is an extra ({EXTRA})", file=sys.stderr)
@@ -290,7 +297,7 @@ def _print(rows: list[dict[str, Any]], by: str, totals: dict[str, Any]) -> None:
         columns.append(Column("CALLS", True, 8))
     columns += [*_NUMBERS, Column("HIT", True, 3), Column("COST", True, 6)]
     if by == "call":
-        columns.append(Column("", keep=2))
+        columns += [Column("TOOK", True, 1), Column("", keep=2)]
     table = [[*_key(row, by), *_numbers(row, by)] for row in rows]
     total = {**totals, "partial": False}
     blank = [""] * len(_KEYS[by])
@@ -331,7 +338,8 @@ def _numbers(row: dict[str, Any], by: str) -> list[str]:
     cells.append("" if rate is None else f"{rate:.0%}")
     cells.append(_money(row["cost_usd"], "cost_usd" in unknown))
     if by == "call":
-        cells.append("partial" if row["partial"] else "")
+        took = row.get("duration_s")
+        cells += ["" if took is None else f"{took:,.1f}s", "partial" if row["partial"] else ""]
     return cells
 
 
@@ -368,7 +376,9 @@ def _one_call(
     record = next((r for r in records if which in (str(r["n"]), r["call_id"])), None)
     if record is None:
         raise HarnexError(f"there is no call {which}", f"there are {len(records)}: harnex usage --by call")
-    record["cost_usd"] = Prices().cost(record)
+    prices = remembered()
+    record["cost_usd"] = prices.cost(record)
+    prices.remember()
     if bodies:
         from harnex.commands._bodies import bodies_of
 

@@ -11,7 +11,8 @@ Pure. The rules, in the order in which they count:
 3. A dialog that can be read on the screen is a dialog, whatever else is declared.
 4. A source that can be left behind (`level=False`: hooks; nothing fires on an interrupt) yields to a
    prompt that has been on a quiet screen for a while.
-5. `prompt` on the word of a weak source waits until the output has been quiet for `settle_s`.
+5. `prompt` on the word of a weak source waits until the output has been quiet for `settle_s`
+   (before the first one: until the screen has not changed for so long).
 6. Before the first `prompt`, both the best source and the screen must say it: the box is painted
    before it can be typed into, and CLIs declare `idle` before they paint.
 """
@@ -25,8 +26,11 @@ from harnex.adapters._base import Source, Version
 from harnex.model import Observation, Retracted, State
 
 LAG_S = 1.0  # how long a lower source may trail behind a change of a better one (measured: 0.57 s at most)
-DIALOG_LAG_S = 0.3  # the same for a dialog that is still painted after it was answered
+AFTER_DIALOG_S = 0.5  # for what an answer starts to show (measured: 0.04 s at most): `prompt` stood all the while
 STALE_S = 2.0  # how long a quiet prompt must stand on the screen to overrule a source that can be left behind
+UNSEEN_S = (
+    10.0  # the same for a prompt that stood there already when that source spoke: the screen may lag (2.1.30, busy)
+)
 START_ALONE_S = 3.0  # how long a declared prompt waits for the screen to agree, at the start
 
 
@@ -40,9 +44,15 @@ class Verdict:
     dialog: str = ""
     options: tuple[str, ...] = ()
     wake_at: float | None = None
+    asks: str = ""
 
     def same_as(self, other: Verdict) -> bool:
-        return (self.state, self.dialog, self.options) == (other.state, other.dialog, other.options)
+        same = (self.state, self.dialog, self.options) == (other.state, other.dialog, other.options)
+        return same and not self.asks_else(other.asks)
+
+    def asks_else(self, asks: str) -> bool:
+        """Whether this is another dialog than one that asked `asks`; one that is not painted asks nothing."""
+        return bool(self.asks and asks and self.asks != asks)
 
 
 @dataclass(slots=True)
@@ -58,14 +68,19 @@ class Activity:
     def __init__(self, sources: Iterable[Source], version: Version | None, now: float) -> None:
         self._sources = {s.name: s for s in sources if s.holds_for(version)}
         self._levels: dict[str, _Level] = {}
-        self._last_output = now
+        self._last_output = self._last_change = now
         self._was_ready = False
         self._state = State.STARTING
         self._held = Verdict(State.STARTING)  # the last verdict: its dialog stays while a change is not believed
+        self._left_dialog = -1e9  # when the last dialog went away
 
     def output(self, now: float) -> None:
         """The agent wrote something."""
         self._last_output = now
+
+    def changed(self, now: float) -> None:
+        """The screen shows something else."""
+        self._last_change = now
 
     def observe(self, fact: Observation | Retracted, now: float) -> None:
         """Take a source's word. Sources that the table doesn't name for this version are not heard."""
@@ -106,6 +121,9 @@ class Activity:
     def decide(self, now: float) -> Verdict:
         """The answer at `now`."""
         verdict = self._fuse(now)
+        if self._held.state is State.BLOCKED and verdict.state is not State.BLOCKED:
+            self._left_dialog = now
+            verdict = self._fuse(now)
         if verdict.state is State.PROMPT:
             self._was_ready = True
         self._state = verdict.state
@@ -127,7 +145,8 @@ class Activity:
         if screen is None or screen is best:
             return self._prompt(best, levels[1:], None, now) if best.seen.state is State.PROMPT else self._of(best)
         if not best.source.level and best.seen.state is not State.PROMPT and screen.seen.state is State.PROMPT:
-            stale_at = max(best.since, screen.since, self._last_output) + STALE_S
+            patience = STALE_S if screen.since > best.since else UNSEEN_S
+            stale_at = max(best.since, screen.since, self._last_output) + patience
             if now >= stale_at:
                 return self._weigh(levels[1:], now)  # it was left behind: what do the others say?
             return replace(self._of(best), wake_at=stale_at)
@@ -136,10 +155,7 @@ class Activity:
                 return self._of(screen)  # it was answered: no hook says so before the tool is over
             return self._blocked(best, screen)
         if screen.seen.state is State.BLOCKED:
-            ready_at = best.since + DIALOG_LAG_S
-            if now >= ready_at or best.seen.state is State.STARTING:
-                return self._of(screen)
-            return replace(self._hold(best), wake_at=ready_at)
+            return self._of(screen)
         if best.seen.state is State.PROMPT:
             return self._prompt(best, levels[1:], screen, now)
         return self._of(best)
@@ -158,7 +174,8 @@ class Activity:
         if screen.seen.state is not State.BLOCKED:
             return self._of(best)
         dialog = screen.seen.dialog if screen.seen.dialog not in ("", "other") else best.seen.dialog
-        return replace(self._of(best), dialog=dialog or "other", options=screen.seen.options or best.seen.options)
+        options = screen.seen.options or best.seen.options
+        return replace(self._of(best), dialog=dialog or "other", options=options, asks=screen.seen.asks)
 
     def _prompt(self, best: _Level, others: list[_Level], screen: _Level | None, now: float) -> Verdict:
         if not self._was_ready and best.source.rank < 3:
@@ -178,8 +195,15 @@ class Activity:
                 why = f"{best.source.name} says prompt, {against.source.name} says {against.seen.state} ({against.seen.reason})"
                 return Verdict(State.UNKNOWN, best.source.name, why)
             return self._of(against)
-        settled_at = max(best.since, self._last_output) + best.source.settle_s
-        if best.source.settle_s and now < settled_at and self._state is not State.PROMPT:
+        over = self._left_dialog + AFTER_DIALOG_S
+        if self._was_ready and best.source.rank < 3 and best.since < self._left_dialog and now < over:
+            # Declared before the dialog was answered (Codex, whose plan waits at rest): an answer may start a turn.
+            return Verdict(State.UNKNOWN, best.source.name, "a dialog went away (settling)", wake_at=over)
+        settle_s = max(best.source.settle_s, best.seen.settle_s)
+        # Codex 0.98 repaints each second at rest, in its first minutes; 0.104 does so with a stalled answer, too.
+        quiet_since = self._last_output if self._was_ready else self._last_change
+        settled_at = max(best.since, quiet_since) + settle_s
+        if settle_s and now < settled_at and self._state is not State.PROMPT:
             held = self._hold(best)
             if held.state is State.BLOCKED:  # the dialog is off the screen
                 after = State.UNKNOWN if self._was_ready else State.STARTING
@@ -194,9 +218,10 @@ class Activity:
                 self._of(best) if self._state is State.PROMPT else Verdict(State.UNKNOWN, best.source.name, "settling")
             )
         held = self._held
-        return Verdict(self._state, best.source.name, f"{best.seen.reason} (settling)", held.dialog, held.options)
+        reason = f"{best.seen.reason} (settling)"
+        return Verdict(self._state, best.source.name, reason, held.dialog, held.options, asks=held.asks)
 
     def _of(self, level: _Level) -> Verdict:
         seen = level.seen
         dialog = (seen.dialog or "other") if seen.state is State.BLOCKED else ""
-        return Verdict(seen.state, seen.source, seen.reason, dialog, seen.options)
+        return Verdict(seen.state, seen.source, seen.reason, dialog, seen.options, asks=seen.asks)

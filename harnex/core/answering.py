@@ -13,7 +13,7 @@ from typing import Literal
 from harnex.adapters._base import bracketed
 from harnex.model import ScreenView
 
-UP, DOWN, ENTER, ESC = b"\x1b[A", b"\x1b[B", b"\r", b"\x1b"
+UP, DOWN, ENTER, ESC, TAB = b"\x1b[A", b"\x1b[B", b"\r", b"\x1b", b"\t"
 STEP_S = 0.6  # for a key to show on the screen (measured: 0.1 s at most), before it is pressed again
 SETTLE_S = 0.15  # between the selection being right, or a text being typed, and Enter
 ECHO_S = 1.5  # for a typed text to show; not every dialog shows it
@@ -26,6 +26,9 @@ MOVES_MAX = 40
 _MARKED = re.compile(r"^[\s│|]*[❯›>▶→]\s*(?:\d+[.)]\s+)?(?P<text>\S.*)$")
 _YES = re.compile(r"(yes|allow|approve|accept|trust|continue|proceed|ok\b|use this)", re.IGNORECASE)
 _NO = re.compile(r"(no\b|don't|do not|deny|reject|cancel|quit|exit|decline|keep planning)", re.IGNORECASE)
+# Codex 0.104 to 0.169 take own words as notes to an answer: Tab opens a line for them below the answers.
+_NOTES = re.compile(r"\btab to add notes\b", re.IGNORECASE)
+_IN_NOTES = re.compile(r"\bto clear notes\b", re.IGNORECASE)
 
 Verb = Literal["approve", "deny"]
 
@@ -56,7 +59,7 @@ def target_of(verb: Verb, options: tuple[str, ...], option: int | None, text: st
         return option - 1
     if text is not None:
         for index, words in enumerate(options):
-            if re.match(r"(type|other|tell|enter)\b", words, re.IGNORECASE):
+            if re.match(r"(type|other|tell|enter|none of the above)\b", words, re.IGNORECASE):
                 return index
         raise ValueError("this dialog takes no text: " + describe(options))
     if verb == "deny":
@@ -88,6 +91,7 @@ class Answering:
     begun: float
     gone_s: float = GONE_S
     options: tuple[str, ...] = ()  # as they were on the screen when the target was chosen
+    asks: str = ""  # what it asks, once it is painted
     target: int | None = None  # None: Esc for a denial, Enter alone for a dialog without options
     failed: str = ""
     pressed_at: float | None = None  # when the answer itself (Enter, Esc) was pressed last
@@ -98,6 +102,7 @@ class Answering:
     _at: float = field(default=-1e9)
     _typed: bool = False
     _echoed: bool = False  # the text was seen
+    _noting: bool = False  # the line for notes was asked for
     _key: bytes = b""
     _screen: tuple[str, ...] = ()
 
@@ -130,6 +135,8 @@ class Answering:
             return b""
         if self.target is None:
             return self._press(ESC if self.verb == "deny" else ENTER, view, now)
+        if self._noting:
+            return self._note(view, now)
         here = selected(view, options)
         if here is None:
             return b""
@@ -141,11 +148,26 @@ class Answering:
             return DOWN if here < self.target else UP
         if now < self._at + SETTLE_S:
             return b""
+        if self.text is not None and not self._typed and any(_NOTES.search(line) for line in view.lines):
+            self._noting, self._at = True, now
+            return TAB
         if self.text is not None and not self._typed:
             self._typed, self._at = True, now
             return bracketed(self.text)
         if self._typed and not self._echoed and now < self._at + ECHO_S:
             return b""  # Enter ahead of the words would decline to answer (2.1.80)
+        return self._press(ENTER, view, now)
+
+    def _note(self, view: ScreenView, now: float) -> bytes:
+        """The words go into the line for notes, once it is there; they may look like an option."""
+        assert self.text is not None
+        if not self._typed:
+            if not any(_IN_NOTES.search(line) for line in view.lines):
+                return b""
+            self._typed, self._at, self._screen = True, now, view.lines
+            return bracketed(self.text)
+        if view.lines == self._screen and now < self._at + ECHO_S:
+            return b""
         return self._press(ENTER, view, now)
 
     def _is_typed_into(self, options: tuple[str, ...]) -> bool:

@@ -18,7 +18,8 @@ Status = Literal["queued", "typed", "accepted", "expired", "failed"]
 CLEAR_S = 0.5  # for a draft to leave the box; Claude Code 1 and 2.0 take the keys and the paste apart only then
 PERSON_S = 5.0  # leave the box to a person at the keyboard for this long after their last key
 LEFT_S = 0.3  # where nothing declares the state: an empty box so long after Enter means that the text was taken
-SUBMITS = 3  # how often Enter is pressed for a text that is still in the box
+PROOF_S = 15.0  # where every prompt is told: how long that may take once the text has left the box
+SUBMITS = 5  # how often Enter is pressed for a text that is still in the box
 
 
 @dataclass(slots=True)
@@ -48,6 +49,7 @@ class Gate:
     open_turn: bool
     may_type_unknown: bool  # nothing ever tells the state of this program: quiet is enough
     declared: bool = True  # the agent says its state itself: its own proof is waited for
+    proves: bool = False  # it tells of every prompt that it takes: an empty box alone is no proof
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,18 +156,20 @@ class Inbox:
     def wake_at(self, gate: Gate, now: float) -> float | None:
         times = [m.deadline for m in self.queue if m.deadline is not None]
         if self.current is not None and self._typing is not None and not self._retype:
-            limit = {"clear": CLEAR_S, "echo": self._typing.echo_s, "accept": self._patience(self._typing)}[self._phase]
-            times.append(max(self._since + limit, now + 0.05))
+            limit = {"clear": CLEAR_S, "echo": self._typing.echo_s, "accept": self._patience(self._typing, gate)}
+            times.append(max(self._since + limit[self._phase], now + 0.05))
             if self._phase == "echo" and self._echoed_at is not None:
                 times.append(self._echoed_at + self._typing.settle_s)
-            if self._phase == "accept" and not gate.declared:
+            if self._phase == "accept" and not gate.declared and not gate.proves:
                 times.append(max(self._since + LEFT_S, now + 0.05))
         elif self.queue and now < gate.person_typed + PERSON_S:
             times.append(gate.person_typed + PERSON_S)
         return min(times, default=None)
 
-    def _patience(self, typing: Typing) -> float:
+    def _patience(self, typing: Typing, gate: Gate) -> float:
         """How long to wait for proof, before Enter is pressed again or the message given up."""
+        if not gate.draft:
+            return max(typing.accept_s, PROOF_S) if gate.proves and gate.draft == "" else typing.accept_s
         return typing.again_s if typing.again_s is not None and self._submits == 1 else typing.accept_s
 
     def _may_type(self, message: Message, gate: Gate, now: float) -> bool:
@@ -245,9 +249,10 @@ class Inbox:
             return [*out, Write(typing.submit)]
         if gate.reads_draft and gate.draft == "" and gate.state is State.BUSY:
             return self._finish("accepted")  # forced into a running turn: it left the box for the agent's own queue
-        if not gate.declared and gate.reads_draft and gate.draft == "" and self._echoed_at is not None:
+        left = gate.reads_draft and gate.draft == "" and self._echoed_at is not None
+        if left and not gate.declared and not gate.proves:
             return self._finish("accepted") if now >= self._since + LEFT_S else []
-        if now < self._since + (self._patience(typing) if gate.draft else typing.accept_s):
+        if now < self._since + self._patience(typing, gate):
             return []
         if gate.state is State.BLOCKED or gate.on_screen is State.BLOCKED:
             return self._finish("accepted")  # the agent answered it with a dialog

@@ -45,6 +45,10 @@ class Ladder:
         self.current = None
         return None
 
+    def give_up(self, now: float) -> None:
+        """The present step can't be done: the next one is due."""
+        self.until = now
+
     def wake_at(self) -> float | None:
         return self.until if self.current is not None else None
 

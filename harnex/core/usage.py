@@ -69,6 +69,22 @@ class Sums:
             if self.last is None or at > self.last:
                 self.last = at
 
+    def packed(self) -> tuple[Any, ...]:
+        """All of it as plain values, for `merge`."""
+        return (self.calls, self.partial, self._tokens, self._known, self._cost, self._unpriced, self.first, self.last)
+
+    def merge(self, packed: tuple[Any, ...]) -> None:
+        """Add what other sums hold."""
+        calls, partial, tokens, known, cost, unpriced, first, last = packed
+        self.calls += calls
+        self.partial += partial
+        self._tokens = [a + b for a, b in zip(self._tokens, tokens, strict=True)]
+        self._known = [a + b for a, b in zip(self._known, known, strict=True)]
+        self._cost += cost
+        self._unpriced += unpriced
+        self.first = min((at for at in (self.first, first) if at is not None), default=None)
+        self.last = max((at for at in (self.last, last) if at is not None), default=None)
+
     def fields(self) -> dict[str, Any]:
         """`calls`, the tokens (None where no call tells), `cost_usd`, `cache_hit_rate`, and in `unknown` how many calls
         did not tell a number that others did: a sum of the others is then less than what was used."""
@@ -95,25 +111,41 @@ class Groups:
 
     def __init__(self, by: str) -> None:
         self.by = by
-        self.total = Sums()
-        self._keys = KEYS.get(by, ())
+        self._keys = KEYS.get(by, ())  # none: all is one group
         self._sums: dict[tuple[Any, ...], Sums] = {}
         self._days: dict[str, str | None] = {}
 
     def add(self, record: dict[str, Any]) -> None:
-        self.total.add(record)
-        if self._keys:
-            if self.by == "day":
-                key: tuple[Any, ...] = (self._day(record["ts"]),)
-            else:
-                key = tuple([record[name] for name in self._keys])
-            sums = self._sums.get(key)
-            if sums is None:
-                sums = self._sums[key] = Sums()
-            sums.add(record)
+        if self.by == "day":
+            key: tuple[Any, ...] = (self._day(record["ts"]),)
+        else:
+            key = tuple([record[name] for name in self._keys])
+        sums = self._sums.get(key)
+        if sums is None:
+            sums = self._sums[key] = Sums()
+        sums.add(record)
+
+    @property
+    def total(self) -> Sums:
+        """All groups together."""
+        total = Sums()
+        for sums in self._sums.values():
+            total.merge(sums.packed())
+        return total
+
+    def packed(self) -> dict[tuple[Any, ...], tuple[Any, ...]]:
+        """All of it as plain values, for `merge`."""
+        return {key: sums.packed() for key, sums in self._sums.items()}
+
+    def merge(self, packed: dict[tuple[Any, ...], tuple[Any, ...]]) -> None:
+        """Add what other groups (by the same key) hold."""
+        for key, sums in packed.items():
+            self._sums.setdefault(key, Sums()).merge(sums)
 
     def rows(self) -> list[dict[str, Any]]:
         """One object a group: its key's fields, then its sums; in the order of time, models by what they used."""
+        if not self._keys:
+            return []
         rows = [{**dict(zip(self._keys, key, strict=True)), **s.fields()} for key, s in self._sums.items()]
         if self.by in ("model", "repo"):
             return sorted(rows, key=lambda r: (-(r["total_tokens"] or 0), str(r[self.by])))

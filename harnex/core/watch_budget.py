@@ -6,7 +6,10 @@ from dataclasses import dataclass
 
 from harnex.core.watch_policy import Policy
 
-GRACE_S = 1.0  # after the call that reached the limit: it may have been the turn's last
+# After a call that reached the limit and, by its own stop reason, was the turn's last: so long the turn's end is waited
+# for. On a busy machine Claude Code 2.1.329 recorded it 2.1 s after the call. What proves that it goes on after all (a
+# tool that starts, another call) ends the waiting at once.
+GRACE_S = 10.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,8 +1,8 @@
 """The Anthropic Messages format, as Claude Code uses it: reading a request, writing an answer. Pure.
 
-How the calls of Claude Code are told apart was measured on 1.0.128, 2.0.77, 2.1.197 and 2.1.329:
-sub-agents carry `x-claude-code-agent-id` and `cc_is_subagent=true` from 2.1 on; before that they are
-the calls with tools but without Task, whose system prompt is not that of the main thread.
+How the calls of Claude Code are told apart was measured on 1.0.128, 2.0.77, 2.1.80, 2.1.197 and 2.1.329:
+sub-agents carry `x-claude-code-agent-id` and `cc_is_subagent=true` from 2.1.197 on; before that (2.1.80, too) they
+are the calls with tools but without the one that starts sub-agents, whose system prompt is not that of the main thread.
 """
 
 from __future__ import annotations
@@ -20,6 +20,8 @@ MAIN_PROMPTS = ("You are an interactive", "working with the user toward their go
 MONITOR = "You are a security monitor for autonomous AI coding agents"  # auto mode's check of each action
 SUGGESTION = "[SUGGESTION MODE:"  # 2.1: after a turn it asks what the person may type next, with all tools on offer
 SUMMARY = ("Your task is to create a detailed summary", "tasked with summarizing conversations")
+UNMARKED = re.compile(r"claude-cli/(\d+)\.(\d+)\.(\d+)")
+MARKED_FROM = (2, 1, 197)  # somewhere after 2.1.80
 CWD = re.compile(r"[Ww]orking directory: ([^\n]+)")
 _STATUS = {
     "auth": 401,
@@ -67,7 +69,7 @@ def read(body: Mapping[str, Any], headers: Mapping[str, str]) -> Call:
         kind, why = "side", "quota probe"
     elif first == "Warmup":
         kind, why = "side", "warm-up"
-    elif any(words in system or words in last for words in SUMMARY):
+    elif any(words in system or words in last or words in "".join(texts[-1:]) for words in SUMMARY):
         kind, why = "side", "summary"
     elif last.startswith(SUGGESTION):
         kind, why = "side", "suggestion"
@@ -89,9 +91,11 @@ def read(body: Mapping[str, Any], headers: Mapping[str, str]) -> Call:
 
 
 def _unmarked_agent(headers: Mapping[str, str], tools: Mapping[str, Any], system: str) -> bool:
-    """A sub-agent of a Claude Code that does not mark them (before 2.1)."""
-    unmarked = headers.get("user-agent", "").startswith(("claude-cli/1.", "claude-cli/2.0."))
-    return unmarked and "Task" not in tools and not any(words in system for words in MAIN_PROMPTS)
+    """A sub-agent of a Claude Code that does not mark them."""
+    found = UNMARKED.match(headers.get("user-agent", ""))
+    unmarked = found is not None and tuple(map(int, found.groups())) < MARKED_FROM
+    starts_agents = "Task" in tools or "Agent" in tools
+    return unmarked and not starts_agents and not any(words in system for words in MAIN_PROMPTS)
 
 
 def _text(content: Any, all_blocks: bool = False) -> str:

@@ -142,8 +142,8 @@ class Answers:
         answer = self._current
         gone = verdict.state is not State.BLOCKED or verdict.dialog != answer.dialog
         if answer.pressed_at is not None:
-            changed = gone or (verdict.options and answer.options and verdict.options != answer.options)
-            if changed:
+            other = verdict.options and answer.options and verdict.options != answer.options
+            if gone or other or verdict.asks_else(answer.asks):
                 if not gone and self._said is None and answer.verb == "approve" and REVIEW.match(verdict.options[0]):
                     # 2.0.30 of Claude Code shows the answers once more: they are handed in.
                     self._said = answer
@@ -157,6 +157,10 @@ class Answers:
         elif gone:
             self._finish("the dialog went away before it was answered")
             return
+        elif verdict.asks_else(answer.asks):
+            self._finish("another dialog came up")
+            return
+        answer.asks = answer.asks or verdict.asks
         keys = answer.step(session.terminal.view, verdict.dialog, verdict.options, self._painted(), now)
         if answer.failed:
             self._finish(answer.failed)

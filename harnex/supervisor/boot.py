@@ -78,9 +78,10 @@ def tell(session: Session, now: float) -> None:
         reply["exit"] = result
         if result["reason"] == "boot_failure":
             reply["ok"] = False
-            how = f"signal {result['signal']}" if result["signal"] else f"exit code {result['code']}"
+            how = f" (signal {result['signal']})" if result["signal"] else f" (exit code {result['code']})"
+            how = how if result["signal"] or result["code"] else ""
             reply["error"] = (
-                f"{session.spec.cli} ended at its start ({how}): {session.ending.message or 'it said nothing'}"
+                f"{session.spec.cli} ended at its start{how}: {session.ending.message or 'it said nothing'}"
             )
             reply["hint"] = f"its whole output: harnex logs --id {session.spec.run_id}"
     tell(reply)

@@ -26,7 +26,14 @@ class Child:
             raise HarnexError(f"the working directory {cwd} is not there", "give another one with --cwd")
         try:
             self._pty = pexpect.spawn(
-                argv[0], list(argv[1:]), env=dict(env), cwd=cwd, dimensions=(rows, columns), timeout=None, echo=True
+                argv[0],
+                list(argv[1:]),
+                env=dict(env),
+                cwd=cwd,
+                dimensions=(rows, columns),
+                timeout=None,
+                echo=True,
+                preexec_fn=restore_signals,  # a job in the background of a script ignores SIGINT, which shells can't undo
             )
         except (pexpect.ExceptionPexpect, OSError, ValueError) as e:
             raise HarnexError(f"can't start {argv[0]}: {_cause(e)}", "check the command and its path") from None

@@ -81,6 +81,7 @@ class Delivery:
             open_turn=self._session.turns.open is not None,
             may_type_unknown=self._session.reader.may_type_unknown,
             declared=self._session.activity.declared,
+            proves=self._session.reader.proves_prompts(),
         )
 
     def step(self, now: float) -> None:

@@ -54,6 +54,7 @@ class Ending:
         self._last_state = State.STARTING
         self._exit_code: int | None = None
         self._words = ""
+        self._killed = ""  # why the agent is dead, which is not the child
         self._row: dict[str, Any] | None = None  # the history row, once it is known
         self._in_history = False
         self._told = False  # `exited`, to the log: it may wait in memory for room
@@ -84,11 +85,21 @@ class Ending:
         """The reader says that nothing is left to supervise: what is in the terminal is ended."""
         if self._gone_at is not None:
             return
+        session = self._session
+        session.helpers.close()
+        if self.reason is None and fact.reason == "killed":
+            self._killed = fact.message  # as if what is in the terminal had died, too
+            session.child.kill(signal.SIGKILL)
+            return
         if self.reason is None:
             self.reason, self._words = fact.reason, fact.message
-            self._session.delivery.fail_all(fact.message or "the session ended")
-        self._session.helpers.close()
+            session.delivery.fail_all(fact.message or "the session ended")
         self.ladder = Ladder.of((), False)
+
+    def undone(self, now: float) -> None:
+        """The reader could not do what a step asked of it."""
+        if self.ladder is not None:
+            self.ladder.give_up(now)
 
     def wake_at(self, now: float) -> float | None:
         if self._gone_at is not None:
@@ -111,8 +122,11 @@ class Ending:
             if session.child.reap():
                 if self.reason is None and session.headless is not None and session.headless.again(now):
                     return
-                if self.reason is None and session.watcher.gone(now):
+                if self.reason is None and session.watcher.gone(now, self._killed):
+                    self._killed = ""
                     return  # another process takes its place
+                if self.reason is None and self._killed:
+                    self.reason, self._words = "killed", self._killed
                 self._gone_at = now
                 self._last_state = session.verdict.state  # it is `stopping` from now on
             elif session.child.at_eof and self.ladder is None:
@@ -182,6 +196,7 @@ class Ending:
         session.apply(session.turns.process_ended(now, TurnEnded("process", outcome, reason="other", detail=why)), now)  # type: ignore[arg-type]
         # An agent that died may be started again where it was, and then gets them.
         died = self.reason is None and (session.child.signal is not None or session.child.code != 0)
+        died = died or bool(self._killed)
         session.delivery.fail_all("the session ended", keep=died)
 
     def _why(self, now: float) -> tuple[str, str]:

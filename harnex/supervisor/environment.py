@@ -56,15 +56,6 @@ def spawner() -> dict[str, Any] | None:
     return found if any(found.values()) else None
 
 
-def free_port() -> int:
-    """A port on loopback that nothing listens on now."""
-    import socket
-
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return int(s.getsockname()[1])
-
-
 def python_module(module: str, *arguments: str) -> list[str]:
     """A command that runs `main()` of one of our modules: nothing in the working directory can shadow it."""
     root = os.path.dirname(os.path.dirname(os.path.abspath(harnex.__file__)))

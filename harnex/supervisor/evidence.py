@@ -14,7 +14,7 @@ from typing import Any
 
 from harnex import jsonl
 from harnex.adapters._base import Reader
-from harnex.model import Fact, FindFile, FindOpenFile, Follow, Remark
+from harnex.model import Fact, FindFile, Follow, Remark
 from harnex.store.tail import DocumentTail, LineTail
 
 BRISK_S = 0.04
@@ -41,7 +41,7 @@ class Evidence:
         self._pids = pids
         self._rows: dict[str, tuple[str, LineTail]] = {}  # path -> source, tail
         self._documents: dict[str, tuple[str, DocumentTail]] = {}
-        self._finds: list[FindOpenFile | FindFile] = []
+        self._finds: list[FindFile] = []
         self._brisk_until = now + 10.0  # a start is always watched closely
         self._next = now
         self._next_find = now
@@ -52,9 +52,9 @@ class Evidence:
         self._brisk_until = max(self._brisk_until, now + BRISK_FOR_S)
         self._next = min(self._next, now + BRISK_S)
 
-    def take(self, fact: Follow | FindOpenFile | FindFile) -> None:
+    def take(self, fact: Follow | FindFile) -> None:
         """Start to follow a file, or to look for one. Asking twice changes nothing."""
-        if isinstance(fact, FindOpenFile | FindFile):
+        if isinstance(fact, FindFile):
             if fact not in self._finds:
                 self._finds.append(fact)
         elif fact.kind == "document":
@@ -76,7 +76,8 @@ class Evidence:
         if now < self._next and not force:
             return []
         facts: list[Fact] = []
-        if self._finds and (force or (now >= self._next_find and now < self._brisk_until)):
+        named = any(f.paths for f in self._finds)  # cheap to look for, and not always a sign of the agent's own doing
+        if self._finds and (force or (now >= self._next_find and (named or now < self._brisk_until))):
             self._next_find = now + FIND_EVERY_S
             self._find()
         self._backlog = False
@@ -108,23 +109,32 @@ class Evidence:
 
     def _find(self) -> None:
         """Which of the wanted files are there, or are held open by the agent's processes? (/proc; elsewhere psutil)"""
-        open_ones = [f for f in self._finds if isinstance(f, FindOpenFile)]
+        open_ones = [f for f in self._finds if f.held]
         for path in open_files(self._pids()) if open_ones else ():
             for found in open_ones:
-                if found in self._finds and fnmatch(os.path.basename(path), found.pattern):
+                if found in self._finds and fnmatch(os.path.basename(path), found.held):
                     self._finds.remove(found)
-                    self.take(Follow(found.source, path))
+                    self.take(Follow(found.source, path, found.kind))
         for wanted in list(self._finds):
-            patterns = wanted.also if isinstance(wanted, FindOpenFile) else (wanted.pattern,)
-            if not patterns:
+            if not wanted.paths:
                 continue
             import glob  # only here: most sessions look for no name
 
-            path = next((path for pattern in patterns for path in glob.iglob(pattern)), "")
+            if wanted.every:
+                for path in (path for pattern in wanted.paths for path in glob.iglob(pattern)):
+                    if path not in self._rows and self._is_new(path):
+                        self.take(Follow(wanted.source, path, wanted.kind))
+                continue
+            path = next((path for pattern in wanted.paths for path in glob.iglob(pattern)), "")
             if path:
                 self._finds.remove(wanted)
-                named = wanted if isinstance(wanted, FindFile) else FindFile(wanted.source, "")
-                self.take(Follow(wanted.source, path, named.kind, named.from_end))
+                self.take(Follow(wanted.source, path, wanted.kind))
+
+    def _is_new(self, path: str) -> bool:
+        try:
+            return os.stat(path).st_mtime >= self._reader.began - 1.0  # file systems cut times off
+        except OSError:
+            return False
 
 
 def open_files(pids: Iterable[int]) -> Iterable[str]:

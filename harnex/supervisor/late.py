@@ -26,8 +26,10 @@ class Late:
     ) -> None:
         self._state, self._run_dir, self._about, self._log = state, run_dir, about, log
         self._events: EventLog | None = None
-        # Values that must not be written are known only if the variables that held them are set here, too.
-        self._may_quote = all(name in os.environ for name in start.get("secrets") or ())
+        # Values that must not be written are known only if the variables that held them are set here, too; what
+        # `--env` gave may have been another value.
+        given = start["options"].get("env") or {} if start else {}
+        self.may_quote = all(name in os.environ and name not in given for name in start.get("secrets") or ())
         rules = redaction.load_quietly(str(about.get("repo") or "") or None)
         self._redactor = redaction.redactor(rules, os.environ, lease.left_behind(run_dir))
 
@@ -134,7 +136,7 @@ class Late:
         self._log.take({"type": event.type, "id": self._about["id"], "ts": clock.iso(), **event.fields()})
 
     def _quote(self, text: str) -> str:
-        return text if self._may_quote else "[left out: the secrets of that session are not known here]" if text else ""
+        return text if self.may_quote else "[left out: the secrets of that session are not known here]" if text else ""
 
 
 def last_sign(run_dir: str, about: dict[str, Any], log: digest.Digest) -> float:

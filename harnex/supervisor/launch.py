@@ -37,12 +37,14 @@ from harnex.errors import HarnexError, UsageError
 from harnex.store import registry, runlock, undelivered
 from harnex.supervisor import lease as leases
 from harnex.supervisor import manifest, redaction, rehearse, startfile, versions
-from harnex.supervisor.environment import apply_env, clean_env, free_port, python_module, resolve, spawner
+from harnex.supervisor.environment import apply_env, clean_env, python_module, resolve, spawner
 from harnex.supervisor.files import reader_in, write_files
 from harnex.supervisor.rehearse import Endpoint
 from harnex.supervisor.spec import SESSION_ID, Spec
 
-START_PATIENCE_S = 20.0  # for the supervisor's word; it comes within a second unless the machine is swamped
+START_PATIENCE_S = (
+    20.0  # for the supervisor's word, after the agent's own `boot_s`: it takes a second unless the machine is swamped
+)
 
 
 @dataclass(kw_only=True)
@@ -116,7 +118,10 @@ def start(options: RunOptions) -> dict[str, Any]:
     redactor = redaction.redactor(rules, env, given)
     adapter_name = name_for(options.cli)
     if options.headless and adapter_name not in HEADLESS:
-        raise UsageError(f"{options.cli} has no headless mode that harnex knows", "only: " + ", ".join(HEADLESS))
+        raise UsageError(
+            f"{options.cli} has no headless mode that harnex knows",
+            "only: " + ", ".join(HEADLESS) + "; else: harnex run CLI --detach, and harnex send --wait-for-idle",
+        )
     adapter = headless_for(adapter_name) if options.headless else adapter_for(adapter_name)
     for name in options.own:
         if name not in TAKES.get(adapter_name, ()):
@@ -162,7 +167,7 @@ def start(options: RunOptions) -> dict[str, Any]:
             run_id=run_id,
             title=options.description or session_id,
             options=options.own,
-            free_port=free_port,
+            socket=paths.agent_socket(paths.socket_path(state, run_id)),
         )
         launch = adapter.launch(_headless(request, options) if options.headless else request)
         resuming = adapter.resume_args(SESSION_ID, options.args)
@@ -215,7 +220,7 @@ def start(options: RunOptions) -> dict[str, Any]:
         )
         startfile.write(run_dir, startfile.launched(about, spec), apply_env(env, spec.env))
         manifest.write(run_dir, spec, launch, env)
-        reply = _spawn(spec, endpoint, lock)
+        reply = _spawn(spec, endpoint, lock, START_PATIENCE_S + adapter.reader(version).boot_s)
     except BaseException:
         if endpoint is not None:
             endpoint.end()
@@ -335,7 +340,7 @@ def _free_name(state: str) -> str:
     return names.two_words({r["id"] for r in registry.all_records(state)[0]})
 
 
-def _spawn(spec: Spec, endpoint: Endpoint | None, lock: int) -> dict[str, Any]:
+def _spawn(spec: Spec, endpoint: Endpoint | None, lock: int, patience: float) -> dict[str, Any]:
     process = subprocess.Popen(
         python_module("harnex.supervisor.__main__", "harnex-supervisor", spec.id),
         stdin=subprocess.PIPE,
@@ -350,7 +355,7 @@ def _spawn(spec: Spec, endpoint: Endpoint | None, lock: int) -> dict[str, Any]:
     with contextlib.suppress(BrokenPipeError):
         process.stdin.write(jsonl.dumps(spec.dump()).encode())
         process.stdin.close()
-    readable, _, _ = select.select([process.stdout], [], [], START_PATIENCE_S)
+    readable, _, _ = select.select([process.stdout], [], [], patience)
     line = process.stdout.readline() if readable else b""
     process.stdout.close()
     process.returncode = 0  # it is not ours to wait for: it outlives us

@@ -20,6 +20,7 @@ from harnex.supervisor import catchup, digest, records, startfile
 from harnex.supervisor.__main__ import LOCK_PATIENCE_S, registry_lock
 from harnex.supervisor.ending import EXIT_CODE_OF
 from harnex.supervisor.late import MESSAGE, Late, last_sign
+from harnex.supervisor.scrub import withhold
 from harnex.supervisor.sweep import sweep_now
 
 NEVER_RAN = "it was killed while the session was being started"
@@ -149,6 +150,8 @@ def _write_end(
         history.append(state, row)
     report["reason"], report["ended_at"] = row.get("reason"), row.get("ended_at")
     late.close(row)
+    if not late.may_quote:
+        withhold(run_dir)  # last: it was read
 
 
 def read_again(run_dir: str, start: dict[str, Any], log: digest.Digest) -> catchup.Seen:

@@ -39,6 +39,7 @@ def bury(session: Session, now: float) -> None:
     if session.child.fd in session.selector.get_map():
         session.selector.unregister(session.child.fd)
     session.activity = Activity(session.adapter.sources, session.version, now)
+    session.helpers.close()
     message = session.inbox.current
     if message is not None:  # typed, and not taken: it is typed again
         session.inbox.current = None
@@ -51,7 +52,9 @@ def respawn(session: Session, now: float) -> bool:
     """Start it again. Whether its conversation was resumed. Raises HarnexError if it can't be started."""
     spec = session.spec
     name = session.agent_session_id
-    resumed = bool(spec.resume_argv and name and session.turns.done)
+    reader = session.adapter.reader(session.version)
+    reader.resumes = name or "" if reader.keeps_agent else ""
+    resumed = bool(reader.resumes or (spec.resume_argv and name and session.turns.done))
     argv = spec.argv
     if resumed and spec.resume_argv:
         argv = [word.replace(SESSION_ID, name or "") for word in spec.resume_argv]
@@ -61,7 +64,8 @@ def respawn(session: Session, now: float) -> bool:
     began = clock.wall()
     child = Child(tuple(argv), env, spec.cwd, columns, rows)
     session.child.close()
-    session.reader = session.adapter.reader(session.version)
+    session.helpers.close()
+    session.reader = reader
     session.reader.began = began
     session.activity = Activity(session.adapter.sources, session.version, now)
     session.turns = Turns(done=session.turns.done, last=session.turns.last)

@@ -19,7 +19,7 @@ from harnex.core.rows import merged
 EVERY_S = 2.0
 SLICE = 1 << 18
 LINE_MAX = 4 << 20
-OWN = ("events.jsonl", "manifest.json", "session.cast")  # written by us, redacted
+OWN = ("events.jsonl", "manifest.json", "session.cast", "start.json")  # written by us, redacted
 PACKED = (".zst", ".gz")
 
 
@@ -107,6 +107,36 @@ class Scrub:
             self.failed += 1
         finally:
             os.close(fd)
+
+
+def withhold(directory: str) -> None:
+    """Cover all that tools were given and said in the rows of hooks: for a run whose secrets nobody knows any more."""
+    everything = Scrub(directory, _Texts())  # type: ignore[arg-type]
+    for name in ("hooks.jsonl", "notify.jsonl"):
+        path = os.path.join(directory, "evidence", name)
+        if os.path.isfile(path) and not os.path.islink(path):
+            for _ in everything._lines(path, None):
+                pass
+
+
+class _Texts:
+    """In the place of a redactor: every text but names and prompts (by which messages are told apart)."""
+
+    KEPT = frozenset((
+        "hook_event_name", "session_id", "transcript_path", "agent_transcript_path", "cwd", "permission_mode", "source",
+        "tool_name", "tool_use_id", "agent_id", "agent_type", "prompt", "type", "thread-id", "turn-id", "client",
+        "input-messages",
+    ))  # fmt: skip
+    SHORT = 6  # shorter than any value that is looked for
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    def spans(self, text: str) -> list[tuple[int, int]]:
+        return [] if jsonl.loads_dict(text) is not None else [(0, len(text.rstrip("\n")))]
+
+    def is_field(self, name: str, value: str) -> bool:
+        return name not in self.KEPT and len(value) >= self.SHORT
 
 
 def _rows_of(directory: str) -> list[str]:

@@ -26,7 +26,6 @@ from harnex.model import (
     Fact,
     FinalAnswer,
     FindFile,
-    FindOpenFile,
     Follow,
     ModelCall,
     Observation,
@@ -89,6 +88,7 @@ class Session:
         self.tmux: str | None = None
         self.person_typed = -1e9
         self._turn_closed = False  # in this pass of the loop
+        self._lines: tuple[str, ...] = ()  # of the screen, when it was last read
         self.begun = now
         self.selector = selectors.DefaultSelector()
         self.finished = False
@@ -305,6 +305,9 @@ class Session:
     # ---- facts ----
 
     def _read_screen(self, now: float) -> None:
+        if self.terminal.view.lines != self._lines:
+            self._lines = self.terminal.view.lines
+            self.activity.changed(now)
         self.take(self.reader.screen(self.terminal.view), now)
 
     def _jiggle(self) -> None:
@@ -327,17 +330,21 @@ class Session:
                 self.delivery.act(self.inbox.accepted())
             elif isinstance(fact, TurnEnded):
                 self.apply(self.turns.ended(fact, now), now)
-            elif isinstance(fact, Follow | FindOpenFile | FindFile):
+            elif isinstance(fact, Follow | FindFile):
                 self.evidence.take(fact)
             elif isinstance(fact, RunCommand):
-                self.helpers.take(fact, now)
+                if not self.watcher.buried:
+                    self.helpers.take(fact, now)
             elif isinstance(fact, Press):
                 self.type(fact.data)
             elif isinstance(fact, Undone):
                 if fact.what == "deliver":
                     self.delivery.act(self.inbox.refused(fact.why))
-                else:
+                elif fact.what == "answer":
                     self.answers.refused(fact.why)
+                else:
+                    self.journal.diagnose(f"the turn could not be stopped: {fact.why}")
+                    self.ending.undone(now)
             elif isinstance(fact, Over):
                 self.ending.over(fact)
             elif isinstance(fact, AgentSession):
@@ -386,6 +393,9 @@ class Session:
 
     def _decide(self, now: float) -> None:
         verdict = self.activity.decide(now)
+        if verdict.state is State.PROMPT is not self.verdict.state and self.terminal.settle(now, early=True):
+            self._read_screen(now)  # what was painted before it was declared, a dialog perhaps
+            verdict = self.activity.decide(now)
         self.apply(self.turns.state(verdict.state, now, self.reader.records_prompts()), now)
         turn = self.turns.open
         if verdict.state is State.PROMPT and turn is not None and not turn.worked and turn.ended is None:
@@ -396,7 +406,7 @@ class Session:
         old, self.verdict = self.verdict, verdict
         if verdict.same_as(old):
             return
-        if verdict.state is not old.state or verdict.dialog != old.dialog:
+        if verdict.state is not old.state or verdict.dialog != old.dialog or verdict.asks_else(old.asks):
             self.state_since = clock.iso()
         self.emit(
             events.StateChanged(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import signal
 from dataclasses import replace
@@ -15,8 +16,10 @@ from harnex.model import State, ToolUse
 from harnex.supervisor.delivery import new_message_id
 
 if TYPE_CHECKING:
-    from harnex.core.watch import Action, Sight, Watch
+    from harnex.core.watch import Watch
+    from harnex.core.watch_actions import Action, Sight
     from harnex.core.watch_policy import Policy
+    from harnex.store.prices import Prices
     from harnex.supervisor.filehook import FileHook
     from harnex.supervisor.jobs import Ended, Job
     from harnex.supervisor.session import Session
@@ -56,24 +59,34 @@ class Watcher:
         self._hook: FileHook | None = None
         self._texts: dict[str, str] = {}  # message id -> what was asked, without our own words around it
         self._checks = 0
-        self._buried = False  # the old process is gone, and what it left was read
+        self._prices: Prices | None = None
+        self.buried = False  # the old process is gone, and what it left was read
 
     # ---- on ----
 
     def begin(self, policy: Policy) -> None:
         """Put the policy on; one that is on already is replaced."""
-        from harnex.core.watch import Watch
+        from harnex.core.watch import CUT_S, START_S, Watch
         from harnex.core.watch_signs import Screen
 
         session, now = self._session, clock.monotonic()
-        watch = Watch(policy, now, session.spec.permissions)
+        steps = session.adapter.stop_steps(State.BUSY, session.version)
+        slowest = max((s.grace_s for s in steps if s.until == "prompt"), default=0.0)
+        watch = Watch(
+            policy,
+            now,
+            session.spec.permissions,
+            cut_s=max(CUT_S, slowest),
+            start_s=max(START_S, 5 * session.reader.boot_s),
+        )
         self._screen = Screen()
         turns, totals = session.turns, session.totals
         turn = turns.open
         watch.budget.begin(totals.calls or 0, totals.tokens or 0, turn.number if turn is not None else turns.done)
         watch.tasked = bool(session.inbox.pending or turn is not None or turns.done)
         if turn is not None:
-            watch.turn_opened(turn.number, turn.message_id, now)
+            came = (totals.of_turn(turn.number) or {}).get("calls")  # then its message is not said again
+            watch.turn_opened(turn.number, None if came else turn.message_id, now)
         elif turns.last is not None and not session.inbox.pending:
             watch.turn_closed(turns.last, now)  # it is judged, as if it had ended just now
         self.watch = watch
@@ -103,10 +116,10 @@ class Watcher:
         if watch is None:
             return {"watch": None, "waiting": None}
         waiting: dict[str, str | None] | None = None
-        if watch.until is not None:
-            waiting = {"for": watch.why, "until": clock.iso(watch.until)}
-        elif watch.phase == "person":
+        if watch.phase == "person":
             waiting = {"for": "person", "until": None}
+        elif watch.until is not None:
+            waiting = {"for": watch.why, "until": clock.iso(watch.until)}
         return {"watch": watch.phase, "waiting": waiting}
 
     @property
@@ -151,11 +164,21 @@ class Watcher:
         if self.watch is not None:
             cost = None
             if self.watch.policy.max_cost is not None:
-                from harnex.supervisor.pricing import price
-
-                cost = price(call, self._session.spec.adapter)
-            last = call.stop_reason is not None and "tool" not in call.stop_reason
+                cost = self._cost(call)
+            last = None if call.stop_reason is None else "tool" not in call.stop_reason
             self.watch.call(call.total_tokens, cost, call.model, last, now)
+
+    def _cost(self, call: events.Call) -> float | None:
+        """In US dollars; None if it is not known."""
+        if self._prices is None:
+            from harnex.store.prices import Prices
+
+            self._prices = Prices(self._session.spec.state)
+        cost = self._prices.cost(
+            {**dataclasses.asdict(call), "cli": self._session.spec.adapter, "ts": clock.iso(clock.wall())}
+        )
+        self._prices.remember()
+        return cost
 
     def asked(self, message: Message) -> None:
         """A message came in."""
@@ -167,19 +190,19 @@ class Watcher:
         if self.watch is not None:
             self.watch.asked()
 
-    def gone(self, now: float) -> bool:
-        """The agent's process ended, and nobody asked for it: will there be another one?"""
+    def gone(self, now: float, why: str = "") -> bool:
+        """The agent's process ended, and nobody asked for it: will there be another one? `why`: if it was not the child."""
         watch, session = self.watch, self._session
         if watch is None or session.on_boot is not None:
             return False  # one that does not even start has nothing to be resumed
         child = session.child
-        if not watch.gone(child.code, child.signal, session.turns.open is not None, now):
+        if not watch.gone(child.code, child.signal, session.turns.open is not None, now, why):
             return False
-        if not self._buried:
+        if not self.buried:
             from harnex.supervisor.respawn import bury
             from harnex.supervisor.sweep import Sweep
 
-            self._buried = True
+            self.buried = True
             bury(session, now)
             self._sweep = (Sweep(session.spec.run_id, now), now)
         return True
@@ -213,7 +236,7 @@ class Watcher:
             if not sweep.step(now) and now < since + SWEEP_S:
                 return  # its tools first: they may hold what the new process needs
             self._sweep = None
-        if watch.phase == "down" and not self._buried:
+        if watch.phase == "down" and not self.buried:
             return  # killed, and not yet gone
         self._look(watch, now)
         for action in watch.step(self._sight(now), now):
@@ -236,7 +259,7 @@ class Watcher:
             watch.went_on("something new on the screen", now)
 
     def _sight(self, now: float) -> Sight:
-        from harnex.core.watch import Sight
+        from harnex.core.watch_actions import Sight
 
         session = self._session
         turn, verdict = session.turns.open, session.verdict
@@ -255,14 +278,14 @@ class Watcher:
         )
 
     def _do(self, action: Action, now: float) -> None:
-        from harnex.core import watch as w
+        from harnex.core import watch_actions as w
 
         session = self._session
         session.journal.changed()
         if isinstance(action, w.Tell):
             session.emit(action.event)
         elif isinstance(action, w.Interrupt):
-            session.type(session.adapter.interrupt(session.terminal.view, session.version))
+            session.interrupt(now)
         elif isinstance(action, w.Say):
             text = action.text
             task = self._texts.get(action.again) if action.again else None
@@ -286,7 +309,7 @@ class Watcher:
         elif isinstance(action, w.Kill):
             session.child.kill(signal.SIGKILL)
         elif isinstance(action, w.Revive):
-            self._buried = False
+            self.buried = False
             self._revive(action, now)
         elif isinstance(action, w.Answer):
             try:

@@ -510,3 +510,27 @@ def test_guide_and_recipes(harnex: Harnex) -> None:
         assert harnex.ok("recipes", "copy", name, str(target)).strip() == str(target)
         assert os.access(target, os.X_OK)
         assert "is there already" in refused(harnex, 1, "recipes", "copy", name, str(target))
+
+
+def test_an_id_that_ended_here_is_not_somebody_elses(harnex: Harnex) -> None:
+    """A second `stop`, or a late message, must not meet the session of the same id in another repository."""
+    other = harnex.base / "other\nrepo"
+    (other / ".git").mkdir(parents=True)
+    harnex.agent("twin")
+    harnex.ok("run", "demo", "--detach", "--id", "twin", cwd=other)
+    assert "2 sessions fit" in refused(harnex, 2, "send", "--id", "twin", "--message", "x", cwd=harnex.base)
+    harnex.ok("stop", "--id", "twin")
+    for words in (("stop",), ("send", "--message", "late"), ("wait", "--until", "prompt"), ("approve",)):
+        done = harnex.run(*words, "--id", "twin")
+        assert done.returncode == 1
+        assert "has ended" in done.stderr
+        assert "--repo" in done.stderr
+    assert harnex.json("wait", "--id", "twin", "--until", "exited")["state"] == "exited"
+    assert [r["type"] for r in harnex.events("twin")][-1] == "exited"
+    (left,) = harnex.json("status", "--json", "--all")
+    assert left["repo"] == str(other)
+    assert len(harnex.ok("status", "--all").splitlines()) == 2  # whatever is in its path
+    assert (
+        harnex.json("send", "--id", "twin", "--repo", str(other), "--message", "hello", "--wait-for-idle")["turn"] == 1
+    )
+    assert harnex.json("stop", "--id", left["run_id"])["ok"]

@@ -75,7 +75,7 @@ class Player:
         self.env = {k: v for k, v in os.environ.items() if not k.startswith(("PASEO", "HARNEX"))}
         self.env |= {
             "HOME": str(base / "home"), "PASEO_HOME": str(self.home), "DOUBLE_SPEED": str(SPEED),
-            "PYTHONPATH": str(HERE.parents[1]),
+            "PYTHONPATH": str(HERE.parents[1]), "DOUBLE_ASKED": str(base / "asked"),
         }  # fmt: skip
         self.ids: dict[str, str] = {}
         self.meanwhile: list[tuple[dict[str, Any], subprocess.Popen[str]]] = []
@@ -99,6 +99,11 @@ class Player:
             [sys.executable, "-m", "tests.paseo.cli", *self.words(row)],
             env=self.env, cwd=self.work, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         )  # fmt: skip
+
+    def asked(self) -> int:
+        """How many calls of the CLI have sent their request to the daemon."""
+        path = Path(self.env["DOUBLE_ASKED"])
+        return len(path.read_text().splitlines()) if path.exists() else 0
 
     def learn(self, row: dict[str, Any], out: str) -> None:
         """The ids that this call made, by their place: of an agent, and of the permission that it waits for."""
@@ -153,10 +158,13 @@ def test_every_recorded_call(player: Player) -> None:
         if name in SKIPPED or row["exit_code"] in (-9, None) or "recorder sent signal" in row["note"]:
             continue
         player.make_missing(row)
+        asked = player.asked()
         process = player.start(row)
         if row["state"].endswith("-meanwhile"):
             player.meanwhile.append((row, process))
-            time.sleep(0.2)
+            end = time.monotonic() + 20
+            while player.asked() == asked and process.poll() is None and time.monotonic() < end:
+                time.sleep(0.02)  # until its request is with the daemon
             continue
         try:
             out, err = process.communicate(timeout=8)

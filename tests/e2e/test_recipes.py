@@ -127,18 +127,23 @@ def play_queue(harnex: Harnex, cli: str, options: str) -> None:
     folder.mkdir()
     for n in (1, 2, 3):
         (folder / f"{n} täsk.md").write_text(f"Please do task {n}.\n")
-    script = harnex.script("It is made.", {"text": "Now.", "tools": [{"bash": "echo x > made.txt"}]}, "Mended.")
+    making = {"text": "Now.", "tools": [{"bash": "echo x > made.txt"}]}
+    size = {"usage": {"input_tokens": 1000, "output_tokens": 100}}
+    script = harnex.script({"text": "It is made.", **size}, {**making, **size}, {"text": "Mended.", **size})
     verify = "seq 200; test -e made.txt"
     words = (str(folder), cli, "--rehearse", script, *options.split())
-    done = run(harnex, "queue", *words, VERIFY=verify, MAX_TOKENS="2500")
+    done = run(harnex, "queue", *words, VERIFY=verify, MAX_TOKENS="3000")
     assert done.returncode == 5, done.stderr
     rows = [line.split("\t") for line in done.stdout.splitlines()]
     assert (rows[0][0], rows[0][2]) == ("done", "1 täsk.md")
     assert all(int(tokens) > 1000 for _, tokens, _ in rows)
-    assert "verify failed (1)" in done.stderr and "verify failed (2)" not in done.stderr
+    fails = f"verify `{verify}` fails"
+    assert f"{fails} (1 of 3)" in done.stderr and f"{fails} (2 of 3)" not in done.stderr
     sent = [r for row in harnex.json("history", "--json") for r in harnex.events(row["run_id"], "send")]
     assert sum("failed (exit code 1)" in r["msg"] for r in sent) == 1
     assert (folder / "3 täsk.md").exists()
+    done = run(harnex, "queue", *words, "--max-nonsense")
+    assert done.returncode == 2 and (folder / "3 täsk.md").exists(), "what can't be started moves nothing"
     done = run(harnex, "queue", *words, VERIFY="test -e nothing", TRIES="1")
     assert done.returncode == 1, done.stderr
     assert (
@@ -198,6 +203,19 @@ def test_buddy(harnex: Harnex) -> None:
 
 def test_queue(harnex: Harnex) -> None:
     play_queue(harnex, "demo", "")
+
+
+def test_a_queue_whose_budget_ends_in_the_middle_of_a_task(harnex: Harnex) -> None:
+    """It is cut there, and stays where it is."""
+    folder = harnex.base / "tasks"
+    folder.mkdir()
+    (folder / "1.md").write_text("Please do it.\n")
+    script = harnex.script(*[{"tools": [{"bash": f"echo {n}; sleep 1"}]} for n in range(20)])
+    done = run(harnex, "queue", str(folder), "demo", "--rehearse", script, MAX_TOKENS="2500")
+    assert (done.returncode, done.stdout) == (5, ""), done.stderr
+    assert "the budget is used up in the middle of" in done.stderr and (folder / "1.md").exists()
+    (row,) = harnex.json("history", "--json")
+    assert (row["exit"], row["reason"]) == (5, "budget") and 2500 <= row["tokens"] < 6000
 
 
 def test_worktrees(harnex: Harnex) -> None:

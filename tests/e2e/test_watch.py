@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import http.server
 import json
 import os
+import queue
 import signal
 import threading
 import time
+from collections.abc import Iterator
 from typing import Any
 
 import pexpect
@@ -144,34 +148,37 @@ def test_a_live_line_on_a_terminal(harnex: Harnex) -> None:
     assert child.exitstatus == 0
 
 
-def test_looking_on_resets_no_clock(harnex: Harnex) -> None:
-    """Viewers of all sizes make the agent paint everything anew, all the time: it stands still all the same."""
-    harnex.agent("w", {"hang": 60}, run=("--watch", "--stall-after", "4s", "--max-resumes", "0", "--context", "go"))
-    until(harnex, "turn_started")
-    begun = time.monotonic()
+@contextlib.contextmanager
+def looked_at(place: Harnex, session_id: str) -> Iterator[None]:
+    """Viewers of ever other sizes come and go: the agent paints everything anew, all the time."""
     over = threading.Event()
 
     def look() -> None:
         n = 0
         while not over.is_set():
             n += 1
-            child = pexpect.spawn(
-                HARNEX,
-                ["attach", "--id", "w"],
-                env=harnex.env,
-                cwd=str(harnex.work),
-                dimensions=(24 + n % 5, 80 + n % 7),
-            )
+            size = (24 + n % 5, 80 + n % 7)
+            words = ["attach", "--id", session_id]
+            child = pexpect.spawn(HARNEX, words, env=place.env, cwd=str(place.work), dimensions=size)
             over.wait(0.5)
             child.close(force=True)
 
     thread = threading.Thread(target=look)
     thread.start()
     try:
-        waited = harnex.json("wait", "--id", "w", "--until", "exited", "--timeout", "20")
+        yield
     finally:
         over.set()
         thread.join()
+
+
+def test_looking_on_resets_no_clock(harnex: Harnex) -> None:
+    """It stands still all the same."""
+    harnex.agent("w", {"hang": 60}, run=("--watch", "--stall-after", "4s", "--max-resumes", "0", "--context", "go"))
+    until(harnex, "turn_started")
+    begun = time.monotonic()
+    with looked_at(harnex, "w"):
+        waited = harnex.json("wait", "--id", "w", "--until", "exited", "--timeout", "20")
     assert waited["exit"]["exit_code"] == 4 and time.monotonic() - begun < 12
     assert [words.split()[0] for words in shape(harnex)] == ["watch", "stall", "escalated"]
 
@@ -220,6 +227,77 @@ def test_people_are_told_and_a_notifier_that_fails_is_no_matter(harnex: Harnex) 
     rows = [json.loads(line) for line in told.read_text().splitlines()]
     assert (rows[0]["kind"], rows[0]["id"], rows[0]["cli"]) == ("done", "w", "demo")
     assert rows[0]["text"] == "the task is complete" and rows[0]["run_id"]
+
+
+class Mailbox:
+    """An HTTP server on loopback that keeps what is posted to it."""
+
+    def __init__(self) -> None:
+        got: queue.Queue[tuple[str, Any]] = queue.Queue()
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                body = self.rfile.read(int(self.headers["content-length"]))
+                got.put((self.path, json.loads(body)))
+                self.send_response(200)
+                self.end_headers()
+
+            def log_message(self, *words: Any) -> None:
+                pass
+
+        self.got = got
+        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.address = f"127.0.0.1:{self.server.server_address[1]}"
+        self.thread = threading.Thread(target=self.server.serve_forever, args=(0.05,))
+        self.thread.start()
+
+    def close(self) -> None:
+        self.server.shutdown()
+        self.thread.join()
+        self.server.server_close()
+
+
+@pytest.fixture
+def mailbox() -> Iterator[Mailbox]:
+    box = Mailbox()
+    yield box
+    box.close()
+
+
+def test_apprise_urls_are_told_and_kept_secret(harnex: Harnex, mailbox: Mailbox) -> None:
+    """By the library's own JSON service: a real request, to us. The secret in the URL is written down nowhere."""
+    pytest.importorskip("apprise", reason="the extra harnex[notify] is not installed")
+    url = f"json://{mailbox.address}/hook-s3cr3t-path"
+    harnex.agent("w", "All done.", run=("--watch", "--context", "go", "--notify-url", url))
+    path, row = mailbox.got.get(timeout=30)
+    assert path == "/hook-s3cr3t-path"
+    assert row["title"].startswith("harnex: w (demo): done") and row["message"] == "the task is complete"
+    harnex.ok("stop", "--id", "w")
+    mailbox.got.get(timeout=30)  # that it ended
+    for file in (harnex.state / "runs").rglob("*"):
+        if file.is_file() and file.name != "start.json":  # which the supervisor is started from, for its owner alone
+            assert b"hook-s3cr3t" not in file.read_bytes(), file
+    harnex.agent("w", "All done.", run=("--watch", "--context", "go", "--notify-url", "json://127.0.0.1:9/nobody"))
+    (failed,) = harnex.until(lambda: harnex.events("w", "diagnostic"), 30)
+    assert "apprise failed" in failed["what"]
+    harnex.ok("stop", "--id", "w")
+
+
+def test_who_watches_nothing_can_be_told_all_the_same(harnex: Harnex) -> None:
+    """`--notify-cmd` alone: nothing is answered, retried or stopped, and people hear of it."""
+    told = harnex.base / "told.jsonl"
+    words = ("--context", "go", "--watch-file", "news", "--notify-cmd", f"cat >> '{told}'")
+    harnex.agent("w", {"error": "auth", "times": 1}, "All done.", run=words)
+
+    def kinds() -> list[str]:
+        return [json.loads(line)["kind"] for line in told.read_text().splitlines()] if told.exists() else []
+
+    harnex.until(lambda: kinds() == ["person"])
+    (harnex.work / "news").write_text("x")
+    harnex.until(lambda: kinds() == ["person", "done"])
+    assert shape(harnex) == ["watch on", "watch done"]
+    harnex.ok("stop", "--id", "w")
+    harnex.until(lambda: kinds() == ["person", "done", "ended"])
 
 
 @pytest.mark.parametrize("option", ["--watch", "--watch-file"])

@@ -219,6 +219,9 @@ def ask(name: str, options: dict[str, Any], words: list[str]) -> int:
     with connection, connection.makefile("rw") as stream:
         stream.write(json.dumps(request) + "\n")
         stream.flush()
+        if asked := os.environ.get("DOUBLE_ASKED"):  # whoever waits for that may go on
+            with open(asked, "a") as f:
+                f.write(name + "\n")
         while True:
             try:
                 line = stream.readline()

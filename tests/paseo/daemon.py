@@ -39,6 +39,7 @@ MODES = {
 DEFAULT_MODEL = {"claude": "claude-opus-4-6", "codex": "gpt-6.1-sol"}
 LOCK = threading.RLock()
 ZEROS = {"InputTokens": 0, "OutputTokens": 0, "CachedTokens": 0, "CostUsd": 0}
+WORDS = {400: "Bad Request", 401: "Unauthorized"}
 ERRORS = {401: "authentication_failed", 429: "rate_limit", 529: "server_error"}
 
 
@@ -70,6 +71,8 @@ class Agent:
         self.turn: object | None = None
         self.answers: dict[str, Any] = {}
         self.last_call: dict[str, Any] | None = None
+        self.tool = ""  # the id of the last tool call
+        self.turn_id = ""
         self.spoke = False  # something came from the model in this turn
         self.process: subprocess.Popen[bytes] | None = None
         self.changed = threading.Condition(LOCK)
@@ -197,7 +200,8 @@ class Agent:
                     self.save()
                 self.record_row(type="user", message={"role": "user", "content": text})
             else:
-                self.event("task_started", turn_id=str(id(turn)))
+                self.turn_id = str(uuid.uuid4())
+                self.event("task_started", turn_id=self.turn_id)
                 self.event("user_message", message=text)
             self.usage, self.last_call = None, None
             for n, step in enumerate(steps):
@@ -214,7 +218,7 @@ class Agent:
             if self.family == "codex":
                 words = next((w for w in reversed(self.log) if not w.startswith("[")), None)
                 more = {"error": {"message": error}} if error else {}
-                self.event("task_complete", turn_id=str(id(turn)), last_agent_message=None if error else words, **more)
+                self.event("task_complete", turn_id=self.turn_id, last_agent_message=None if error else words, **more)
             if error and self.family == "codex":
                 self.log.append(f"[System Error] {error}")
                 self.save("error", lastError=error, requiresAttention=True, attentionReason="error")
@@ -290,7 +294,7 @@ class Agent:
         if self.family == "codex":
             self._pause(turn, {401: 6.0, 429: 0.2, 529: 25.0}.get(status or 0, 1.0))
             return (
-                f"unexpected status {status} Unauthorized: scripted {name}"
+                f"unexpected status {status} {WORDS.get(int(status), '<unknown status code>')}: scripted {name}"
                 if status
                 else "stream disconnected before completion"
             )
@@ -316,7 +320,7 @@ class Agent:
 
     def _result(self, text: str, failed: bool) -> None:
         if self.family == "claude":
-            block = {"type": "tool_result", "tool_use_id": "toolu", "content": text, "is_error": failed}
+            block = {"type": "tool_result", "tool_use_id": self.tool, "content": text, "is_error": failed}
             self.record_row(type="user", message={"role": "user", "content": [block]})
         else:
             payload = {"type": "function_call_output", "call_id": "call", "output": text}
@@ -340,6 +344,7 @@ class Agent:
         with LOCK:
             if self.turn is not turn:
                 raise Cancelled
+            self.tool = next((str(b["id"]) for b in content if b["type"] == "tool_use"), self.tool)
             n = self.daemon.bill()
             fresh, written, read, out = 100 + n, 7 * n, 1000 + 10 * n, 20 + n
             usage = {
@@ -512,6 +517,8 @@ class Daemon:
                 failed, f"Failed to create agent: Invalid mode '{mode}' for {family.title()} provider. Valid modes: ..."
             )
         title = options.get("--title") or words[0][:60]
+        if title == "slow":
+            time.sleep(60 / SPEED)
         model = options.get("--model") or model or DEFAULT_MODEL[family]
         record = {
             "id": str(uuid.uuid4()), "provider": provider, "cwd": cwd, "createdAt": now(), "updatedAt": now(),

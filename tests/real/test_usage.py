@@ -34,7 +34,7 @@ def helper(name: str) -> dict[str, Any]:
 def script(agent: Agent) -> str:
     """Three tasks: one with two errors that are retried, one that is interrupted, one with two sub-agents at once."""
     calls: list[Any] = [work(1), {"error": 529}, work(2), work(3), {"error": 500}, work(4), "First task done.", SLOW]
-    calls += [work(6), work(7), work(8), work(9), work(10)]
+    calls += [{**work(6), "first_byte": 1.5}, work(7), work(8), work(9), work(10)]
     if agent.cli == "claude":
         calls.append({"text": "Two helpers.", "tools": [helper("alpha"), helper("beta")]})
     agents = {"alpha: count": [work(21), work(22), "Alpha counted."], "beta: count": [work(31), "Beta counted."]}
@@ -98,6 +98,16 @@ def test_every_call_once(agent: Agent) -> None:
     calls = [c for c in agent.events("u", "call") if not c["partial"]]
     check(agent, calls, bill)
 
+    # How long each took, with its retries: as the endpoint saw it, but for what a busy machine adds.
+    began = {r["call"]: r["t"] for r in agent.log("u", "request")}
+    ended = [r for r in agent.log("u", "call") if r["status"] == 200 and r["finished"]]
+    main = [c for c in calls if c["agent"] == "main"]
+    for call, row in zip(main, ended, strict=True):
+        assert call["duration_s"] is not None
+        assert -0.2 < call["duration_s"] - (row["t"] - began[row["call"]]) < 8 + 10 * (call["attempts"] or 1)
+    thinking = next(c for c in main if c["text_preview"].startswith("Step 6"))
+    assert thinking["duration_s"] > 1.4  # the answer was that long in coming
+
     told = place.json("usage", "--id", "u", "--json")
     assert (told["id"], told["run_id"], told["cli"]) == ("u", agent.run_ids["u"], agent.cli)
     assert [c["call_id"] for c in told["calls"]] == [c["call_id"] for c in agent.events("u", "call")]
@@ -117,7 +127,7 @@ def test_every_call_once(agent: Agent) -> None:
     read = place.json("usage", "--from", agent.cli, str(home), "--json")
     assert read["problems"] == []
     check(agent, [c for c in read["calls"] if not c["partial"]], bill)
-    same = ("call_id", "model", "text_preview", "stop_reason", "attempts", "source", *TOKENS)
+    same = ("call_id", "model", "text_preview", "stop_reason", "attempts", "duration_s", "source", *TOKENS)
     live = {c["call_id"]: [c[k] for k in same] for c in calls}
     assert {c["call_id"]: [c[k] for k in same] for c in read["calls"] if not c["partial"]} == live
     grouped = place.json("usage", "--from", agent.cli, str(home), "--json", "--by", "model")

@@ -9,11 +9,13 @@ import contextlib
 import json
 import os
 import signal
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import psutil
 import pytest
 
+from tests.e2e.test_watch import looked_at
 from tests.real.conftest import Agent
 from tests.real.test_dialogs import asking
 
@@ -127,6 +129,33 @@ def test_a_long_tool_is_no_stall(agent: Agent) -> None:
     night.check("success", 0)
 
 
+def test_the_clis_own_retries_are_no_stall(agent: Agent) -> None:
+    """It says nothing but that it tries again, for longer than a turn may stand still."""
+    newest(agent)
+    errors = {"error": 529, "times": 5} if agent.cli == "claude" else {"error": 500, "times": 16}
+    night = Night(agent, errors, "Done.", options=("--stall-after", "5s", "--max-resumes", "0"))
+    assert night.ends() == 0, night.out
+    assert night.shape() == ["on", "done"]
+    (turn,) = night.of("task_complete")
+    assert turn["duration_s"] > 8, "it took long enough to be taken for a stall"
+    night.check("success", 0)
+
+
+def test_who_looks_on_resets_no_clock(agent: Agent) -> None:
+    """Its spinner turns, and viewers of all sizes make it paint its screen anew: that is no progress."""
+    newest(agent)
+    night = Night(agent, {"hang": 60}, options=("--stall-after", "5s", "--max-resumes", "0"))
+    night.live()
+    began = night.until_event("turn_started")
+    with looked_at(night.place, "night"):
+        assert night.ends() == 4, night.out
+    assert [words.split()[0] for words in night.shape()] == ["on", "stall", "escalated"]
+    (stall,) = night.of("stall")
+    took = datetime.fromisoformat(stall["ts"]) - datetime.fromisoformat(began["ts"])
+    assert timedelta(seconds=5) <= took < timedelta(seconds=9), "no more than what the turn's own first words cost"
+    night.check("failure", 4)
+
+
 def test_a_crash_goes_on_in_a_new_process(agent: Agent) -> None:
     """The conversation goes on, every call is counted once, and the tool of the old process is gone."""
     marker = agent.place.work / "begun.txt"
@@ -201,6 +230,37 @@ def test_a_usage_limit_is_waited_for(agent: Agent) -> None:
     night.check("success", 0)
 
 
+def test_a_limit_of_days(agent: Agent) -> None:
+    """It is read with its date. The menu that Claude Code shows then is answered by what costs nothing."""
+    days = 5 * 86400
+    night = Night(agent, {"usage_limit": {"resets_at": days}}, "Done.", options=("--stall-after", "60s"))
+    night.live()
+    waited = night.until_event("limit_wait")
+    assert waited["source"] == "agent" and days - 120 < waited["wait_s"] < days + 120
+    if agent.cli == "claude" and agent.newest:
+        answer = night.until_event("approval")
+        assert (answer["dialog"], answer["by"], answer["answer"]) == (
+            "limit",
+            "the watch",
+            "Stop and wait for limit to reset",
+        )
+    record = night.place.until(lambda: next(r for r in [night.live()] if r["state"] == "prompt"), 20)
+    assert record["waiting"] == {"for": "usage_limit", "until": waited["until"]} and record["watch"] == "waiting"
+    night.place.ok("stop", "--id", "night")
+    assert night.ends() == 1, "nobody has done the task"
+    assert night.shape() == ["on", "limit_wait usage_limit"]
+    night.check("stopped", 1)
+
+
+def test_a_limit_that_ends_after_the_deadline_is_not_waited_for(agent: Agent) -> None:
+    newest(agent)
+    at = (datetime.now(UTC) + timedelta(hours=1)).isoformat()
+    night = Night(agent, {"usage_limit": {"resets_at": 7200}}, options=("--deadline", at))
+    assert night.ends() == 124, night.out
+    assert night.shape() == ["on", "limit_wait usage_limit"]
+    night.check("timeout", 124)
+
+
 @pytest.mark.parametrize("error", ["auth", "credit"])
 def test_what_only_a_person_can_mend(agent: Agent, error: str) -> None:
     newest(agent)
@@ -243,14 +303,49 @@ def test_a_loop_is_told_once_and_then_stopped(agent: Agent) -> None:
     night.check("failure", 4)
 
 
-def test_the_budget_ends_it(agent: Agent) -> None:
+@pytest.mark.parametrize(
+    ("kind", "options"),
+    [
+        ("calls", ("--max-calls", "2")),
+        ("tokens", ("--max-tokens", "2000")),
+        ("cost", ("--max-cost", "0.001")),
+        ("turns", ("--max-turns", "2", "--verify", "false")),
+    ],
+)
+def test_the_budget_ends_it(agent: Agent, kind: str, options: tuple[str, ...]) -> None:
+    """The agent would go on for ever; it is cut at the limit, and not much is billed beyond it."""
     newest(agent)
-    steps = [{"tools": [{"bash": f"echo {n}; sleep 1"}]} for n in range(6)]
-    night = Night(agent, *steps, options=("--max-calls", "2"))
+    if kind == "turns":
+        steps: list[Any] = ["One.", "Two.", "Three.", "Four."]
+    else:
+        usage = {"input_tokens": 1500, "output_tokens": 100}
+        steps = [{"tools": [{"bash": f"echo {n}; sleep 1"}], "usage": usage} for n in range(6)]
+    night = Night(agent, *steps, options=options)
     assert night.ends() == 5, night.out
-    assert night.shape() == ["on", "budget calls"]
+    before = ["nudge verify"] if kind == "turns" else []
+    assert night.shape() == ["on", *before, f"budget {kind}"]
     night.check("budget", 5)
-    assert len([c for c in agent.log("night", "call") if c["finished"]]) <= 3
+    (spent,) = night.of("budget")
+    assert spent["used"] >= spent["limit"] == float(options[1])
+    billed = len([c for c in agent.log("night", "call") if c["finished"]])
+    assert 2 <= billed <= 3 if kind != "cost" else 1 <= billed <= 2
+    assert "the budget is spent" in night.out
+
+
+def test_the_deadline_ends_it(agent: Agent) -> None:
+    """Set on a session that runs already; whoever follows hears of it."""
+    newest(agent)
+    night = Night(agent, {"hang": 60}, options=("--stall-after", "60s"))
+    night.live()
+    night.until_event("turn_started")
+    at = datetime.now(UTC) + timedelta(seconds=3)
+    second = night.place.run("watch", "--id", "night", "--deadline", at.isoformat())
+    assert second.returncode == 124, second.stdout + second.stderr
+    assert night.ends() == 124, night.out
+    assert night.shape() == ["on", "on"] and "the time is over" in night.out
+    night.check("timeout", 124)
+    ended = datetime.fromisoformat(night.rows[-1]["ts"])
+    assert at <= ended < at + timedelta(seconds=15)
 
 
 def test_verify_fails_twice_and_passes(agent: Agent) -> None:

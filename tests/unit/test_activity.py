@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harnex.adapters._base import Source
-from harnex.core.activity import DIALOG_LAG_S, LAG_S, STALE_S, START_ALONE_S, Activity, Verdict
+from harnex.core.activity import AFTER_DIALOG_S, LAG_S, STALE_S, START_ALONE_S, UNSEEN_S, Activity, Verdict
 from harnex.model import Observation, Retracted, State
 
 SOURCES = (
@@ -80,7 +80,7 @@ def test_a_dialog_on_the_screen_is_a_dialog_whatever_is_declared() -> None:
         b = Bench()
         b.says("file", declared)
         b.says("screen", State.BLOCKED, "question", ("A", "B"))
-        verdict = b.at(DIALOG_LAG_S + 0.01)
+        verdict = b.at()
         assert (verdict.state, verdict.dialog, verdict.options) == (State.BLOCKED, "question", ("A", "B"))
 
 
@@ -91,10 +91,43 @@ def test_a_dialog_that_was_just_answered_may_still_be_painted() -> None:
     assert b.at().state is State.BLOCKED
     b.now += 5
     b.says("file", State.BUSY)
-    verdict = b.at(0.05)
-    assert verdict.wake_at is not None
+    assert b.at(0.05).state is State.BLOCKED
     b.says("screen", State.BUSY)
     assert b.at(0.01).state is State.BUSY
+
+
+def test_rest_that_was_declared_before_a_dialog_was_answered_is_not_believed_at_once() -> None:
+    """Codex asks about a plan at rest: an answer starts a turn, of which nothing shows for a moment."""
+    b = Bench()
+    b.says("file", State.PROMPT)
+    b.at(1)
+    b.says("screen", State.BLOCKED, "plan", ("Yes", "No"))
+    assert b.at().state is State.BLOCKED
+    b.now += 5
+    b.says("screen", State.PROMPT)
+    verdict = b.at()
+    assert (verdict.state, verdict.wake_at) == (State.UNKNOWN, b.now + AFTER_DIALOG_S)
+    assert b.at(AFTER_DIALOG_S + 0.01).state is State.PROMPT
+
+
+def test_rest_that_is_declared_after_a_dialog_is_believed() -> None:
+    b = Bench()
+    b.says("file", State.BUSY)
+    b.says("screen", State.BLOCKED, "permission", ("Yes", "No"))
+    assert b.at(1).state is State.BLOCKED
+    b.says("screen", State.PROMPT)
+    b.says("file", State.PROMPT)
+    assert b.at().state is State.PROMPT
+
+
+def test_a_prompt_may_have_to_settle() -> None:
+    b = Bench()
+    b.says("file", State.BUSY)
+    b.at(1)
+    b.activity.observe(Observation("file", State.PROMPT, "a plan", settle_s=0.5), b.now)
+    b.says("screen", State.PROMPT)
+    assert b.at().state is State.BUSY
+    assert b.at(0.51).state is State.PROMPT
 
 
 def test_a_declared_dialog_is_believed_before_it_is_painted_and_named_after() -> None:
@@ -112,11 +145,22 @@ def test_hooks_that_were_left_behind_yield_to_a_quiet_prompt() -> None:
     b = Bench()
     b.activity.observe(Retracted("file"), b.now)
     b.says("hooks", State.BUSY)
+    b.says("screen", State.BUSY)
+    b.at(0.5)
     b.says("screen", State.PROMPT)
     verdict = b.at(0.5)
     assert verdict.state is State.BUSY
     assert verdict.wake_at is not None
     assert b.at(STALE_S).state is State.PROMPT
+
+
+def test_a_prompt_from_before_the_hook_may_be_an_old_one() -> None:
+    """Claude Code 2.1.30 on a busy machine paints nothing for seconds after it took a long prompt."""
+    b = Bench()
+    b.activity.observe(Retracted("file"), b.now)
+    b.says("hooks", State.BUSY)
+    assert b.at(STALE_S + 3).state is State.BUSY
+    assert b.at(UNSEEN_S).state is State.PROMPT
 
 
 def test_hooks_are_believed_while_there_is_output() -> None:
@@ -229,3 +273,15 @@ def test_after_a_message_the_screen_alone_is_believed_only_when_it_has_settled()
     activity.output(4.0)
     assert activity.decide(5.2).state is State.BUSY
     assert activity.decide(5.31).state is State.PROMPT
+
+
+def test_a_first_prompt_does_not_wait_for_a_program_that_repaints_the_same() -> None:
+    """Codex 0.98 at rest writes the same screen once a second."""
+    b = Bench(ready=False)
+    b.activity.changed(b.now)
+    b.says("screen", State.PROMPT)
+    for _ in range(3):
+        b.now += 0.2
+        b.activity.output(b.now)
+        verdict = b.at()
+    assert verdict.state is State.PROMPT

@@ -807,3 +807,22 @@ def test_the_arguments_that_last() -> None:
     assert last(("--resume", "abc", "--model=opus", "--", "go")) == ("--model=opus",)
     assert last(("-c", "go")) == ()
     assert last(("--session-id=1", "--append-system-prompt", "be brief", "x")) == ("--append-system-prompt", "be brief")
+
+
+def test_options_of_a_narrow_terminal_may_lack_the_blank_behind_the_number() -> None:
+    """2.1.30, 60 columns."""
+    lines = (
+        "─" * 60,
+        " Bash command",
+        "   sh -c 'echo a >> a.txt'",
+        " Do you want to proceed?",
+        " ❯ 1. Yes",
+        "  2.Yes, and don't ask again for sh -c 'echo a >> a.txt'",
+        "    commands in /tmp/a",
+        "   3. No",
+        "",
+        " Esc to cancel · Tab to amend",
+    )
+    fact = seen(ADAPTER.reader((2, 1, 30)), ScreenView(lines, columns=60))
+    assert fact.dialog == "permission"
+    assert fact.options == ("Yes", "Yes, and don't ask again for sh -c 'echo a >> a.txt'", "No")

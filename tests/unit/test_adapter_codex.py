@@ -23,7 +23,7 @@ from harnex.adapters.codex import ADAPTER, CodexReader, plain
 from harnex.model import (
     AgentSession,
     Fact,
-    FindOpenFile,
+    FindFile,
     Follow,
     ModelCall,
     Observation,
@@ -374,10 +374,10 @@ def test_the_parents_rows_in_a_fork_are_not_told() -> None:
 def test_sub_agents(version: str) -> None:
     reader = ADAPTER.reader(version_of(version))
     facts = feed(reader, "rollout", rows(version, "sub_parent"))
-    asked = [f for f in facts if isinstance(f, FindOpenFile)]
+    asked = [f for f in facts if isinstance(f, FindFile)]
     assert len(asked) == 1
     child = rows(version, "sub_child")
-    assert asked[0].pattern == f"rollout-*{child[0]['payload']['id']}.jsonl"
+    assert asked[0].held == f"rollout-*{child[0]['payload']['id']}.jsonl"
     facts = feed(reader, asked[0].source, child)
     assert {type(f) for f in facts} == {ModelCall}  # no state, no turn, no session of its own
     assert [f.agent for f in facts if isinstance(f, ModelCall)] == [
@@ -390,8 +390,8 @@ def test_a_sub_agents_file_found_first_is_not_taken_for_the_main_one() -> None:
     child, parent = rows("0.169.0", "sub_child"), rows("0.169.0", "sub_parent")
     facts = feed(reader, "rollout", child)
     assert not any(isinstance(f, AgentSession | TurnEnded | Observation) for f in facts)
-    [find] = [f for f in facts if isinstance(f, FindOpenFile)]
-    assert find.pattern == f"rollout-*{parent[0]['payload']['id']}.jsonl"
+    [find] = [f for f in facts if isinstance(f, FindFile)]
+    assert find.held == f"rollout-*{parent[0]['payload']['id']}.jsonl"
     facts = feed(reader, find.source, parent)
     assert AgentSession(parent[0]["payload"]["id"]) in facts
     assert {f.source for f in facts if isinstance(f, Observation)} == {"rollout"}
@@ -437,7 +437,7 @@ def test_another_conversation_in_the_same_program_is_looked_for() -> None:
     facts: list[Fact] = []
     for title in ("⠋ d", "d", "⠋ d", "d"):
         facts += reader.osc(0, title)
-    assert FindOpenFile("rollout", "rollout-*.jsonl") in facts
+    assert FindFile("rollout", "rollout-*.jsonl") in facts
     assert Retracted("rollout") in facts
     new = feed(reader, "rollout", rows("0.145.0", "sub_parent"))
     assert [f.session_id for f in new if isinstance(f, AgentSession)] == [
@@ -740,3 +740,45 @@ def test_the_arguments_that_last() -> None:
     assert last(("resume", "--last", "-c", "a=1", "more")) == ("-c", "a=1")
     assert last(("--full-auto", "--", "-x")) == ("--full-auto",)
     assert last(("-cmodel=x", "--add-dir=/a b", "resume", "id-1")) == ("-cmodel=x", "--add-dir=/a b")
+
+
+PLAN = (
+    "  Implement this plan?",
+    "",
+    "› 1. Yes, implement this plan          Switch to Default and start coding",
+    "  2. Yes, clear context and implement  Fresh thread with this plan",
+    "  3. No, stay in Plan mode             Continue planning with the model",
+    "",
+    "  enter select · esc back",
+)
+
+
+def test_a_plan_is_the_last_word_of_its_turn_and_asks() -> None:
+    """0.104 to 0.169 end such a turn without a message, and ask a moment after it."""
+    reading = screens.read(ScreenView(PLAN, cursor_hidden=True))
+    assert (reading.dialog, len(reading.options)) == ("plan", 3)
+    reader = CodexReader((0, 163, 0))
+    rows = (
+        {"type": "task_started", "turn_id": "t1"},
+        {"type": "item_completed", "item": {"type": "UserMessage", "content": [{"text": "plan it"}]}},
+        {"type": "item_completed", "item": {"type": "Plan", "text": "# Plan"}},
+        {"type": "task_complete", "turn_id": "t1", "last_agent_message": None},
+    )
+    facts = [f for row in rows for f in reader.row("rollout", {"type": "event_msg", "payload": row})]
+    assert [(f.outcome, f.last_message) for f in facts if isinstance(f, TurnEnded)] == [("completed", "# Plan")]
+    (said,) = [f for f in facts if isinstance(f, Observation) and f.state is State.PROMPT]
+    assert said.settle_s > 0
+    (idle,) = reader.osc(7501, "state=idle:app=codex")
+    assert isinstance(idle, Observation)
+    assert idle.settle_s > 0
+
+
+def test_an_end_that_stayed_unclear_is_told_when_the_next_turn_begins() -> None:
+    reader = CodexReader((0, 145, 0))
+    rows = (
+        {"type": "task_started", "turn_id": "t1"},
+        {"type": "task_complete", "turn_id": "t1", "last_agent_message": None},
+        {"type": "task_started", "turn_id": "t2"},
+    )
+    facts = [f for row in rows for f in reader.row("rollout", {"type": "event_msg", "payload": row})]
+    assert [f.turn_key for f in facts if isinstance(f, TurnEnded)] == ["t1"]

@@ -14,7 +14,19 @@ from harnex.adapters._paseo_cli import Cli, read
 from harnex.core.activity import Activity
 from harnex.core.inbox import Gate, Hand, Inbox, Message, Progress
 from harnex.errors import UsageError
-from harnex.model import CommandResult, Fact, Observation, Retracted, State, Submitted, TurnEnded
+from harnex.model import (
+    CommandResult,
+    Fact,
+    ModelCall,
+    Observation,
+    Over,
+    Retracted,
+    RunCommand,
+    State,
+    Submitted,
+    TurnEnded,
+    Undone,
+)
 
 ROWS = [json.loads(line) for line in (Path(__file__).parents[1] / "paseo" / "calls.jsonl").read_text().splitlines()]
 ADAPTER = adapter_for("paseo")
@@ -25,7 +37,7 @@ def launch(*args: str, evidence: str = "/s/runs/r/evidence", **options: str) -> 
         command="/bin/paseo", args=args, version=None, cwd="/w", env={"HOME": "/h"}, permissions="ask", trust=False,
         evidence_dir=evidence, new_session_id="", as_root=False, read_text=lambda path: None,
         run_id="20261121T055312123-9f8e7d6c", title="fix", options={k.replace("_", "-"): v for k, v in options.items()},
-        free_port=lambda: 4711,
+        socket="/s/sock/r.d",
     )  # fmt: skip
     return ADAPTER.launch(request)
 
@@ -59,12 +71,10 @@ def test_a_password_in_the_host_is_in_no_argv() -> None:
 def test_the_private_daemon_is_closed_to_others() -> None:
     found = launch(provider="claude/m")
     config = json.loads(found.files["/s/runs/r/paseo/config.json"])
-    assert config["daemon"]["listen"] == "unix:///s/runs/r/paseo/s"
+    assert config["daemon"]["listen"] == "unix:///s/sock/r.d"
     assert config["daemon"]["relay"] == {"enabled": False}
     assert config["features"] == {"dictation": {"enabled": False}, "voiceMode": {"enabled": False}}
     assert found.env["PASEO_LISTEN"] is None
-    deep = launch(evidence="/" + "d" * 100 + "/r/evidence", provider="codex/m")
-    assert json.loads(next(iter(deep.files.values())))["daemon"]["listen"] == "127.0.0.1:4711"
 
 
 def test_the_persons_own_mode_and_title_stand() -> None:
@@ -86,7 +96,7 @@ def test_what_is_missing_is_an_error(options: dict[str, str]) -> None:
 class Fed:
     """A reader with an agent whose opening is over, and the state that follows from what it says."""
 
-    def __init__(self, provider: str = "claude/m") -> None:
+    def __init__(self, provider: str = "claude/m", started: bool = True) -> None:
         env = {k: v for k, v in launch(provider=provider).env.items() if v is not None}
         self.reader = ADAPTER.reader(None)
         self.activity = Activity(ADAPTER.sources, None, 0.0)
@@ -94,6 +104,8 @@ class Fed:
         self.facts: list[Fact] = []
         self.file = json.loads((Path(__file__).parents[1] / "paseo" / "statefile-idle.json").read_text())
         self.hear(self.reader.spawned(1, {**env, "HOME": "/h"}, "/w"))
+        if not started:
+            return
         self.command("daemon-start", "")
         self.command("find", "[]")
         self.command("run", json.dumps({"agentId": "a-b-c-d-e", "status": "created"}))
@@ -208,6 +220,123 @@ def test_a_failed_send_that_was_delivered_is_delivered() -> None:
     assert not [f for f in fed.command("send", "", 1, error) if type(f).__name__ == "Undone"]
 
 
+def wanted(facts: list[Fact]) -> list[str]:
+    return [f.name for f in facts if isinstance(f, RunCommand)]
+
+
+REFUSED = json.dumps({"error": {"code": "DAEMON_NOT_RUNNING", "message": "Cannot connect to daemon at unix:///s: x"}})
+CLOSED = json.dumps({"error": {"code": "AGENT_CREATE_FAILED", "message": "Failed: Transport closed (code 1006)"}})
+
+
+def test_a_daemon_that_was_started_is_not_yet_one_that_answers() -> None:
+    """Trap: `daemon start` exits 0 after 1.2 s, whatever became of it; naive: run at once, and fail."""
+    fed = Fed(started=False)
+    assert wanted(fed.command("daemon-start", "")) == ["find"]
+    for _ in range(10):
+        assert wanted(fed.command("find", "", 1, REFUSED)) == ["find"]
+    assert wanted(fed.command("find", "[]")) == ["run"]
+
+
+def test_an_agent_that_run_gave_no_word_of_is_found_by_its_label() -> None:
+    """Trap: `run` says AGENT_CREATE_FAILED of an agent that it made; naive: a second one."""
+    fed = Fed(started=False)
+    fed.command("daemon-start", "")
+    fed.command("find", "[]")
+    assert wanted(fed.command("run", "", 1, CLOSED)) == ["find"]
+    found = fed.command("find", json.dumps([{"id": "a-b-c-d-e", "status": "running"}]))
+    assert "run" not in wanted(found) and "inspect" in wanted(found)
+
+
+def test_the_file_is_idle_before_it_is_running() -> None:
+    """Trap: the first write of a new agent is `idle`, 20 ms before `running`; naive: ready, or done."""
+    fed = Fed(started=False)
+    fed.command("daemon-start", "")
+    fed.command("find", "[]")
+    fed.command("run", json.dumps({"agentId": "a-b-c-d-e", "status": "created"}))
+    fed.write("idle")
+    assert fed.state is State.STARTING
+    assert not [f for f in fed.facts if isinstance(f, Over | TurnEnded)]
+
+
+def test_denied_with_an_interrupt_by_another_is_interrupted() -> None:
+    """Trap: `permit deny --interrupt` ends as `error` with `[ede_diagnostic]`; naive: the provider failed."""
+    fed = Fed()
+    fed.begin()
+    fed.write("error", lastError="[ede_diagnostic] result_type=user last_content_type=n/a stop_reason=tool_use")
+    assert [e.outcome for e in fed.ends] == ["interrupted"]
+
+
+def test_a_failure_that_a_restart_made_closed_of_is_a_failure() -> None:
+    """Trap: after a restart a failed agent is `closed`, and whatever loads it wipes `lastError`; naive: interrupted, or
+    with `wait`: idle."""
+    fed = Fed()
+    fed.begin()
+    fed.write("closed", lastError="Claude Code process terminated by signal SIGKILL")
+    fed.command("inspect", json.dumps({"Status": "closed", "PendingPermissions": []}))
+    assert [(e.outcome, e.detail) for e in fed.ends] == [("failed", "Claude Code process terminated by signal SIGKILL")]
+
+
+def test_an_interrupt_is_climbed_once_however_often_it_is_asked_for() -> None:
+    """Trap: one `stop` leaves Claude running for ever, and Ctrl-C or a watch may ask again meanwhile."""
+    fed = Fed()
+    fed.begin()
+    assert wanted(fed.hear(fed.reader.ask("interrupt") or ())) == ["stop"]
+    assert wanted(fed.hear(fed.reader.ask("interrupt") or ())) == []
+    assert wanted(fed.hear(fed.reader.osc(7719, "harnex=20261121T055312123-9f8e7d6c"))) == []
+    assert wanted(fed.command("stop", '{"stoppedCount": 1}')) == ["settle"]
+    assert wanted(fed.command("settle", "")) == ["stop"]
+    fed.command("stop", '{"stoppedCount": 1}')
+    fed.write("idle")
+    fed.command("settle", "")
+    assert ([e.outcome for e in fed.ends], fed.state) == (["interrupted"], State.PROMPT)
+
+
+def test_a_stop_that_nobody_answers_is_given_up_in_words() -> None:
+    """Trap: `stop` on a hung daemon, or after a restart, fails after 15 s, with exit code 0."""
+    fed = Fed()
+    fed.begin()
+    fed.hear(fed.reader.ask("interrupt") or ())
+    facts = fed.command("stop", "", 1, REFUSED)
+    assert [f.what for f in facts if isinstance(f, Undone)] == ["stop"]
+    assert (fed.state, fed.ends) == (State.UNKNOWN, [])
+    for _ in range(3):
+        fed.command("inspect", json.dumps({"Status": "running", "PendingPermissions": []}))
+        fed.hear(fed.reader.ask("interrupt") or ())
+        for _ in range(3):
+            fed.command("stop", '{"stoppedCount": 0}')
+            fed.command("settle", "")
+        fed.command("archive", "{}")
+        fed.command("settle", "")
+    assert (fed.state, fed.ends) == (State.UNKNOWN, [])
+
+
+def test_only_the_view_of_this_session_may_interrupt() -> None:
+    """What an agent prints is shown, too."""
+    fed = Fed()
+    fed.begin()
+    assert wanted(fed.hear(fed.reader.osc(7719, "harnex=another"))) == []
+    assert wanted(fed.hear(fed.reader.osc(0, "harnex=20261121T055312123-9f8e7d6c"))) == []
+
+
+def test_another_process_takes_the_same_agent_up() -> None:
+    """After a crash under the watch; naive: a second agent, without the conversation."""
+    fed = Fed(started=False)
+    fed.reader = ADAPTER.reader(None)
+    fed.reader.resumes, fed.reader.began = "a-b-c-d-e", 1763679180.0
+    env = {k: v for k, v in launch(provider="claude/m").env.items() if v is not None}
+    fed.hear(fed.reader.spawned(1, {**env, "HOME": "/h"}, "/w"))
+    assert wanted(fed.command("daemon-start", "")) == ["adopt"]
+    adopted = fed.command("adopt", json.dumps({"Id": "a-b-c-d-e", "Provider": "claude", "Status": "closed"}))
+    assert "run" not in wanted(adopted)
+    fed.hear(fed.reader.document("daemon", {"pid": 5, "startedAt": "2026-11-21T00:00:00.000Z"}))
+    # What the killed daemon wrote last is neither a turn of this process nor true.
+    fed.write("running", at="2026-11-20T22:54:00.000Z", updatedAt="2026-11-20T22:54:01.000Z")
+    assert not [f for f in fed.facts if isinstance(f, Submitted | TurnEnded)]
+    assert fed.state is State.UNKNOWN
+    fed.write("idle", updatedAt="2026-11-21T00:00:05.000Z")
+    assert fed.state is State.PROMPT
+
+
 def test_a_handed_message_has_no_keys() -> None:
     """The inbox gives it away whole, and fails it without a proof."""
     inbox = Inbox(lambda text: ADAPTER.typing(text, None))
@@ -215,8 +344,29 @@ def test_a_handed_message_has_no_keys() -> None:
     inbox.put(Message("m", "text"))
     actions = inbox.step(gate, 0.0)
     assert [a for a in actions if not isinstance(a, Progress)] == [Hand("text")]
-    assert inbox.step(gate, 89.0) == []
-    assert inbox.step(gate, 91.0)[0].message.status == "failed"  # type: ignore[union-attr]
+    assert inbox.step(gate, 99.0) == []
+    assert inbox.step(gate, 101.0)[0].message.status == "failed"  # type: ignore[union-attr]
     inbox.put(Message("n", None))
-    refused = inbox.step(gate, 92.0)
+    refused = inbox.step(gate, 102.0)
     assert isinstance(refused[0], Progress) and "no input box" in str(refused[0].message.error)
+
+
+def test_a_run_whose_supervisor_died_is_read_again() -> None:
+    """By the rows alone: the state file tells of a present that is over."""
+    fed = Fed(started=False)
+    fed.row(type="user", message={"role": "user", "content": "work"}, timestamp="2026-11-21T22:54:00.010Z")
+    fed.answer("Done.", "2026-11-21T22:54:01.000Z")
+    fed.hear(fed.reader.ended())
+    assert [f.text for f in fed.facts if isinstance(f, Submitted)] == ["work"]
+    assert [(e.outcome, e.last_message) for e in fed.ends] == [("completed", "Done.")]
+    assert [f.call_id for f in fed.facts if isinstance(f, ModelCall)] == ["2026-11-21T22:54:01.000Z"]
+
+
+def test_calls_from_before_an_adoption_are_not_this_runs() -> None:
+    fed = Fed()
+    fed.answer("old", "2025-11-20T22:00:00.000Z")
+    fed.row(type="user", message={"role": "user", "content": "x"}, timestamp="2026-11-21T22:54:00.010Z")
+    fed.answer("new", "2026-11-21T22:54:01.000Z")
+    fed.hear(fed.reader.ended())
+    calls = [f.call_id for f in fed.facts if isinstance(f, ModelCall)]
+    assert calls[-1] == "2026-11-21T22:54:01.000Z" and "2025-11-20T22:00:00.000Z" not in calls

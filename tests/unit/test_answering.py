@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harnex.adapters import adapter_for
-from harnex.core.answering import DOWN, ENTER, ESC, SETTLE_S, UP, Answering, selected, target_of
+from harnex.core.answering import DOWN, ENTER, ESC, SETTLE_S, TAB, UP, Answering, selected, target_of
 from harnex.model import Observation, ScreenView, State
 from harnex.supervisor.versions import parse
 
@@ -159,3 +159,26 @@ def test_a_typed_text_changes_one_option_only() -> None:
     assert answer.step(menu.view(), "question", before, True, 0.3)
     assert answer.step(Menu(other, 1, True).view(), "question", other, True, 0.5) == b""
     assert answer.failed
+
+
+def test_own_words_for_a_question_of_codex_go_into_its_notes() -> None:
+    """0.104 to 0.169: Tab opens a line for notes; words in it that look like an answer are none."""
+    options = ("Red", "Blue", "None of the above")
+    answer = Answering("approve", "question", None, "Red herring", "me", 0.0)
+    at, notes, pressed, now = 0, None, [], 0.0
+    while answer.pressed_at is None and not answer.failed and now < 8:
+        now += 0.05
+        lines = [f"  {'›' if n == at else ' '} {n + 1}. {words}" for n, words in enumerate(options)]
+        hint = "tab to add notes | enter to submit answer" if notes is None else "tab or esc to clear notes | enter"
+        line = () if notes is None else (f"  › {notes or 'Add notes'}",)
+        keys = answer.step(ScreenView((*lines, *line, hint)), "question", options, True, now)
+        if keys == DOWN:
+            at += 1
+        elif keys == TAB:
+            notes = ""
+        elif keys.startswith(b"\x1b[200~"):
+            notes = keys[6:-6].decode()
+        pressed += [keys] if keys else []
+    assert not answer.failed
+    assert (at, notes) == (2, "Red herring")
+    assert [k for k in pressed if not k.startswith(b"\x1b[200~")] == [DOWN, DOWN, TAB, ENTER]

@@ -21,6 +21,7 @@ class Fake:
         self.activity = SimpleNamespace(on_screen=lambda: Observation("screen", self.verdict.state, "shown"))
         self.journal = SimpleNamespace(diagnose=lambda words: self.told.append(words))
         self.told: list[Any] = []
+        self.asks = [""] * len(menus)
         self.reader = Reader()
         self.answers = Answers(self)  # type: ignore[arg-type]
 
@@ -29,7 +30,7 @@ class Fake:
         if not self.menus:
             return Verdict(State.PROMPT)
         dialog, options = self.menus[0]
-        return Verdict(State.BLOCKED, dialog=dialog, options=options)
+        return Verdict(State.BLOCKED, dialog=dialog, options=options, asks=self.asks[-len(self.menus)])
 
     @property
     def terminal(self) -> Any:
@@ -92,3 +93,26 @@ def test_a_second_question_is_for_the_person_again() -> None:
     session.run()
     assert session.told == [("Red", "me")]
     assert len(session.menus) == 1
+
+
+def test_a_question_with_the_same_answers_is_another_one() -> None:
+    """Two questions in one call (Codex, Claude Code): the first is answered, the second is not pressed upon."""
+    session = Fake(("question", ("Red", "Blue")), ("question", ("Red", "Blue")))
+    session.asks = ["Question12Which", "Question22What"]
+    session.answers.begin("approve", "question", 2, None, "me", None)
+    session.run()
+    assert session.told == [("Blue", "me")]
+    assert len(session.menus) == 1
+
+
+def test_a_dialog_that_asks_something_else_is_not_answered() -> None:
+    session = Fake(("permission", ("Yes", "No")))
+    session.asks = ["run`ls`"]
+    session.answers.begin("approve", "permission", 2, None, "me", None)
+    now = clock.monotonic()
+    session.answers.step(now)
+    session.asks = ["run`rm`"]
+    session.answers.step(now + 0.3)
+    session.run()
+    assert b"\r" not in session.pressed
+    assert "another dialog" in session.told[0]

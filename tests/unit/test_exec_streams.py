@@ -19,7 +19,7 @@ from harnex.model import (
     AgentSession,
     Fact,
     FinalAnswer,
-    FindOpenFile,
+    FindFile,
     ModelCall,
     Observation,
     Remark,
@@ -260,7 +260,7 @@ def test_what_an_older_conversation_used_is_not_counted() -> None:
     rows = turn(OLD, input_tokens=1200, cached_input_tokens=950, output_tokens=60)
     reader = codex()
     facts = list(reader.row("stream", rows[0]))
-    assert any(isinstance(f, FindOpenFile) and f.source == OLD for f in facts)
+    assert any(isinstance(f, FindFile) and f.source == OLD for f in facts)
     for row in rollout:
         assert calls_of(list(reader.row(OLD, row))) == []
     (call,) = calls_of(play(reader, rows[1:]))

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harnex.adapters._base import Typing
-from harnex.core.inbox import LEFT_S, PERSON_S, SUBMITS, Action, Gate, Inbox, Message, Progress, Write
+from harnex.core.inbox import LEFT_S, PERSON_S, PROOF_S, SUBMITS, Action, Gate, Inbox, Message, Progress, Write
 from harnex.model import State
 
 READY = Gate(
@@ -222,3 +222,33 @@ def test_where_the_state_is_declared_an_empty_box_is_no_proof_yet() -> None:
     box.step(READY, 0.0)
     box.step(replace(READY, draft="hello"), 0.2)
     assert box.step(READY, 0.2 + LEFT_S) == []
+
+
+def test_where_every_prompt_is_told_an_empty_box_is_no_proof() -> None:
+    """Claude Code 2.0.50 on a busy machine empties its box seconds before it begins with the turn."""
+    box = inbox()
+    gate = replace(READY, declared=False, proves=True)
+    box.put(Message("m", "hello"))
+    box.step(gate, 0.0)
+    assert writes(box.step(replace(gate, draft="hello"), 0.2)) == b"<cr>"
+    assert box.step(gate, 5.0) == []
+    assert box.wake_at(gate, 5.0) == 0.2 + PROOF_S
+    assert statuses(box.accepted()) == ["accepted"]
+
+
+def test_a_proof_that_never_comes_is_not_waited_for_without_end() -> None:
+    box = inbox()
+    gate = replace(READY, declared=False, proves=True)
+    box.put(Message("m", "hello"))
+    box.step(gate, 0.0)
+    box.step(replace(gate, draft="hello"), 0.2)
+    assert statuses(box.step(gate, 0.2 + PROOF_S)) == ["accepted"]
+
+
+def test_enter_is_pressed_again_soon_also_where_every_prompt_is_told() -> None:
+    box = inbox()
+    gate = replace(READY, declared=False, proves=True, draft="hello")
+    box.put(Message("m", "hello"))
+    box.step(replace(gate, draft=""), 0.0)
+    box.step(gate, 0.2)
+    assert writes(box.step(gate, 1.3)) == b"<cr>"

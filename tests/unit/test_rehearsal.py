@@ -281,6 +281,8 @@ def test_a_usage_of_the_script_is_what_is_billed(endpoint: Callable[..., Endpoin
         ({}, {"x-claude-code-agent-id": "a1"}, "agent"),
         ({"system": [{"type": "text", "text": "x; cc_is_subagent=true;"}]}, {}, "agent"),
         ({"tools": [{"name": "Bash", "input_schema": {}}]}, {"user-agent": "claude-cli/2.0.77 (x)"}, "agent"),
+        ({"tools": [{"name": "Bash", "input_schema": {}}]}, {"user-agent": "claude-cli/2.1.80 (x)"}, "agent"),
+        ({"tools": [{"name": "Agent", "input_schema": {}}]}, {"user-agent": "claude-cli/2.1.80 (x)"}, "main"),
         ({"tools": [{"name": "Bash", "input_schema": {}}]}, {"user-agent": "claude-cli/2.1.197 (x)"}, "main"),
         (
             {"tools": [{"name": "Bash", "input_schema": {}}], "system": "You are an interactive CLI tool"},

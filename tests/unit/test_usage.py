@@ -430,7 +430,7 @@ def test_every_grouping_sums_to_the_total(by: str) -> None:
 
 def test_costs_are_the_librarys() -> None:
     library = pytest.importorskip("genai_prices")
-    from harnex.commands._prices import Prices
+    from harnex.store.prices import Prices
 
     prices = Prices()
     assert library.__version__ in str(prices.version)
@@ -449,7 +449,7 @@ def test_costs_are_the_librarys() -> None:
 
 def test_an_hour_in_the_cache_costs_more() -> None:
     pytest.importorskip("genai_prices")
-    from harnex.commands._prices import Prices
+    from harnex.store.prices import Prices
 
     fields = {"model": "claude-sonnet-4-5", "input_tokens": 2000, "cache_write_tokens": 1000, "output_tokens": 0}
     raw = {"cache_creation": {"ephemeral_1h_input_tokens": 1000}}

@@ -15,6 +15,7 @@ from harnex import events
 from harnex.adapters._limits import reset_at
 from harnex.core import watch as w
 from harnex.core.turns import Closed
+from harnex.core.watch_budget import GRACE_S
 from harnex.core.watch_policy import Policy, checked, choose, next_time
 from harnex.core.watch_signs import Loops, Screen, retrying
 from harnex.model import State, ToolUse, TurnEnded
@@ -323,6 +324,49 @@ def test_done_when_comes_before_verify() -> None:
     assert s.of(w.Stop)[0].exit_code == 0
 
 
+def test_a_check_that_runs_is_heard_after_a_dialog_and_a_crash() -> None:
+    """Neither takes the run to be done before the check has passed."""
+    for between in ("dialog", "crash"):
+        s = Session(verify="make test", auto_stop=True)
+        s.opens()
+        s.closes()
+        assert len(s.of(w.Check)) == 1
+        if between == "dialog":
+            s.sight = replace(s.sight, state=State.BLOCKED, dialog="update")
+            s.step()
+            s.step(3)
+            assert s.watch.phase == "person"
+        else:
+            assert s.watch.gone(None, 9, False, s.now)
+            s.step(5)
+            assert len(s.of(w.Revive)) == 1
+            s.watch.restarted(False, s.now)
+        s.sight = replace(s.sight, state=State.PROMPT, dialog="")
+        s.step()
+        assert s.watch.phase == "checking" and s.of(w.Say) == []
+        s.watch.checked(False, 1, 0.1, "it broke")
+        s.step()
+        assert [a.reason for a in s.of(w.Say)] == ["verify"] and s.of(w.Stop) == []
+        s.opens()
+        s.closes()
+        assert len(s.of(w.Check)) == 2 and s.of(w.Stop) == []
+
+
+def test_a_check_of_the_past_decides_nothing() -> None:
+    """A turn came and went while it ran: the next one tells."""
+    s = Session(verify="make test", auto_stop=True)
+    s.opens()
+    s.closes()
+    s.opens()
+    s.closes()
+    s.watch.checked(True, 0, 9.0, "")
+    s.step()
+    assert s.of(w.Stop) == [] and len(s.of(w.Check)) == 2
+    s.watch.checked(True, 0, 9.0, "")
+    s.step()
+    assert s.of(w.Stop)[0].exit_code == 0
+
+
 # ---- budgets ----
 
 
@@ -330,7 +374,7 @@ def test_a_budget_is_not_spent_by_the_last_call() -> None:
     s = Session(max_calls=1, auto_stop=True)
     s.opens()
     s.watch.call(10, None, "m", True, s.now)
-    s.step(0.5)
+    s.step(5.0)  # the end is recorded late
     s.closes()
     assert s.of(w.Stop)[0].exit_code == 0
 
@@ -344,9 +388,29 @@ def test_a_budget_ends_a_turn_that_goes_on(sign: str) -> None:
     if sign == "tool":
         s.tool("started")
     elif sign == "time":
+        s.step(GRACE_S - 0.1)
         assert s.of(w.Stop) == []
-        s.step(1.0)
+        s.step(0.1)
     assert s.of(w.Stop)[0].exit_code == 5 and s.told(events.Budget)[0].kind == "tokens"
+
+
+@pytest.mark.parametrize("tool", [True, False])
+def test_a_call_without_a_stop_reason_is_judged_by_the_tool_it_asked_for(tool: bool) -> None:
+    """Codex names none, and records the tool before the call."""
+    s = Session(max_tokens=200, auto_stop=True)
+    s.opens()
+    s.tool("started")
+    s.watch.call(100, None, "m", None, s.now)
+    s.tool("completed")
+    if tool:
+        s.tool("started", call_id="c2")
+    s.watch.call(100, None, "m", None, s.now)
+    s.step()
+    assert [a.exit_code for a in s.of(w.Stop)] == ([5] if tool else [])
+    if not tool:
+        s.step(2.0)
+        s.closes()
+        assert s.of(w.Stop)[0].exit_code == 0
 
 
 def test_no_message_is_sent_on_a_spent_budget() -> None:
@@ -399,6 +463,65 @@ def test_permissions_decide_about_permission_dialogs(mode: str, verb: str | None
     s.step(3)
     assert [a.verb for a in s.of(w.Answer)] == ([verb] if verb else [])
     assert len(s.told(events.Escalated)) == (0 if verb else 1)
+
+
+@pytest.mark.parametrize(
+    ("options", "chosen"),
+    [
+        # Claude Code 2.1.329, 2.1.197, Codex, and orders that their program text allows.
+        (("Stop and wait for limit to reset", "Wait here, then continue automatically at 9pm", "Upgrade your plan"), 1),
+        (("Stop and wait for limit to reset", "Upgrade your plan"), 1),
+        (("Upgrade your plan", "Wait here, then continue automatically at 9pm", "Stop"), 3),
+        (("Switch to gpt-5-codex-mini", "Keep current model", "Keep current model (never show again)"), 2),
+        (("Request more usage and wait", "Wait for an admin to add credits"), None),
+        (("Continue now at lower priority", "Upgrade your plan"), None),
+        ((), None),
+    ],
+)
+def test_the_menu_of_a_limit_is_answered_by_stopping_or_asked_of_a_person(
+    options: tuple[str, ...], chosen: int | None
+) -> None:
+    s = Session()
+    s.opens()
+    s.closes("failed", "usage_limit", w.iso(WALL + 3600))
+    s.sight = replace(s.sight, state=State.BLOCKED, dialog="limit", options=options)
+    s.step()
+    assert s.watch.wake_at() == pytest.approx(s.now + 2), "it is looked at soon, whatever is waited for"
+    s.step(2)
+    assert [a.option for a in s.of(w.Answer)] == ([chosen] if chosen else [])
+    assert [e.reason for e in s.told(events.Escalated)] == ([] if chosen else ["dialog"])
+    s.sight = replace(s.sight, state=State.PROMPT, dialog="", options=())
+    s.step(1)
+    assert s.watch.phase == "waiting", "the wait goes on after it"
+    s.step(4000)
+    assert [a.reason for a in s.of(w.Say)] == ["usage_limit"]
+
+
+def test_a_dialog_that_no_answer_closes_is_asked_of_a_person() -> None:
+    s = Session()
+    s.sight = replace(s.sight, state=State.BLOCKED, dialog="limit", options=("Stop and wait",))
+    for _ in range(60):
+        s.step(1)
+    assert len(s.of(w.Answer)) == 3 and len(s.told(events.Escalated)) == 1
+
+
+def test_who_only_wants_to_be_told_is_told() -> None:
+    """`--notify-cmd` without a watch: nothing is done, and nothing is kept from people."""
+    s = Session(care=False, notify_cmd="tell")
+    s.opens()
+    s.sight = replace(s.sight, state=State.BLOCKED, dialog="permission", options=("Yes", "No"))
+    s.step()
+    s.step(2)
+    assert [n.kind for n in s.of(w.Notify)] == ["person"] and s.told(events.Escalated) == []
+    s.sight = replace(s.sight, state=State.BUSY, dialog="")
+    s.step()
+    s.closes("failed", "usage_limit", w.iso(WALL + 600))
+    s.opens()
+    s.closes("failed", "auth")
+    s.opens()
+    s.closes()
+    assert [n.kind for n in s.of(w.Notify)] == ["person", "limit", "person", "done"]
+    assert s.of(w.Stop) == s.of(w.Say) == s.of(w.Answer) == []
 
 
 def test_a_loop_is_told_once_then_stopped() -> None:
@@ -608,6 +731,14 @@ SAID = datetime(2026, 11, 21, 12, 11, 30, tzinfo=UTC).timestamp()  # 13:11 in Be
         ("try again at 9:05 AM.", (22, 8, 5)),
         ("resets 12am (UTC)", (22, 0, 0)),
         ("resets 1:11pm (Europe/Berlin)", (21, 12, 11)),
+        ("You've hit your weekly limit · resets Mon 12am", (22, 23, 0)),  # the 21st is a Saturday
+        ("resets Monday at 9:00 AM (UTC)", (23, 9, 0)),
+        ("resets Sat, 3pm (Europe/Berlin)", (21, 14, 0)),
+        ("resets Sat 12am (UTC)", (28, 0, 0)),
+        ("resets Mon, Nov 23, 9:00am (UTC)", (23, 9, 0)),
+        ("resets tomorrow at 7am (UTC)", (22, 7, 0)),
+        ("You've hit your 5-hour limit · resets Nov 26, 9:13pm (Asia/Kolkata)", (26, 15, 43)),
+        ("or try again at Nov 26th, 2026 9:00 AM.", (26, 8, 0)),
     ],
 )
 def test_resets_are_read(text: str, at: tuple[int, int, int]) -> None:

@@ -1,0 +1,88 @@
+"""The commands that decide whether a task is complete: `--done-when`, then `--verify`, one at a time. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from harnex import events
+from harnex.core.watch_actions import Check, Checking, Say
+from harnex.core.watch_policy import Policy
+
+Verdict = Literal["passed", "failed", "stale"]
+ORDER: tuple[Checking, ...] = ("done_when", "verify")
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """`code` None: it took too long."""
+
+    ok: bool
+    code: int | None
+    took: float
+    output: str
+
+
+@dataclass(slots=True)
+class Checks:
+    """Which command runs (`in_hand`), whether the work went on meanwhile (`stale`), and how often each has failed."""
+
+    policy: Policy
+    in_hand: Checking | None = None
+    stale: bool = False
+    failed: dict[Checking, int] = field(default_factory=lambda: {"done_when": 0, "verify": 0})
+    _result: Result | None = None
+
+    def begin(self, after: Checking | None = None) -> Check | None:
+        """The next one to run, None if there is none (more). `after`: the one that has just passed."""
+        rest = ORDER if after is None else ORDER[ORDER.index(after) + 1 :]
+        for kind in rest:
+            command = self.command(kind)
+            if command:
+                self.in_hand, self.stale, self._result = kind, False, None
+                return Check(kind, command, self.policy.verify_timeout)
+        return None
+
+    def command(self, kind: Checking) -> str | None:
+        return self.policy.verify if kind == "verify" else self.policy.done_when
+
+    def ended(self, result: Result) -> None:
+        if self.in_hand is not None:
+            self._result = result
+
+    def went_on(self) -> None:
+        """The agent works again: what a command says that runs now is of the past."""
+        self.stale = self.in_hand is not None
+
+    def take(self) -> tuple[Checking, Verdict, Result, events.Verify] | None:
+        """The result, once; then nothing is in hand."""
+        kind, result = self.in_hand, self._result
+        if kind is None or result is None:
+            return None
+        verdict: Verdict = "stale" if self.stale else "passed" if result.ok else "failed"
+        event = events.Verify(
+            kind=kind,
+            command=self.command(kind) or "",
+            ok=result.ok,
+            code=result.code,
+            duration_s=round(result.took, 3),
+            attempt=self.failed[kind] + 1,
+            most=self.policy.verify_max + 1,
+            output=result.output[:2000],
+        )
+        self.in_hand, self.stale, self._result = None, False, None
+        return kind, verdict, result, event
+
+    def correction(self, kind: Checking, result: Result) -> Say | str:
+        """What goes back to the agent; after too many of them, why it has failed."""
+        how = "took too long" if result.code is None else f"exit code {result.code}"
+        command, tries, most = self.command(kind), self.failed[kind], self.policy.verify_max
+        if tries >= most:
+            return f"`{command}` fails after {tries} corrections ({how})"
+        self.failed[kind] += 1
+        if kind == "verify":
+            text = f"The check `{command}` failed ({how}). Please mend it. It printed:\n\n{result.output}"
+        else:
+            text = f"The task is not done yet: `{command}` says so ({how}). {self.policy.nudge_text}"
+            text += f" It printed:\n\n{result.output}" if result.output.strip() else ""
+        return Say(kind, text, tries + 1, most)

@@ -1,0 +1,48 @@
+"""An agent's process that ended, or is deaf: whether another one takes its place, when, and what it is told. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from harnex.core.watch_actions import Revive, Say
+from harnex.core.watch_policy import Policy
+
+RESTART_MIN_S = 0.5  # for its tools and children to be gone; one that dies at once does not make the machine busy
+
+
+@dataclass(slots=True)
+class Restarts:
+    """How often it was started again, and why it is being so now (`why`, "" if it is not)."""
+
+    policy: Policy
+    count: int = 0
+    why: str = ""
+    at: float | None = None
+    say: Say | None = None  # when the new process is ready
+
+    @property
+    def left(self) -> bool:
+        return self.count < self.policy.max_resumes
+
+    def begin(self, why: str, now: float) -> None:
+        """Once more, a moment from now."""
+        self.count += 1
+        self.why = why
+        self.at = now + max(RESTART_MIN_S, self.policy.restart_after * 2 ** (self.count - 1))
+
+    def due(self, now: float) -> Revive | None:
+        if self.at is None or now < self.at:
+            return None
+        self.at = None
+        return Revive(self.why, self.count, self.policy.max_resumes)
+
+    def runs(self, say: bool, again: str | None) -> None:
+        """The new process runs. `say`: it is to go on; `again`: the message of which nothing came."""
+        why, self.why = self.why, ""
+        if say:
+            text = f"You were started again after a crash ({why}). {self.policy.nudge_text}"
+            self.say = Say("restart", text, self.count, self.policy.max_resumes, again=again)
+
+    def take(self) -> Say | None:
+        say, self.say = self.say, None
+        return say

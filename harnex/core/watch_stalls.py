@@ -1,0 +1,54 @@
+"""When a watched agent stands still: the moments at which its clocks run out, and the evidence. Pure."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from harnex import events
+from harnex.core.watch_actions import Sight
+from harnex.core.watch_policy import Policy
+from harnex.core.watch_signs import Clocks
+
+PERSON_S = 60.0  # a person who typed so lately is left alone
+
+
+def turn_due(policy: Policy, clocks: Clocks, sight: Sight) -> float | None:
+    """When the open turn will have stood still for too long. A tool that runs and the CLI's own retries are why
+    nothing comes: they excuse it, but not for ever."""
+    after = policy.stall_after
+    if after is None:
+        return None
+    excused = bool(clocks.tools or sight.retrying)
+    return max(clocks.progress, clocks.turn_since) + (max(after, policy.patience) if excused else after)
+
+
+def person_there(sight: Sight, now: float) -> bool:
+    return now < sight.person + PERSON_S
+
+
+def left_alone(at: float | None, sight: Sight, now: float) -> float | None:
+    """A clock that ran out while a person types is looked at when they have stopped."""
+    if at is None or at > now:
+        return at
+    return max(at, sight.person + PERSON_S)
+
+
+def kind_of(policy: Policy, clocks: Clocks, now: float) -> str:
+    """`no_output`: not even the screen moves; `no_progress`: it does, and nothing comes of it."""
+    silent = now - max(clocks.output, clocks.turn_since)
+    return "no_output" if silent >= (policy.stall_after or 0.0) else "no_progress"
+
+
+def stall(kind: str, after: float | None, sight: Sight, clocks: Clocks, now: float) -> events.Stall:
+    """The verdict with what it rests on."""
+    evidence: dict[str, Any] = {
+        "state": sight.state.value,
+        "says": sight.reason,
+        "silent_s": round(now - clocks.output, 1),
+        "no_progress_s": round(now - clocks.progress, 1),
+        "turn_s": round(now - clocks.turn_since, 1) if sight.turn is not None else None,
+        "last_progress": clocks.what,
+        "tools": [f"{name} for {now - since:.0f} s" for name, since in clocks.tools.values()],
+        "retrying": sight.retrying or None,
+    }
+    return events.Stall(kind=kind, turn=sight.turn, after_s=after, evidence=evidence)
