@@ -21,6 +21,7 @@ import psutil
 
 HARNEX = os.path.join(os.path.dirname(sys.executable), "harnex")
 FLOOD_MB = 100
+WATCHED = 20
 
 
 class Place:
@@ -311,8 +312,61 @@ def busy(n: int) -> Iterator[str]:
             here.run("stop", "--id", cli)
 
 
+def watch(n: int) -> Iterator[str]:
+    """20 sessions with the watch on that have nothing to do, and one follower of one of them."""
+    with place() as here:
+        pids = []
+        script = here.script()
+        for number in range(WATCHED):
+            words = [
+                "run",
+                "demo",
+                "--detach",
+                "--id",
+                f"w{number}",
+                "--watch",
+                "--preset",
+                "impl",
+                "--rehearse",
+                script,
+            ]
+            pids.append(int(json.loads(here.run(*words))["supervisor_pid"]))
+        for number in range(WATCHED):
+            here.run("wait", "--id", f"w{number}", "--until", "prompt", "--timeout", "30")
+        time.sleep(14)  # a start is watched closely for ten seconds
+        follower = subprocess.Popen(
+            [HARNEX, "watch", "--id", "w0"],
+            env=here.env,
+            cwd=here.work,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        try:
+            time.sleep(2)
+            supervisors, used = [psutil.Process(pid) for pid in pids], psutil.Process(follower.pid)
+            before, began = [cpu_s(p) for p in supervisors], time.monotonic()
+            before_follower = cpu_s(used)
+            time.sleep(60)
+            took = time.monotonic() - began
+            each = [100 * (cpu_s(p) - b) / took for p, b in zip(supervisors, before, strict=True)]
+            yield (
+                f"{WATCHED} idle watched sessions: {sum(each):.2f} % of one core in all, over {took:.0f} s "
+                f"(each {statistics.median(each):.3f} %, at most {max(each):.3f} %)"
+            )
+            yield f"one follower (harnex watch): {100 * (cpu_s(used) - before_follower) / took:.2f} %"
+        finally:
+            follower.kill()
+            follower.wait()
+
+
+def cpu_s(process: psutil.Process) -> float:
+    times = process.cpu_times()
+    return float(times.user + times.system)
+
+
 BENCHMARKS: dict[str, Callable[[int], Iterator[str]]] = {
-    "startup": startup, "send": send, "events": events, "flood": flood, "redaction": redaction, "idle": idle, "busy": busy,
+    "startup": startup, "send": send, "events": events, "flood": flood, "redaction": redaction, "idle": idle, "watch": watch,
+    "busy": busy,
 }  # fmt: skip
 
 

@@ -332,6 +332,16 @@ def test_the_budget_ends_it(agent: Agent, kind: str, options: tuple[str, ...]) -
     assert "the budget is spent" in night.out
 
 
+def test_a_budget_is_not_spent_by_the_last_call(agent: Agent) -> None:
+    """Codex names no stop reason: that no tool was asked for is enough. (2.0.77 warms up with calls of its own.)"""
+    if agent.cli == "claude":
+        newest(agent)
+    night = Night(agent, "All done.", options=("--max-calls", "1"))
+    assert night.ends() == 0, night.out
+    assert night.shape() == ["on", "done"]
+    night.check("success", 0)
+
+
 def test_the_deadline_ends_it(agent: Agent) -> None:
     """Set on a session that runs already; whoever follows hears of it."""
     newest(agent)
