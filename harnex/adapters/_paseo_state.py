@@ -273,6 +273,8 @@ class PaseoState(Reader):
             yield Retracted("daemon")
             if self._files:
                 yield from self._look(self._now)
+            elif self._shown:
+                yield from self._show()
 
     def _on_inspect(self, reply: Reply) -> Iterator[Fact]:
         if reply.lost:
@@ -358,6 +360,8 @@ class PaseoState(Reader):
 
     def _on_wait(self, reply: Reply) -> Iterator[Fact]:
         if reply.lost:
+            if self._turn is not None:
+                self._turn.confirming = False  # it is asked again when the daemon answers
             return
         if self._now.status == "running" and self._now.older_than(self._daemon):
             yield self._cli.call("reload", "agent", "reload", self._id)

@@ -370,3 +370,31 @@ def test_calls_from_before_an_adoption_are_not_this_runs() -> None:
     fed.hear(fed.reader.ended())
     calls = [f.call_id for f in fed.facts if isinstance(f, ModelCall)]
     assert calls[-1] == "2026-11-21T22:54:01.000Z" and "2025-11-20T22:00:00.000Z" not in calls
+
+
+def test_without_files_the_end_is_asked_for_again_when_the_daemon_answers() -> None:
+    """A turn whose end could not be looked at is neither done nor open for ever."""
+    fed = Fed(started=False)
+    env = {k: v for k, v in launch(provider="claude/m", paseo_host="far:1").env.items() if v is not None}
+    fed.reader = ADAPTER.reader(None)
+    fed.hear(fed.reader.spawned(1, {**env, "HOME": "/h"}, "/w"))
+    fed.command("find", "[]")
+    fed.command("run", json.dumps({"agentId": "a-b-c-d-e", "status": "created"}))
+    used = {"InputTokens": 1, "OutputTokens": 2, "CachedTokens": 0, "CostUsd": 0.1}
+
+    def look(status: str, tokens: object) -> list[Fact]:
+        return fed.command("inspect", json.dumps({"Status": status, "PendingPermissions": [], "LastUsage": tokens}))
+
+    look("running", None)
+    assert "wait" in wanted(look("idle", used))
+    fed.command("wait", json.dumps({"status": "idle", "message": "Agent is idle.\nLast 5 activity items:\nready"}))
+    assert fed.state is State.PROMPT
+    fed.hear(fed.reader.deliver("work"))
+    fed.command("send", json.dumps({"status": "sent"}))
+    assert "wait" in wanted(look("idle", {**used, "CostUsd": 0.2}))
+    fed.command("wait", "", 1, REFUSED)
+    assert (fed.state, fed.ends) == (State.UNKNOWN, [])
+    assert "wait" in wanted(look("idle", {**used, "CostUsd": 0.2}))
+    items = "[User] work\nWorking on it.\n[Shell] echo\nDone.\nReally."
+    fed.command("wait", json.dumps({"status": "idle", "message": f"Agent is idle.\nLast 5 activity items:\n{items}"}))
+    assert [(e.outcome, e.last_message) for e in fed.ends] == [("completed", "Done.\nReally.")]
