@@ -20,6 +20,8 @@ from harnex.store.tail import DocumentTail, LineTail
 BRISK_S = 0.04
 BRISK_FOR_S = 3.0  # after the last output, input or row
 IDLE_S = 1.0
+REST_S = 5.0  # at a prompt at which nothing moved for REST_AFTER_S: whatever an agent does, its terminal tells first
+REST_AFTER_S = 30.0
 FIND_EVERY_S = 0.5
 FOLLOWED = "followed.jsonl"  # in the run's evidence: which files were read, so that they can be read again
 ROWS_A_POLL = 2000  # a long transcript is read in slices, so that the terminal is not kept waiting
@@ -71,8 +73,8 @@ class Evidence:
     def wake_at(self) -> float | None:
         return self._next if self._rows or self._documents or self._finds else None
 
-    def poll(self, now: float, force: bool = False) -> list[Fact]:
-        """Facts from what changed since the last poll."""
+    def poll(self, now: float, force: bool = False, resting: bool = False) -> list[Fact]:
+        """Facts from what changed since the last poll. `resting`: no turn runs, and no message waits."""
         if now < self._next and not force:
             return []
         facts: list[Fact] = []
@@ -104,7 +106,9 @@ class Evidence:
                     break
         if facts:
             self._brisk_until = max(self._brisk_until, now + BRISK_FOR_S)
-        self._next = now if self._backlog else now + (BRISK_S if now < self._brisk_until else IDLE_S)
+        rests = resting and now >= self._brisk_until + REST_AFTER_S
+        pause = BRISK_S if now < self._brisk_until else REST_S if rests else IDLE_S
+        self._next = now if self._backlog else now + pause
         return facts
 
     def _find(self) -> None:

@@ -224,7 +224,7 @@ class Session:
             self._read_screen(now)
         if self.terminal.resync_due(now):
             self._jiggle()
-        self.take(self.evidence.poll(now), now)
+        self.take(self.evidence.poll(now, resting=self._rests), now)
         for result in self.helpers.poll(now):
             self.take(self.reader.command(result), now)
         self._decide(now)
@@ -250,6 +250,10 @@ class Session:
             self.journal.step(now)
         self._watch_writable()
         boot.tell(self, now)
+
+    @property
+    def _rests(self) -> bool:
+        return self.verdict.state is State.PROMPT and self.turns.open is None and not self.inbox.pending
 
     def _wake_at(self) -> float | None:
         now = clock.monotonic()
