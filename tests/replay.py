@@ -234,6 +234,9 @@ class _Journal:
     def changed(self) -> None: ...
     def step(self, now: float) -> None: ...
     def agent_wrote(self, now: float) -> None: ...
+    def displaced(self, now: float) -> bool:
+        return False
+
     def wake_at(self) -> float | None:
         return None
 
