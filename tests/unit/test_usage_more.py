@@ -127,7 +127,7 @@ def test_sub_agents_of_2_0_30_are_looked_for_and_named_by_their_prompt() -> None
     live = ClaudeReader((2, 0, 30))
     start = {"hook_event_name": "SessionStart", "session_id": "s", "transcript_path": "/h/[x]/s.jsonl"}
     finds = [f for f in live.row("hooks", start) if isinstance(f, FindFile)]
-    assert [(f.pattern, f.every) for f in finds] == [("/h/[[]x]/agent-*.jsonl", True)]
+    assert [(f.paths, f.every) for f in finds] == [(("/h/[[]x]/agent-*.jsonl",), True)]
     task = {"type": "tool_use", "id": "t", "name": "Task", "input": {"prompt": "count", "subagent_type": "Explore"}}
     side = {"isSidechain": True, "agentId": "a1"}
     facts(live, spoke("m", task, stop="tool_use"), user("count", **side, sessionId="s"))
