@@ -1,4 +1,4 @@
-"""`make test`: every test, and then a look whether the run has left a process, a socket or a file behind."""
+"""`make test`: the tests, and then a look whether the run has left a process, a socket or a file behind."""
 
 from __future__ import annotations
 

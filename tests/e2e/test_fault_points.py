@@ -19,6 +19,7 @@ from .conftest import Harnex
 from .test_faults import WAITING, check_run, of_run
 
 TRAP = """
+from tests.conftest import each
 import os, signal, sys
 if "harnex-supervisor" in sys.argv and not os.path.exists({done!r}):
     where, function, line = {file!r}, {function!r}, {line}
@@ -116,7 +117,7 @@ def delivered_once(harnex: Harnex, log: Path, texts: list[str]) -> None:
 
 
 @pytest.mark.timeout(120)
-@pytest.mark.parametrize("point", IN_START)
+@pytest.mark.parametrize("point", each(IN_START, 3))
 def test_it_dies_as_it_starts(harnex: Harnex, point: str) -> None:
     trap = Trap(harnex, *IN_START[point])
     words, log = start(harnex)
@@ -143,7 +144,7 @@ def test_it_dies_with_a_message_in_hand(harnex: Harnex, point: str) -> None:
 
 
 @pytest.mark.timeout(120)
-@pytest.mark.parametrize("point", AT_THE_END)
+@pytest.mark.parametrize("point", each(AT_THE_END, 2))
 def test_it_dies_as_it_ends(harnex: Harnex, point: str) -> None:
     trap = Trap(harnex, *AT_THE_END[point])
     words, log = start(harnex)

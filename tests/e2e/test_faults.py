@@ -179,7 +179,7 @@ def start_again(cell: Cell, waiting: list[str]) -> None:
 
 @pytest.mark.timeout(120)
 @pytest.mark.parametrize("moment", MOMENTS)
-@pytest.mark.parametrize("victim", ["supervisor", "agent", "both"])
+@pytest.mark.parametrize("victim", ["supervisor", "agent", pytest.param("both", marks=pytest.mark.more)])
 def test_the_session_dies(harnex: Harnex, victim: str, moment: str) -> None:
     """`both`: every process of it at once, after a while in which they hang, as if the machine went down."""
     cell = Cell(harnex, moment)

@@ -76,6 +76,7 @@ def test_adopted_when_archived_or_closed(paseo: Paseo, own: Own) -> None:
     paseo.place.ok("stop", "--id", "a")
 
 
+@pytest.mark.more
 def test_adopted_in_error(paseo: Paseo, own: Own) -> None:
     host, _, there, *_ = own
     words = ("run", "--json", "--host", host, "--provider", "codex/m", "--title", "e", "--cwd", str(paseo.place.work))
@@ -88,6 +89,7 @@ def test_adopted_in_error(paseo: Paseo, own: Own) -> None:
     paseo.place.ok("stop", "--id", "a")
 
 
+@pytest.mark.more
 def test_adopted_after_somebodys_stop(paseo: Paseo, own: Own) -> None:
     """Trap: the phantom turn of a stop before harnex came."""
     host, agent, there, *_ = own
@@ -152,6 +154,7 @@ def test_without_files_a_stop_of_others_is_never_done(paseo: Paseo, far: Own) ->
     paseo.place.ok("stop", "--id", "f")
 
 
+@pytest.mark.more
 def test_without_files_a_permission_and_a_stop(paseo: Paseo, far: Own) -> None:
     begin(paseo, far, "claude", "ask")
     assert paseo.send("f", ["bash", "touch made"], ["text", "Made."], code=4)["state"] == "blocked"
@@ -181,6 +184,7 @@ def test_without_files_a_daemon_that_goes_is_unknown(paseo: Paseo, far: Own) -> 
 # ---- a start that is broken off ----
 
 
+@pytest.mark.more
 def test_a_start_that_is_broken_off_leaves_no_agent(paseo: Paseo, own: Own) -> None:
     """`paseo run` is under way when it is stopped: the agent that it makes all the same is archived."""
     host, mine, there, *_ = own

@@ -84,6 +84,7 @@ def test_what_the_provider_says_is_what_the_watch_does(paseo: Paseo) -> None:
     assert "not accepted" in said
 
 
+@pytest.mark.more
 def test_a_watch_is_put_on_a_running_session(paseo: Paseo) -> None:
     paseo.start("l")
     paseo.busy("l", ["bash", "echo hi"], STUCK)
@@ -92,6 +93,7 @@ def test_a_watch_is_put_on_a_running_session(paseo: Paseo) -> None:
     assert paseo.ends("l") == ["interrupted", "completed"]
 
 
+@pytest.mark.more
 def test_bypass_under_the_watch_answers_what_is_asked_all_the_same(paseo: Paseo) -> None:
     """A permission that Paseo asks for in spite of its mode: nobody is there to answer it."""
     paseo.start("p", "claude", "--", "--mode", "default")

@@ -1,0 +1,26 @@
+"""For all tests: which of them are played."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from typing import Any
+
+import pytest
+
+ALL = bool(os.environ.get("HARNEX_TEST_ALL"))
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Without HARNEX_TEST_ALL (`make test-all`) those marked `more` are left out, unless they are named one by one."""
+    if ALL or any("::" in word for word in config.args):
+        return
+    left = [item for item in items if item.get_closest_marker("more")]
+    if left:
+        config.hook.pytest_deselected(items=left)
+        items[:] = [item for item in items if item not in left]
+
+
+def each(names: Iterable[str], nth: int) -> list[Any]:
+    """Parameters of which only every nth is played without HARNEX_TEST_ALL."""
+    return [name if n % nth == 0 else pytest.param(name, marks=pytest.mark.more) for n, name in enumerate(names)]
