@@ -15,11 +15,12 @@ from pathlib import Path
 import psutil
 import pytest
 
+from tests.conftest import each
+
 from .conftest import Harnex
 from .test_faults import WAITING, check_run, of_run
 
 TRAP = """
-from tests.conftest import each
 import os, signal, sys
 if "harnex-supervisor" in sys.argv and not os.path.exists({done!r}):
     where, function, line = {file!r}, {function!r}, {line}
