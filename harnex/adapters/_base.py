@@ -41,7 +41,7 @@ class LaunchRequest:
     options: Mapping[str, str] = field(
         default_factory=dict, kw_only=True
     )  # of `run`, for this adapter only (`adapters.TAKES`)
-    socket: str = field(default="", kw_only=True)  # a path, private and short, for a daemon of the agent's to listen on
+    socket: Callable[[], str] = field(default=str, kw_only=True)  # a path, private and short, for a daemon to listen on
 
 
 @dataclass(frozen=True)

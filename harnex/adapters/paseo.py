@@ -77,7 +77,7 @@ class PaseoAdapter:
         files: dict[str, str] = {}
         private = not host
         if private:
-            host = f"unix://{request.socket}"  # a port could be anybody's, and anybody could use it
+            host = f"unix://{request.socket()}"  # a port could be anybody's, and anybody could use it
             files[f"{home}/config.json"] = json.dumps(_config(host), indent=1)
             env["PASEO_HOME"] = home
             if request.as_root and provider.startswith("claude"):

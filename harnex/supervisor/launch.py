@@ -167,7 +167,7 @@ def start(options: RunOptions) -> dict[str, Any]:
             run_id=run_id,
             title=options.description or session_id,
             options=options.own,
-            socket=paths.agent_socket(paths.socket_path(state, run_id)),
+            socket=lambda: paths.agent_socket(paths.socket_path(state, run_id)),
         )
         launch = adapter.launch(_headless(request, options) if options.headless else request)
         resuming = adapter.resume_args(SESSION_ID, options.args)

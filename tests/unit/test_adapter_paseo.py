@@ -37,7 +37,7 @@ def launch(*args: str, evidence: str = "/s/runs/r/evidence", **options: str) -> 
         command="/bin/paseo", args=args, version=None, cwd="/w", env={"HOME": "/h"}, permissions="ask", trust=False,
         evidence_dir=evidence, new_session_id="", as_root=False, read_text=lambda path: None,
         run_id="20261121T055312123-9f8e7d6c", title="fix", options={k.replace("_", "-"): v for k, v in options.items()},
-        socket="/s/sock/r.d",
+        socket=lambda: "/s/sock/r.d",
     )  # fmt: skip
     return ADAPTER.launch(request)
 
