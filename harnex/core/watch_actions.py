@@ -50,7 +50,6 @@ class Say:
     most: int
     interrupted: bool = False
     again: str | None = None
-    force: bool = False  # type it although the agent looks busy
 
 
 @dataclass(frozen=True, slots=True)

@@ -290,7 +290,7 @@ class Watcher:
             text = action.text
             task = self._texts.get(action.again) if action.again else None
             body = text if task is None else f"{text}\n\nThe task:\n\n{task}"
-            message = Message(new_message_id(), body, force=action.force)
+            message = Message(new_message_id(), body)
             if task is not None:
                 self._texts[message.id] = task
             session.emit(
