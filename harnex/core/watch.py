@@ -24,13 +24,10 @@ from harnex import errors, events
 from harnex.core.turns import Closed
 from harnex.core.watch_actions import (
     Action,
-    Answer,
-    Check,
     Checking,
     Interrupt,
     Kill,
     Notify,
-    Revive,
     Say,
     Sight,
     Stop,
@@ -40,15 +37,11 @@ from harnex.core.watch_budget import GRACE_S, Budget, Spent
 from harnex.core.watch_checks import Checks, Result
 from harnex.core.watch_dialogs import STAND_S, Dialogs
 from harnex.core.watch_policy import Policy, duration
-from harnex.core.watch_provider import Lost, Provider, iso, told
+from harnex.core.watch_provider import Lost, Provider, told
 from harnex.core.watch_restarts import Restarts
 from harnex.core.watch_signs import Clocks, Loops
 from harnex.core.watch_stalls import kind_of, left_alone, person_there, stall, turn_due
 from harnex.model import State, ToolUse
-
-__all__ = [
-    "Action", "Answer", "Check", "Interrupt", "Kill", "Notify", "Revive", "Say", "Sight", "Stop", "Tell", "Watch", "iso",
-]  # fmt: skip
 
 Phase = Literal["watching", "cutting", "checking", "waiting", "down", "person", "done", "over"]
 

@@ -13,10 +13,12 @@ from hypothesis import strategies as st
 
 from harnex import events
 from harnex.adapters._limits import reset_at
-from harnex.core import watch as w
+from harnex.core import watch_actions as w
 from harnex.core.turns import Closed
+from harnex.core.watch import Watch
 from harnex.core.watch_budget import GRACE_S
 from harnex.core.watch_policy import Policy, checked, choose, next_time
+from harnex.core.watch_provider import iso
 from harnex.core.watch_signs import Loops, Screen, retrying
 from harnex.model import State, ToolUse, TurnEnded
 
@@ -29,7 +31,7 @@ class Session:
     def __init__(self, **policy: Any) -> None:
         self.now = 1000.0
         self.policy = Policy(**({"stall_after": 60.0, "max_resumes": 1} | policy))
-        self.watch = w.Watch(self.policy, self.now)
+        self.watch = Watch(self.policy, self.now)
         self.sight = w.Sight(State.PROMPT, WALL)
         self.did: list[w.Action] = []
         self.turn = 0
@@ -220,9 +222,9 @@ def test_a_limit_is_waited_for_by_the_wall_clock() -> None:
     s = Session()
     s.opens()
     reset = WALL + 7200 - WALL % 60
-    s.closes("failed", "usage_limit", w.iso(reset))
+    s.closes("failed", "usage_limit", iso(reset))
     (wait,) = s.told(events.LimitWait)
-    assert (wait.source, wait.until) == ("agent", w.iso(reset + 60))
+    assert (wait.source, wait.until) == ("agent", iso(reset + 60))
     assert s.watch.until == reset + 60 and s.watch.wake_at() == pytest.approx(s.now + 60)
     s.step(3600)
     assert s.of(w.Say) == []
@@ -235,7 +237,7 @@ def test_a_cli_that_goes_on_by_itself_is_not_told_to() -> None:
     """Claude Code 2.1.329 continues at the reset."""
     s = Session()
     s.opens()
-    s.closes("failed", "usage_limit", w.iso(WALL + 600))
+    s.closes("failed", "usage_limit", iso(WALL + 600))
     s.step(500)
     s.opens()
     s.step(59)
@@ -247,7 +249,7 @@ def test_a_limit_that_is_still_there_is_asked_ever_more_seldom() -> None:
     pauses = []
     for _ in range(6):
         s.opens()
-        s.closes("failed", "usage_limit", w.iso(s.sight.wall))
+        s.closes("failed", "usage_limit", iso(s.sight.wall))
         pauses.append(s.told(events.LimitWait)[-1].wait_s)
         s.step(1000)
     assert pauses == sorted(pauses) and pauses[-1] == 900
@@ -256,7 +258,7 @@ def test_a_limit_that_is_still_there_is_asked_ever_more_seldom() -> None:
 def test_a_reset_after_the_deadline_is_not_waited_for() -> None:
     s = Session(deadline=WALL + 600)
     s.opens()
-    s.closes("failed", "usage_limit", w.iso(WALL + 7200))
+    s.closes("failed", "usage_limit", iso(WALL + 7200))
     assert s.of(w.Stop)[0].exit_code == 124 and "after the deadline" in s.of(w.Stop)[0].message
 
 
@@ -483,7 +485,7 @@ def test_the_menu_of_a_limit_is_answered_by_stopping_or_asked_of_a_person(
 ) -> None:
     s = Session()
     s.opens()
-    s.closes("failed", "usage_limit", w.iso(WALL + 3600))
+    s.closes("failed", "usage_limit", iso(WALL + 3600))
     s.sight = replace(s.sight, state=State.BLOCKED, dialog="limit", options=options)
     s.step()
     assert s.watch.wake_at() == pytest.approx(s.now + 2), "it is looked at soon, whatever is waited for"
@@ -515,7 +517,7 @@ def test_who_only_wants_to_be_told_is_told() -> None:
     assert [n.kind for n in s.of(w.Notify)] == ["person"] and s.told(events.Escalated) == []
     s.sight = replace(s.sight, state=State.BUSY, dialog="")
     s.step()
-    s.closes("failed", "usage_limit", w.iso(WALL + 600))
+    s.closes("failed", "usage_limit", iso(WALL + 600))
     s.opens()
     s.closes("failed", "auth")
     s.opens()
