@@ -14,10 +14,15 @@ from harnex.adapters._base import bracketed
 from harnex.model import ScreenView
 
 UP, DOWN, ENTER, ESC, TAB = b"\x1b[A", b"\x1b[B", b"\r", b"\x1b", b"\t"
-STEP_S = 0.6  # for a key to show on the screen (measured: 0.1 s at most), before it is pressed again
+# Claude Code 2.1.250 to 2.1.330 puts the selection of a new trust dialog back to `No, exit` 0.12 to 0.19 s after it was
+# painted, whatever was pressed by then: an Enter that falls into that moment says no.
+FRESH_S = 0.6
+# For a key to show on the screen (measured: 0.1 s at most), before it is pressed again; twice as long each time, and as
+# long before Enter then: the first may have come late, and moves the selection on.
+STEP_S = 1.0
 SETTLE_S = 0.15  # between the selection being right, or a text being typed, and Enter
 ECHO_S = 1.5  # for a typed text to show; not every dialog shows it
-GIVE_UP_S = 6.0
+GIVE_UP_S = 12.0
 AGAIN_S = 0.8  # after this long an Enter that changed nothing at all on the screen is pressed again
 PRESSES_MAX = 3
 GONE_S = 4.0  # for the dialog to go away after Enter
@@ -100,24 +105,30 @@ class Answering:
     _presses: int = 0
     _from: int | None = None
     _at: float = field(default=-1e9)
+    _step_s: float = STEP_S
+    _settle_s: float = SETTLE_S
     _typed: bool = False
     _echoed: bool = False  # the text was seen
     _noting: bool = False  # the line for notes was asked for
     _key: bytes = b""
     _screen: tuple[str, ...] = ()
 
-    def step(self, view: ScreenView, dialog: str, options: tuple[str, ...], painted: bool, now: float) -> bytes:
-        """What to press, given the dialog that is up now (`painted`: the screen shows it)."""
+    def step(
+        self, view: ScreenView, dialog: str, options: tuple[str, ...], painted_at: float | None, now: float
+    ) -> bytes:
+        """What to press, given the dialog that is up now. `painted_at`: since when the screen shows it; None: it does not."""
         if self.failed:
             return b""
         if self.pressed_at is not None:
             return self._again(view, now)
-        if not painted:
+        if painted_at is None:
             # Claude Code 2.1.329 paints a dialog half a second after it declared it.
             if now > self.begun + GIVE_UP_S:
                 self.failed = "the screen does not show it"
             return b""
         if not self._chosen:
+            if now < painted_at + FRESH_S:
+                return b""
             try:
                 self.target = target_of(self.verb, options, self.option, self.text)
             except ValueError as e:
@@ -141,12 +152,15 @@ class Answering:
         if here is None:
             return b""
         if here != self.target:
-            if here == self._from and now < self._at + STEP_S:
-                return b""  # the last key does not show yet
+            if here == self._from:
+                if now < self._at + self._step_s:
+                    return b""  # the last key does not show yet
+                self._step_s *= 2
+                self._settle_s = self._step_s
             self._from, self._at = here, now
             self._moves += 1
             return DOWN if here < self.target else UP
-        if now < self._at + SETTLE_S:
+        if now < self._at + self._settle_s:
             return b""
         if self.text is not None and not self._typed and any(_NOTES.search(line) for line in view.lines):
             self._noting, self._at = True, now

@@ -31,6 +31,8 @@ class Answers:
         self._current: Answering | None = None
         self._done: Done | None = None
         self._said: Answering | None = None  # the answer to a question, whose review is being handed in
+        self._shown: tuple[str, tuple[str, ...]] | None = None  # the dialog on the screen, with its options
+        self._painted_at: float | None = None
         self._in_advance = {"update"}
         if session.spec.trust:
             self._in_advance.add("trust")
@@ -129,6 +131,7 @@ class Answers:
     def step(self, now: float) -> None:
         """Press what is to be pressed now."""
         session, verdict = self._session, self._session.verdict
+        self._see(now)
         if self._current is None:
             option = self._in_advance_answer()
             if option is not None and self._painted():
@@ -161,11 +164,18 @@ class Answers:
             self._finish("another dialog came up")
             return
         answer.asks = answer.asks or verdict.asks
-        keys = answer.step(session.terminal.view, verdict.dialog, verdict.options, self._painted(), now)
+        keys = answer.step(session.terminal.view, verdict.dialog, verdict.options, self._painted_at, now)
         if answer.failed:
             self._finish(answer.failed)
         elif keys:
             session.type(keys)
+
+    def _see(self, now: float) -> None:
+        """Since when the dialog that is up stands on the screen."""
+        verdict = self._session.verdict
+        shown = (verdict.dialog, verdict.options) if self._painted() else None
+        if shown != self._shown:
+            self._shown, self._painted_at = shown, None if shown is None else now
 
     def _painted(self) -> bool:
         seen = self._session.activity.on_screen()

@@ -14,6 +14,7 @@ from harnex.core.answering import DOWN, ENTER, ESC, SETTLE_S, TAB, UP, Answering
 from harnex.model import Observation, ScreenView, State
 from harnex.supervisor.versions import parse
 
+LONG_AGO = -9.0  # painted
 CORPUS = Path(__file__).parents[1] / "corpus"
 
 
@@ -49,7 +50,7 @@ def test_the_selection_is_moved_there_and_entered_once(at: int, target: int, num
     now, screens = 0.0, [menu.view()] * (lag + 1)
     while answer.pressed_at is None and not answer.failed:
         now += 0.05
-        keys = answer.step(screens[0], "permission", OPTIONS, True, now)
+        keys = answer.step(screens[0], "permission", OPTIONS, LONG_AGO, now)
         if keys:
             menu.press(keys)
         screens = [*screens[1:], menu.view()]  # the screen lags behind the keys
@@ -59,31 +60,62 @@ def test_the_selection_is_moved_there_and_entered_once(at: int, target: int, num
     assert menu.pressed.count(ENTER) == 1
 
 
+def play(menu: Menu, answer: Answering, lag: float, reset_at: float) -> None:
+    """The menu goes round at its ends; its screen comes `lag` s late; it goes back to its first option at `reset_at`."""
+    now, screens = 0.0, [(-9.0, menu.view())]
+    while answer.pressed_at is None and not answer.failed:
+        now = round(now + 0.05, 2)
+        if now == reset_at:
+            menu.at = 0
+        seen = [view for at, view in screens if at <= now - lag][-1]
+        keys = answer.step(seen, "trust", menu.options, 0.0, now)
+        if keys in (UP, DOWN):
+            menu.at = (menu.at + (1 if keys == DOWN else -1)) % len(menu.options)
+        screens.append((now, menu.view()))
+
+
+@pytest.mark.parametrize("reset_at", [0.1, 0.15, 0.2, 0.3, 0.4])
+def test_a_menu_that_goes_back_soon_after_it_was_painted(reset_at: float) -> None:
+    """Claude Code 2.1.250 to 2.1.330: an Enter for `Yes` in that moment said no."""
+    menu = Menu(("No, exit", "Yes, I trust this folder"), 0, False)
+    answer = Answering("approve", "trust", None, None, "--trust", 0.0)
+    play(menu, answer, 0.1, reset_at)
+    assert (answer.failed, menu.at) == ("", 1)
+
+
+@pytest.mark.parametrize("lag", [0.0, 0.5, 0.9, 1.1, 1.4])
+def test_a_key_that_shows_late_does_not_move_the_answer_on(lag: float) -> None:
+    menu = Menu(("No, exit", "Yes, I trust this folder"), 0, False)
+    answer = Answering("approve", "trust", None, None, "--trust", 0.0)
+    play(menu, answer, lag, -1.0)
+    assert answer.failed or menu.at == 1
+
+
 def test_another_dialog_is_not_answered() -> None:
     answer = Answering("approve", "permission", None, None, "me", 0.0)
-    assert answer.step(Menu(OPTIONS, 1, True).view(), "permission", OPTIONS, True, 0.05) == UP
+    assert answer.step(Menu(OPTIONS, 1, True).view(), "permission", OPTIONS, LONG_AGO, 0.05) == UP
     other = Menu(("No, exit", "Yes, I accept"), 0, True)
-    assert answer.step(other.view(), "bypass-warning", other.options, True, 0.1) == b""
+    assert answer.step(other.view(), "bypass-warning", other.options, LONG_AGO, 0.1) == b""
     assert answer.failed
 
 
 def test_nothing_is_pressed_before_the_dialog_is_painted() -> None:
     answer = Answering("deny", "permission", None, None, "me", 0.0)
-    assert answer.step(ScreenView(("",)), "permission", (), False, 0.5) == b""
+    assert answer.step(ScreenView(("",)), "permission", (), None, 0.5) == b""
     menu = Menu(OPTIONS, 2, True)
-    assert answer.step(menu.view(), "permission", OPTIONS, True, 0.6) == b""
-    assert answer.step(menu.view(), "permission", OPTIONS, True, 0.6 + SETTLE_S) == ENTER
+    assert answer.step(menu.view(), "permission", OPTIONS, LONG_AGO, 0.6) == b""
+    assert answer.step(menu.view(), "permission", OPTIONS, LONG_AGO, 0.6 + SETTLE_S) == ENTER
 
 
 def test_enter_is_pressed_again_only_on_the_very_same_screen() -> None:
     for changed, expected in ((False, ENTER), (True, b"")):
         answer = Answering("approve", "other", None, None, "me", 0.0)
         view = ScreenView(("Press Enter to continue",))
-        assert answer.step(view, "other", (), True, 0.1) == b""
-        assert answer.step(view, "other", (), True, 0.3) == ENTER
-        assert answer.step(view, "other", (), True, 0.5) == b""
+        assert answer.step(view, "other", (), LONG_AGO, 0.1) == b""
+        assert answer.step(view, "other", (), LONG_AGO, 0.3) == ENTER
+        assert answer.step(view, "other", (), LONG_AGO, 0.5) == b""
         later = ScreenView(("Press Enter to continue", "!")) if changed else view
-        assert answer.step(later, "other", (), True, 2.0) == expected
+        assert answer.step(later, "other", (), LONG_AGO, 2.0) == expected
 
 
 @pytest.mark.parametrize(
@@ -141,13 +173,13 @@ def test_enter_waits_for_the_words_to_show() -> None:
     before, after = ("Red", "Type something.", "Chat about this"), ("Red", "Mauve, please", "Chat about this")
     answer = Answering("approve", "question", None, "Mauve, please", "me", 0.0)
     menu = Menu(before, 1, True)
-    assert answer.step(menu.view(), "question", before, True, 0.1) == b""
-    typed = answer.step(menu.view(), "question", before, True, 0.3)
+    assert answer.step(menu.view(), "question", before, LONG_AGO, 0.1) == b""
+    typed = answer.step(menu.view(), "question", before, LONG_AGO, 0.3)
     assert b"Mauve" in typed
-    assert answer.step(menu.view(), "question", before, True, 0.9) == b""  # not shown yet
+    assert answer.step(menu.view(), "question", before, LONG_AGO, 0.9) == b""  # not shown yet
     shown = Menu(after, 1, True)
-    assert answer.step(shown.view(), "question", after, True, 1.0) == b""
-    assert answer.step(shown.view(), "question", after, True, 1.0 + SETTLE_S) == ENTER
+    assert answer.step(shown.view(), "question", after, LONG_AGO, 1.0) == b""
+    assert answer.step(shown.view(), "question", after, LONG_AGO, 1.0 + SETTLE_S) == ENTER
     assert (answer.failed, answer.options) == ("", after)
 
 
@@ -155,9 +187,9 @@ def test_a_typed_text_changes_one_option_only() -> None:
     before, other = ("Red", "Type something."), ("Blue", "Mauve")
     answer = Answering("approve", "question", None, "Mauve", "me", 0.0)
     menu = Menu(before, 1, True)
-    answer.step(menu.view(), "question", before, True, 0.1)
-    assert answer.step(menu.view(), "question", before, True, 0.3)
-    assert answer.step(Menu(other, 1, True).view(), "question", other, True, 0.5) == b""
+    answer.step(menu.view(), "question", before, LONG_AGO, 0.1)
+    assert answer.step(menu.view(), "question", before, LONG_AGO, 0.3)
+    assert answer.step(Menu(other, 1, True).view(), "question", other, LONG_AGO, 0.5) == b""
     assert answer.failed
 
 
@@ -171,7 +203,7 @@ def test_own_words_for_a_question_of_codex_go_into_its_notes() -> None:
         lines = [f"  {'›' if n == at else ' '} {n + 1}. {words}" for n, words in enumerate(options)]
         hint = "tab to add notes | enter to submit answer" if notes is None else "tab or esc to clear notes | enter"
         line = () if notes is None else (f"  › {notes or 'Add notes'}",)
-        keys = answer.step(ScreenView((*lines, *line, hint)), "question", options, True, now)
+        keys = answer.step(ScreenView((*lines, *line, hint)), "question", options, LONG_AGO, now)
         if keys == DOWN:
             at += 1
         elif keys == TAB:
