@@ -5,13 +5,14 @@ It only reads. The watch is in the supervisor: whatever becomes of the follower 
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 import time
 from typing import Any
 
 from harnex import clock, errors, jsonl, paths
-from harnex.commands._find import run_of
+from harnex.commands._find import finished_run, run_of
 from harnex.commands.events import reader_is_gone
 from harnex.errors import HarnexError
 from harnex.store import registry
@@ -133,11 +134,11 @@ class Follower:
     def ended(self) -> int:
         """The run is over: its record says how."""
         self._wipe()
-        try:
-            _, row, lives = run_of(self.run_id, None, None)
-        except HarnexError:
-            row, lives = {}, False
-        if lives or "exit" not in row:
+        row = finished_run(self._state, self.run_id, None)  # before `exited` is written, its row is
+        if row is None:
+            with contextlib.suppress(HarnexError):  # killed: the look writes it
+                row = run_of(self.run_id, None, None)[1]
+        if row is None or "exit" not in row:
             raise HarnexError(f"session '{self.id}' ended without a record", "see: harnex history, harnex doctor")
         code = int(row.get("exit") or 0)
         message = str(row.get("message") or "").strip().splitlines()

@@ -210,7 +210,7 @@ class Requests:
             self._tick_sender(sender, standing, now)
 
     def _tick_sender(self, sender: _Sender, standing: waiting.Standing, now: float) -> None:
-        if sender.accepted and sender.closed is not None and standing.state.value == "prompt":
+        if sender.accepted and sender.closed is not None and standing.state.value in ("prompt", "exited"):
             verdict = waiting.outcome_of(sender.closed)
             self._answer_sender(sender, verdict.exit_code == errors.DONE, verdict.exit_code, verdict.error)
         elif sender.until == "idle" and sender.accepted and standing.state.value == "blocked":

@@ -472,9 +472,14 @@ class Session:
 
     @property
     def standing(self) -> Standing:
-        """The session as waiters see it."""
+        """The session as waiters see it. From its first moment an end is none that somebody may go on from."""
+        state = self.verdict.state
+        if self.ending.under_way:
+            state = State.EXITED if self.ending.done else State.STOPPING
+        elif self.answers.in_hand:
+            state = State.STARTING
         return Standing(
-            State.EXITED if self.ending.done else State.STARTING if self.answers.in_hand else self.verdict.state,
+            state,
             self.verdict.dialog,
             self.inbox.pending + self.watcher.holds,
             self.turns.open is not None,

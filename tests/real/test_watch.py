@@ -253,7 +253,7 @@ def test_a_limit_of_days(agent: Agent) -> None:
             "the watch",
             "Stop and wait for limit to reset",
         )
-    record = night.place.until(lambda: next(r for r in [night.live()] if r["state"] == "prompt"), 20)
+    record = night.place.until(lambda: next((r for r in [night.live()] if r["state"] == "prompt"), None), 20)
     assert record["waiting"] == {"for": "usage_limit", "until": waited["until"]} and record["watch"] == "waiting"
     night.place.ok("stop", "--id", "night")
     assert night.ends() == 1, "nobody has done the task"
