@@ -16,7 +16,7 @@ from harnex.commands.history import ended
 from harnex.core import report
 from harnex.core.draw import to_svg
 from harnex.errors import HarnexError, UsageError
-from harnex.store import history, registry, replay
+from harnex.store import durable, history, registry, replay
 from harnex.store.prices import remembered
 
 RUNS_MAX = 200
@@ -143,15 +143,7 @@ def commits(directory: str, about: dict[str, Any], begin: float, end: float) -> 
 
 def write(path: str, data: bytes) -> None:
     """Whole or not at all; 0600, since it quotes what the agent said."""
-    temporary = f"{path}.{os.getpid()}.tmp"
     try:
-        fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-        try:
-            with os.fdopen(fd, "wb") as f:
-                f.write(data)
-            os.replace(temporary, path)
-        except OSError:
-            os.unlink(temporary)
-            raise
+        durable.replace(path, data, through=False)
     except OSError as e:
         raise HarnexError(f"can't write {path}: {e.strerror}", "name another file with -o") from None

@@ -1,6 +1,6 @@
-"""What must outlive a power cut is written through to the disk here; everything else the kernel writes when it likes.
+"""Files that are replaced whole; and what must outlive a power cut is written through to the disk.
 
-It is little, because it costs milliseconds each time (benchmarks/durability.py): the end of a run, messages that were
+That is little, because it costs milliseconds each time (benchmarks/durability.py): the end of a run, messages that were
 acknowledged, what a run can be started again from. Light: a supervisor holds it.
 """
 
@@ -37,10 +37,16 @@ def sync_names(directory: str) -> None:
 
 
 def replace(path: str, data: bytes, through: bool = True) -> None:
-    """Write a private file whole or not at all, also through a power cut (`through`). Raises OSError; then the old one
-    is there."""
-    temporary = f"{path}.tmp"
-    fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    """Write a private file whole or not at all; `through`: a power cut does not take it either.
+
+    Raises OSError; then the old one is there.
+    """
+    temporary = f"{path}.{os.getpid()}.tmp"
+    try:
+        os.unlink(temporary)  # of a process that had our pid, and died here
+    except OSError:
+        pass
+    fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     try:
         try:
             if os.write(fd, data) != len(data):

@@ -15,6 +15,7 @@ from typing import Any
 
 from harnex import jsonl, paths
 from harnex.errors import HarnexError
+from harnex.store import durable
 
 PROVIDERS = {"claude": "anthropic", "codex": "openai"}
 MILLION = 1e6
@@ -94,10 +95,7 @@ class Prices:
         }
         with contextlib.suppress(OSError, HarnexError):
             paths.subdir(os.path.dirname(os.path.dirname(self._file)), "cache")
-            temporary = f"{self._file}.{os.getpid()}"
-            with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as f:
-                f.write(jsonl.dumps(told).encode())
-            os.replace(temporary, self._file)
+            durable.replace(self._file, jsonl.dumps(told).encode(), through=False)
 
     def cost(self, record: dict[str, Any]) -> float | None:
         """Of one record; None if its numbers or the model's price are not known."""

@@ -9,6 +9,7 @@ import os
 
 from harnex import jsonl, paths, process
 from harnex.errors import NotFound, UsageError
+from harnex.store import durable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -24,22 +25,7 @@ RECORD_KEYS = (
 
 def write(path: str, record: Record) -> None:
     """Replace a session file atomically, 0600. Raises OSError (a full disk)."""
-    temporary = f"{path}.{os.getpid()}.tmp"
-    try:
-        fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-        try:
-            data = jsonl.dumps(record).encode() + b"\n"
-            if os.write(fd, data) != len(data):
-                raise OSError(28, "No space left on device")
-        finally:
-            os.close(fd)
-        os.replace(temporary, path)
-    except OSError:
-        try:
-            os.unlink(temporary)
-        except OSError:
-            pass
-        raise
+    durable.replace(path, jsonl.dumps(record).encode() + b"\n", through=False)  # after a power cut no session lives
 
 
 def remove(path: str) -> None:

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from harnex import events, jsonl, paths
-from harnex.store import history
+from harnex.store import durable, history
 from harnex.supervisor import lease, redaction
 from harnex.supervisor.gitfacts import END_S, START_S, Facts, GitLook, look_now
 from harnex.supervisor.scrub import Scrub
@@ -159,17 +159,9 @@ def dispatch(
 
 def write_summary(path: str, row: dict[str, Any]) -> str:
     """Replace the file by the record, whole or not at all; what went wrong, "" if nothing did."""
-    temporary = f"{path}.{os.getpid()}.tmp"
     try:
-        fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-        with os.fdopen(fd, "wb") as f:
-            f.write(jsonl.dumps(row).encode() + b"\n")
-            f.flush()
-            os.fsync(f.fileno())
-        os.replace(temporary, path)
+        durable.replace(path, jsonl.dumps(row).encode() + b"\n")
     except OSError as e:
-        with contextlib.suppress(OSError):
-            os.unlink(temporary)
         return f"could not write the summary {path}: {e.strerror}"
     return ""
 
@@ -177,18 +169,12 @@ def write_summary(path: str, row: dict[str, Any]) -> str:
 def count_in_manifest(run_dir: str, count: int) -> None:
     """Say in the manifest how many secrets the run's files would have held. A manifest that is not there stays so."""
     path = os.path.join(run_dir, "manifest.json")
-    temporary = f"{path}.{os.getpid()}.tmp"
-    try:
+    with contextlib.suppress(OSError, ValueError, TypeError):
         with open(path, encoding="utf-8") as f:
             manifest = json.load(f)
         manifest["redacted"] = count
-        fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-        with os.fdopen(fd, "w", encoding="utf-8", errors="backslashreplace") as out:
-            out.write(json.dumps(manifest, indent=1, ensure_ascii=False) + "\n")
-        os.replace(temporary, path)
-    except (OSError, ValueError, TypeError):
-        with contextlib.suppress(OSError):
-            os.unlink(temporary)
+        text = json.dumps(manifest, indent=1, ensure_ascii=False) + "\n"
+        durable.replace(path, text.encode(errors="backslashreplace"), through=False)
 
 
 def recovered(

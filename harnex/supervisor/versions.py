@@ -9,6 +9,7 @@ import re
 import subprocess
 
 from harnex import paths
+from harnex.store import durable
 
 PATIENCE_S = 10.0
 
@@ -69,8 +70,6 @@ def _asked_version(state: str, real: str, program: str, env: dict[str, str]) -> 
     if match is None:
         return None
     with contextlib.suppress(OSError):
-        temporary = f"{cache}.{os.getpid()}"
-        with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as f:
-            json.dump({**(known if isinstance(known, dict) else {}), key: match[0]}, f)
-        os.replace(temporary, cache)
+        told = {**(known if isinstance(known, dict) else {}), key: match[0]}
+        durable.replace(cache, json.dumps(told).encode(), through=False)
     return match[0]

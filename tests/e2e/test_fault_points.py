@@ -45,7 +45,12 @@ IN_START = {
     "before its first event": ("supervisor/child.py", "__init__", 0, "True"),
     "spawned, `started` not written": ("supervisor/control.py", "__init__", 0, "True"),
     "`started` written": ("supervisor/records.py", "__init__", 0, "'session' in frame.f_locals"),
-    "the first entry half written": ("store/registry.py", "write", 6, "frame.f_locals['record'].get('pid')"),
+    "the first entry half written": (
+        "store/durable.py",
+        "replace",
+        8,
+        "'/sessions/' in frame.f_locals['path'] and b'\"pid\":null' not in frame.f_locals['data']",
+    ),
     "in boot": ("supervisor/boot.py", "tell", 0, "frame.f_locals['session'].inbox.pending"),
 }
 LATER = {
