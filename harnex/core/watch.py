@@ -314,6 +314,7 @@ class Watch:
         if self._loop is not None:
             self._in_loop(sight, now, out)
             return
+        clocks.retries(bool(sight.retrying), now)
         due = turn_due(policy, clocks, sight)
         if due is not None and now >= due and not person_there(sight, now):
             self._stalled(kind_of(policy, clocks, now), policy.stall_after, sight, now, out)

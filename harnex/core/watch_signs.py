@@ -124,6 +124,8 @@ class Clocks:
     output: float
     progress: float
     what: str = "the turn began"  # the last progress
+    retried: float = float("-inf")  # until when the CLI said that it tries a call again
+    _retries: bool = False
     tools: dict[str, tuple[str, float]] = field(default_factory=dict)  # those that run: call id -> name, since
 
     @classmethod
@@ -135,6 +137,12 @@ class Clocks:
 
     def went_on(self, what: str, now: float) -> None:
         self.progress, self.what = now, what
+
+    def retries(self, said: bool, now: float) -> None:
+        """Whether it says so now."""
+        if said or self._retries:
+            self.retried = now
+        self._retries = said
 
     def tool(self, use: ToolUse, now: float) -> None:
         if use.status == "started":

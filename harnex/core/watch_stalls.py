@@ -14,12 +14,15 @@ PERSON_S = 60.0  # a person who typed so lately is left alone
 
 def turn_due(policy: Policy, clocks: Clocks, sight: Sight) -> float | None:
     """When the open turn will have stood still for too long. A tool that runs and the CLI's own retries are why
-    nothing comes: they excuse it, but not for ever."""
+    nothing comes: they excuse it, but not for ever. Between two retries, and in the last, nothing says that it tries."""
     after = policy.stall_after
     if after is None:
         return None
-    excused = bool(clocks.tools or sight.retrying)
-    return max(clocks.progress, clocks.turn_since) + (max(after, policy.patience) if excused else after)
+    since = max(clocks.progress, clocks.turn_since)
+    at_most = since + max(after, policy.patience)
+    if clocks.tools or sight.retrying:
+        return at_most
+    return min(max(since, clocks.retried) + after, at_most)
 
 
 def person_there(sight: Sight, now: float) -> bool:

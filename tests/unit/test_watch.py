@@ -130,6 +130,32 @@ def test_a_running_tool_and_the_clis_own_retries_excuse_silence_but_not_for_ever
     assert stall.evidence["tools"] if why == "tool" else stall.evidence["retrying"]
 
 
+def test_the_last_retry_says_nothing_and_has_its_time() -> None:
+    """Claude Code takes the line away while it tries: that is no standstill since the first failure."""
+    s = Session(patience=600.0)
+    s.opens()
+    s.step(5)
+    s.sight = replace(s.sight, retrying="Retrying in 30s · attempt 9/10")
+    s.step(90)
+    s.sight = replace(s.sight, retrying="")
+    s.step()
+    s.step(59)
+    assert s.told(events.Stall) == []
+    s.step(1)
+    assert len(s.told(events.Stall)) == 1
+
+
+def test_retries_that_come_and_go_are_no_excuse_for_ever() -> None:
+    s = Session(patience=300.0)
+    s.opens()
+    for said in ["Retrying in 10s", ""] * 6:
+        s.sight = replace(s.sight, retrying=said)
+        s.step(24)
+    assert s.told(events.Stall) == []
+    s.step(13)
+    assert len(s.told(events.Stall)) == 1
+
+
 def test_a_tool_that_ended_excuses_nothing() -> None:
     s = Session()
     s.opens()
