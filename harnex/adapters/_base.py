@@ -18,6 +18,7 @@ from harnex.model import CommandResult, Fact, ScreenView, State, TurnEnded
 Version = tuple[int, ...]
 Permissions = Literal["ask", "auto", "bypass"]
 
+PREVIEW = 200  # characters of an answer or of a tool's input that events show
 PASTE_START, PASTE_END = b"\x1b[200~", b"\x1b[201~"
 
 

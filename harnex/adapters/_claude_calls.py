@@ -14,11 +14,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from harnex.adapters._base import PREVIEW
 from harnex.adapters._claude_totals import Seen
 from harnex.adapters._log import between
 from harnex.model import ModelCall, Remark
 
-PREVIEW = 200
 AGENT_TOOLS = ("Task", "Agent")
 IN_TOOL = "for tool use]"  # `[Request interrupted by user for tool use]`
 COMPACTED = (
@@ -260,3 +260,13 @@ def _word(value: Any) -> str | None:
 
 def _number(value: Any) -> int | None:
     return value if isinstance(value, int) and not isinstance(value, bool) else None
+
+
+def input_preview(given: Any) -> str:
+    """The one word of a tool's input that tells most."""
+    if not isinstance(given, dict):
+        return str(given or "")[:PREVIEW]
+    for key in ("command", "file_path", "notebook_path", "pattern", "url", "query", "description", "prompt", "subject"):
+        if isinstance(given.get(key), str):
+            return str(given[key])[:PREVIEW]
+    return ", ".join(f"{k}={v}" for k, v in given.items())[:PREVIEW]

@@ -7,15 +7,16 @@ versions), so their word on the state is given only while the session file has s
 
 from __future__ import annotations
 
-import base64
 import re
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from glob import escape
 from typing import Any
 
 from harnex.adapters import _claude_screen as screen
 from harnex.adapters._base import Reader, Version
-from harnex.adapters._claude_calls import AGENT_TOOLS, COMPACTED, Calls, agent_name, asks, blocks
+from harnex.adapters._claude_calls import AGENT_TOOLS, COMPACTED, Calls, agent_name, asks, blocks, input_preview
+from harnex.adapters._claude_declared import DIALOG_OF_TOOL, program_status, session_status, speaks_again
 from harnex.adapters._claude_totals import Seen, by_model
 from harnex.adapters._ledger import Sums
 from harnex.model import (
@@ -33,33 +34,13 @@ from harnex.model import (
     TurnEnded,
 )
 
-_SHELLS = re.compile(r"^\d+ shells? still running$")
-
-
-def _decoded(text: str) -> str:
-    try:
-        return base64.b64decode(text + "==").decode("utf-8", "replace")
-    except ValueError:
-        return ""
-
-
 NO_TRANSCRIPT = (
     "this Claude Code has no hooks, and begins a new file when a conversation is resumed (1.0.60): harnex does not know"
     " which, so that the model calls of this run are not counted (`harnex usage --from claude` reads that file)"
 )
 HOOKS_FILE = "hooks.jsonl"
-# The words that 2.1.329 itself takes for a permission or a question (its program text); "dialog open" is any menu.
-_WAITING_FOR = {
-    "permission prompt": "permission",
-    "sandbox request": "permission",
-    "worker request": "permission",
-    "goal proposal": "permission",
-    "input needed": "question",
-}
-_DIALOG_OF_TOOL = {"AskUserQuestion": "question", "ExitPlanMode": "plan", "EnterPlanMode": "plan"}
 _STOP_ROW = re.compile(r"^\x1b\[1mStop\b")
 _INTERRUPT = "[Request interrupted by user"
-PREVIEW = 200  # characters of a tool's input
 
 
 class ClaudeReader(Reader):
@@ -192,32 +173,11 @@ class ClaudeReader(Reader):
         return (Retracted("title"),) if self._title_spins else ()
 
     def _program_status(self, body: str) -> Iterable[Fact]:
-        """The Program Status Protocol: `state=blocked:kind=permission:msg=<base64>` (building-blocks.md 0.1)."""
-        words = dict(part.split("=", 1) for part in re.split(r"[:;]", body) if "=" in part)
-        state, kind = words.get("state", ""), words.get("kind", "")
-        if "id" in words:
-            return ()  # of a task in the background, not of the session
-        if state == "working" and _SHELLS.search(_decoded(words.get("msg", ""))):
-            return (Observation("osc7501", State.PROMPT, "OSC 7501 working: only shells in the background"),)
-        if state == "working":
-            return (Observation("osc7501", State.BUSY, "OSC 7501 working"),)
-        if state in ("idle", "done", "error"):
-            return (Observation("osc7501", State.PROMPT, f"OSC 7501 {state}"),)
-        if state == "clear":
-            return (Retracted("osc7501"),)
-        if state == "blocked":
-            try:
-                message = base64.b64decode(words.get("msg", "") + "==").decode("utf-8", "replace")
-            except ValueError:
-                message = ""
-            if kind == "auth":
-                # After a 401 (2.1.329): no dialog, the box takes messages, and the session file says idle 13 ms later.
-                return (Observation("osc7501", State.PROMPT, f"OSC 7501 blocked by auth: {message[:80]}"),)
-            dialog = self._asked_by(kind if kind in ("permission", "question", "plan") else "other")
-            if message == "trust this folder":
-                dialog = "trust"  # 2.1.329 declares it as a permission, 70 ms before it is painted
-            return (Observation("osc7501", State.BLOCKED, f"OSC 7501 blocked: {message[:80]}", dialog),)
-        return ()
+        said = program_status(body)
+        if isinstance(said, Observation):
+            yield self._asked_by(said)
+        elif said is not None:
+            yield said
 
     # -- sessions/<pid>.json ---------------------------------------------------------------------
 
@@ -233,22 +193,15 @@ class ClaudeReader(Reader):
         if self._version is None and isinstance(document.get("version"), str):
             self._version = tuple(int(n) for n in re.findall(r"\d+", document["version"])[:3])
         yield from self._session(document.get("sessionId"))
-        status, waiting = document.get("status"), str(document.get("waitingFor") or "")
+        status = document.get("status")
         if not isinstance(status, str):
             return
         if not self._declared:
             self._declared = True
             yield from self._unhook()
-        if status == "busy":
-            yield Observation("session", State.BUSY, "session file: busy")
-        elif status in ("idle", "shell"):
-            # `shell`: at rest, with a shell command in the background.
-            yield Observation("session", State.PROMPT, f"session file: {status}")
-        elif status == "waiting":
-            tool = waiting.removeprefix("approve ")  # 2.1.120: `approve Bash`
-            named = _WAITING_FOR.get(waiting, "other" if tool == waiting else _DIALOG_OF_TOOL.get(tool, "permission"))
-            dialog = self._asked_by(named)
-            yield Observation("session", State.BLOCKED, f"session file: waiting for {waiting or 'a person'}", dialog)
+        said = session_status(document)
+        if said is not None:
+            yield self._asked_by(said)
         else:
             yield Retracted("session")
             yield Remark(f"the session file has an unknown status: {status[:40]!r}")
@@ -262,10 +215,12 @@ class ClaudeReader(Reader):
             return self._transcript_row(row)
         return ()
 
-    def _asked_by(self, dialog: str) -> str:
+    def _asked_by(self, said: Observation) -> Observation:
         """A declared `permission` may be a tool's own dialog: the tool that was started and not ended tells."""
-        own = next((_DIALOG_OF_TOOL[tool] for tool in self._tools.values() if tool in _DIALOG_OF_TOOL), dialog)
-        return own if dialog in ("permission", "other") else dialog
+        if said.dialog not in ("permission", "other"):
+            return said
+        own = next((DIALOG_OF_TOOL[tool] for tool in self._tools.values() if tool in DIALOG_OF_TOOL), said.dialog)
+        return replace(said, dialog=own)
 
     def _say(self, state: State, reason: str, dialog: str = "") -> Iterable[Fact]:
         if not self._declared:
@@ -308,7 +263,7 @@ class ClaudeReader(Reader):
         elif event == "PermissionRequest":
             tool = str(row.get("tool_name") or "")
             yield from self._say(
-                State.BLOCKED, f"hook PermissionRequest {tool}", _DIALOG_OF_TOOL.get(tool, "permission")
+                State.BLOCKED, f"hook PermissionRequest {tool}", DIALOG_OF_TOOL.get(tool, "permission")
             )
         elif event in ("PreToolUse", "PostToolUse", "PostToolUseFailure"):
             yield from self._tool(str(event), row)
@@ -361,8 +316,7 @@ class ClaudeReader(Reader):
             yield from self._flush(aborted=False, agent="main")
             return
         yield from self._flush(aborted=False)
-        tasks = row.get("background_tasks")
-        pending = isinstance(tasks, list) and any(_is_running_agent(t) for t in tasks)
+        pending = speaks_again(row.get("background_tasks"))
         text = str(row.get("last_assistant_message") or "")
         yield TurnEnded("hooks", "completed", text, pending=pending, turn_key="" if pending else self._key)
 
@@ -381,7 +335,7 @@ class ClaudeReader(Reader):
     def _tool_started(self, call_id: str, tool: str, given: Any) -> Iterable[Fact]:
         if call_id not in self._tools:
             self._tools[call_id] = tool
-            yield ToolUse(call_id, tool, "started", _preview(given))
+            yield ToolUse(call_id, tool, "started", input_preview(given))
 
     def _tool_ended(self, call_id: str, tool: str, failed: bool, seconds: float | None = None) -> Iterable[Fact]:
         if self._tools.get(call_id):
@@ -511,31 +465,9 @@ class ClaudeReader(Reader):
             self._last_text = ""
 
 
-def _is_running_agent(task: Any) -> bool:
-    """A background task that will speak again: a subagent or a workflow at work, not a shell or a monitor."""
-    if not isinstance(task, dict):
-        return False
-    kind = str(task.get("type") or task.get("kind") or "")
-    return ("agent" in kind or kind == "workflow") and str(task.get("status") or "running") in (
-        "running",
-        "pending",
-        "queued",
-    )
-
-
 def _same_start(draft: str, prompt: str) -> bool:
     """Is the draft that prompt? The box wraps lines and folds long texts, so the start must do."""
     if re.match(r"\[Pasted text #\d+", draft):
         return len(prompt) > 400 or "\n" in prompt
     seen, sent = ("".join(x.split())[:40] for x in (draft, prompt))
     return bool(seen) and sent.startswith(seen) and (len(seen) == 40 or seen == "".join(prompt.split()))
-
-
-def _preview(given: Any) -> str:
-    """The one word of a tool's input that tells most."""
-    if not isinstance(given, dict):
-        return str(given or "")[:PREVIEW]
-    for key in ("command", "file_path", "notebook_path", "pattern", "url", "query", "description", "prompt"):
-        if isinstance(given.get(key), str):
-            return str(given[key])[:PREVIEW]
-    return ", ".join(f"{k}={v}" for k, v in given.items())[:PREVIEW]

@@ -21,8 +21,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from harnex.adapters import _claude_screen as screen
-from harnex.adapters._base import Reader, Version
-from harnex.adapters._claude_calls import AGENT_TOOLS, blocks
+from harnex.adapters._base import PREVIEW, Reader, Version
+from harnex.adapters._claude_calls import AGENT_TOOLS, blocks, input_preview
 from harnex.adapters._claude_rows import ClaudeReader
 from harnex.adapters._claude_totals import Seen, by_model
 from harnex.adapters._ledger import FIELDS, Ledger, Sums
@@ -43,7 +43,6 @@ from harnex.model import (
     TurnEnded,
 )
 
-PREVIEW = 200
 SYNTHETIC = "<synthetic>"
 _CREATED = re.compile(r"Task #(\d+)")
 _TODO_STATUS = ("pending", "in_progress", "completed")
@@ -236,7 +235,7 @@ class ClaudeStream(Reader):
         if name in AGENT_TOOLS:
             self._agents.setdefault(call_id, str(given.get("subagent_type") or "subagent"))
             self._working.add(call_id)
-        preview = _preview(given)
+        preview = input_preview(given)
         yield ToolUse(call_id, name, "started", preview)
         yield Printed(f"{'  ' if whose else ''}▸ {name}: {preview}")
         if name == "TodoWrite" and isinstance(given.get("todos"), list):
@@ -343,13 +342,6 @@ class ClaudeStream(Reader):
 
 def _status(word: Any) -> str:
     return word if word in _TODO_STATUS else "pending"
-
-
-def _preview(given: Mapping[str, Any]) -> str:
-    for key in ("command", "file_path", "notebook_path", "pattern", "url", "query", "description", "prompt", "subject"):
-        if isinstance(given.get(key), str):
-            return str(given[key])[:PREVIEW]
-    return ", ".join(f"{k}={v}" for k, v in given.items())[:PREVIEW]
 
 
 def _word(value: Any) -> str | None:

@@ -23,10 +23,10 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
+from harnex.adapters._base import PREVIEW
 from harnex.adapters._log import between
 from harnex.model import ModelCall, Remark
 
-PREVIEW = 200
 # Up to 0.58 tool calls are written after they were made and counted.
 LATE_ITEMS_UNTIL = (0, 80)  # not in 0.80; what lies between 0.58 and it was not looked at, and loses nothing by it
 TOOL_CALLS = ("function_call", "custom_tool_call", "local_shell_call")

@@ -23,6 +23,7 @@ from datetime import datetime
 from typing import Any
 
 from harnex.adapters import _codex_screen as screens
+from harnex.adapters._base import PREVIEW
 from harnex.adapters._codex_calls import TOOL_CALLS, TOOL_OUTPUTS, Calls, writes_late
 from harnex.model import (
     AgentSession,
@@ -36,7 +37,6 @@ from harnex.model import (
     TurnEnded,
 )
 
-PREVIEW = 200
 PLAN_S = 0.5  # from the end of a turn that proposed a plan to the dialog about it (measured: 0.1 s at most)
 _BOUNDS = ("task_started", "task_complete", "turn_aborted")
 # Without an explicit code, these words at the head of a tool's output say that it did not do its work.

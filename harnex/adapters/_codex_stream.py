@@ -15,7 +15,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from harnex.adapters import _codex_screen as screens
-from harnex.adapters._base import Reader, Version
+from harnex.adapters._base import PREVIEW, Reader, Version
 from harnex.adapters._codex_rollout import Rollout, made_at, seconds
 from harnex.adapters._ledger import Ledger, Sums, difference
 from harnex.model import (
@@ -34,7 +34,6 @@ from harnex.model import (
     TurnEnded,
 )
 
-PREVIEW = 200
 PER_PROCESS_UNTIL: Version = (0, 78)  # 0.77 starts its totals anew in each process, 0.80 does not
 USAGE = {
     "input_tokens": "input_tokens",  # OpenAI's holds the cached ones already

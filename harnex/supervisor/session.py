@@ -22,25 +22,11 @@ from harnex.core.turns import Closed, Opened, Turns
 from harnex.core.waiting import Standing, describe
 from harnex.errors import HarnexError
 from harnex.model import (
-    AgentSession,
     Fact,
-    FinalAnswer,
-    FindFile,
-    Follow,
-    ModelCall,
     Observation,
-    Over,
-    Press,
-    Printed,
-    Remark,
     Retracted,
-    RunCommand,
     State,
-    Submitted,
-    TodoList,
-    ToolUse,
     TurnEnded,
-    Undone,
 )
 from harnex.store.recording import Recording
 from harnex.supervisor import boot, redaction
@@ -50,6 +36,7 @@ from harnex.supervisor.control import Control
 from harnex.supervisor.delivery import Delivery
 from harnex.supervisor.ending import SIGNALLED, Ending
 from harnex.supervisor.evidence import Evidence, FollowedFiles, descendants
+from harnex.supervisor.facts import end_event, take_fact
 from harnex.supervisor.helpers import Helpers
 from harnex.supervisor.journal import Journal
 from harnex.supervisor.records import Records
@@ -320,73 +307,15 @@ class Session:
         self.child.resize(max(2, columns - 1), rows)
         self.child.resize(columns, rows)
 
-    def take(self, facts: Iterable[Fact], now: float) -> None:
+    def take(self, learned: Iterable[Fact], now: float) -> None:
         """Hand each fact to the machine that it concerns."""
-        for fact in facts:
+        for fact in learned:
             if isinstance(fact, Observation | Retracted):
                 self.activity.observe(fact, now)
                 # At once: `working` and `done` of a fast turn may come in one read, and were a turn all the same.
                 self._decide(now)
-            elif isinstance(fact, Submitted):
-                self.apply(self.turns.submitted(fact, now), now)
-                if self.headless is not None:
-                    self.headless.submitted(fact)
-                self.delivery.act(self.inbox.accepted())
-            elif isinstance(fact, TurnEnded):
-                self.apply(self.turns.ended(fact, now), now)
-            elif isinstance(fact, Follow | FindFile):
-                self.evidence.take(fact)
-            elif isinstance(fact, RunCommand):
-                if not self.watcher.buried:
-                    self.helpers.take(fact, now)
-            elif isinstance(fact, Press):
-                self.type(fact.data)
-            elif isinstance(fact, Undone):
-                if fact.what == "deliver":
-                    self.delivery.act(self.inbox.refused(fact.why))
-                elif fact.what == "answer":
-                    self.answers.refused(fact.why)
-                else:
-                    self.journal.diagnose(f"the turn could not be stopped: {fact.why}")
-                    self.ending.undone(now)
-            elif isinstance(fact, Over):
-                self.ending.over(fact)
-            elif isinstance(fact, AgentSession):
-                if fact.session_id != self.agent_session_id:
-                    self.agent_session_id = fact.session_id
-                    self.journal.changed()
-            elif isinstance(fact, ToolUse):
-                self.watcher.tool(fact, now)
-                self.emit(
-                    events.Tool(
-                        turn=self.turn_number(),
-                        call_id=fact.call_id,
-                        tool=fact.tool,
-                        status=fact.status,
-                        input_preview=fact.input_preview[: events.PREVIEW_LIMIT],
-                        duration_s=fact.duration_s,
-                    )
-                )
-            elif isinstance(fact, ModelCall):
-                self._call(fact, now)
-            elif isinstance(fact, TodoList):
-                items = tuple({"text": text, "status": status} for text, status in fact.items)
-                done = sum(status == "completed" for _, status in fact.items)
-                self.emit(events.Progress(turn=self.turn_number(), done=done, total=len(items), items=items))
-            elif isinstance(fact, Printed | FinalAnswer) and self.headless is not None:
-                if isinstance(fact, Printed):
-                    self.headless.show(fact.text, now)
-                else:
-                    self.headless.answered(fact)
-            elif isinstance(fact, Remark):
-                self.journal.diagnose(fact.text)
-
-    def _call(self, fact: ModelCall, now: float) -> None:
-        event = self.totals.add(fact, self.turn_number())
-        if event is not None:
-            self.emit(event)
-            self.watcher.call(event, now)
-            self.journal.changed()
+            else:
+                take_fact(self, fact, now)
 
     def turn_number(self) -> int | None:
         if self.turns.open is not None:
@@ -438,37 +367,16 @@ class Session:
         """Tell what turns opened and closed."""
         for change in changes:
             self.journal.changed()
-            if isinstance(change, Closed):
-                change = with_reset(change, clock.wall())
-                self.turns.last = change
-            self.watcher.turn(change, now)
             if isinstance(change, Opened):
+                self.watcher.turn(change, now)
                 self.emit(events.TurnStarted(turn=change.turn, message_id=change.message_id))
                 continue
-            end = change.end
-            if end.outcome == "completed":
-                self.emit(
-                    events.TaskComplete(
-                        turn=change.turn,
-                        duration_s=change.duration_s,
-                        last_message=end.last_message[: events.LAST_MESSAGE_LIMIT],
-                        usage=self.totals.of_turn(change.turn),
-                    )
-                )
-            else:
-                self.emit(
-                    events.TurnFailed(
-                        turn=change.turn,
-                        reason=end.reason or ("interrupted" if end.outcome == "interrupted" else "other"),
-                        outcome=end.outcome,
-                        retry_at=end.retry_at,
-                        message=(end.detail or end.last_message)[: events.LAST_MESSAGE_LIMIT],
-                        duration_s=change.duration_s,
-                    )
-                )
-            self.delivery.turn_closed(change)
+            self.turns.last = closed = with_reset(change, clock.wall())
+            self.watcher.turn(closed, now)
+            self.emit(end_event(closed, self.totals.of_turn(closed.turn)))
+            self.delivery.turn_closed(closed)
             self._turn_closed = True
-            self.requests.turn_closed(change)
+            self.requests.turn_closed(closed)
 
     @property
     def standing(self) -> Standing:
