@@ -10,7 +10,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-PATIENCE_S = 10.0  # for another command that is ending dead runs
+PATIENCE_S = 10.0  # for another command that is ending dead runs, or starting one
 
 
 def mend(state: str) -> None:
@@ -37,7 +37,7 @@ class _Elsewhere(NotFound):
 def _live(state: str, session_id: str | None, repo: str | None, cli: str | None) -> dict[str, Any]:
     """The live session meant. Whoever says an id that was used here does not mean somebody else's: a second `stop`
     must not end that. Raises NotFound or UsageError."""
-    record = registry.find_live(state, session_id, repo, cli)
+    record = _begun(registry.find_live(state, session_id, repo, cli))
     if session_id is None or repo is not None or session_id.strip().lower() != record["id"]:
         return record
     here = paths.here()
@@ -47,6 +47,23 @@ def _live(state: str, session_id: str | None, repo: str | None, cli: str | None)
         if history.newest(state, session_id, here) is not None:
             other = f"another '{record['id']}' lives in {record['repo']}: add --repo to mean that one"
             raise _Elsewhere(f"no live session '{session_id}' in this repository", other)
+    return record
+
+
+def _begun(record: dict[str, Any]) -> dict[str, Any]:
+    """The record once it has begun: it names the session a moment before its agent, log and socket are there.
+
+    Raises NotFound if it did not come to that.
+    """
+    import time
+
+    end = time.monotonic() + PATIENCE_S
+    while record.get("pid") is None and registry.is_live(record) and time.monotonic() < end:
+        time.sleep(0.02)
+        now = registry.read(record["path"])
+        if now is None or now["run_id"] != record["run_id"]:
+            raise NotFound(f"session '{record['id']}' did not start", "why: harnex history")
+        record = now
     return record
 
 

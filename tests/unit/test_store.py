@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harnex import events, jsonl, paths, process
-from harnex.errors import HarnexError, UsageError
+from harnex.commands._find import live_session
+from harnex.errors import HarnexError, NotFound, UsageError
 from harnex.store import history, registry
 from harnex.store.eventlog import EventLog
 from harnex.store.tail import DocumentTail, LineTail
@@ -185,6 +186,34 @@ def test_pick_prefers_this_repo_and_refuses_to_guess() -> None:
     with pytest.raises(UsageError):
         registry.pick([there, far], "x", None, None, "/r")
     assert registry.pick([], "x", None, None, "/r") is None
+
+
+@pytest.mark.parametrize("starts", [True, False])
+def test_a_session_that_is_just_starting_is_waited_for(
+    starts: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its entry is there a moment before its agent, its log and its socket are."""
+    monkeypatch.setenv("HARNEX_STATE_DIR", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    state = paths.state_dir()
+    path = paths.session_file(state, paths.here(), "x")
+    os.makedirs(os.path.dirname(path), mode=0o700)
+    entry = record(supervisor_pid=os.getpid(), supervisor_start=process.start_time(os.getpid()), repo=paths.here())
+    registry.write(path, {**entry, "pid": None})
+    waited: list[float] = []
+
+    def sleep(seconds: float) -> None:
+        waited.append(seconds)
+        if len(waited) == 3:
+            registry.write(path, {**entry, "pid": 4711}) if starts else os.unlink(path)
+
+    monkeypatch.setattr("time.sleep", sleep)
+    if starts:
+        assert live_session("x", None, None)["pid"] == 4711
+    else:
+        with pytest.raises(NotFound, match="did not start"):
+            live_session("x", None, None)
+    assert len(waited) == 3
 
 
 def test_history_mends_a_torn_last_line(tmp_path: Path) -> None:
