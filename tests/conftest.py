@@ -11,11 +11,21 @@ import pytest
 ALL = bool(os.environ.get("HARNEX_TEST_ALL"))
 
 
+def is_more(item: pytest.Item) -> bool:
+    """Marked `more`, or marked `newest` and not with the newest version of its CLI."""
+    from tests.real.agents import NEWEST
+
+    if item.get_closest_marker("more"):
+        return True
+    agent = getattr(item, "callspec", None) and item.callspec.params.get("agent")  # type: ignore[attr-defined]
+    return bool(item.get_closest_marker("newest") and agent and agent[1] != NEWEST[agent[0]])
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Without HARNEX_TEST_ALL (`make test-all`) those marked `more` are left out, unless they are named one by one."""
+    """Without HARNEX_TEST_ALL (`make test-all`) some are left out, unless they are named one by one."""
     if ALL or any("::" in word for word in config.args):
         return
-    left = [item for item in items if item.get_closest_marker("more")]
+    left = [item for item in items if is_more(item)]
     if left:
         config.hook.pytest_deselected(items=left)
         items[:] = [item for item in items if item not in left]

@@ -52,7 +52,13 @@ def test_tokens_of_codex_are_not_its_last_usage(paseo: Paseo) -> None:
 
 
 @pytest.mark.parametrize(
-    "step", [["error", 400, "bad"], ["error", 401, "auth"], ["error", 529, "overloaded"], ["drop", "x"]]
+    "step",
+    [
+        ["error", 400, "bad"],
+        pytest.param(["error", 401, "auth"], marks=pytest.mark.more),
+        ["error", 529, "overloaded"],
+        pytest.param(["drop", "x"], marks=pytest.mark.more),
+    ],
 )
 def test_a_failure_of_claude_is_never_completed(paseo: Paseo, step: list[Any]) -> None:
     """Trap: every API failure ends `idle`, `finished`, without lastError; naive: idle is done."""
@@ -146,7 +152,9 @@ def test_force_replaces_and_says_so(paseo: Paseo) -> None:
     paseo.place.ok("stop", "--id", "r")
 
 
-@pytest.mark.parametrize(("cli", "word"), [("claude", "claude-double"), ("codex", "codex-double")])
+@pytest.mark.parametrize(
+    ("cli", "word"), [("claude", "claude-double"), pytest.param("codex", "codex-double", marks=pytest.mark.more)]
+)
 def test_a_killed_provider_is_a_failed_turn(paseo: Paseo, cli: str, word: str) -> None:
     """Trap: Paseo never notices that Codex died (`running` for ever); of Claude it says `error`."""
     paseo.start("k", cli)
@@ -220,6 +228,7 @@ def test_adopt_and_leave_as_it_was(paseo: Paseo, own: Own) -> None:
     assert (refused.returncode, "there is no agent no-such" in refused.stdout) == (1, True)
 
 
+@pytest.mark.more
 def test_a_daemon_that_is_stopped_and_started_interrupts_the_turn(paseo: Paseo, own: Own) -> None:
     """Trap: a graceful stop tells every waiting client success; naive: completed."""
     host, agent, there, begin, home = own  # noqa: RUF059

@@ -126,7 +126,7 @@ def begin(paseo: Paseo, far: Own, cli: str, mode: str = "bypass") -> None:
     paseo.place.ok("wait", "--id", "f", "--until", "prompt", "--timeout", "40")
 
 
-@pytest.mark.parametrize("cli", ["claude", "codex"])
+@pytest.mark.parametrize("cli", [pytest.param("claude", marks=pytest.mark.more), "codex"])
 def test_without_files_an_answer_is_told_from_a_failure(paseo: Paseo, far: Own, cli: str) -> None:
     """Naive: idle is done; or nothing is ever known."""
     begin(paseo, far, cli)
@@ -142,6 +142,7 @@ def test_without_files_an_answer_is_told_from_a_failure(paseo: Paseo, far: Own, 
     assert far[2]("ls", "--json", "--host", far[0]) != []  # somebody's own is still there
 
 
+@pytest.mark.more
 def test_without_files_a_stop_of_others_is_never_done(paseo: Paseo, far: Own) -> None:
     begin(paseo, far, "codex")
     paseo.busy("f", ["text", "one two", 1e6])
@@ -166,6 +167,7 @@ def test_without_files_a_permission_and_a_stop(paseo: Paseo, far: Own) -> None:
     assert paseo.ends("f") == ["completed", "interrupted"]
 
 
+@pytest.mark.more
 def test_without_files_a_daemon_that_goes_is_unknown(paseo: Paseo, far: Own) -> None:
     begin(paseo, far, "claude")
     paseo.busy("f", SLOW)

@@ -24,6 +24,7 @@ VERSIONS = {"codex": ("0.169.0", "0.104.0"), "claude": ("2.1.329", "2.0.77")}
 PINNED = tuple((name, version) for name, versions in VERSIONS.items() for version in versions)
 if os.environ.get("HARNEX_TEST_VERSIONS"):
     PINNED = tuple((n, v) for n, _, v in (word.partition("@") for word in os.environ["HARNEX_TEST_VERSIONS"].split()))
+NEWEST = dict(reversed(PINNED))  # the first that is named of each
 STAMP = ".complete"
 INSTALL_S = 900
 ASK_S = 60

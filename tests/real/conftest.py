@@ -46,7 +46,7 @@ class Agent:
 
     @property
     def newest(self) -> bool:
-        return self.version == agents.VERSIONS[self.cli][0]
+        return self.version == agents.NEWEST[self.cli]
 
     def wrapped(self, before: str) -> tuple[str, ...]:
         """Put shell lines in front of the CLI; the options that `run` then needs."""

@@ -38,6 +38,7 @@ def nothing_goes_on(agent: Agent, run_id: str, late: Path, until: float) -> None
     assert agent.of_run(run_id) == []
 
 
+@pytest.mark.newest
 @pytest.mark.parametrize("force", [False, True], ids=["stop", "force"])
 def test_stop_while_a_tool_runs(agent: Agent, force: bool) -> None:
     """Ruby harnex left the tool running, and Codex's daemon called the model again."""
@@ -58,6 +59,7 @@ def test_stop_while_a_tool_runs(agent: Agent, force: bool) -> None:
         ][:1]
 
 
+@pytest.mark.newest
 def test_kill_9_of_the_supervisor(agent: Agent) -> None:
     place = agent.place
     late = at_work(agent, "lost")
@@ -88,6 +90,7 @@ def test_the_agent_is_killed_at_work(agent: Agent) -> None:
     assert [r["outcome"] for r in rows if r["type"] == "turn_failed"] == ["failed"]
 
 
+@pytest.mark.newest
 def test_an_id_is_used_again(agent: Agent) -> None:
     """Ruby harnex numbered on in the same file, and took the session before for this one."""
     place = agent.place

@@ -160,6 +160,7 @@ def test_stopped(agent: Agent, at_work: subprocess.Popen[str], how: str) -> None
     check_bill(agent, "work", cut_off=1)
 
 
+@pytest.mark.newest
 def test_timeout(agent: Agent) -> None:
     script = agent.place.script({"hang": 60})
     done = agent.place.run("exec", agent.cli, "go", "--id", "slow", "--timeout", "3", "--rehearse", script, "--trust")

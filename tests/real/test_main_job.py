@@ -86,6 +86,7 @@ def test_detached(agent: Agent) -> None:
         assert stat.S_IMODE(path.stat().st_mode) & 0o077 == 0, f"{path} is open to others"
 
 
+@pytest.mark.newest
 def test_tmux(agent: Agent) -> None:
     place = agent.place
     script = place.script(*TASK)
@@ -124,6 +125,7 @@ def test_tmux(agent: Agent) -> None:
     place.until(lambda: agent.windows() == [])
 
 
+@pytest.mark.newest
 def test_foreground(agent: Agent) -> None:
     place = agent.place
     script = place.script(*TASK, {"text": "Second answer."})

@@ -85,6 +85,7 @@ def test_200_kb_arrive_whole_and_once(agent: Agent) -> None:
     agent.check_ended("big")
 
 
+@pytest.mark.newest
 def test_twenty_messages_in_a_row(agent: Agent) -> None:
     """Answers that come at once: none is lost, doubled, or taken for the one before."""
     agent.start("row", *[f"answer {n}" for n in range(20)])

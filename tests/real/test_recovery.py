@@ -66,6 +66,7 @@ def test_it_goes_on_where_it_was(agent: Agent, victim: str) -> None:
     assert len(calls) == len(agent.log(new, "call")), "old calls were counted again, or new ones not"
 
 
+@pytest.mark.newest
 def test_it_is_killed_again_before_its_next_turn(agent: Agent) -> None:
     """Twice in a row, as by a machine that goes down again as it comes up: the conversation is still the first one."""
     place = agent.place

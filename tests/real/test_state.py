@@ -81,6 +81,7 @@ def test_never_ready_while_it_works(agent: Agent) -> None:
     agent.check_ended("truth")
 
 
+@pytest.mark.newest
 def test_waiters_do_not_return_early(agent: Agent) -> None:
     """`wait --until prompt` and `task_complete` in the second turn don't see the first; nobody is early."""
     place = agent.place
@@ -101,6 +102,7 @@ def test_waiters_do_not_return_early(agent: Agent) -> None:
     agent.check_ended("early")
 
 
+@pytest.mark.newest
 def test_the_context_waits_for_a_slow_start(agent: Agent) -> None:
     """Ruby harnex typed it too early, and took the first prompt for its end."""
     run = agent.wrapped("sleep 1.5")

@@ -104,9 +104,9 @@ def newest(agent: Agent) -> None:
         pytest.skip("the newest of each is enough (HARNEX_TEST_ALL=1: all)")
 
 
+@pytest.mark.newest
 def test_a_call_that_hangs_is_cut_and_nudged(agent: Agent) -> None:
     """The spinner goes on, bytes come: only progress does not. The task is said again: Claude Code forgot it."""
-    newest(agent)
     night = Night(agent, {"hang": 60}, "Now it is done.", options=("--nudge-text", "Keep going, please."))
     assert night.ends() == 0
     assert night.shape() == ["on", "stall no_progress", "nudge no_progress", "done"]
@@ -119,8 +119,8 @@ def test_a_call_that_hangs_is_cut_and_nudged(agent: Agent) -> None:
     assert "done: session 'night' ended" in night.out
 
 
+@pytest.mark.newest
 def test_a_hang_that_stays_wants_a_person(agent: Agent) -> None:
-    newest(agent)
     if agent.cli == "claude":
         pytest.skip("one of them is enough: the machine decides")
     night = Night(agent, *[{"hang": 60}] * 4, options=("--stall-after", "4s"))
@@ -212,9 +212,9 @@ def test_a_process_that_is_deaf_is_replaced(agent: Agent) -> None:
     night.check("success", 0)
 
 
+@pytest.mark.newest
 def test_errors_that_pass(agent: Agent) -> None:
     """What the CLI itself tries again is no matter; what it gives up on is tried again later."""
-    newest(agent)
     passing = {"error": 529, "times": 1} if agent.cli == "claude" else {"error": 500, "times": 1}
     given_up = {"error": 429, "times": 1} if agent.cli == "codex" else {"error": 429, "times": 2}
     night = Night(
@@ -286,9 +286,9 @@ def test_what_only_a_person_can_mend(agent: Agent, error: str) -> None:
     assert (row["kind"], row["id"], row["run_id"]) == ("person", "night", night.rows[0]["run_id"])
 
 
+@pytest.mark.newest
 def test_a_dialog_waits_for_a_person(agent: Agent) -> None:
     """The follower says so and ends; the session stays, is answered, and followed again to its end."""
-    newest(agent)
     made = agent.place.work / "made.txt"
     night = Night(agent, asking(agent, "sh -c 'echo x >> made.txt'"), "Done.", permissions="ask")
     assert night.ends() == 4
@@ -304,8 +304,8 @@ def test_a_dialog_waits_for_a_person(agent: Agent) -> None:
     assert "a person is needed" in night.out
 
 
+@pytest.mark.newest
 def test_a_loop_is_told_once_and_then_stopped(agent: Agent) -> None:
-    newest(agent)
     night = Night(agent, *[{"tools": [{"bash": "echo the same"}]}] * 14)
     assert night.ends() == 4, night.out
     assert night.shape() == ["on", "stall loop", "nudge loop", "stall loop", "escalated loop"]
@@ -321,9 +321,9 @@ def test_a_loop_is_told_once_and_then_stopped(agent: Agent) -> None:
         ("turns", ("--max-turns", "2", "--verify", "false")),
     ],
 )
+@pytest.mark.newest
 def test_the_budget_ends_it(agent: Agent, kind: str, options: tuple[str, ...]) -> None:
     """The agent would go on for ever; it is cut at the limit, and not much is billed beyond it."""
-    newest(agent)
     if (kind in ("calls", "turns")) != (agent.cli == "claude") and not ALL:
         pytest.skip("each kind with one of them (HARNEX_TEST_ALL=1: with both)")
     if kind == "turns":
@@ -369,8 +369,8 @@ def test_the_deadline_ends_it(agent: Agent) -> None:
     assert at <= ended < at + timedelta(seconds=15)
 
 
+@pytest.mark.newest
 def test_verify_fails_twice_and_passes(agent: Agent) -> None:
-    newest(agent)
     check = "echo x >> count; seq 1 2000; test $(wc -l < count) -ge 3"
     night = Night(agent, "One.", "Two.", "Three.", options=("--verify", check))
     assert night.ends() == 0, night.out
@@ -380,9 +380,9 @@ def test_verify_fails_twice_and_passes(agent: Agent) -> None:
     assert [r["turn"] for r in night.of("task_complete")] == [1, 2, 3]
 
 
+@pytest.mark.newest
 def test_the_watch_outlives_its_follower(agent: Agent) -> None:
     """`harnex watch` on a running session; its follower is killed; the deadline comes all the same."""
-    newest(agent)
     agent.start("night", {"hang": 60}, run=("--context", "do the task"))
     agent.wait("night", "busy")
     follower = agent.place.start("watch", "--id", "night", "--turn-timeout", "4s")
