@@ -176,6 +176,28 @@ class Tool(Event):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Compaction(Event):
+    """The agent replaced its conversation by a summary. What the CLI does not tell is null (Codex: all of it)."""
+
+    type: ClassVar[str] = "compaction"
+    turn: int | None = None
+    agent: str = "main"
+    trigger: str | None = None  # `manual`, `auto`
+    tokens_before: int | None = None
+    tokens_after: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Subagent(Event):
+    """A sub-agent began or ended a piece of work. `agent` as in its `call` events; `status`: `started`, `ended`."""
+
+    type: ClassVar[str] = "subagent"
+    turn: int | None = None
+    agent: str = ""
+    status: str = "started"
+
+
+@dataclass(frozen=True, kw_only=True)
 class Progress(Event):
     """The agent's own to-do list changed: `items` are `{text, status}` (`pending` `in_progress` `completed`)."""
 

@@ -232,6 +232,24 @@ class ModelCall:
 
 
 @dataclass(frozen=True, slots=True)
+class Compacted:
+    """A conversation was replaced by a summary of it. Tokens as the CLI tells them; None and "": it does not."""
+
+    agent: str = "main"
+    trigger: str = ""  # `manual` or `auto`
+    tokens_before: int | None = None
+    tokens_after: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SubAgent:
+    """A sub-agent, named as in its calls, began or ended a piece of work."""
+
+    agent: str
+    status: Literal["started", "ended"]
+
+
+@dataclass(frozen=True, slots=True)
 class TodoList:
     """The agent's own to-do list as it is now: (text, `pending` | `in_progress` | `completed`)."""
 
@@ -274,6 +292,8 @@ Fact = (
     | AgentSession
     | ToolUse
     | ModelCall
+    | Compacted
+    | SubAgent
     | TodoList
     | Printed
     | FinalAnswer

@@ -312,6 +312,7 @@ class Replay:
     turns: list[tuple[str, str]] = field(default_factory=list)  # outcome, reason
     broken: str = ""  # turns that were not one start and one end each
     remarks: list[str] = field(default_factory=list)
+    told: list[events.Event] = field(default_factory=list)
 
 
 def output_of(item: dict[str, Any]) -> bytes:
@@ -394,6 +395,7 @@ def _run(case: Case, items: list[dict[str, Any]], off: str, held: dict[str, floa
             v = session.verdict
             result.samples.append(Sample(round(now, 3), v.state.value, v.dialog, v.source, v.reason))
     _count_turns(session, result)
+    result.told = session.told
     result.remarks = session.journal.remarks  # type: ignore[attr-defined]
     return result
 

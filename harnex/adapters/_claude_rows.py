@@ -21,6 +21,7 @@ from harnex.adapters._claude_totals import Seen, by_model
 from harnex.adapters._ledger import Sums
 from harnex.model import (
     AgentSession,
+    Compacted,
     Fact,
     FindFile,
     Follow,
@@ -29,6 +30,7 @@ from harnex.model import (
     Retracted,
     ScreenView,
     State,
+    SubAgent,
     Submitted,
     ToolUse,
     TurnEnded,
@@ -69,6 +71,8 @@ class ClaudeReader(Reader):
         self._tools: dict[str, str] = {}  # tool calls that started: id -> name
         self._agents: dict[str, str] = {}  # subagent id -> type
         self._prompts: dict[str, str] = {}  # what sub-agents were asked -> their type
+        self._working: set[str] = set()  # ids of sub-agents; "" where they have none
+        self._done: set[str] = set()
 
     @property
     def _finds_agents(self) -> bool:
@@ -282,6 +286,8 @@ class ClaudeReader(Reader):
         elif event == "SubagentStart":
             yield from self._subagent(row)
         elif event == "SubagentStop":
+            if isinstance(row.get("agent_id"), str):
+                yield from self._at_work(row["agent_id"], False)
             path = row.get("agent_transcript_path")
             if isinstance(path, str) and path not in self._transcripts:
                 self._transcripts.add(path)
@@ -296,6 +302,8 @@ class ClaudeReader(Reader):
         if not isinstance(agent, str) or not isinstance(parent, str) or not parent.endswith(".jsonl"):
             return
         self._agents[agent] = str(row.get("agent_type") or agent)
+        self._done.discard(agent)
+        yield from self._at_work(agent, True)
         old = self._version is not None and self._version < (2, 1)
         path = (
             f"{parent.rpartition('/')[0]}/agent-{agent}.jsonl"
@@ -353,6 +361,7 @@ class ClaudeReader(Reader):
             if self._finds_agents and self._session_id not in ("", row.get("sessionId")):
                 return  # another session's, in the same folder
             self._name(str(row["agentId"]), message)
+            yield from self._at_work(str(row["agentId"]), True)
         if kind == "assistant":
             if row.get("isApiErrorMessage"):
                 if not side:
@@ -367,6 +376,7 @@ class ClaudeReader(Reader):
             yield from self._user(row, message, side)
         elif kind == "system" and row.get("subtype") == "compact_boundary":
             yield Remark(COMPACTED)
+            yield self._compacted(row)
         elif kind == "system" and not side:
             yield from self._system(row)
         elif kind == "cost-state":
@@ -374,6 +384,27 @@ class ClaudeReader(Reader):
 
     def _agent_of(self, row: dict[str, Any]) -> str:
         return agent_name(row, self._agents)
+
+    def _compacted(self, row: dict[str, Any]) -> Compacted:
+        told = row.get("compactMetadata")
+        told = told if isinstance(told, dict) else {}
+        before, after = told.get("preTokens"), told.get("postTokens")
+        return Compacted(
+            self._agent_of(row),
+            str(told.get("trigger") or ""),
+            before if isinstance(before, int) else None,
+            after if isinstance(after, int) else None,
+        )
+
+    def _at_work(self, agent: str, works: bool) -> Iterable[Fact]:
+        """A sub-agent began (its hook, or its first row where there is none) or ended."""
+        if works is (agent in self._working) or (works and agent in self._done):
+            return
+        (self._working.add if works else self._working.discard)(agent)
+        if not works:
+            self._done.add(agent)
+        name = agent_name({"isSidechain": True, "agentId": agent}, self._agents)
+        yield SubAgent(name, "started" if works else "ended")
 
     def _assistant(self, row: dict[str, Any], message: dict[str, Any], agent: str) -> Iterable[Fact]:
         content = blocks(message.get("content"))

@@ -28,6 +28,7 @@ from harnex.adapters._claude_totals import Seen, by_model
 from harnex.adapters._ledger import FIELDS, Ledger, Sums
 from harnex.model import (
     AgentSession,
+    Compacted,
     Fact,
     FinalAnswer,
     FindFile,
@@ -37,6 +38,7 @@ from harnex.model import (
     Printed,
     Remark,
     State,
+    SubAgent,
     Submitted,
     TodoList,
     ToolUse,
@@ -104,14 +106,14 @@ class ClaudeStream(Reader):
             yield from self._result(row)
 
     def _recorded(self, facts: Iterable[Fact]) -> Iterator[Fact]:
-        """Of the CLI's own records only the calls count: what happens, the stream tells, and sooner."""
+        """Of the CLI's own records the calls count, and what the stream has no word for: the rest it tells sooner."""
         for fact in facts:
             if isinstance(fact, ModelCall):
                 if any(started["id"] == fact.call_id for started in self._starts.values()):
                     self._held[fact.call_id] = fact  # the stream says more (reasoning) in a moment
                 else:
                     yield from self._ledger.take(fact)
-            elif isinstance(fact, Follow | FindFile | Remark):
+            elif isinstance(fact, Follow | FindFile | Remark | Compacted | SubAgent):
                 yield fact
 
     def _begin(self) -> Iterator[Fact]:

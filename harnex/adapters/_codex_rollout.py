@@ -27,11 +27,13 @@ from harnex.adapters._base import PREVIEW
 from harnex.adapters._codex_calls import TOOL_CALLS, TOOL_OUTPUTS, Calls, writes_late
 from harnex.model import (
     AgentSession,
+    Compacted,
     Fact,
     FindFile,
     Observation,
     Remark,
     State,
+    SubAgent,
     Submitted,
     ToolUse,
     TurnEnded,
@@ -143,6 +145,8 @@ class Rollout:
             yield from self._tokens(payload, past)
         elif past:
             return
+        elif kind == "compacted":
+            yield Compacted(self.agent)
         elif kind == "event_msg":
             yield from self._event(str(name), payload)
         elif kind == "response_item":
@@ -205,6 +209,8 @@ class Rollout:
         self.unclear, self._error, self._spoke, self._pending, self._started = None, None, False, set(), {}
         if self.main:
             yield Observation(self.source, State.BUSY, "a turn is open in the rollout")
+        else:
+            yield SubAgent(self.agent, "started")
 
     def _user(self, text: str) -> Iterator[Fact]:
         if not self.turns_told and not self.turn_open:  # <= 0.98: this is all that tells of a start
@@ -248,6 +254,8 @@ class Rollout:
             self._close()
             if self.main:
                 yield Observation(self.source, State.PROMPT, "task_complete without a message")
+            else:
+                yield SubAgent(self.agent, "ended")
             return
         yield from self._end(end, "task_complete")
 
@@ -279,6 +287,8 @@ class Rollout:
             wait = PLAN_S if self.proposed else 0.0
             yield Observation(self.source, State.PROMPT, f"{why} in the rollout", settle_s=wait)
             yield fact
+        else:
+            yield SubAgent(self.agent, "ended")
 
     def settled(self, fact: TurnEnded) -> Iterator[Fact]:
         """Something else told how the open (or unclear) turn ended."""

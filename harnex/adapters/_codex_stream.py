@@ -20,6 +20,7 @@ from harnex.adapters._codex_rollout import Rollout, made_at, seconds
 from harnex.adapters._ledger import Ledger, Sums, difference
 from harnex.model import (
     AgentSession,
+    Compacted,
     Fact,
     FinalAnswer,
     FindFile,
@@ -28,6 +29,7 @@ from harnex.model import (
     Printed,
     Remark,
     State,
+    SubAgent,
     Submitted,
     TodoList,
     ToolUse,
@@ -177,7 +179,7 @@ class CodexStream(Reader):
     # ---- rollouts ----
 
     def _recorded(self, source: str, row: dict[str, Any]) -> Iterator[Fact]:
-        """Of the CLI's own records only the calls count: what happens, the stream tells, and sooner."""
+        """Of the CLI's own records the calls count, and what the stream has no word for: the rest it tells sooner."""
         rollout = self._rollouts.get(source)
         if rollout is None:
             return
@@ -190,6 +192,8 @@ class CodexStream(Reader):
         for fact in rollout.row(row):
             if isinstance(fact, ModelCall) and (fact.input_tokens or fact.output_tokens):  # else: a refused request
                 yield from self._ledger.take(fact)
+            elif isinstance(fact, Compacted | SubAgent):
+                yield fact
             elif isinstance(fact, FindFile):
                 yield from self._sub_agent(fact.source.removeprefix("rollout:"))
 

@@ -17,10 +17,12 @@ from harnex.adapters import _claude_screen, _codex_screen
 from harnex.adapters._claude_rows import ClaudeReader
 from harnex.adapters._codex_rollout import Rollout, seconds
 from harnex.model import (
+    Compacted,
     Fact,
     FindFile,
     ModelCall,
     Remark,
+    SubAgent,
     Submitted,
     ToolUse,
     TurnEnded,
@@ -116,7 +118,7 @@ class ClaudeRecord(Record):
             elif isinstance(fact, ModelCall):
                 if fact.call_id not in self._before:
                     yield fact
-            elif isinstance(fact, ToolUse) and not old:
+            elif isinstance(fact, ToolUse | Compacted | SubAgent) and not old:
                 yield fact
         if main and row.get("type") == "assistant" and isinstance(message, dict):
             self._assistant(message, found, bool(row.get("isApiErrorMessage")))
@@ -187,7 +189,7 @@ class CodexRecord(Record):
             if isinstance(fact, FindFile):
                 # The threads belong to a daemon that is none of our children: found by name instead.
                 yield FindFile(fact.source, paths=(f"{self._root}/{fact.held}",))
-            elif isinstance(fact, ModelCall | ToolUse | Remark):
+            elif isinstance(fact, ModelCall | ToolUse | Compacted | SubAgent | Remark):
                 if rollout.main and isinstance(fact, ToolUse):
                     self.asked = f"{fact.tool} {fact.input_preview}" if fact.status == "started" else ""
                 yield fact

@@ -255,6 +255,12 @@ def describe(row: dict[str, Any]) -> str:
     if kind == "verify":
         result = "passes" if get("ok") else "fails" if get("code") is not None else "took too long"
         return f"{get('kind')} `{short(get('command'), 60)}` {result} ({get('attempt')} of {get('most')})"
+    if kind == "compaction":
+        whose = "" if get("agent") == "main" else f" of {get('agent')}"
+        held = f" ({get('tokens_before'):,} tokens)" if isinstance(get("tokens_before"), int) else ""
+        return f"the conversation{whose}{held} was replaced by a summary"
+    if kind == "subagent":
+        return f"sub-agent {short(get('agent'), 60)} {get('status')}"
     if kind == "diagnostic":
         return f"note: {short(get('what'))}"
     return ""

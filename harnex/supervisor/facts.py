@@ -8,6 +8,7 @@ from harnex import events
 from harnex.core.turns import Closed
 from harnex.model import (
     AgentSession,
+    Compacted,
     Fact,
     FinalAnswer,
     FindFile,
@@ -18,6 +19,7 @@ from harnex.model import (
     Printed,
     Remark,
     RunCommand,
+    SubAgent,
     Submitted,
     TodoList,
     ToolUse,
@@ -71,6 +73,18 @@ def take_fact(session: Session, fact: Fact, now: float) -> None:
             session.emit(call)
             session.watcher.call(call, now)
             session.journal.changed()
+    elif isinstance(fact, Compacted):
+        session.emit(
+            events.Compaction(
+                turn=session.turn_number(),
+                agent=fact.agent,
+                trigger=fact.trigger or None,
+                tokens_before=fact.tokens_before,
+                tokens_after=fact.tokens_after,
+            )
+        )
+    elif isinstance(fact, SubAgent):
+        session.emit(events.Subagent(turn=session.turn_number(), agent=fact.agent, status=fact.status))
     elif isinstance(fact, TodoList):
         items = tuple({"text": text, "status": status} for text, status in fact.items)
         done = sum(status == "completed" for _, status in fact.items)

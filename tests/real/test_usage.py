@@ -97,6 +97,9 @@ def test_every_call_once(agent: Agent) -> None:
     assert sum(b["kind"] == "main" for b in bill) >= 11
     calls = [c for c in agent.events("u", "call") if not c["partial"]]
     check(agent, calls, bill)
+    helpers = {c["agent"] for c in calls} - {"main"}
+    told = [(r["agent"], r["status"]) for r in agent.events("u", "subagent")]
+    assert sorted(told) == sorted((name, status) for name in helpers for status in ("started", "ended"))
 
     # How long each took, with its retries: as the endpoint saw it, but for what a busy machine adds.
     began = {r["call"]: r["t"] for r in agent.log("u", "request")}

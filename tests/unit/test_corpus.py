@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 
+from harnex import events
 from tests.record import CORPUS, VERSIONS, _private, read_text
 from tests.replay import Case, case_paths, judge, judged, load, modes_of, replay
 
@@ -58,6 +59,38 @@ def params() -> list[Any]:
 @pytest.mark.parametrize(("path", "mode"), params())
 def test_the_state_is_true_at_every_moment(path: Path, mode: str) -> None:
     assert judged(cached(path), mode).wrong == []
+
+
+def named(scenario: str) -> list[Any]:
+    return [pytest.param(p, id=name_of(p)) for p in case_paths() if p.name == scenario]
+
+
+@pytest.mark.parametrize("path", named("run-compaction"))
+def test_a_compaction_is_told(path: Path) -> None:
+    """Claude Code says what was asked for and how long the conversation was (what is left: 2.1), Codex nothing."""
+    (told,) = [e for e in replay(cached(path)).told if isinstance(e, events.Compaction)]
+    before, after = told.tokens_before, told.tokens_after
+    if about(path)["cli"] == "codex":
+        assert (told.agent, told.trigger, before, after) == ("main", None, None, None)
+    else:
+        assert (told.agent, told.trigger) == ("main", "manual") and before is not None and before > 1000
+        assert (after is not None) == (path.parent.name == "2.1.329")
+
+
+@pytest.mark.parametrize("path", named("run-sub-agent"))
+def test_a_sub_agent_is_told_once_each_way_under_the_name_of_its_calls(path: Path) -> None:
+    told = replay(cached(path)).told
+    seen = [(e.agent, e.status) for e in told if isinstance(e, events.Subagent)]
+    calls = {e.agent for e in told if isinstance(e, events.Call)} - {"main"}
+    if path.parent.name == "1.0.128":  # it gives its sub-agents no names: their tool's events tell of them
+        assert (seen, calls) == ([], {"subagent"})
+        return
+    assert sorted(seen) == sorted((agent, status) for agent in calls for status in ("started", "ended"))
+    assert all(seen.index((agent, "started")) < seen.index((agent, "ended")) for agent in calls)
+    kinds = {agent.partition(":")[0] for agent in calls}
+    if about(path)["cli"] == "claude":
+        warmed = {"Plan", "Explore", "Bash"} if path.parent.name == "2.0.77" else set()
+        assert kinds == {"general-purpose"} | warmed
 
 
 def test_what_is_known_is_there() -> None:
