@@ -31,12 +31,13 @@ class Delivery:
         # Taken, but their turn runs: an agent that is killed now may not have kept them in its conversation.
         self._answered: list[Message] = []
 
-    def take(self, message: Message, acknowledged: bool = False) -> None:
-        """A message came in: keep it, log it and queue it. `acknowledged`: its sender is told so, and leaves."""
+    def take(self, message: Message, acknowledged: bool = False, first: bool = False) -> None:
+        """A message came in: keep it, log it and queue it. `acknowledged`: its sender is told so, and leaves; `first`:
+        it goes before those that wait."""
         spec, text = self._session.spec, message.text or ""
         row = {"id": message.id, "text": message.text, "submit": message.submit, "from": message.sender}
         try:
-            undelivered.put(spec.state, spec.run_id, row, self._session.redactor.text, through=acknowledged)
+            undelivered.put(spec.state, spec.run_id, row, self._session.redactor.text, first, acknowledged)
         except (OSError, HarnexError) as e:
             self._session.journal.diagnose(f"a message can't be kept for the case of a crash: {e}")
         self._session.emit(
@@ -48,7 +49,10 @@ class Delivery:
                 sender=message.sender,
             )
         )
-        self.inbox.put(message)
+        if first:
+            self.inbox.queue.appendleft(message)
+        else:
+            self.inbox.put(message)
         self._session.watcher.asked(message)
         self._session.emit(events.Delivery(message_id=message.id, status="queued"))
         self._session.journal.changed()
@@ -134,6 +138,25 @@ class Delivery:
         """What the turn was about has been dealt with, unless the agent died of it."""
         if closed.end.source != "process":
             self._forget()
+
+    def say_again(self) -> None:
+        """The conversation is lost: what was asked in it and not answered goes before what waits still.
+
+        A nudge means nothing without it: then, and if nothing is left to say, it is the task that is said again.
+        """
+        watcher, lost, queue = self._session.watcher, self._answered, self.inbox.queue
+        self._answered = []
+        for message in reversed(lost):
+            if message.id in watcher.nudges:
+                self._drop(message)
+                continue
+            message.status = message.told = "queued"
+            queue.appendleft(message)
+            self._session.emit(events.Delivery(message_id=message.id, status="queued"))
+        task = watcher.first
+        needed = not queue or any(message.id in watcher.nudges for message in lost)
+        if task and needed and all(message.text != task for message in queue):
+            self.take(Message(new_message_id(), task), first=True)
 
     def _forget(self) -> None:
         for message in self._answered:

@@ -11,13 +11,11 @@ from typing import TYPE_CHECKING
 
 from harnex import clock, paths
 from harnex.core.activity import Activity
-from harnex.core.inbox import Message
 from harnex.core.turns import Turns
 from harnex.model import Follow, TurnEnded
 from harnex.supervisor import boot
 from harnex.supervisor.answers import Answers
 from harnex.supervisor.child import Child
-from harnex.supervisor.delivery import new_message_id
 from harnex.supervisor.evidence import Evidence, FollowedFiles, descendants
 from harnex.supervisor.spec import SESSION_ID
 
@@ -79,8 +77,7 @@ def respawn(session: Session, now: float) -> bool:
     # What the old process wrote was read: a file that goes on is read from here.
     fresh = [dataclasses.replace(f, from_end=True) if isinstance(f, Follow) and f.kind == "rows" else f for f in facts]
     session.take(fresh, now)
-    task = session.watcher.first
-    if not resumed and not session.inbox.pending and task:
-        session.delivery.take(Message(new_message_id(), task))
+    if not resumed:
+        session.delivery.say_again()
     session.journal.changed()
     return resumed

@@ -58,6 +58,7 @@ class Watcher:
         self.first: str | None = None  # the first message: what the agent was started for
         self._hook: FileHook | None = None
         self._texts: dict[str, str] = {}  # message id -> what was asked, without our own words around it
+        self.nudges: set[str] = set()  # ids of our own messages
         self._checks = 0
         self._prices: Prices | None = None
         self.buried = False  # the old process is gone, and what it left was read
@@ -293,6 +294,7 @@ class Watcher:
             message = Message(new_message_id(), body)
             if task is not None:
                 self._texts[message.id] = task
+            self.nudges.add(message.id)
             session.emit(
                 events.Nudge(
                     reason=action.reason,

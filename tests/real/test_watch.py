@@ -172,6 +172,8 @@ def test_a_crash_goes_on_in_a_new_process(agent: Agent) -> None:
     night.live()
     night.place.ok("send", "--id", "night", "--message", "number two", "--no-wait")
     night.place.until(marker.exists, 40, "the tool")
+    # Codex 0.104 names its conversation nowhere but in a file, which takes half a second to be found.
+    night.place.until(lambda: night.live()["agent_session_id"], 20, "the conversation's name")
     record = night.live()
     for process in psutil.Process(record["pid"]).children(recursive=True):
         with contextlib.suppress(psutil.Error):

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from harnex.adapters._base import Typing
 from harnex.core.inbox import LEFT_S, PERSON_S, PROOF_S, SUBMITS, Action, Gate, Inbox, Message, Progress, Write
 from harnex.model import State
+from harnex.store import undelivered
+from harnex.supervisor.delivery import Delivery
+from harnex.supervisor.watcher import Watcher
 
 READY = Gate(
     state=State.PROMPT,
@@ -252,3 +258,47 @@ def test_enter_is_pressed_again_soon_also_where_every_prompt_is_told() -> None:
     box.step(replace(gate, draft=""), 0.0)
     box.step(gate, 0.2)
     assert writes(box.step(gate, 1.3)) == b"<cr>"
+
+
+class Told:
+    """A session as far as `Delivery` needs one; keeps what was said."""
+
+    def __init__(self, tmp_path: Path) -> None:
+        self.spec = SimpleNamespace(state=str(tmp_path), run_id="r", adapter="demo")
+        self.redactor = SimpleNamespace(text=lambda text: text, count=0)
+        self.journal = SimpleNamespace(diagnose=pytest.fail, changed=lambda: None)
+        self.adapter = SimpleNamespace(typing=lambda text, version: Typing(b"", text.encode(), b"\r"), name="demo")
+        self.version = None
+        self.emit = lambda event: None
+        self.watcher = Watcher(self)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("taken", "waiting", "expected"),
+    [
+        (["the task"], [], ["the task"]),
+        (["the task"], ["more"], ["the task", "more"]),
+        (["the task", "number two"], ["more"], ["the task", "number two", "more"]),
+        ([], ["more"], ["more"]),  # the task was answered
+        ([], [], ["the task"]),  # all was answered, and what it was about is lost
+        (["go on"], [], ["the task"]),  # a nudge
+        (["the task", "go on"], ["more"], ["the task", "more"]),
+        (["number two", "go on"], ["more"], ["the task", "number two", "more"]),
+    ],
+)
+def test_what_a_lost_conversation_did_not_answer_is_said_again(
+    tmp_path: Path, taken: list[str], waiting: list[str], expected: list[str]
+) -> None:
+    (tmp_path / "runs" / "r").mkdir(parents=True, mode=0o700)
+    session = Told(tmp_path)
+    delivery = Delivery(session)  # type: ignore[arg-type]
+    session.watcher.asked(Message("m-0", "the task"))
+    for n, text in enumerate([*taken, *waiting]):
+        delivery.take(Message(f"m-{n}", text))
+        if text == "go on":
+            session.watcher.nudges.add(f"m-{n}")
+        if n < len(taken):
+            delivery._answered.append(delivery.inbox.queue.popleft())
+    delivery.say_again()
+    assert [m.text for m in delivery.inbox.queue] == expected
+    assert [row["text"] for row in undelivered.rows(str(tmp_path), "r")] == expected
