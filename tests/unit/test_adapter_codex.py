@@ -31,6 +31,7 @@ from harnex.model import (
     Retracted,
     ScreenView,
     State,
+    SubAgent,
     Submitted,
     ToolUse,
     TurnEnded,
@@ -379,10 +380,10 @@ def test_sub_agents(version: str) -> None:
     child = rows(version, "sub_child")
     assert asked[0].held == f"rollout-*{child[0]['payload']['id']}.jsonl"
     facts = feed(reader, asked[0].source, child)
-    assert {type(f) for f in facts} == {ModelCall}  # no state, no turn, no session of its own
-    assert [f.agent for f in facts if isinstance(f, ModelCall)] == [
-        child[0]["payload"]["source"]["subagent"]["thread_spawn"]["agent_nickname"]
-    ]
+    assert {type(f) for f in facts} == {ModelCall, SubAgent}  # no state, no turn, no session of its own
+    name = child[0]["payload"]["source"]["subagent"]["thread_spawn"]["agent_nickname"]
+    assert [f.agent for f in facts if isinstance(f, ModelCall)] == [name]
+    assert [f for f in facts if isinstance(f, SubAgent)] == [SubAgent(name, "started"), SubAgent(name, "ended")]
 
 
 def test_a_sub_agents_file_found_first_is_not_taken_for_the_main_one() -> None:
