@@ -17,8 +17,9 @@ def asking(agent: Agent, command: str) -> dict[str, Any]:
     if agent.cli == "claude":
         return {"text": "I need to do this.", "tools": [{"bash": command}]}
     # Codex asks when a command wants to leave the sandbox.
-    escalated = {"cmd": command, "sandbox_permissions": "require_escalated", "justification": "a test"}
-    return {"text": "I need to do this.", "tools": [{"raw": {"name": "exec_command", "input": escalated}}]}
+    name, key = ("shell_command", "command") if agent.numbers < (0, 104) else ("exec_command", "cmd")
+    escalated = {key: command, "sandbox_permissions": "require_escalated", "justification": "a test"}
+    return {"text": "I need to do this.", "tools": [{"raw": {"name": name, "input": escalated}}]}
 
 
 def answer(agent: Agent, session_id: str) -> None:
@@ -77,15 +78,12 @@ def test_a_permission_waits_for_a_person(agent: Agent) -> None:
 def test_a_directory_that_is_not_trusted(agent: Agent) -> None:
     """The rehearsal trusts its directory; here that is taken back just before the CLI starts."""
     place = agent.place
+    # Codex 0.169 asks only where there is something to trust: a git repository, or settings of the folder.
+    (place.work / ".codex").mkdir()
+    (place.work / ".codex" / "config.toml").touch()
     if agent.cli == "codex":
-        # 0.169 asks only where there is something to trust: a git repository, or settings of the folder.
-        (place.work / ".codex").mkdir()
-        (place.work / ".codex" / "config.toml").touch()
         forget = 'sed -i "/trust_level/d; /^.projects/d" "$CODEX_HOME/config.toml"'
     else:
-        # 0.169 asks only where there is something to trust: a git repository, or settings of the folder.
-        (place.work / ".codex").mkdir()
-        (place.work / ".codex" / "config.toml").touch()
         forget = 'sed -i "s/hasTrustDialogAccepted/was/" "$HOME/.claude.json"'
     run = agent.wrapped(f'case "$*" in *--version*) ;; *) {forget};; esac')
     agent.start("new", "Trusted and done.", run=(*run, "--context", "the first task"), bypass=False)

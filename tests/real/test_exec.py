@@ -195,7 +195,7 @@ def test_an_answer_that_does_not_fit_is_asked_for_once_more(agent: Agent) -> Non
     bad, good = json.dumps({"name": "x", "count": 0}), json.dumps({"name": "ü", "count": 7})
     # Newer Claude Code asks the model itself, by a tool, before it gives in.
     tool = {"tools": [{"raw": {"name": "StructuredOutput", "input": json.loads(good)}}]}
-    native = agent.cli == "claude" and agent.numbers >= (2, 1)
+    native = agent.cli == "claude" and agent.numbers >= (2, 1, 197)
     script = place.script(*([bad, bad, tool, "Done."] if native else [bad, good]))
     words = ("exec", agent.cli, "go", "--id", "shape", "--schema", str(place.base / "schema.json"))
     done = place.run(*words, "--quiet", "--permissions", "bypass", "--rehearse", script)
