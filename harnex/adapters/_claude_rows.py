@@ -117,9 +117,9 @@ class ClaudeReader(Reader):
         return self._hooks_heard
 
     def records_prompts(self) -> bool:
-        """Up to 2.0 the spinner is also seen while a local command runs; later ones begin turns by themselves
-        (a background agent that is done), with no hook."""
-        return self._hooks_heard and self._version is not None and self._version < (2, 1)
+        """Those without a session file: they show the spinner also while a local command runs, `/exit` too (2.0.77, 2.1.0,
+        2.1.30). The others begin turns by themselves (a background agent that is done), with no hook."""
+        return self._hooks_heard and self._version is not None and self._version < (2, 1, 111)
 
     # -- the screen ------------------------------------------------------------------------------
 
