@@ -100,6 +100,7 @@ def test_every_call_once(agent: Agent) -> None:
     calls = [c for c in agent.events("u", "call") if not c["partial"]]
     check(agent, calls, bill)
     helpers = {c["agent"] for c in calls} - {"main"}
+    helpers -= {"subagent"}  # 1.x and 2.0.0 give them no names; their tool's events tell of them
     told = [(r["agent"], r["status"]) for r in agent.events("u", "subagent")]
     assert sorted(told) == sorted((name, status) for name in helpers for status in ("started", "ended"))
 
