@@ -1,4 +1,4 @@
-"""Claude Code: how it is started, typed to and ended, and what its records say. Measured on 1.0.128 … 2.1.329.
+"""Claude Code: how it is started, typed to and ended, and what its records say. Measured on 1.0.128 … 2.1.330.
 
 Where "measured" is written, the source is field/claude.md or the lab of this adapter (real CLIs
 against a scripted model); `_claude_screen.py` reads the screen, `_claude_rows.py` the records.
@@ -201,7 +201,7 @@ class ClaudeAdapter:
 
     name = "claude"
     program = "claude"
-    known: tuple[Version, Version] | None = ((1, 0, 60), (2, 1, 329))
+    known: tuple[Version, Version] | None = ((1, 0, 60), (2, 1, 330))
     # The session file has a status in 2.1.197, not yet in 2.1.110; a file without one says nothing. OSC 7501
     # comes from 2.1.300 if its query is answered, not from 2.1.250. The title counts only once it was seen to spin.
     sources: tuple[Source, ...] = (
