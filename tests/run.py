@@ -45,7 +45,7 @@ def main() -> int:
     place = tempfile.mkdtemp(prefix="hx-", dir="/tmp")
     env = {**os.environ, MARKER: mark, "TMPDIR": place}
     before = outside()
-    workers = os.environ.get("HARNEX_TEST_WORKERS") or str(max(5, min(8, os.cpu_count() or 2)))  # they mostly wait
+    workers = os.environ.get("HARNEX_TEST_WORKERS") or str(max(4, min(6, os.cpu_count() or 2)))  # they mostly wait
     pytest = [sys.executable, "-m", "pytest", "-q", *sys.argv[1:]]
     shared = ["-n", workers, "--dist", "worksteal", "--durations", "8"]
     code = subprocess.run([*pytest, *shared], env=env, cwd=ROOT, check=False).returncode
