@@ -201,6 +201,7 @@ def test_it_hangs_before_it_dies(harnex: Harnex) -> None:
     gone(harnex)
 
 
+@pytest.mark.more
 @pytest.mark.timeout(120)
 def test_a_recovery_that_hangs(harnex: Harnex) -> None:
     """It holds the lock: `status` answers all the same, a start says why it can't, and its death lets go."""

@@ -147,6 +147,7 @@ def player(tmp_path: Path) -> Iterator[Player]:
             process.kill()
 
 
+@pytest.mark.more
 @pytest.mark.timeout(180)
 def test_every_recorded_call(player: Player) -> None:
     (player.work / "prompt.txt").write_text('Line "one"\n--flag SCRIPT:[["text","got the file prompt"]]')
