@@ -71,8 +71,8 @@ class ClaudeReader(Reader):
         self._tools: dict[str, str] = {}  # tool calls that started: id -> name
         self._agents: dict[str, str] = {}  # subagent id -> type
         self._prompts: dict[str, str] = {}  # what sub-agents were asked -> their type
-        self._working: set[str] = set()  # ids of sub-agents; "" where they have none
-        self._done: set[str] = set()
+        self._working: set[str] = set()  # ids of sub-agents
+        self._done: set[str] = set()  # those that ended: a last row may come after that
 
     @property
     def _finds_agents(self) -> bool:

@@ -347,3 +347,11 @@ def test_a_script_that_waits_hears_of_the_watchs_outcome_only(harnex: Harnex) ->
     assert harnex.json("wait", "--id", "w", "--timeout", "20")["state"] == "exited"
     harnex.agent("w", {"error": "auth", "times": 9}, run=("--watch", "--context", "go"))
     assert harnex.run("wait", "--id", "w", "--timeout", "20").returncode == 4
+
+
+def test_a_sender_is_told_of_its_turn_though_the_session_ends_with_it(harnex: Harnex) -> None:
+    harnex.agent("w", "One.", run=("--watch", "--auto-stop"))
+    sent = harnex.json("send", "--id", "w", "--message", "go", "--wait-for-idle", "--timeout", "20")
+    assert (sent["ok"], sent["outcome"], sent["last_message"]) == (True, "completed", "One.")
+    assert harnex.json("wait", "--id", "w", "--until", "exited", "--timeout", "20")["ok"]
+    assert harnex.json("history", "--json")[-1]["exit"] == 0
