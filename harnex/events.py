@@ -189,7 +189,8 @@ class Compaction(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class Subagent(Event):
-    """A sub-agent began or ended a piece of work. `agent` as in its `call` events; `status`: `started`, `ended`."""
+    """A sub-agent began or ended a piece of work. `agent` as in its `call` events; `status`: `started`, and `ended` where
+    the CLI tells it (Claude Code under Paseo: not)."""
 
     type: ClassVar[str] = "subagent"
     turn: int | None = None
