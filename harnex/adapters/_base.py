@@ -19,7 +19,6 @@ Version = tuple[int, ...]
 Permissions = Literal["ask", "auto", "bypass"]
 
 PREVIEW = 200  # characters of an answer or of a tool's input that events show
-PASTE_START, PASTE_END = b"\x1b[200~", b"\x1b[201~"
 
 
 @dataclass(frozen=True)
@@ -287,13 +286,3 @@ SCHEMA_WORDS = (
     "\n\nYour final answer must be one JSON value that is valid for this JSON Schema, and nothing else: "
     "no words around it, no code fence.\n\n"
 )
-
-
-def bracketed(text: str) -> bytes:
-    """`text` as one bracketed paste. Control bytes that could end the paste or act as keys are left out."""
-    clean = "".join(
-        c
-        for c in text.replace("\r\n", "\n").replace("\r", "\n")
-        if c in "\n\t" or (c >= " " and c != "\x7f" and not "\x80" <= c <= "\x9f")
-    )
-    return PASTE_START + clean.encode("utf-8", "replace") + PASTE_END

@@ -27,10 +27,10 @@ from harnex.adapters._base import (
     StopStep,
     Typing,
     Version,
-    bracketed,
 )
 from harnex.adapters._codex_calls import LATE_ITEMS_UNTIL
 from harnex.adapters._codex_rollout import PLAN_S, Rollout
+from harnex.adapters._text import BLANK, bracketed, clean, ends_in_word, lead
 from harnex.model import Fact, FindFile, Follow, Observation, Retracted, ScreenView, State, TurnEnded
 
 TITLE_SINCE = (0, 117)  # and from 0.128 on it tells of dialogs
@@ -329,28 +329,28 @@ def _prompts(transcript: tuple[str, ...]) -> int:
 # 320 lines before the cursor and 32 behind it; a paste of more than 1,000 characters is one placeholder.
 CLEAR = b"\x15" * 640 + b"\x0b" * 64
 BANG_BY_SPACE_SINCE = (0, 169)
-INVISIBLE = "\u200b"
 FOLDED_FROM = 900  # characters; the box folds from 1,001 on
-MENTION = re.compile(r"(?:^|\s)[@$]\S*\Z")
 
 
 def plain(text: str, version: Version | None) -> str:
-    """`text` so that it is a message, whatever it begins with (measured with the endpoint's own log).
+    """`text`, cleaned, so that it is a message, whatever it begins with (measured with the endpoint's own log).
 
-    A blank in front is trimmed on arrival and keeps `/` from being a command in all versions; `!` runs a
-    local shell command even behind a blank up to 0.145, so there a zero-width space has to stay in front.
+    A space in front is trimmed on arrival and keeps `/` from being a command in all versions; `!` runs a
+    local shell command even behind white space up to 0.145, so there a blank has to stay in front that is none.
+    The same blank goes before a character that stands behind others that a box may remove.
     `#` and a pasted `?` are text as they are. A last word with `@` or `$` opens a list of files or skills, which
-    takes the Enter for itself (and may put its choice in): a blank behind it closes the list, and is trimmed.
+    takes the Enter for itself (and may put its choice in): a space behind it closes the list, and is trimmed.
     """
-    if MENTION.search(text):
+    text = clean(text)
+    if ends_in_word(text, "@$"):
         text += " "
+    first = lead(text)
+    if not first or first not in "/!":
+        return text
     head = text.lstrip()
-    if head.startswith("/"):
-        # Folded into a placeholder, a long paste is trimmed first and then taken for a command (0.169).
-        return (INVISIBLE if len(head) >= FOLDED_FROM else " ") + head
-    if head.startswith("!"):
-        return (" " if version is not None and version >= BANG_BY_SPACE_SINCE else INVISIBLE) + head
-    return text
+    # Folded into a placeholder, a long paste is trimmed first and then taken for a command (0.169).
+    trimmed = len(head) >= FOLDED_FROM if first == "/" else version is None or version < BANG_BY_SPACE_SINCE
+    return (BLANK if trimmed or head[0] != first else " ") + head
 
 
 class CodexAdapter:

@@ -22,9 +22,9 @@ from harnex.adapters._base import (
     StopStep,
     Typing,
     Version,
-    bracketed,
 )
 from harnex.adapters._status import status_fact
+from harnex.adapters._text import bracketed, clean, visible
 from harnex.model import (
     FAILURE_REASONS,
     AgentSession,
@@ -323,7 +323,8 @@ class Demo:
 
 def _guarded(text: str) -> str:
     """A lone `/word` is a command of the agent; with a space before it, it is text."""
-    return f" {text}" if re.match(r"/[a-z-]+\s*$", text) else text
+    text = clean(text)
+    return f" {text}" if re.fullmatch(r"/[a-z-]+", visible(text)) else text
 
 
 ADAPTER = Demo()

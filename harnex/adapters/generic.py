@@ -19,9 +19,9 @@ from harnex.adapters._base import (
     StopStep,
     Typing,
     Version,
-    bracketed,
 )
 from harnex.adapters._status import status_fact
+from harnex.adapters._text import bracketed
 from harnex.model import Fact, Observation, ScreenView, State
 
 SPINNER = "⠁⠂⠄⡀⢀⠠⠐⠈⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏◐◓◑◒"

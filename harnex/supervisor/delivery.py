@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from harnex import clock, events
-from harnex.adapters._base import PASTE_END, PASTE_START
+from harnex.adapters._text import PASTE_END, PASTE_START
 from harnex.core.inbox import Gate, Hand, Inbox, Message, Progress, Write
 from harnex.core.turns import Closed
 from harnex.errors import HarnexError
