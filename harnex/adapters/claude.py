@@ -23,8 +23,9 @@ from harnex.adapters._base import (
     Typing,
     Version,
 )
-from harnex.adapters._text import BLANK, bracketed, clean, ends_in_word, lead, visible
 from harnex.adapters._claude_rows import HOOKS_FILE, ClaudeReader
+from harnex.adapters._claude_views import clear_keys
+from harnex.adapters._text import BLANK, bracketed, clean, ends_in_word, lead, visible
 from harnex.model import ScreenView, State
 
 SETTINGS_SINCE: Version = (1, 0, 61)  # --settings: an unknown option in 1.0.60
@@ -171,7 +172,6 @@ def _own_settings(request: LaunchRequest) -> tuple[dict[str, Any], str]:
 
 _EXIT_WORDS = ("exit", "quit", ":q", ":q!", ":wq", ":wq!")
 _COMMANDS = "/!#@&?"  # first characters that the box takes for a key
-CLEAR_LINES = 100
 
 
 def guarded(text: str, version: Version | None) -> str:
@@ -349,15 +349,12 @@ class ClaudeAdapter:
 
         Measured with pastes that arrived as a prompt, byte for byte but for the guard and tabs (the
         box makes 4 spaces of one); `guarded` says what the guards are. The clear is for a draft that an
-        interrupt put back: Ctrl-U alone takes one line. 1.x and 2.0 know Ctrl-L (it empties the box),
-        but use a stale copy of the draft if the paste comes in the same write; later ones only redraw
-        on Ctrl-L, and take Ctrl-U with Backspace, line by line, also in one write.
+        interrupt put back.
         """
-        old = version is not None and version < (2, 1)
-        clear = b"\x0c" if old else b"\x15\x7f" * CLEAR_LINES
         paste = bracketed(guarded(text, version)) if text else b""
         # Right behind a paste's echo Enter is lost in 2.1.20 (1 of 3 at 5 ms, none of 24 from 20 ms on).
-        return Typing(clear, paste, accept_s=3.0, settle_s=0.08, again_s=1.0)
+        clear, *more = clear_keys(version)
+        return Typing(clear, paste, clear_more=tuple(more), accept_s=3.0, settle_s=0.08, again_s=1.0)
 
     def interrupt(self, view: ScreenView, version: Version | None) -> bytes:
         """Esc, in every version and state; Ctrl-C does not stop a stream in 1.x and 2.0 (measured)."""

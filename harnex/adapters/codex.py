@@ -16,6 +16,7 @@ from typing import Any
 from harnex.adapters import _codex_home as homes
 from harnex.adapters import _codex_launch as launching
 from harnex.adapters import _codex_screen as screens
+from harnex.adapters import _codex_views as views
 from harnex.adapters._base import (
     Credential,
     Launch,
@@ -241,6 +242,10 @@ class CodexReader(Reader):
 
     def screen(self, view: ScreenView) -> Iterable[Fact]:
         self._view = view
+        over = views.opened(view, CLEAR)
+        if over is not None and screens.composer_row(view) is None:
+            yield Observation("screen", State.UNKNOWN, f"{over.name} is open", view=over)
+            return
         reading = screens.read(view)
         if reading.state is State.BUSY and self.rollout.cut_off:
             # Resumed, 0.104 paints `Working` for ever of the turn that its last process did not end, and takes messages.
@@ -257,7 +262,10 @@ class CodexReader(Reader):
             if state is State.PROMPT and not self._was_ready:
                 self._first = screens.transcript(view)
             self._was_ready = self._was_ready or state is State.PROMPT
-            yield Observation("screen", state, reading.reason, reading.dialog, reading.options, asks=reading.asks)
+            shown = over if state is not State.BLOCKED else None
+            yield Observation(
+                "screen", state, reading.reason, reading.dialog, reading.options, asks=reading.asks, view=shown
+            )
         elif not self._was_ready:
             yield Observation("screen", State.STARTING, "no composer yet")
         else:

@@ -250,7 +250,7 @@ class Session:
             self.helpers.wake_at(now),
             self.verdict.wake_at,
             self.turns.wake_at(),
-            self.inbox.wake_at(self.delivery.gate(), now),
+            self.delivery.wake_at(now),
             self.requests.wake_at(),
             self.answers.wake_at(now),
             self.watcher.wake_at(),
@@ -329,7 +329,7 @@ class Session:
         if verdict.state is State.PROMPT is not self.verdict.state and self.terminal.settle(now, early=True):
             self._read_screen(now)  # what was painted before it was declared, a dialog perhaps
             verdict = self.activity.decide(now)
-        self.apply(self.turns.state(verdict.state, now, self.reader.records_prompts()), now)
+        self.apply(self.turns.state(verdict.beneath, now, self.reader.records_prompts()), now)
         turn = self.turns.open
         if verdict.state is State.PROMPT and turn is not None and not turn.worked and turn.ended is None:
             # The agent took a prompt and does not show it yet: what it shows is the moment before.
@@ -384,7 +384,7 @@ class Session:
         state = self.verdict.state
         if self.ending.under_way:
             state = State.EXITED if self.ending.done else State.STOPPING
-        elif self.answers.in_hand:
+        elif self.answers.in_hand or self.delivery.will_leave:
             state = State.STARTING
         return Standing(
             state,
@@ -395,6 +395,7 @@ class Session:
             self.turns.last,
             self.headless is not None,
             self.ending.result.get("exit_code") if self.watcher.watch is not None else None,
+            self.verdict.view.name if self.verdict.view is not None else "",
         )
 
     def interrupt(self, now: float) -> None:
@@ -439,6 +440,7 @@ class Session:
             "spawner": spec.spawner,
             "options": list(verdict.options),
             "pending": self.inbox.pending,
+            "held_by": self.delivery.held_by,
             **self.watcher.record,
             "agent_session_id": self.agent_session_id,
             "permissions": spec.permissions,

@@ -58,7 +58,9 @@ def test_every_character_that_a_box_may_drop_is_looked_through() -> None:
 
 
 ANY = st.text(st.characters(), max_size=6)
-FRONT = st.text(st.characters(categories=("Cc", "Cf", "Zs", "Zl", "Zp", "Mn", "Cn")) | st.sampled_from(SPACE), max_size=4)
+FRONT = st.text(
+    st.characters(categories=("Cc", "Cf", "Zs", "Zl", "Zp", "Mn", "Cn")) | st.sampled_from(SPACE), max_size=4
+)
 MARK = st.sampled_from(("", "!", "/", "#", "@", "&", "?", "$", "！", "exit", "quit"))
 
 
