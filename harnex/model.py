@@ -98,6 +98,11 @@ class Retracted:
 
 
 @dataclass(frozen=True, slots=True)
+class Suspended:
+    """The agent gave the terminal back to a shell that is not there (Ctrl-Z): only SIGCONT brings it back."""
+
+
+@dataclass(frozen=True, slots=True)
 class Submitted:
     """Proof that the agent took a prompt: it is in the agent's own records. `text` "" if not told."""
 
@@ -296,6 +301,7 @@ class Remark:
 Fact = (
     Observation
     | Retracted
+    | Suspended
     | Submitted
     | TurnEnded
     | Follow

@@ -18,7 +18,7 @@ from harnex.adapters._base import Reader, Version
 from harnex.adapters._claude_calls import AGENT_TOOLS, COMPACTED, Calls, agent_name, asks, blocks, input_preview
 from harnex.adapters._claude_declared import DIALOG_OF_TOOL, program_status, session_status, speaks_again
 from harnex.adapters._claude_totals import Seen, by_model
-from harnex.adapters._claude_views import Views
+from harnex.adapters._claude_views import Views, suspended
 from harnex.adapters._ledger import Sums
 from harnex.model import (
     AgentSession,
@@ -33,6 +33,7 @@ from harnex.model import (
     State,
     SubAgent,
     Submitted,
+    Suspended,
     ToolUse,
     TurnEnded,
 )
@@ -129,6 +130,9 @@ class ClaudeReader(Reader):
         seen = screen.observe(view, self._was_ready)
         if seen.state in (State.PROMPT, State.BUSY):
             self._was_ready = True
+        if suspended(view.lines):
+            seen = Observation(screen.SCREEN, State.UNKNOWN, "Claude Code is suspended")
+            yield Suspended()
         yield replace(seen, view=self._views.opened(view)) if seen.state is not State.BLOCKED else seen
         self._rests = seen.state is State.PROMPT
         if self._rests and not self._hooks_heard:

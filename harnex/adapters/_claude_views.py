@@ -17,6 +17,7 @@ from harnex.model import OpenView, ScreenView
 _MODES = {"!": "shell mode", "#": "memory mode", "&": "background mode"}
 _SEARCH = re.compile(r"^\s*(?:search prompts:|no matching\b)", re.MULTILINE)
 _TRANSCRIPT = "Showing detailed transcript"
+_SUSPENDED = re.compile(r"^Claude Code (?:is|has been) suspended\. Run `fg`")
 _INSERT = re.compile(r"^\s*-- INSERT --", re.MULTILINE)
 _OTHER_VIM = re.compile(r"^\s*-- (?:VISUAL|VISUAL LINE|V-LINE|REPLACE) --", re.MULTILINE)
 ESC, BACKSPACE = b"\x1b", b"\x7f"
@@ -37,6 +38,12 @@ def clear_keys(version: Version | None) -> tuple[bytes, ...]:
     return (_UP, b"\x1b[B" * 20, b"\x05", _UP)
 
 
+def suspended(lines: tuple[str, ...]) -> bool:
+    """Whether its farewell at Ctrl-Z is the last that stands there (2.0.77, 2.1.329: with a line of advice)."""
+    shown = [line for line in lines if line.strip()][-2:]
+    return any(_SUSPENDED.match(line) for line in shown)
+
+
 class Views:
     """One per session: vim's NORMAL mode shows nothing, so that only its INSERT mode, seen before, tells of it."""
 
@@ -47,6 +54,8 @@ class Views:
     def opened(self, view: ScreenView) -> OpenView | None:
         """What is open over the prompt, None if nothing is."""
         lines = screen.unframed(view)
+        if suspended(lines):
+            return OpenView("the suspended agent")
         box = screen.find_box(lines)
         if box is None:
             shown = [line for line in lines if line.strip()][-3:]

@@ -113,3 +113,43 @@ def test_messages_that_are_queued_while_it_works(agent: Agent) -> None:
     assert heads == ["message 0", "message 0", "message 1", "message 2"]
     agent.stop("queue")
     agent.check_ended("queue")
+
+
+# In front of a command: control characters, which the paste leaves out; what a box removes or trims; what stays.
+PREFIXES = ("\x01", "\x1b", "\x7f", "\x85", "\u200b", "\ufeff", "\u2060\xad", "\u034f", "\u2028", "\xa0\t", "\n", "\u0301")
+
+
+def test_nothing_in_front_of_a_command_makes_it_one(agent: Agent) -> None:
+    """Neither a shell command, nor a command of the CLI (a known one, which would be run), nor the end of it."""
+    place = agent.place
+    marker = place.work / "RAN"
+    command = "/status" if agent.cli == "codex" else "/zzz"
+    if agent.cli == "claude":
+        (place.work / ".claude" / "commands").mkdir(parents=True)
+        (place.work / ".claude" / "commands" / "zzz.md").write_text("THE COMMAND RAN\n")
+    texts = [p + f"!touch '{marker}'" for p in PREFIXES] + [p + command for p in PREFIXES]
+    texts += ["\u200bexit", "\x01quit", "!\u200btouch x", "/\u200bzzz"]
+    agent.start("texts", *[f"Answer {n}." for n in range(len(texts))], bypass=False)
+    for n, text in enumerate(texts):
+        sent = agent.send("texts", text)
+        assert (sent["turn"], sent["last_message"]) == (n + 1, f"Answer {n}."), ascii(text)
+        assert not marker.exists(), ascii(text)
+    heads = [str(r["prompt_head"]) for r in agent.log("texts", "request")]
+    words = [re.sub(r"\W", "", text)[:9] for text in texts]
+    assert [w for w, head in zip(words, heads, strict=True) if w not in re.sub(r"\W", "", head)] == []
+    assert not any("THE COMMAND RAN" in head for head in heads)
+    agent.stop("texts")
+    agent.check_ended("texts")
+
+
+def test_a_prompt_of_exec_is_no_command_either(agent: Agent) -> None:
+    place = agent.place
+    (place.work / ".claude" / "commands").mkdir(parents=True)
+    (place.work / ".claude" / "commands" / "zzz.md").write_text("THE COMMAND RAN\n")
+    for text in ("/zzz", "\u200b/zzz", " /zzz"):
+        words = ("exec", agent.cli, "-", "--id", "once", "--rehearse", place.script("An answer."))
+        assert place.ok(*words, input=text).strip() == "An answer."
+        run = max((place.state / "runs").iterdir()).name
+        heads = [str(r["prompt_head"]) for r in agent.log(run, "request")]
+        assert len(heads) == 1
+        assert "/zzz" in heads[0]
