@@ -149,6 +149,7 @@ class Typing:
     settle_s: float = 0.0
     again_s: float | None = None  # None: accept_s
     clear_more: tuple[bytes, ...] = ()
+    notes: tuple[str, ...] = ()  # what does not arrive as it was sent, in words for its sender
     handed: bool = False  # not typed at all: `Reader.deliver` gives it to the agent, and proof must come in accept_s
 
 

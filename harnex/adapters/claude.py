@@ -25,7 +25,17 @@ from harnex.adapters._base import (
 )
 from harnex.adapters._claude_rows import HOOKS_FILE, ClaudeReader
 from harnex.adapters._claude_views import clear_keys
-from harnex.adapters._text import BLANK, bracketed, clean, ends_in_word, lead, visible
+from harnex.adapters._text import (
+    BLANK,
+    bracketed,
+    clean,
+    ends_in_word,
+    is_invisible,
+    kept_as_path,
+    lead,
+    losses,
+    visible,
+)
 from harnex.model import ScreenView, State
 
 SETTINGS_SINCE: Version = (1, 0, 61)  # --settings: an unknown option in 1.0.60
@@ -183,8 +193,9 @@ def guarded(text: str, version: Version | None) -> str:
       others that a box may remove.
     - `exit` and `quit` alone end the program, with spaces too.
     - a backslash at the end makes a newline of Enter, an `@path` opens a menu that eats Enter: a space.
+    - a line that is the path of a picture is attached as that picture (2.0.77, 2.1.329): a blank before it.
     """
-    text = clean(text)
+    text = kept_as_path(clean(text))
     words, first = visible(text), lead(text)
     if words.lower() in _EXIT_WORDS:
         return BLANK + text
@@ -192,6 +203,17 @@ def guarded(text: str, version: Version | None) -> str:
         old = version is not None and version <= V3
         text = (" " if text[0] == first and (old or first != "/") else BLANK) + text
     return text + " " if words.endswith("\\") or ends_in_word(text, "@") else text
+
+
+def changes(text: str, version: Version | None) -> tuple[str, ...]:
+    """What the input box makes of a text, in words for its sender."""
+    words = [*losses(text)]
+    if "\t" in text:
+        words.append("Claude Code makes four spaces of each tab")
+    hidden = any(is_invisible(c) and not c.isspace() and c not in "\u200c\u200d\ufe0f" for c in clean(text))
+    if hidden and (version is None or version > V3):
+        words.append("Claude Code leaves out invisible characters")
+    return tuple(words)
 
 
 def guarded_prompt(text: str) -> str:
@@ -354,7 +376,9 @@ class ClaudeAdapter:
         paste = bracketed(guarded(text, version)) if text else b""
         # Right behind a paste's echo Enter is lost in 2.1.20 (1 of 3 at 5 ms, none of 24 from 20 ms on).
         clear, *more = clear_keys(version)
-        return Typing(clear, paste, clear_more=tuple(more), accept_s=3.0, settle_s=0.08, again_s=1.0)
+        return Typing(
+            clear, paste, clear_more=tuple(more), notes=changes(text, version), accept_s=3.0, settle_s=0.08, again_s=1.0
+        )
 
     def interrupt(self, view: ScreenView, version: Version | None) -> bytes:
         """Esc, in every version and state; Ctrl-C does not stop a stream in 1.x and 2.0 (measured)."""

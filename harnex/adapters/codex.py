@@ -31,7 +31,7 @@ from harnex.adapters._base import (
 )
 from harnex.adapters._codex_calls import LATE_ITEMS_UNTIL
 from harnex.adapters._codex_rollout import PLAN_S, Rollout
-from harnex.adapters._text import BLANK, bracketed, clean, ends_in_word, lead
+from harnex.adapters._text import BLANK, bracketed, clean, ends_in_word, kept_as_path, lead, losses
 from harnex.model import Fact, FindFile, Follow, Observation, Retracted, ScreenView, State, TurnEnded
 
 TITLE_SINCE = (0, 117)  # and from 0.128 on it tells of dialogs
@@ -348,8 +348,11 @@ def plain(text: str, version: Version | None) -> str:
     The same blank goes before a character that stands behind others that a box may remove.
     `#` and a pasted `?` are text as they are. A last word with `@` or `$` opens a list of files or skills, which
     takes the Enter for itself (and may put its choice in): a space behind it closes the list, and is trimmed.
+    A text that is the path of a picture becomes `[Image #1]` (0.104, 0.169), but for a blank before it.
     """
     text = clean(text)
+    if "\n" not in text.strip():
+        text = kept_as_path(text)
     if ends_in_word(text, "@$"):
         text += " "
     first = lead(text)
@@ -406,7 +409,9 @@ class CodexAdapter:
         size = len(text.encode("utf-8", "replace"))
         # A paste that ends beyond a read of 1,024 bytes may be painted only with the next key (seen in 4 versions):
         # waiting long for its echo is in vain, and Enter right behind it is exact.
-        return Typing(CLEAR, bracketed(plain(text, version)), echo_s=0.6, accept_s=3.0 + size * 40e-6)
+        return Typing(
+            CLEAR, bracketed(plain(text, version)), echo_s=0.6, accept_s=3.0 + size * 40e-6, notes=losses(text)
+        )
 
     def interrupt(self, view: ScreenView, version: Version | None) -> bytes:
         """Esc; but up to 0.145 Esc does nothing while the status line is hidden: there Ctrl-C.

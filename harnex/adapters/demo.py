@@ -24,7 +24,7 @@ from harnex.adapters._base import (
     Version,
 )
 from harnex.adapters._status import status_fact
-from harnex.adapters._text import bracketed, clean, visible
+from harnex.adapters._text import bracketed, clean, losses, visible
 from harnex.model import (
     FAILURE_REASONS,
     AgentSession,
@@ -304,7 +304,7 @@ class Demo:
         return DemoReader()
 
     def typing(self, text: str, version: Version | None) -> Typing:
-        return Typing(clear=b"\x15", paste=bracketed(_guarded(text)))
+        return Typing(clear=b"\x15", paste=bracketed(_guarded(text)), notes=losses(text))
 
     def interrupt(self, view: ScreenView, version: Version | None) -> bytes:
         return b"\x1b"

@@ -36,6 +36,7 @@ class Message:
     deadline: float | None = None
     status: Status = "queued"
     error: str | None = None
+    note: str | None = None  # what arrives otherwise than it was sent
     told: Status = "queued"  # the status that was last written to the log
 
 
@@ -208,6 +209,7 @@ class Inbox:
         self._since, self._submits, self._retype, self._echoed_at = now, 0, False, None
         self._draft_before = gate.draft
         self._typing = self._typing_for(message.text or "")
+        message.note = "; ".join(self._typing.notes) or None
         if self._typing.handed:
             return self._hand(message)
         if message.text is None:

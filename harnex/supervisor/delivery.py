@@ -161,7 +161,10 @@ class Delivery:
                 self._drop(message)
             if message.status != message.told:
                 message.told = message.status
-                self._session.emit(events.Delivery(message_id=message.id, status=message.status, error=message.error))
+                note = message.note if message.status == "typed" else None
+                self._session.emit(
+                    events.Delivery(message_id=message.id, status=message.status, error=message.error, note=note)
+                )
             if message.status == "accepted" and message.submit and not message.force:
                 self._answered.append(message)
             elif action.over:

@@ -177,8 +177,9 @@ class Requests:
                 reply["outcome"] = sender.closed.end.outcome
                 reply["last_message"] = sender.closed.end.last_message
             reply["waited_s"] = round(clock.monotonic() - sender.begun, 3)
-        if sender.note:
-            reply["note"] = sender.note
+        notes = [words for words in (sender.note, sender.message.note) if words]
+        if notes:
+            reply["note"] = "; ".join(notes)
         if error:
             reply["error"], reply["hint"] = error, hint
         sender.peer.reply(reply)
