@@ -13,7 +13,7 @@ import uuid
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from harnex import errors, jsonl, names, paths
+from harnex import errors, interpreter, jsonl, names, paths
 from harnex.adapters import (
     AGENTS,
     HEADLESS,
@@ -37,7 +37,7 @@ from harnex.errors import HarnexError, UsageError
 from harnex.store import registry, runlock, undelivered
 from harnex.supervisor import lease as leases
 from harnex.supervisor import manifest, redaction, rehearse, startfile, versions
-from harnex.supervisor.environment import apply_env, clean_env, python_module, resolve, spawner
+from harnex.supervisor.environment import apply_env, clean_env, resolve, spawner
 from harnex.supervisor.files import reader_in, write_files
 from harnex.supervisor.rehearse import Endpoint
 from harnex.supervisor.spec import SESSION_ID, Spec
@@ -341,16 +341,18 @@ def _free_name(state: str) -> str:
 
 
 def _spawn(spec: Spec, endpoint: Endpoint | None, lock: int, patience: float) -> dict[str, Any]:
-    process = subprocess.Popen(
-        python_module("harnex.supervisor.__main__", "harnex-supervisor", spec.id),
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-        cwd="/",
-        env=clean_env(),
-        pass_fds=(lock, endpoint.keeper) if endpoint else (lock,),
-    )
+    log = os.path.join(paths.run_dir(spec.state, spec.run_id), "supervisor.log")
+    with open(os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "wb") as words:
+        process = subprocess.Popen(
+            interpreter.command("harnex.supervisor.__main__", "harnex-supervisor", spec.id),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=words,
+            start_new_session=True,
+            cwd="/",
+            env=clean_env(),
+            pass_fds=(lock, endpoint.keeper) if endpoint else (lock,),
+        )
     assert process.stdin is not None and process.stdout is not None
     with contextlib.suppress(BrokenPipeError):
         process.stdin.write(jsonl.dumps(spec.dump()).encode())
@@ -361,8 +363,10 @@ def _spawn(spec: Spec, endpoint: Endpoint | None, lock: int, patience: float) ->
     process.returncode = 0  # it is not ours to wait for: it outlives us
     reply = jsonl.loads_dict(line)
     if reply is None:
-        log = os.path.join(paths.run_dir(spec.state, spec.run_id), "supervisor.log")
-        raise HarnexError(f"the supervisor of session '{spec.id}' did not start", f"its log: {log}", errors.BUG)
+        what, why = f"the supervisor of session '{spec.id}' did not start", _last_words(log)
+        if why.startswith("ModuleNotFoundError"):
+            raise HarnexError(f"{what}: {why}", interpreter.MISSING)
+        raise HarnexError(f"{what}{': ' if why else ''}{why}", f"its log: {log}", errors.BUG)
     if not reply.get("ok"):
         known = ("ok", "error", "hint", "exit_code")
         raise HarnexError(
@@ -372,3 +376,13 @@ def _spawn(spec: Spec, endpoint: Endpoint | None, lock: int, patience: float) ->
             **{k: v for k, v in reply.items() if k not in known},
         )
     return reply
+
+
+def _last_words(log: str) -> str:
+    """The last line of a log: of a traceback, the error itself. "" if there is none."""
+    try:
+        with open(log, encoding="utf-8", errors="replace") as f:
+            lines = f.read().strip().splitlines()
+    except OSError:
+        return ""
+    return lines[-1] if lines else ""
