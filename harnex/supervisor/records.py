@@ -37,7 +37,7 @@ class Records:
         self._session = session
         self.run_dir = paths.run_dir(session.spec.state, session.spec.run_id)
         self._scrub = Scrub(self.run_dir, session.redactor)
-        self._look: GitLook | None = GitLook(session.spec.repo, None, now, START_S)
+        self._look: GitLook | None = GitLook(session.spec.repo, None, session.spec.state, now, START_S)
         self.start: Facts | None = None
         self.end: Facts | None = None
         self._ending: GitLook | None = None
@@ -72,7 +72,7 @@ class Records:
                 self._look.close()  # a run too short for git: what is known so far
                 self.step(now)
             since = None if self.start is None else self.start.sha or ""
-            self._ending = GitLook(self._session.spec.repo, since, now, END_S)
+            self._ending = GitLook(self._session.spec.repo, since, self._session.spec.state, now, END_S)
         if self._ending is not None and self._ending.step(now):
             self.end = self._told(self._ending, "end")
             self._ending = None
@@ -194,7 +194,7 @@ def recovered(
     start, end, sums, calls, counts = _from_log(os.path.join(run_dir, "events.jsonl"))
     told: list[events.Event] = []
     if start is not None and end is None:
-        facts = look_now(repo, str(start.get("sha") or ""), LAST_S)
+        facts = look_now(repo, str(start.get("sha") or ""), os.path.dirname(os.path.dirname(run_dir)), LAST_S)
         if facts is not None:
             end = facts.dump()
             told.append(events.Git(phase="end", **end))

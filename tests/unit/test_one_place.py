@@ -26,3 +26,7 @@ def test_harnex_starts_python_in_one_place() -> None:
         "commands/doctor.py",  # says which Python it is
     }
     assert modules_with(r'"-m", "harnex') == set()
+
+
+def test_harnex_calls_git_in_one_place() -> None:
+    assert modules_with(r'\[\s*"git"|which\("git"') == {"git.py"}
