@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from harnex import events, jsonl, paths
 from harnex.store import durable, history
-from harnex.supervisor import lease, redaction
+from harnex.supervisor import lease, redaction, startfile
 from harnex.supervisor.gitfacts import END_S, START_S, Facts, GitLook, look_now
 from harnex.supervisor.scrub import Scrub
 from harnex.supervisor.totals import FIELDS
@@ -187,7 +187,9 @@ def recovered(
     """
     manifest = _document(os.path.join(run_dir, "manifest.json"))
     repo = str(record.get("repo"))
-    redactor = redaction.redactor(redaction.load_quietly(repo), os.environ, lease.left_behind(run_dir))
+    redactor = redaction.redactor(
+        redaction.of_start(startfile.read(run_dir), repo), os.environ, lease.left_behind(run_dir)
+    )
     leased = manifest.get("lease")
     lease.remove(run_dir, leased["logs"] if isinstance(leased, dict) and isinstance(leased.get("logs"), list) else ())
     Scrub(run_dir, redactor).finish(LAST_S)
