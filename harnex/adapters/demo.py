@@ -256,7 +256,7 @@ def _dialog(lines: list[str]) -> Observation | None:
 
 
 class Demo:
-    """The scripted agent: one of harnex's own processes, whatever `request.command` is."""
+    """The scripted agent, one of harnex's own processes. `request.command` is the Python that runs it."""
 
     name = "demo"
     program = ""
@@ -279,8 +279,9 @@ class Demo:
         if session:
             args = ("--session", session, *args)
         events = f"{request.evidence_dir.rstrip('/')}/{EVENTS_FILE}"
+        own = interpreter.command("harnex.rehearsal.tui", "--evidence", events, *args)
         return Launch(
-            argv=tuple(interpreter.command("harnex.rehearsal.tui", "--evidence", events, *args)),
+            argv=(request.command, *own[1:]),
             env={EVIDENCE: events},
             session_id=session,
             permissions="asks before commands" if "--permission" in args else "never asks",
