@@ -19,6 +19,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
+import stat
 import subprocess
 from collections.abc import Iterator
 
@@ -136,8 +137,7 @@ class Apart:
         index = self._index
         if by_times:
             index = os.path.join(self.directory, "index")
-            with contextlib.suppress(FileNotFoundError):
-                shutil.copyfile(self._index, index)
+            if _copy(self._index, index, most=None):
                 os.utime(index, (LATE, LATE))
         return {**self._env, "GIT_INDEX_FILE": index}
 
@@ -257,8 +257,15 @@ def _line(path: str) -> str:
         return os.fsdecode(f.read(8192).rstrip(b"\r\n"))
 
 
-def _copy(path: str, to: str, most: int | None = COPY_MAX) -> None:
-    """A plain file of the repository, if it is there."""
-    with contextlib.suppress(OSError):
-        if os.path.isfile(path) and (most is None or os.path.getsize(path) <= most):
-            shutil.copyfile(path, to)
+def _copy(path: str, to: str, most: int | None = COPY_MAX) -> bool:
+    """A plain file of the repository, if it is there: never a device, and no more than it held when it was opened."""
+    with contextlib.suppress(OSError), open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as f:
+        info = os.fstat(f.fileno())
+        if stat.S_ISREG(info.st_mode) and (most is None or info.st_size <= most):
+            left = info.st_size
+            with open(to, "wb") as copy:
+                while left > 0 and (data := f.read(min(left, 1 << 20))):
+                    copy.write(data)
+                    left -= len(data)
+            return True
+    return False

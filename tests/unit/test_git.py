@@ -509,7 +509,10 @@ def test_files_that_would_hang_git_are_left_out(place: Place, tmp_path: Path) ->
     os.mkfifo(fifo)
     place.git("config", "core.excludesFile", str(fifo))
     place.git("config", "core.attributesFile", str(fifo))
-    os.mkfifo(place.repo / ".git" / "shallow.x")
+    (place.repo / ".git" / "info" / "exclude").unlink()
+    os.mkfifo(place.repo / ".git" / "info" / "exclude")
+    os.mkfifo(place.repo / ".git" / "sharedindex.x")
+    (place.repo / ".git" / "info" / "attributes").symlink_to("/dev/zero")
     facts = all_calls(place)
     assert facts is not None and facts.dirty_files == 0
 

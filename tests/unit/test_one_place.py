@@ -30,3 +30,10 @@ def test_harnex_starts_python_in_one_place() -> None:
 
 def test_harnex_calls_git_in_one_place() -> None:
     assert modules_with(r'\[\s*"git"|which\("git"') == {"git.py"}
+
+
+def test_recipes_start_python_isolated() -> None:
+    """They run in a repository: without `-I` a `json.py` there would be run."""
+    recipes = Path(__file__).parents[2] / "recipes"
+    for path in recipes.glob("*.sh"):
+        assert re.findall(r"\bpython3? -(?!I )", path.read_text()) == [], path.name
