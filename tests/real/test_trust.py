@@ -37,7 +37,7 @@ def test_shadows_on_pythonpath_reach_the_agents_tools_only(agent: Agent) -> None
         )
     agent.env["PYTHONPATH"] = str(shadows)
     agent.start(
-        "w", {"text": "Looking.", "tools": [{"bash": f'printf %s "$PYTHONPATH" > seen'}]}, "Done.", "Done again."
+        "w", {"text": "Looking.", "tools": [{"bash": 'printf %s "$PYTHONPATH" > seen'}]}, "Done.", "Done again."
     )
     agent.send("w", "go")
     assert seen.read_text() == str(shadows)
