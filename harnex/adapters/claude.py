@@ -73,6 +73,7 @@ _UNSET = (
     "CLAUDE_CODE_MESSAGING_TOKEN",
     "CLAUDE_CODE_SSE_PORT",
     "CLAUDE_PID",
+    "CLAUDE_PROJECT_DIR",  # what tells its helpers from its tools (`_claude_background`)
     "AI_AGENT",
     "CLAUDE_CODE_DISABLE_TERMINAL_TITLE",
 )

@@ -38,6 +38,7 @@ def policy_options(f: F) -> F:
             click.option("--max-calls", type=COUNT, metavar="N", help="The same for model calls."),
             click.option("--max-turns", type=COUNT, metavar="N", help="The same for turns."),
             click.option("--auto-stop", is_flag=True, help="End the session when the task is complete."),
+            click.option("--background-wait", type=SECONDS, metavar="DUR", help="How long what the agent left running is waited for before its task is judged (default: 10m; 0: not at all)."),
             click.option("--verify", metavar="CMD", help="After a turn run this; what it prints goes to the agent if it fails."),
             click.option("--verify-max", type=click.IntRange(min=0), metavar="N", help="How often that is done (default: 3); then the run fails."),
             click.option("--verify-timeout", type=SECONDS, metavar="DUR", help="How long a check may take (default: 30m)."),
@@ -57,6 +58,8 @@ def read_policy(o: Mapping[str, Any], repo: str | None, watching: bool, cli: str
     """
     care = watching or any(o[name] is not None for name in CARING)
     if not care and not o["auto_stop"] and not o["notify_url"] and all(o[name] is None for name in LIMITING):
+        if o["background_wait"] is not None:
+            raise UsageError("--background-wait says how long a watch waits", "add --auto-stop or --watch")
         return None
     values: dict[str, Any] = {"care": care}
     if care:
@@ -65,7 +68,7 @@ def read_policy(o: Mapping[str, Any], repo: str | None, watching: bool, cli: str
             values |= choose(o["preset"] or DEFAULT, own)
         except ValueError as e:
             raise UsageError(str(e), "see: harnex guide, or: harnex watch --help") from None
-    for name in (*CARING[1:], *LIMITING):
+    for name in (*CARING[1:], *LIMITING, "background_wait"):
         if o[name] is not None:
             values[name] = o[name]
     for name in ("nudge_text", "verify", "done_when", "notify_cmd"):
