@@ -259,7 +259,7 @@ class Background:
     `work_id` is the CLI's own name for the work. `kind` is `shell`, `agent` (a sub-agent), `monitor`, `timer` (the agent
     wakes itself at a time) or `task` (anything else). `agent` is who started the work, named as in calls. `how` tells of
     an end: `completed`, `failed`, `killed`, or "" where the CLI does not say. `told`: the CLI tells the agent of that
-    end by itself, and the agent goes on.
+    end by itself, and the agent goes on. `sure`, of a start: the CLI will record the end.
     """
 
     work_id: str
@@ -269,6 +269,7 @@ class Background:
     agent: str = "main"
     how: str = ""
     told: bool = False
+    sure: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,8 +18,10 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+from harnex.adapters._base import Version
 from harnex.model import Background
 
+ENDS_SINCE: Version = (2, 0, 77)  # the oldest that was seen to record an end
 KILLS = ("KillShell", "KillBash", "TaskStop")
 ASKS = ("BashOutput", "TaskOutput", "AgentOutputTool")
 OVER = {"completed": "completed", "failed": "failed", "killed": "killed", "stopped": "killed", "cancelled": "killed"}
@@ -39,7 +41,8 @@ def whose_tool(env: Mapping[str, str]) -> str:
 class Tasks:
     """Turns records into `Background` facts, each start and end once."""
 
-    def __init__(self) -> None:
+    def __init__(self, version: Version | None) -> None:
+        self._sure = version is None or version >= ENDS_SINCE
         self.running: dict[str, Background] = {}
         self._over: set[str] = set()  # a start may be read twice, in a hook and in a row, and the second time late
 
@@ -129,7 +132,7 @@ class Tasks:
     def _start(self, work: str, kind: Any, command: str, agent: str) -> Iterator[Background]:
         if work in self.running or work in self._over:
             return
-        fact = Background(work, "started", kind, " ".join(command.split()), agent)
+        fact = Background(work, "started", kind, " ".join(command.split()), agent, sure=self._sure)
         self.running[work] = fact
         yield fact
 

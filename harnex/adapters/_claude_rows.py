@@ -73,7 +73,7 @@ class ClaudeReader(Reader):
         self._whole: list[bool] = []  # of each main transcript: whether it is read from its beginning
         self._tools: dict[str, str] = {}  # tool calls that started: id -> name
         self._given: dict[str, tuple[str, Any]] = {}  # tool calls without a result yet: id -> name, input
-        self.tasks = Tasks()
+        self.tasks = Tasks(version)
         self._agents: dict[str, str] = {}  # subagent id -> type
         self._prompts: dict[str, str] = {}  # what sub-agents were asked -> their type
         self._working: set[str] = set()  # ids of sub-agents

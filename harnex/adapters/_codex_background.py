@@ -23,6 +23,7 @@ from harnex.adapters._base import Version
 from harnex.model import Background
 
 THREAD = "CODEX_THREAD_ID"
+ITEMS_SINCE: Version = (0, 169)  # not in 0.145; those in between were not looked at
 THREAD_SINCE: Version = (0, 104)  # not in 0.80; those in between were not looked at
 _RUNS = re.compile(r"^Process running with session ID (\d+)", re.MULTILINE)
 _EXITED = re.compile(r"^Process exited with code (-?\d+)", re.MULTILINE)
@@ -44,7 +45,8 @@ def whose_tool(env: Mapping[str, str], apart: bool, version: Version | None, age
 class Left:
     """What the threads of one Codex leave running; `agent` is the name of the thread that it is told of."""
 
-    def __init__(self) -> None:
+    def __init__(self, version: Version | None = None) -> None:
+        self._sure = version is not None and version >= ITEMS_SINCE
         self._given: dict[str, tuple[str, dict[str, Any]]] = {}
         self._running: dict[str, Background] = {}
         self._noted: set[str] = set()  # threads whose first end was told by their parent: their own file is found late
@@ -110,7 +112,8 @@ class Left:
 
     def _start(self, work: str, kind: Any, command: str, agent: str) -> Iterator[Background]:
         if work not in self._running:
-            self._running[work] = fact = Background(work, "started", kind, " ".join(command.split()), agent)
+            words = " ".join(command.split())
+            self._running[work] = fact = Background(work, "started", kind, words, agent, sure=self._sure)
             yield fact
 
     def _end(self, work: str, how: str) -> Iterator[Background]:

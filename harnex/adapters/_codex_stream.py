@@ -57,7 +57,7 @@ class CodexStream(Reader):
 
     def __init__(self, version: Version | None) -> None:
         self._version = version
-        self._left = Left()
+        self._left = Left(version)
         self._ledger = Ledger()
         self._rollouts: dict[str, Rollout] = {}
         self._home = ""

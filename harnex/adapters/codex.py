@@ -52,7 +52,7 @@ class CodexReader(Reader):
     def __init__(self, version: Version | None) -> None:
         self.version = version
         self._late_items = version is not None and version < LATE_ITEMS_UNTIL
-        self._left = Left()
+        self._left = Left(version)
         self.rollouts: dict[str, Rollout] = {"rollout": self._main_rollout()}
         self._spun = False
         self._was_ready = False

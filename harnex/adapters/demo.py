@@ -181,6 +181,7 @@ class DemoReader(Reader):
                 agent=str(row.get("agent")),
                 how=str(row.get("how") or ""),
                 told=bool(row.get("told")),
+                sure=True,
             )
         elif event == "exit":
             yield Retracted(source)

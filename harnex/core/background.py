@@ -23,7 +23,9 @@ from harnex.model import Background
 PROOF_S = 1.0
 # The processes of recorded work are gone before the CLI records the end (Claude Code 2.0.77 to 2.1.329: 0.3 s at most).
 GONE_S = 2.0
-UNSEEN_S = 10.0  # for recorded work of which no process was ever seen: it may hide from us
+UNSEEN_S = (
+    10.0  # where that is not enough: no process was ever seen, or the CLI does record ends, and this one is missing
+)
 WITH_PROCESS = ("shell", "monitor", "task")  # kinds of recorded work that may have processes
 COMMAND_MAX = 200  # characters
 SHOWN = 3  # pieces of work that a sentence names
@@ -61,6 +63,7 @@ class Work:
     by: str
     since: float
     recorded: bool = True
+    sure: bool = False  # the CLI records its end
     processes: set[tuple[int, str]] = field(default_factory=set)
     gone_at: float | None = None  # when its processes were first missed
 
@@ -74,7 +77,7 @@ class Work:
     @property
     def grace_s(self) -> float:
         """How long its processes may be missing before it has ended."""
-        return GONE_S if self.processes else UNSEEN_S
+        return GONE_S if self.processes and not self.sure else UNSEEN_S
 
     def shown(self) -> dict[str, Any]:
         """For `status`, `exited` and the history."""
@@ -114,7 +117,7 @@ class Backgrounds:
         if work is not None:
             work.command = work.command or fact.command[:COMMAND_MAX]
             return []
-        work = Work(fact.work_id, fact.kind, fact.command[:COMMAND_MAX], fact.agent, wall)
+        work = Work(fact.work_id, fact.kind, fact.command[:COMMAND_MAX], fact.agent, wall, sure=fact.sure)
         self.running[work.work_id] = work
         return [Change("started", work)]
 
@@ -219,7 +222,8 @@ class Backgrounds:
         """Work whose processes are no more. The CLI's own word on the end of what it recorded is waited for."""
         changes = []
         for work in list(self.running.values()):
-            watched = work.kind in ("shell", "process") or bool(work.processes)
+            # Work that no process was ever seen of is believed to run as long as its CLI would record the end.
+            watched = bool(work.processes) or (work.kind == "shell" and not work.sure)
             if not watched or work.kind == "agent" or work.processes & table.keys():
                 work.gone_at = None
                 continue

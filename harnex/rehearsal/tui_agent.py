@@ -352,6 +352,11 @@ class Agent:
         threading.Thread(target=watch, daemon=True).start()
         return f"Running in the background with ID {work}"
 
+    def help(self, command: str) -> None:
+        """A process of the agent's own."""
+        pipe = subprocess.DEVNULL
+        self.children.add(subprocess.Popen(command.split(), stdin=pipe, stdout=pipe, stderr=pipe, process_group=0).pid)
+
     def kill_children(self) -> None:
         """The agent ends: its tools end with it."""
         for pid in () if self.orphan else tuple(self.children):

@@ -43,6 +43,8 @@ def _task(log: Digest, kept: Iterable[Mapping[str, Any]]) -> str:
     return GO_ON + (task if len(task) <= QUOTED else f"{task[:QUOTED]}…")
 
 
-def before(log: Digest) -> dict[str, Any] | None:
-    """The last turn, for a run that goes on where nothing was cut off: a watch judges it, `wait` knows it."""
-    return dict(log.last_outcome) if log.last_outcome else None
+def before(log: Digest, start: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The last turn, for a run that goes on where nothing was cut off: a watch judges it, `wait` knows it. `start` is that
+    of the run: it may have been killed before it had a turn of its own."""
+    found = log.last_outcome or start.get("before")
+    return dict(found) if isinstance(found, dict) else None

@@ -108,7 +108,9 @@ def resume(state: str, row: dict[str, Any], message: str | None, most: int, go_o
         options.context = message
     elif message is None and go_on and args and not lost_again:
         options.context = goon.words(log, taken, row.get("killed") or ())
-        before = goon.before(log) if options.context is None else None
+        before = goon.before(log, start) if options.context is None else None
+        if any(m.get("text") == options.context for m in undelivered.rows(state, run_id)):
+            options.context = None  # a start that failed has left it there
     if not args:
         notes.append(how)
     new_run_id, lock = _take_over(state, row)
