@@ -53,6 +53,9 @@ class Process:
         return self.pid, self.started
 
 
+Table = dict[tuple[int, str], Process]  # by their keys
+
+
 @dataclass(slots=True)
 class Work:
     """One piece of work that runs in the background."""
@@ -132,22 +135,22 @@ class Backgrounds:
         table, free = self._claimed(processes)
         # Sub-agents at work have tools of their own: then nothing is new.
         at_work = any(work.kind == "agent" for work in self.running.values())
-        changes = [] if at_work else self._left(free, now)
+        changes = [] if at_work else self._left(free, table, now)
         return [*changes, *self._gone(table, now)]
 
     def look_last(self, processes: Iterable[Process], now: float, in_turn: bool) -> list[Change]:
         """The last look, before everything is ended. In the middle of a turn only detached processes count as left
         running: the others are of the tool at work."""
-        _, free = self._claimed(p for p in processes if p.detached or not in_turn)
+        table, free = self._claimed(p for p in processes if p.detached or not in_turn)
         self._perhaps = {p.key: now - PROOF_S for p in free}
-        return self._left(free, now)
+        return self._left(free, table, now)
 
     def orphaned(self, processes: Iterable[Process], now: float) -> list[Change]:
         """The CLI is gone, and its tools' processes were left alone: what has none was ended with it."""
         table, free = self._claimed(processes)
         self._perhaps = {p.key: now - PROOF_S for p in free}
         ended = [w for w in self.running.values() if not w.processes & table.keys()]
-        return [*(self._end(work, "killed") for work in ended), *self._left(free, now)]
+        return [*(self._end(work, "killed") for work in ended), *self._left(free, table, now)]
 
     def wake_at(self) -> float | None:
         """When to look again because time alone decides; None: not for that."""
@@ -167,7 +170,7 @@ class Backgrounds:
 
     # ---- the process table ----
 
-    def _claimed(self, processes: Iterable[Process]) -> tuple[dict[tuple[int, str], Process], list[Process]]:
+    def _claimed(self, processes: Iterable[Process]) -> tuple[Table, list[Process]]:
         """The table by key, and the processes that are of no known work."""
         table = {p.key: p for p in processes}
         pids = {p.pid for p in table.values()}
@@ -176,7 +179,7 @@ class Backgrounds:
             self._spread(work, table)
         return table, free
 
-    def _claim(self, roots: list[Process], table: dict[tuple[int, str], Process]) -> list[Process]:
+    def _claim(self, roots: list[Process], table: Table) -> list[Process]:
         """Give processes to the work that they are of; the rest."""
         free = [p for p in roots if not any(p.key in w.processes for w in self.running.values())]
         lone = [w for w in self.running.values() if w.kind in WITH_PROCESS and not w.processes & table.keys()]
@@ -191,7 +194,7 @@ class Backgrounds:
                     lone.remove(work)
         return free
 
-    def _left(self, free: list[Process], now: float) -> list[Change]:
+    def _left(self, free: list[Process], table: Table, now: float) -> list[Change]:
         """Processes that no work accounts for: they count once they have lived on for a moment."""
         self._perhaps = {p.key: self._perhaps.get(p.key, now) for p in free}
         changes = []
@@ -205,12 +208,13 @@ class Backgrounds:
                 f"pid-{process.pid}", "process", old or _plain(process.command), process.agent, process.since,
                 recorded=False, processes={process.key},
             )  # fmt: skip
+            self._spread(work, table)
             self.running[work.work_id] = work
             changes.append(Change("started", work))
         return changes
 
     @staticmethod
-    def _spread(work: Work, table: dict[tuple[int, str], Process]) -> None:
+    def _spread(work: Work, table: Table) -> None:
         """What a process of this work started is of this work: it may outlive its parent."""
         todo = {key[0] for key in work.processes & table.keys()}
         while todo:
@@ -218,7 +222,7 @@ class Backgrounds:
             work.processes |= children
             todo = {key[0] for key in children}
 
-    def _gone(self, table: dict[tuple[int, str], Process], now: float) -> list[Change]:
+    def _gone(self, table: Table, now: float) -> list[Change]:
         """Work whose processes are no more. The CLI's own word on the end of what it recorded is waited for."""
         changes = []
         for work in list(self.running.values()):
