@@ -19,7 +19,7 @@ SLEEP = "sleep 397"
 def gate(place: Harnex) -> tuple[str, Path]:
     """A command that runs until a file is there, and that file."""
     path = place.base / "gate"
-    return f"while ! test -e '{path}'; do sleep 0.05; done", path
+    return f"until test -e '{path}'; do sleep 0.05; done", path
 
 
 def background(command: str) -> dict[str, Any]:

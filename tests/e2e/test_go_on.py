@@ -120,7 +120,7 @@ def _interrupt(place: Harnex) -> None:
 def test_a_watch_judges_the_turn_that_ended_before_the_crash(harnex: Harnex) -> None:
     """The supervisor was killed while a check ran: the next one runs it again, and ends the session."""
     begun, gate = harnex.base / "begun", harnex.base / "gate"
-    check = f"echo x >> '{begun}'; while ! test -e '{gate}'; do sleep 0.05; done"
+    check = f"echo x >> '{begun}'; until test -e '{gate}'; do sleep 0.05; done"
     options = ("--auto-stop", "--verify", check, "--context", "Build the thing.")
     harnex.agent("x", "Done.", run=options)
     harnex.until(begun.exists)
