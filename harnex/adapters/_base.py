@@ -157,7 +157,7 @@ class StopStep:
     """A rung of the ladder that ends an agent: keys, a signal to its process group, or `Reader.ask`; then wait.
 
     `until` says what the step is for: the rung is climbed no further once that is so. `prompt`
-    rungs (an interrupt) are skipped when no turn is running.
+    rungs (an interrupt) are skipped when no turn is running, and one with `when` unless these words are on the screen.
     """
 
     name: str
@@ -166,6 +166,7 @@ class StopStep:
     ask: str = ""
     grace_s: float = 3.0
     until: Literal["prompt", "exited"] = "exited"
+    when: str = ""
 
 
 class Reader:

@@ -174,6 +174,9 @@ class Ending:
         step = self.ladder.next_step(raw, session.turns.open is not None, now)
         if step is None:
             return
+        if step.when and not any(step.when in line for line in session.terminal.view.lines):
+            self.ladder.give_up(now)
+            return
         if step.signal:
             session.child.kill(step.signal)
         if step.until == "prompt" and not step.keys:
