@@ -6,7 +6,7 @@ Nothing here does I/O. Times are not part of a fact: whoever feeds it to the pur
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Literal
 
@@ -263,10 +263,33 @@ class Compacted:
 
 @dataclass(frozen=True, slots=True)
 class SubAgent:
-    """A sub-agent, named as in its calls, began or ended a piece of work."""
+    """A sub-agent, named as in its calls, began or ended a piece of work. `work_id` (and `how` it ended) if that is work in
+    the background, which nothing else tells of."""
 
     agent: str
     status: Literal["started", "ended"]
+    work_id: str = field(default="", compare=False)
+    how: str = field(default="", compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Background:
+    """Work that goes on when the agent's turn is over, as the CLI itself records it: it `started`, or it `ended`.
+
+    `work_id` is the CLI's own name for the work. `kind` is `shell`, `agent` (a sub-agent), `monitor`, `timer` (the agent
+    wakes itself at a time) or `task` (anything else). `agent` is who started the work, named as in calls. `how` tells of
+    an end: `completed`, `failed`, `killed`, or "" where the CLI does not say. `told`: the CLI tells the agent of that
+    end by itself, and the agent goes on. `sure`, of a start: the CLI will record the end.
+    """
+
+    work_id: str
+    status: Literal["started", "ended"]
+    kind: str = "shell"
+    command: str = ""
+    agent: str = "main"
+    how: str = ""
+    told: bool = False
+    sure: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -315,6 +338,7 @@ Fact = (
     | ModelCall
     | Compacted
     | SubAgent
+    | Background
     | TodoList
     | Printed
     | FinalAnswer

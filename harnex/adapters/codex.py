@@ -29,6 +29,7 @@ from harnex.adapters._base import (
     Typing,
     Version,
 )
+from harnex.adapters._codex_background import Left, whose_tool
 from harnex.adapters._codex_calls import LATE_ITEMS_UNTIL
 from harnex.adapters._codex_rollout import PLAN_S, Rollout
 from harnex.adapters._text import BLANK, bracketed, clean, ends_in_word, kept_as_path, lead, losses
@@ -47,10 +48,13 @@ BLOCKED_KINDS = {"permission": "permission", "question": "question"}
 class CodexReader(Reader):
     """One session's evidence: OSC 7501 and title, rollout (and those of sub-agents), notify, screen."""
 
+    marks_tools = True
+
     def __init__(self, version: Version | None) -> None:
         self.version = version
         self._late_items = version is not None and version < LATE_ITEMS_UNTIL
-        self.rollouts: dict[str, Rollout] = {"rollout": Rollout("rollout", late_items=self._late_items)}
+        self._left = Left(version)
+        self.rollouts: dict[str, Rollout] = {"rollout": self._main_rollout()}
         self._spun = False
         self._was_ready = False
         self._view: ScreenView | None = None
@@ -70,6 +74,9 @@ class CodexReader(Reader):
     @property
     def rollout(self) -> Rollout:
         return self.rollouts[self._main]
+
+    def _main_rollout(self) -> Rollout:
+        return Rollout("rollout", self.began, late_items=self._late_items, left=self._left)
 
     def spawned(self, pid: int, env: Mapping[str, str], cwd: str) -> Iterable[Fact]:
         self.rollout.began = self.began
@@ -173,7 +180,7 @@ class CodexReader(Reader):
         if rollout is None:
             if not source.startswith("rollout:"):
                 return
-            rollout = self.rollouts[source] = Rollout(source, self.began, agent=source[8:])
+            rollout = self.rollouts[source] = Rollout(source, self.began, agent=source[8:], left=self._left)
         if rollout is self.rollout and row.get("type") == "session_meta":
             yield from self._check_head(source, row.get("payload"))
             rollout = self.rollouts[source]
@@ -206,14 +213,14 @@ class CodexReader(Reader):
         spawn = (origin.get("subagent") or {}) if isinstance(origin, dict) else {}
         parent = (spawn.get("thread_spawn") or {}).get("parent_thread_id") if isinstance(spawn, dict) else None
         if parent and not self.rollout.thread:
-            self.rollouts[source] = Rollout(source, self.began, agent="sub-agent")
+            self.rollouts[source] = Rollout(source, self.began, agent="sub-agent", left=self._left)
             self._main = f"main:{parent}"
-            self.rollouts[self._main] = Rollout("rollout", self.began, late_items=self._late_items)
+            self.rollouts[self._main] = self._main_rollout()
             yield FindFile(self._main, f"rollout-*{parent}.jsonl")
         elif self._lost:
             self._lost = False
             # Another conversation: `/new`, `/resume`.
-            self.rollouts[source] = Rollout("rollout", self.began, late_items=self._late_items)
+            self.rollouts[source] = self._main_rollout()
 
     def _notify(self, row: dict[str, Any]) -> Iterator[Fact]:
         """`agent-turn-complete` of our own thread: others are sub-agents and (0.169) threads that make a title."""
@@ -324,6 +331,10 @@ class CodexReader(Reader):
         """What is in the composer. Interrupted before the first token, 0.137 puts the prompt back, with the cursor in
         front of it, where else only a placeholder stands."""
         return screens.draft(view, self.rollout.asked_for)
+
+    def whose_tool(self, env: Mapping[str, str], apart: bool) -> str:
+        agents = {rollout.thread: rollout.agent for rollout in self.rollouts.values() if rollout.thread}
+        return whose_tool(env, apart, self.version, agents)
 
 
 def _prompts(transcript: tuple[str, ...]) -> int:

@@ -23,7 +23,7 @@ SPEAKS = {
 WIDENS = {  # what the watch does for its person: more, less, for longer, not at all
     "stall_after": 9999.0, "max_resumes": 99, "patience": 9999.0, "max_retries": 99, "retry_after": 9999.0,
     "limit_slack": 9999.0, "restart_after": 9999.0, "loop_after": 99, "auto_stop": True, "care": False, "verify_max": 99,
-    "verify_timeout": 9999.0,
+    "verify_timeout": 9999.0, "background_wait": 9999.0,
 }  # fmt: skip
 ENDS_SOONER = {"turn_timeout": 60.0, "max_tokens": 1000, "max_cost": 0.5, "max_calls": 10, "max_turns": 2}
 SENDS = {"cmd": "touch x", "urls": ["json://localhost/secret"]}  # of [notify]
