@@ -60,7 +60,10 @@ def consent(repo: Path) -> None:
 
 
 def policy(repo: Path, **given: Any) -> tuple[Policy, list[str]]:
-    options: dict[str, Any] = dict.fromkeys((*CARING, *LIMITING, "background_wait")) | {"auto_stop": False, "notify_url": ()}
+    options: dict[str, Any] = dict.fromkeys((*CARING, *LIMITING, "background_wait")) | {
+        "auto_stop": False,
+        "notify_url": (),
+    }
     found, notes = read_policy(options | given, str(repo), True, "demo")
     assert found is not None
     return found, notes
@@ -94,7 +97,10 @@ def test_what_waits_for_consent(repo: Path, key: str) -> None:
 @pytest.mark.parametrize("care", [True, False])
 def test_what_is_sent_out_waits_for_consent(repo: Path, key: str, care: bool) -> None:
     say(repo, notify={key: SENDS[key]})
-    options: dict[str, Any] = dict.fromkeys((*CARING, *LIMITING, "background_wait")) | {"auto_stop": True, "notify_url": ()}
+    options: dict[str, Any] = dict.fromkeys((*CARING, *LIMITING, "background_wait")) | {
+        "auto_stop": True,
+        "notify_url": (),
+    }
     found, notes = read_policy(options, str(repo), care, "demo")
     assert found is not None and (found.notify_cmd, found.notify_urls) == (None, ())
     assert f"left out: {key} (notify)" in notes[0]
