@@ -124,7 +124,7 @@ class ClaudeReader(Reader):
     # -- the screen ------------------------------------------------------------------------------
 
     def screen(self, view: ScreenView) -> Iterable[Fact]:
-        seen = screen.observe(view, self._was_ready)
+        seen = screen.observe(view, self._was_ready, self._version)
         if seen.state in (State.PROMPT, State.BUSY):
             self._was_ready = True
         yield seen

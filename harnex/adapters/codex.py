@@ -38,7 +38,6 @@ OSC_SINCE = (0, 163)
 
 # ---- reading ----
 
-SPINNER = re.compile(r"^[⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏]\s")
 ACTION = re.compile(r"^\[ [!.] \] ")
 BLOCKED_KINDS = {"permission": "permission", "question": "question"}
 
@@ -103,7 +102,7 @@ class CodexReader(Reader):
             yield from self._lost_rollout(state == "working")
 
     def _title(self, title: str) -> Iterator[Fact]:
-        if SPINNER.match(title):
+        if screens.TITLE_SPINS.match(title):
             self._spun = True
             yield self._work("title", f"title `{title[:40]}`")
             yield from self._lost_rollout(True)
@@ -241,7 +240,7 @@ class CodexReader(Reader):
 
     def screen(self, view: ScreenView) -> Iterable[Fact]:
         self._view = view
-        reading = screens.read(view)
+        reading = screens.read(view, self.version)
         if reading.state is State.BUSY and self.rollout.cut_off:
             # Resumed, 0.104 paints `Working` for ever of the turn that its last process did not end, and takes messages.
             reading = replace(reading, state=State.PROMPT, reason="no turn since the one that was cut off")
@@ -253,13 +252,16 @@ class CodexReader(Reader):
         if reading.state is not None:
             state = reading.state
             if state is State.STARTING and self._was_ready:
-                state = State.BUSY  # MCP servers start again: a message waits until they did
+                # MCP servers start again: a message waits until they did. A bare composer is one that was cleared.
+                state = State.PROMPT if reading.bare else State.BUSY
             if state is State.PROMPT and not self._was_ready:
                 self._first = screens.transcript(view)
             self._was_ready = self._was_ready or state is State.PROMPT
-            yield Observation("screen", state, reading.reason, reading.dialog, reading.options, asks=reading.asks)
+            yield Observation(
+                "screen", state, reading.reason, reading.dialog, reading.options, asks=reading.asks, needs=reading.needs
+            )
         elif not self._was_ready:
-            yield Observation("screen", State.STARTING, "no composer yet")
+            yield Observation("screen", State.STARTING, "no composer yet", needs=reading.needs)
         else:
             yield Retracted("screen")
         was_open = self.rollout.turn_open
@@ -267,6 +269,14 @@ class CodexReader(Reader):
         now = screens.transcript(view)
         if not self.rollout.turn_open and (was_open or _prompts(now) <= _prompts(self._last)):
             self._last = now
+
+    def look(self, view: ScreenView) -> Iterable[Fact]:
+        if screens.is_under_way(view):
+            self._begun = True  # a title that spins is work on what was asked, though its prompt is out of sight
+        return super().look(view)
+
+    def shown_version(self, view: ScreenView) -> Version | None:
+        return screens.shown_version(view)
 
     def _settle(self) -> Iterator[Fact]:
         """Ends that the rollout doesn't tell: failed turns up to 0.98 (no row) and up to 0.127 (no reason)."""

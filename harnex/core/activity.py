@@ -23,7 +23,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from harnex.adapters._base import Source, Version
-from harnex.model import Observation, Retracted, State
+from harnex.model import Need, Observation, Retracted, State, doubt
 
 LAG_S = 1.0  # how long a lower source may trail behind a change of a better one (measured: 0.57 s at most)
 AFTER_DIALOG_S = 0.5  # for what an answer starts to show (measured: 0.04 s at most): `prompt` stood all the while
@@ -45,6 +45,7 @@ class Verdict:
     options: tuple[str, ...] = ()
     wake_at: float | None = None
     asks: str = ""
+    needs: tuple[Need, ...] = ()  # what is missing to be certain
 
     def same_as(self, other: Verdict) -> bool:
         same = (self.state, self.dialog, self.options) == (other.state, other.dialog, other.options)
@@ -224,4 +225,5 @@ class Activity:
     def _of(self, level: _Level) -> Verdict:
         seen = level.seen
         dialog = (seen.dialog or "other") if seen.state is State.BLOCKED else ""
-        return Verdict(seen.state, seen.source, seen.reason, dialog, seen.options, asks=seen.asks)
+        reason = seen.reason + doubt(seen.needs)
+        return Verdict(seen.state, seen.source, reason, dialog, seen.options, asks=seen.asks, needs=seen.needs)
