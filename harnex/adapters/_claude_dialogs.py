@@ -31,10 +31,14 @@ _HINT = re.compile(
     r"|\bPress Enter to\s+continue|\bEnter to \w+ · |Tab to amend|to navigate\b",
     re.IGNORECASE,
 )
-# The last lines of a panel name its keys, whatever they do there: `Enter/Space to change · Esc to cancel`,
-# `Type to filter · ↓ to select`. A tip of the greeting may name a key as well.
+# The last lines of a panel name its keys: `Enter/Space to change · Esc to cancel`, `Type to filter · ↓ to select`. The
+# footer of the box has other ones (`esc to interrupt`, `tab to toggle`, `↓ to manage`), a tip of the greeting any.
 _KEY = r"(?:enter|return|esc|tab|space|type|ctrl\+\w|↵|[↑↓←→](?:/[↑↓←→])?)"
-_KEYS = re.compile(rf"(?i)(?:^|[\s(·/]){_KEY}(?:/{_KEY})* to \w+|\((?:←/→|tab).{{0,12}} to cycle\)")
+_DOES = (
+    r"(?:select|confirm|continue|submit|cancel|close|(?:go )?back|dismiss|clear|filter|search|change|navigate|switch|"
+    r"save|apply|add|delete|remove|choose|move|return|skip|retry|try again)"
+)
+_KEYS = re.compile(rf"(?i)(?:^|[\s(·/]){_KEY}(?:/{_KEY})* to {_DOES}\b|\((?:←/→|tab).{{0,12}} to cycle\)")
 _NOT_KEYS = re.compile(r"\bTip:|^\s*[│╰╭]")
 _SLASH = re.compile(r"^[>❯]\s+(/[a-z][\w:-]*)")  # a command of the person, in the conversation
 _WORDS = re.compile(r"[^\W\d_]{2}")

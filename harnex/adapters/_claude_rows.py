@@ -134,6 +134,9 @@ class ClaudeReader(Reader):
             end = screen.outcome(view)
             yield from self._flush(aborted=end is not None and end.outcome == "interrupted", agent="main")
 
+    def shown_version(self, view: ScreenView) -> Version | None:
+        return screen.shown_version(view)
+
     def draft(self, view: ScreenView) -> str | None:
         return screen.draft(view)
 

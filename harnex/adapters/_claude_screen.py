@@ -18,12 +18,12 @@ from harnex.adapters._claude_dialogs import (
     INTERRUPTIBLE,
     OPTION,
     RULE,
-    SCREEN,
     SPINNER,
     options_in,
     question_above,
     without_box,
 )
+from harnex.adapters._claude_dialogs import SCREEN as SCREEN
 from harnex.model import Need, Observation, ScreenView, State, TurnEnded
 
 _FRAME = re.compile(r"^[╭╰]─{20,}[╮╯]$")
@@ -46,7 +46,8 @@ _OWN_FOOTER = re.compile(
 # Keys that it names at rest only: while a turn runs they interrupt it.
 _REST_FOOTER = re.compile(r"\bagain to (?:exit|clear)|\bto clear again", re.IGNORECASE)
 _PROMPTED = re.compile(r"^[>❯]\s+(?!/|Unknown slash command)\S")  # a prompt of the conversation
-# What stands in column 0 below the box is not Claude Code's: its footer and lists are indented, carets and bullets aside.
+# What stands in column 0 below the box is seldom Claude Code's: its footer and lists are indented, carets, bullets and
+# commands (2.1.197) aside. It may have ended; a person's own status line may stand there, too.
 _FOREIGN = re.compile(r"[^\W_]|[$%#] ")
 
 # 2.1.197 `⠂⠐`, 2.1.329 `◐◑` in front of the title while a turn runs.
@@ -106,6 +107,15 @@ def draft(view: ScreenView) -> str | None:
     return None if box is None else box.draft
 
 
+_VERSION = re.compile(r"\bClaude Code v(\d+)\.(\d+)\.(\d+)")
+
+
+def shown_version(view: ScreenView) -> Version | None:
+    """The version in the greeting (2.0 on)."""
+    found = next((m for m in map(_VERSION.search, view.lines) if m), None)
+    return tuple(int(n) for n in found.groups()) if found else None
+
+
 def observe(view: ScreenView, was_ready: bool, version: Version | None = None) -> Observation:
     """The state that the screen shows. `was_ready`: a box has been seen before, so this is no start."""
     lines = _unframed(view)
@@ -121,9 +131,6 @@ def observe(view: ScreenView, was_ready: bool, version: Version | None = None) -
         busy = f"no spinner, but the title `{view.title[:40]}` says that it works"
     if busy:
         return Observation(SCREEN, State.BUSY, busy)
-    below = lines[box.bottom + 1 :]
-    if any(_FOREIGN.match(line) for line in below):
-        return Observation(SCREEN, State.UNKNOWN, "something wrote below the input box", needs=("history",))
     return Observation(SCREEN, State.PROMPT, "input box, no spinner", needs=_unsure(view, lines, box, version))
 
 
@@ -134,6 +141,8 @@ def _unsure(view: ScreenView, lines: Sequence[str], box: _Box, version: Version 
     footer says `esc to interrupt`, but not with a draft in the box, with a person's own status line in its place,
     or where the screen is too narrow. The title tells, if it was not frozen by tmux (2.1.329).
     """
+    if any(_FOREIGN.match(line) for line in lines[box.bottom + 1 :]):
+        return ("history",)
     above = [line for line in lines[: box.top] if line.strip()]
     if any(_REST_FOOTER.search(line) for line in lines[box.bottom + 1 :]) or (above and _DONE_LINE.match(above[-1])):
         return ()

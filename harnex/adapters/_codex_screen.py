@@ -15,13 +15,6 @@ from harnex.adapters import _codex_panels as panels
 from harnex.adapters._base import Version
 from harnex.model import Need, Outcome, ScreenView, State, letters
 
-# `• Working (3s • esc to interrupt) · 1 background terminal running …`. The key is the person's own (`f12`, a chord);
-# a narrow screen cuts the line, with `…` from 0.58 on; without animations there is no bullet.
-_AGE = r"\((?:\d+[hm] )*\d+s"
-STATUS = re.compile(rf"^[•◦] (?P<what>.+?) {_AGE}(?: • [^()]* to interrupt\)| • [^()]*$|…?$)")
-STILL_STATUS = re.compile(rf"^(?![›!■─╭│⚠✗└•◦])(?P<what>\S.*?) {_AGE} • [^()]* to interrupt\)")
-KEYLESS_STATUS = re.compile(rf"^[•◦] (?P<what>.+?) {_AGE}\)(?: · .*)?$")  # no key interrupts: unbound by the person
-CUT_BOOT = re.compile(r"^[•◦] (?P<what>(?:Booting|Starting) MCP\b.*)…$")
 MCP_BOOT = re.compile(r"^(?:Booting|Starting) MCP")
 OPTION = re.compile(r"^\s*(?P<mark>[›>❯] )?\s*(?P<number>\d{1,2})\. (?P<label>\S.*)$")
 USER_LINE = re.compile(r"^› \S")
@@ -110,15 +103,7 @@ class Reading:
     options: tuple[str, ...] = ()
     asks: str = ""
     needs: tuple[Need, ...] = ()
-    bare: bool = False  # a composer with nothing above it: the first frames, or a screen that was cleared
-
-
-@dataclass(frozen=True, slots=True)
-class Status:
-    """The status line: what Codex does. Not `sure` where an answer's own words could look like it."""
-
-    what: str
-    sure: bool = True
+    bare: bool = False  # as in the first frames; once a prompt was seen it is one that was cleared
 
 
 def composer_row(view: ScreenView) -> int | None:
@@ -139,23 +124,14 @@ def composer_row(view: ScreenView) -> int | None:
     return None
 
 
-def line_status(line: str) -> Status | None:
-    """What a line says if it is a status line."""
-    match = STATUS.match(line) or STILL_STATUS.match(line) or CUT_BOOT.match(line)
-    if match:
-        return Status(match["what"])
-    match = KEYLESS_STATUS.match(line)
-    return Status(match["what"], sure=False) if match else None
-
-
-def status_line(view: ScreenView) -> Status | None:
+def status_line(view: ScreenView) -> panels.Status | None:
     """The status line: in the block just above the composer, or anywhere low if no composer shows."""
     end = composer_row(view)
     rows = range((len(view.lines) if end is None else end) - 1, -1, -1)
     looked = 0
     for row in rows:
         line = view.lines[row]
-        status = line_status(line)
+        status = panels.line_status(line)
         if status is not None:
             still = view.title and not TITLE_SPINS.match(view.title)
             return None if still and not status.sure else status
@@ -186,15 +162,18 @@ def read(view: ScreenView, version: Version | None = None) -> Reading:
         asked = any(USER_LINE.match(line) for line in lines[:row])
         if MCP_BOOT.match(status.what) and not asked:
             return Reading(State.STARTING, f"status line `{status.what}`")
-        return Reading(State.BUSY, f"status line `{status.what}`", needs=() if status.sure or view.title else ("title",))
+        return Reading(
+            State.BUSY, f"status line `{status.what}`", needs=() if status.sure or view.title else ("title",)
+        )
     if row is None:
         return Reading(None, "", needs=("history",) if view.cursor_known else ("cursor", "history"))
     if any(LOADING.match(line) for line in lines):
         return Reading(State.STARTING, "the header says `loading`")
+    asked = any(USER_LINE.match(line) for line in lines[:row])
     waits = panels.waits(lines, row)
-    if waits:
-        return Reading(State.BUSY, waits)
-    return _at_rest(view, row, version)
+    if waits:  # 0.169 queues also while MCP servers start, before any prompt
+        return Reading(State.BUSY if asked or not panels.has_header(lines) else State.STARTING, waits)
+    return _at_rest(view, row, asked, version)
 
 
 # Until then the header, and with it the composer's readiness, comes after the first frames; from then on it says
@@ -205,21 +184,25 @@ SILENT_START_SINCE: Version = (0, 146)  # 0.145 says `Starting MCP servers`, 0.1
 ENDED = re.compile(r"^(?: {2}Worked for (?:\d+[hms] ?)+ • \d|■ (?!'/|Unrecognized command|Usage: ))")
 
 
-def _at_rest(view: ScreenView, row: int, version: Version | None) -> Reading:
+def _at_rest(view: ScreenView, row: int, asked: bool, version: Version | None) -> Reading:
     """A composer, and nothing that says that a turn runs: a start, a prompt, or an answer that is being written."""
     lines = view.lines
+    reason, old = "composer without a status line", version is not None and version < TITLE_SINCE
+    fresh = panels.has_header(lines) and not asked
+    silent = version is None or version >= SILENT_START_SINCE
+    if fresh and silent and panels.is_first_footer(lines):
+        return Reading(State.STARTING, "the footer names no model yet", needs=("history",), bare=True)
+    if view.title and not old:
+        return Reading(State.PROMPT, reason)
     if panels.is_bare(lines, row):
         early = version is not None and version < HEADER_FIRST_SINCE and not any(x.strip() for x in lines[:row])
         state = State.STARTING if early else State.PROMPT
         return Reading(state, "a composer with nothing above it", needs=("history",), bare=True)
-    reason, old = "composer without a status line", version is not None and version < TITLE_SINCE
-    if view.title and not old:
-        return Reading(State.PROMPT, reason)
-    asked = any(USER_LINE.match(line) for line in lines[:row])
-    last = next((line for line in reversed(lines[:row]) if line.strip() and line[:3].strip()), "")
+    first, end = panels.last_paragraph(lines[:row])
+    last = lines[first] if end else ""
     if ENDED.match(last):
         return Reading(State.PROMPT, f"`{last.strip()[:60]}` above the composer")
-    if panels.has_header(lines) and not asked and version is not None and version < SILENT_START_SINCE:
+    if fresh and not silent:
         return Reading(State.PROMPT, "nothing was asked yet")
     return Reading(State.PROMPT, reason, needs=("bytes", "history") if old else ("title",))
 
@@ -259,14 +242,20 @@ def _panel(view: ScreenView, filled: list[int], start: int) -> Reading | None:
     if view.cursor_hidden and options and marked and status is None:
         known = "permission" if any("(esc)" in o or "don't ask again" in o for o in options) else "other"
         return Reading(State.BLOCKED, "choices without a cursor", known, options)
-    keys = panels.keys(lines, start)
+    # With the cursor in a composer, what stands below that is its footer, whatever it names.
+    typed_at = view.cursor[0] if view.cursor_known and start >= 0 else last + 1
+    keys = panels.keys(lines, start) if typed_at > start else ""
     if keys and status is None:
         return Reading(State.BLOCKED, f"a panel with the keys `{keys[:80]}`", "other", options)
     # Nor does a page without choices say its name; that Enter is wanted tells enough.
     wanted = next((lines[i].strip() for i in filled[-2:] if PAGE_END.match(lines[i])), None)
     if view.cursor_hidden and wanted is not None and status is None:
         return Reading(State.BLOCKED, f"`{wanted[:80]}` without a cursor", "other", options)
-    if not view.cursor_known and status is None and any(panels.is_choice(lines, row) for row in range(last - 25, last + 1) if row >= 0):
+    if (
+        not view.cursor_known
+        and status is None
+        and any(panels.is_choice(lines, row) for row in range(last - 25, last + 1) if row >= 0)
+    ):
         return Reading(State.BLOCKED, "choices at the end of the screen", "other", options)
     return None
 
@@ -325,7 +314,7 @@ def transcript(view: ScreenView) -> tuple[str, ...]:
     end = composer_row(view)
     if end is None:
         return ()
-    return tuple(line for line in view.lines[:end] if line.strip() and line_status(line) is None)
+    return tuple(line for line in view.lines[:end] if line.strip() and panels.line_status(line) is None)
 
 
 def last_prompt(view: ScreenView) -> str:

@@ -411,14 +411,18 @@ class CodexAdapter:
         return Typing(CLEAR, bracketed(plain(text, version)), echo_s=0.6, accept_s=3.0 + size * 40e-6)
 
     def interrupt(self, view: ScreenView, version: Version | None) -> bytes:
-        """Esc; but up to 0.145 Esc does nothing while the status line is hidden: there Ctrl-C.
+        """Esc; but up to 0.145 Esc does nothing while the status line is hidden: there Ctrl-C. So where the status line
+        names another key: then Esc does nothing, Ctrl-C interrupts all the same (`tui.keymap`, 0.145 and 0.169).
 
         Only ever while a turn runs: in an idle, empty composer Ctrl-C would end Codex. A draft goes first: Ctrl-C
         would clear that instead.
         """
+        status = screens.status_line(view)
+        if status is not None and (not status.sure or status.key.lower() not in ("", "esc")):
+            return CLEAR + b"\x03"
         if version is not None and version >= (0, 169):
             return b"\x1b"
-        if screens.status_line(view) is not None or screens.read(view).state is State.BLOCKED:
+        if status is not None or screens.read(view).state is State.BLOCKED:
             return b"\x1b"
         return CLEAR + b"\x03"
 

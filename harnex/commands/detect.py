@@ -22,12 +22,15 @@ if TYPE_CHECKING:
     from harnex.core.activity import Activity, Verdict
 
 LONG_S = 1e6  # longer than anything waits for quiet
-_COLOURS = re.compile(r"\x1b\[[0-9;:]*m|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\\\)")
+# What a capture with colours (`tmux capture-pane -e`) has in its text.
+_ESCAPES = re.compile(r"\x1b(?:\[[0-9;:?<=>]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[()][0-9A-Za-z]|[=>78cDEHMNOZ])")
 
 
 @click.command("detect")
 @click.option("--cli", required=True, metavar="CLI", help="Whose screen it is: codex, claude.")
-@click.option("--cli-version", metavar="V", help="The CLI's version (default: the screen's word, else the newest known).")
+@click.option(
+    "--cli-version", metavar="V", help="The CLI's version (default: the screen's word, else the newest known)."
+)
 @click.option("--title", metavar="T", help="The terminal's title at that moment.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON line per screen (the default).")
 @click.option("--text", "as_text", is_flag=True, help="A line of words per screen instead.")
@@ -98,10 +101,10 @@ def view_of(name: str, title: str | None) -> ScreenView:
     text = read_file(name)
     view = _pane(text)
     if view is None:
-        lines = tuple(line.rstrip() for line in _COLOURS.sub("", text).replace("\r", "").split("\n"))
+        lines = tuple(line.rstrip() for line in _ESCAPES.sub("", text).replace("\r", "").split("\n"))
         while lines and not lines[-1]:
             lines = lines[:-1]
-        view = ScreenView(lines, columns=max([80, *map(len, lines)]), cursor_known=False)
+        view = ScreenView(lines, columns=max(map(len, lines), default=80), cursor_known=False)
     return view if title is None else replace(view, title=title)
 
 

@@ -103,7 +103,7 @@ def moments(path: str | os.PathLike[str]) -> Iterator[Moment]:
     screen, scanner = make_screen(80, 24), Scanner()
     oscs: list[tuple[int, str]] = []
     at = looked = 0.0
-    shown = False  # what came last was looked at
+    shown = True  # what came last was looked at
     relative = False
     with open(path, encoding="utf-8", errors="replace") as f:
         for line in f:
