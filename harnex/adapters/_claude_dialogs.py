@@ -41,6 +41,10 @@ _DOES = (
 _KEYS = re.compile(rf"(?i)(?:^|[\s(·/]){_KEY}(?:/{_KEY})* to {_DOES}\b|\((?:←/→|tab).{{0,12}} to cycle\)")
 _NOT_KEYS = re.compile(r"\bTip:|^\s*[│╰╭]")
 _SLASH = re.compile(r"^[>❯]\s+(/[a-z][\w:-]*)")  # a command of the person, in the conversation
+# The tabs of a panel, which name no keys while a page is being loaded.
+_TABS = re.compile(
+    r"\bStatus\s+Config\b|\bDiscover\s+Installed\b|\bgeneral\s+commands\b|\bAllow\s+Ask\s+Deny\b", re.IGNORECASE
+)
 _WORDS = re.compile(r"[^\W\d_]{2}")
 BELOW_DIALOG = 8  # lines with words that may stand below a dialog's last option or key hint
 HEAD_LINES = 3
@@ -108,7 +112,9 @@ def without_box(lines: Sequence[str], was_ready: bool) -> Observation:
     if "Showing detailed transcript" in text:
         return Observation(SCREEN, State.UNKNOWN, "the transcript view (ctrl+o) is open")
     hint = _keys(lines, text)
-    command = _command(lines)
+    spoken = [line for line in region if _WORDS.search(line)]
+    tabs = _TABS.search(" ".join(spoken[:1]))
+    command = _command(lines) or (tabs.group(0) if tabs else "")
     login = _LOGIN.search(text)
     if not command and _left_behind(region, hint):
         # 1.0.60 leaves an answered dialog standing and paints below it; between two paints the box is missing.
@@ -140,7 +146,8 @@ def _named(region: list[str], options: tuple[str, ...]) -> Observation | None:
     places += [(name, words, where[place]) for name, place, words in _DIALOGS]
     places += [(name, words, before_options(region)) for name, _, words in _DIALOGS if name == "limit"]
     for name, words, text in places:
-        found = words.search(text)
+        # A narrow screen breaks the words anywhere.
+        found = words.search(text) or words.search(re.sub(r"[\s│]+", " ", text))
         if found and name == "trust" and any(option.endswith(" ✔") for option in options):
             # 2.1.80 keeps the dialog on the screen for seconds after it was answered.
             return Observation(SCREEN, State.STARTING, "the trust dialog was answered")

@@ -123,11 +123,15 @@ def is_queued(line: str) -> bool:
     return _QUEUED.match(line) is not None
 
 
-def waits(lines: Sequence[str], row: int) -> str:
-    """What near the composer of this row says that a turn runs, though no status line does; "" for nothing."""
+def queue_key(lines: Sequence[str], row: int) -> str:
+    """The footer's word that a draft would be queued: a turn runs, though no status line says so; "" without it."""
     below = [line for line in lines[row + 1 :] if line.strip()]
-    if len(below) <= 2 and any(_QUEUE_KEY.match(line) for line in below):
-        return "footer `tab to queue message`"
+    named = len(below) <= 2 and any(_QUEUE_KEY.match(line) for line in below)
+    return "footer `tab to queue message`" if named else ""
+
+
+def queue_above(lines: Sequence[str], row: int) -> str:
+    """The lowest of the messages that are queued above the composer of this row, "" if there is none."""
     for line in reversed(lines[max(0, row - QUEUE_GAP) : row]):
         if is_queued(line):
             return f"`{line.strip()[:60]}` above the composer"

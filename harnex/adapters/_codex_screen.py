@@ -63,7 +63,7 @@ DIALOGS: tuple[tuple[str, re.Pattern[str], re.Pattern[str]], ...] = tuple(
         (
             "resume",
             r"(?i)^\s*(?:Resume|Fork) a previous session",
-            r"(?i)enter (?:to )?(?:resume|fork)|esc (?:to )?start new|to (?:resume|quit)",
+            r"(?i)enter (?:to )?(?:resume|fork)|esc (?:to )?start new|to (?:resume|quit)|^\s*enter +esc\b",
         ),
         ("other", r"^\s*Hooks need review", r"(?i)enter|esc"),
         ("other", r"Continue anyway\? \[y/N\]", r"Continue anyway\? \[y/N\]"),
@@ -133,8 +133,7 @@ def status_line(view: ScreenView) -> panels.Status | None:
         line = view.lines[row]
         status = panels.line_status(line)
         if status is not None:
-            still = view.title and not TITLE_SPINS.match(view.title)
-            return None if still and not status.sure else status
+            return status if status.sure or _may_be_unsure(view) else None
         if USER_LINE.match(line):
             return None  # beyond the last prompt nothing is of the present
         # Between status line and composer: a reason (`└ …`), queued messages, any number of them, their heading.
@@ -142,6 +141,11 @@ def status_line(view: ScreenView) -> panels.Status | None:
         if looked > panels.QUEUE_GAP:
             return None
     return None
+
+
+def _may_be_unsure(view: ScreenView) -> bool:
+    """Whether words that an answer may hold, too, count: its title spins, or is not known with the text alone."""
+    return TITLE_SPINS.match(view.title) is not None or (not view.title and not view.cursor_known)
 
 
 def read(view: ScreenView, version: Version | None = None) -> Reading:
@@ -170,9 +174,12 @@ def read(view: ScreenView, version: Version | None = None) -> Reading:
     if any(LOADING.match(line) for line in lines):
         return Reading(State.STARTING, "the header says `loading`")
     asked = any(USER_LINE.match(line) for line in lines[:row])
-    waits = panels.waits(lines, row)
-    if waits:  # 0.169 queues also while MCP servers start, before any prompt
-        return Reading(State.BUSY if asked or not panels.has_header(lines) else State.STARTING, waits)
+    if not view.title or TITLE_SPINS.match(view.title):  # a refused turn may leave its queue behind
+        queue = panels.queue_above(lines, row)
+        waits = panels.queue_key(lines, row) or queue
+        if waits:  # 0.169 queues also while MCP servers start, before any prompt
+            state = State.BUSY if asked or not panels.has_header(lines) else State.STARTING
+            return Reading(state, waits, needs=("title",) if waits == queue and not view.title else ())
     return _at_rest(view, row, asked, version)
 
 

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from harnex.core.activity import Activity, Verdict
 
 LONG_S = 1e6  # longer than anything waits for quiet
+_CAST = re.compile(r"\.cast(?:\.\d+)?$")  # a recording, or an older part of one
 # What a capture with colours (`tmux capture-pane -e`) has in its text.
 _ESCAPES = re.compile(r"\x1b(?:\[[0-9;:?<=>]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[()][0-9A-Za-z]|[=>78cDEHMNOZ])")
 
@@ -64,7 +65,7 @@ def command(
 
 def judge_file(adapter: Adapter, version: Version | None, name: str, title: str | None) -> dict[str, Any]:
     """What the adapter makes of the file's (last) screen. Raises UsageError if it can't be read."""
-    if not name.endswith(".cast"):
+    if not _CAST.search(name):
         return judge(adapter, version, view_of(name, title))
     from harnex.store import replay
 

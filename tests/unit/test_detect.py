@@ -100,6 +100,10 @@ CLAUDE = {
         + "\n".join("    █▀▀▀▀▀█ ▄███ ▄▀█" for _ in range(15)),
         "other",
     ),
+    "a page of a panel that is being loaded": (
+        "  Settings  Status   Config   Usage   Stats\n\n\n  ✶  Loading your Claude Code stats…",
+        "other",
+    ),
     "a panel without known keys": (
         f"❯ /agents\n{RULE}\n  Agents\n  No agents found.\n\n  Built-in agents:\n  a · sonnet",
         "other",
@@ -108,6 +112,11 @@ CLAUDE = {
         f"❯ go on\n\n{RULE}\n What do you want to do?\n\n ❯ 1. Stop and wait for limit to reset\n   2. Upgrade your plan\n\n"
         " Enter to confirm · Esc to cancel",
         "limit",
+    ),
+    "a key, on a narrow screen": (
+        f"{RULE[:38]}\n Detected a custom API key in your\n environment\n\n ANTHROPIC_API_KEY: sk-ant-…x\n\n"
+        "   1. Yes\n ❯ 2. No (recommended) ✔\n\n Enter to confirm · Esc to cancel",
+        "api-key",
     ),
     "a question": (
         f"● I ask.\n\n{RULE}\n ☐ Library\n\nWhich one?\n\n❯ 1. This\n  2. That\n  3. Type something.\n\n"
@@ -178,7 +187,6 @@ CODEX_BUSY = {
     "cut off": ASKED + "• Working (12s • esc…" + COMPOSER,
     "without animations": ASKED + "Checking files (3s • esc to interrupt)" + COMPOSER,
     "above many messages": ASKED + WORKING + QUEUE + COMPOSER,
-    "out of sight above many messages": QUEUE.strip() + COMPOSER,
     "a draft that would be queued": ASKED + "• Half an answer\n\n› and then\n\n  tab to queue message      98% context left",
     "MCP servers, after a prompt": ASKED + "• Starting MCP servers (0/2): a, b (1s • esc to interrupt)" + COMPOSER,
     "a menu that closes by itself": ASKED + "  Our systems take somewhat longer over this request.\n\n› 1. Dismiss and keep waiting\n"
@@ -191,12 +199,21 @@ def test_codex_is_busy(name: str) -> None:
     assert said("codex", lines(CODEX_BUSY[name])) == ("busy", None, True)
 
 
+def test_messages_that_wait_tell_of_a_turn_whose_status_line_is_out_of_sight() -> None:
+    view = lines(QUEUE + COMPOSER)
+    assert said("codex", view) == ("busy", None, False)
+    assert said("codex", dataclasses.replace(view, title="⠏ work")) == ("busy", None, True)
+    assert said("codex", dataclasses.replace(view, title="work")) == ("prompt", None, True)
+
+
 def test_codex_is_busy_with_no_key_to_interrupt_it() -> None:
     """An answer may end with such words, so that the title has the last one. Measured with `interrupt_turn=[]` (0.169)."""
     view = lines(ASKED + "• Working (2s)" + COMPOSER)
     assert said("codex", view) == ("busy", None, False)
     assert said("codex", dataclasses.replace(view, title="⠏ work")) == ("busy", None, True)
     assert said("codex", dataclasses.replace(view, title="work")) == ("prompt", None, True)
+    live = ScreenView(view.lines, (len(view.lines) - 3, 2), columns=view.columns)
+    assert said("codex", live, (0, 104, 0))[0] == "prompt"  # which had no such setting, and no title
 
 
 CODEX_BLOCKED = {
@@ -228,6 +245,11 @@ CODEX_BLOCKED = {
     "a text to be written": (ASKED + "• Done.\n\n▌ Rename thread\n▌\n▌ A title\n\nPress enter to confirm or esc to go back", "other"),
     "keys over two lines": ("  Hooks\n\n  [x] Hook 1\n\n  Press space or enter to toggle; esc to go\n  back", "other"),
     "a page of keys": ("  > Import setup\n\n    [x] Tools\n\n  › 1. Import\n    2. Cancel\n\n  Use ↑/↓ to move, enter to select, c to customize", "other"),
+    "a picker, on a narrow screen": (
+        " Resume a previous session\n\n Type...  Filter:[Cwd]\n\n  ❯ 2s ago      hello\n\n──── 1 / 1 · 100% ─\n enter   esc   ctrl+c   tab\n"
+        " ctrl+o   ctrl+t   ctrl+e",
+        "resume",
+    ),
     "an approval": (
         ASKED + "  Would you like to run the following command?\n\n  $ touch f\n\n› 1. Yes, proceed (y)\n  2. No (esc)\n\n"
         "  Press enter to confirm or esc to cancel",
