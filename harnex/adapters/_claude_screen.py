@@ -141,7 +141,8 @@ def _unsure(view: ScreenView, lines: Sequence[str], box: _Box, version: Version 
     footer says `esc to interrupt`, but not with a draft in the box, with a person's own status line in its place,
     or where the screen is too narrow. The title tells, if it was not frozen by tmux (2.1.329).
     """
-    if any(_FOREIGN.match(line) for line in lines[box.bottom + 1 :]):
+    ended = view.cursor_known and not view.cursor_hidden  # it hides the cursor as long as it runs (all versions)
+    if ended or any(_FOREIGN.match(line) for line in lines[box.bottom + 1 :]):
         return ("history",)
     above = [line for line in lines[: box.top] if line.strip()]
     if any(_REST_FOOTER.search(line) for line in lines[box.bottom + 1 :]) or (above and _DONE_LINE.match(above[-1])):

@@ -78,6 +78,7 @@ def judge_file(adapter: Adapter, version: Version | None, name: str, title: str 
     before: ScreenView | None = None
     for moment in replay.moments(name):
         at, view = moment.at, moment.view if title is None else replace(moment.view, title=title)
+        activity.decide(at)  # what was to settle had the time until now
         activity.output(at)
         for code, body in moment.oscs:
             _take(activity, reader.osc(code, body), at)

@@ -173,6 +173,14 @@ def test_claude_code_at_rest(version: str, above: str, draft: str, footer: str, 
         assert said("claude", dataclasses.replace(view, title="✳ Topic"), number) == ("prompt", None, True)
 
 
+def test_a_box_with_a_cursor_may_be_what_claude_code_left_behind() -> None:
+    """Measured in all versions: the cursor is hidden while it runs; 2.0.77 leaves its box on the screen when it ends."""
+    view = lines("● Done." + BOX.format(draft=" ", footer="  ? for shortcuts"))
+    for hidden in (True, False):
+        shown = ScreenView(view.lines, (len(view.lines), 0), hidden, view.columns)
+        assert said("claude", shown, (2, 0, 77)) == ("prompt", None, hidden)
+
+
 COMPOSER = "\n\n› Ask Codex to do anything\n\n  gpt-9 default · ~/project"
 ASKED = "› Mend what fails.\n\n"
 HEADER = ">_ OpenAI Codex (v0.{minor}.0)"
@@ -416,8 +424,9 @@ def test_a_recording_of_asciinema_3_is_read(tmp_path: Path) -> None:
 
 def test_a_recording_past_the_end_of_its_program_is_no_prompt(tmp_path: Path) -> None:
     ended = "\x1b[24;1HToken usage: total=133\r\nTo continue this session, run codex resume X\r\n$ "
-    path = cast(tmp_path / "a.cast", STREAMS, ended)
-    assert run("--cli", "codex", "--cli-version", "0.104.0", path)[0]["state"] != "prompt"
+    path = cast(tmp_path / "a.cast", STREAMS, "", "", "", ended)
+    [row] = run("--cli", "codex", "--cli-version", "0.104.0", path)
+    assert (row["state"], row["certain"]) == ("unknown", False)
 
 
 def test_what_pane_prints_is_read(tmp_path: Path) -> None:
