@@ -45,9 +45,11 @@ RULE = "─" * 60
 
 CLAUDE = {
     "the browser page of the first start": (
-        "Welcome to Claude Code v2.1.14\n…………………………\n\n     *          █████▓▓░\n…………………………\n\n"
-        " Browser didn't open? Use the url below to sign in (c to copy)\n\nhttps://claude.example/oauth?code=true\n\n\n"
-        " Paste code here if prompted >",
+        (
+            "Welcome to Claude Code v2.1.14\n…………………………\n\n     *          █████▓▓░\n…………………………\n\n"
+            " Browser didn't open? Use the url below to sign in (c to copy)\n\nhttps://claude.example/oauth?code=true\n\n\n"
+            " Paste code here if prompted >"
+        ),
         "login",
     ),
     "the browser is opened": ("Welcome to Claude Code v2.0.5\n…………………………\n\n ✽ Opening browser to sign in…", "login"),
@@ -60,10 +62,12 @@ CLAUDE = {
         "login",
     ),
     "the theme of the first start": (
-        "Welcome to Claude Code v2.1.29\n…………………………\n\n Let's get started.\n\n"
-        " Choose the text style that looks best with your terminal\n To change this later, run /theme\n\n"
-        " ❯ 1. Dark mode ✔\n   2. Light mode\n   3. Dark mode (ANSI colors only)\n\n╌╌╌╌╌╌╌╌╌╌╌╌╌╌\n 1  function greet() {\n"
-        ' 2 -  console.log("Hello, World!");\n╌╌╌╌╌╌╌╌╌╌╌╌╌╌\n Syntax theme: GitHub (ctrl+t to disable)',
+        (
+            "Welcome to Claude Code v2.1.29\n…………………………\n\n Let's get started.\n\n"
+            " Choose the text style that looks best with your terminal\n To change this later, run /theme\n\n"
+            " ❯ 1. Dark mode ✔\n   2. Light mode\n   3. Dark mode (ANSI colors only)\n\n╌╌╌╌╌╌╌╌╌╌╌╌╌╌\n 1  function greet() {\n"
+            ' 2 -  console.log("Hello, World!");\n╌╌╌╌╌╌╌╌╌╌╌╌╌╌\n Syntax theme: GitHub (ctrl+t to disable)'
+        ),
         "login",
     ),
     "the notes of the first start": (
@@ -71,8 +75,10 @@ CLAUDE = {
         "login",
     ),
     "the terminal's set-up": (
-        " Use Claude Code's terminal setup?\n\n For the optimal coding experience\n\n"
-        " ❯ 1. Yes, use recommended settings\n   2. No, maybe later with /terminal-setup\n\n Enter to confirm · Esc to skip",
+        (
+            " Use Claude Code's terminal setup?\n\n For the optimal coding experience\n\n"
+            " ❯ 1. Yes, use recommended settings\n   2. No, maybe later with /terminal-setup\n\n Enter to confirm · Esc to skip"
+        ),
         "login",
     ),
     "settings, the search has the caret": (
@@ -83,8 +89,10 @@ CLAUDE = {
         "other",
     ),
     "a panel of ticks": (
-        f"❯ /plugin\n{RULE}\n  Plugins  Discover   Installed\n\n  ❯ ✔ docs     Plugin\n    ✔ review   Plugin\n\n"
-        "  Space to toggle · Enter to select · Esc to close",
+        (
+            f"❯ /plugin\n{RULE}\n  Plugins  Discover   Installed\n\n  ❯ ✔ docs     Plugin\n    ✔ review   Plugin\n\n"
+            "  Space to toggle · Enter to select · Esc to close"
+        ),
         "other",
     ),
     "a panel of a theme": (
@@ -109,18 +117,24 @@ CLAUDE = {
         "other",
     ),
     "the real limit": (
-        f"❯ go on\n\n{RULE}\n What do you want to do?\n\n ❯ 1. Stop and wait for limit to reset\n   2. Upgrade your plan\n\n"
-        " Enter to confirm · Esc to cancel",
+        (
+            f"❯ go on\n\n{RULE}\n What do you want to do?\n\n ❯ 1. Stop and wait for limit to reset\n   2. Upgrade your plan\n\n"
+            " Enter to confirm · Esc to cancel"
+        ),
         "limit",
     ),
     "a key, on a narrow screen": (
-        f"{RULE[:38]}\n Detected a custom API key in your\n environment\n\n ANTHROPIC_API_KEY: sk-ant-…x\n\n"
-        "   1. Yes\n ❯ 2. No (recommended) ✔\n\n Enter to confirm · Esc to cancel",
+        (
+            f"{RULE[:38]}\n Detected a custom API key in your\n environment\n\n ANTHROPIC_API_KEY: sk-ant-…x\n\n"
+            "   1. Yes\n ❯ 2. No (recommended) ✔\n\n Enter to confirm · Esc to cancel"
+        ),
         "api-key",
     ),
     "a question": (
-        f"● I ask.\n\n{RULE}\n ☐ Library\n\nWhich one?\n\n❯ 1. This\n  2. That\n  3. Type something.\n\n"
-        "Enter to select · ↑/↓ to navigate · Esc to cancel",
+        (
+            f"● I ask.\n\n{RULE}\n ☐ Library\n\nWhich one?\n\n❯ 1. This\n  2. That\n  3. Type something.\n\n"
+            "Enter to select · ↑/↓ to navigate · Esc to cancel"
+        ),
         "question",
     ),
 }
@@ -226,13 +240,13 @@ def test_codex_is_busy_with_no_key_to_interrupt_it() -> None:
 
 CODEX_BLOCKED = {
     "an increase to be asked for": (
-        "  Usage limit reached\n  Request a limit increase from your owner. Request increase?\n\n  1. Yes (y)\n› 2. No (default) (n)\n\n"
-        "  Press enter to confirm or esc to go back",
+        ("  Usage limit reached\n  Request a limit increase from your owner. Request increase?\n\n  1. Yes (y)\n› 2. No (default) (n)\n\n"
+        "  Press enter to confirm or esc to go back"),
         "limit",
     ),
     "credits are used up": (
-        "  You've reached your workspace credit limit\n  Notify owner?\n\n  1. Yes (y)\n› 2. No (n)\n\n"
-        "  Press enter to confirm or esc to go back",
+        ("  You've reached your workspace credit limit\n  Notify owner?\n\n  1. Yes (y)\n› 2. No (n)\n\n"
+        "  Press enter to confirm or esc to go back"),
         "limit",
     ),
     "a list": (
@@ -254,8 +268,8 @@ CODEX_BLOCKED = {
     "keys over two lines": ("  Hooks\n\n  [x] Hook 1\n\n  Press space or enter to toggle; esc to go\n  back", "other"),
     "a page of keys": ("  > Import setup\n\n    [x] Tools\n\n  › 1. Import\n    2. Cancel\n\n  Use ↑/↓ to move, enter to select, c to customize", "other"),
     "a picker, on a narrow screen": (
-        " Resume a previous session\n\n Type...  Filter:[Cwd]\n\n  ❯ 2s ago      hello\n\n──── 1 / 1 · 100% ─\n enter   esc   ctrl+c   tab\n"
-        " ctrl+o   ctrl+t   ctrl+e",
+        (" Resume a previous session\n\n Type...  Filter:[Cwd]\n\n  ❯ 2s ago      hello\n\n──── 1 / 1 · 100% ─\n enter   esc   ctrl+c   tab\n"
+        " ctrl+o   ctrl+t   ctrl+e"),
         "resume",
     ),
     "an approval": (
