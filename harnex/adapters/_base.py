@@ -135,7 +135,7 @@ class Source:
 class Typing:
     """How a message gets into the agent's input box, and how it is sent.
 
-    `clear` empties the box, `paste` puts the text in; when its echo has been on the screen for
+    `clear` empties the box (`clear_more` are the keys for what it leaves, one write after another), `paste` puts the text in; when its echo has been on the screen for
     `settle_s` (or after `echo_s`, at most) and no dialog is up, `submit` sends it. No proof that it was
     taken within `accept_s` (`again_s` the first time): `submit` once more if the text is still in the
     box, else the delivery failed.
@@ -148,6 +148,8 @@ class Typing:
     accept_s: float = 5.0
     settle_s: float = 0.0
     again_s: float | None = None  # None: accept_s
+    clear_more: tuple[bytes, ...] = ()
+    notes: tuple[str, ...] = ()  # what does not arrive as it was sent, in words for its sender
     handed: bool = False  # not typed at all: `Reader.deliver` gives it to the agent, and proof must come in accept_s
 
 

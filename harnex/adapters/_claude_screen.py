@@ -33,7 +33,7 @@ _RETRYING = re.compile(r"^(?:[·✢✳✶✻✽∗*] .* · |\s{2,}(?:⎿\s+)?)[R
 _COUNTERS = re.compile(r"^\s*\(\s*(?:\d+[hms] ?)+·.*\btokens\s*\)\s*$", re.IGNORECASE)
 _PLACEHOLDER = re.compile(
     r"^(?:Try \"|Press up to edit queued messages|Once fixed, resend your message|Resend your message to try again"
-    r"|Message @|Type your message|Add a follow-up)"
+    r"|Message @|Type your message|Add a follow-up|Add to memory\. Try \")"
 )
 _DONE_LINE = re.compile(r"^[·✢✳✶✻✽∗*] \S+ for (?:\d+[hms] ?)+")
 
@@ -55,13 +55,14 @@ TITLE_BUSY = re.compile(r"^[\u2801-\u28ff◐◓◑◒]")
 
 
 @dataclass(frozen=True, slots=True)
-class _Box:
+class Box:
     top: int  # the row of the upper rule
     bottom: int  # the row of the lower rule
     draft: str
+    mark: str = "❯"  # what stands before the text: the prompt's own, or that of another mode (`!`, `#`, `&`)
 
 
-def _unframed(view: ScreenView) -> tuple[str, ...]:
+def unframed(view: ScreenView) -> tuple[str, ...]:
     """The lines of the screen, with the frame around boxes and dialogs of old versions (1.0.60) as bare rules.
 
     Only frames as wide as the screen: the greeting has a frame, too.
@@ -80,7 +81,7 @@ def _unframed(view: ScreenView) -> tuple[str, ...]:
     return tuple(lines)
 
 
-def _find_box(lines: tuple[str, ...]) -> _Box | None:
+def find_box(lines: tuple[str, ...]) -> Box | None:
     """The input box: a rule, a caret line that is not a menu item, and the lower rule. The lowest one counts."""
     for top in range(len(lines) - 2, -1, -1):
         caret = lines[top + 1]
@@ -90,7 +91,7 @@ def _find_box(lines: tuple[str, ...]) -> _Box | None:
             continue  # the box has a no-break space after its caret, a menu has a space (measured, all versions)
         for bottom in range(top + 2, len(lines)):
             if RULE.match(lines[bottom]):
-                return _Box(top, bottom, _draft(lines[top + 1 : bottom]))
+                return Box(top, bottom, _draft(lines[top + 1 : bottom]), caret[:1])
         return None
     return None
 
@@ -103,7 +104,7 @@ def _draft(body: tuple[str, ...]) -> str:
 
 def draft(view: ScreenView) -> str | None:
     """The text in the input box. The known placeholders are an empty box; that they are dim, text can't tell."""
-    box = _find_box(_unframed(view))
+    box = find_box(unframed(view))
     return None if box is None else box.draft
 
 
@@ -118,8 +119,8 @@ def shown_version(view: ScreenView) -> Version | None:
 
 def observe(view: ScreenView, was_ready: bool, version: Version | None = None) -> Observation:
     """The state that the screen shows. `was_ready`: a box has been seen before, so this is no start."""
-    lines = _unframed(view)
-    box = _find_box(lines)
+    lines = unframed(view)
+    box = find_box(lines)
     if box is None:
         return without_box(lines, was_ready)
     asked = _above_box(lines[: box.top])
@@ -134,7 +135,7 @@ def observe(view: ScreenView, was_ready: bool, version: Version | None = None) -
     return Observation(SCREEN, State.PROMPT, "input box, no spinner", needs=_unsure(view, lines, box, version))
 
 
-def _unsure(view: ScreenView, lines: Sequence[str], box: _Box, version: Version | None) -> tuple[Need, ...]:
+def _unsure(view: ScreenView, lines: Sequence[str], box: Box, version: Version | None) -> tuple[Need, ...]:
     """What is missing to be sure of rest, where neither spinner nor footer say that it works.
 
     Up to 2.0 the spinner stands as long as a turn. 2.1 takes it away while text comes in (2.1.197, 2.1.329): then the
@@ -172,7 +173,7 @@ def _above_box(lines: tuple[str, ...]) -> Observation | None:
     return None
 
 
-def _busy(lines: tuple[str, ...], box: _Box) -> str:
+def _busy(lines: tuple[str, ...], box: Box) -> str:
     """The words above or below the box that say that a turn runs; "" if there are none."""
     footer = "\n".join(lines[box.bottom + 1 :])
     if re.search(r"\besc to interrupt\b", footer, re.IGNORECASE):
@@ -210,8 +211,8 @@ def outcome(view: ScreenView) -> TurnEnded | None:
 
     Only the newest block counts: an error that is followed by an answer is over.
     """
-    lines = _unframed(view)
-    box = _find_box(lines)
+    lines = unframed(view)
+    box = find_box(lines)
     if box is None or _busy(lines, box):
         return None
     block: list[str] = []

@@ -25,7 +25,6 @@ INTERRUPTED = re.compile(r"^Conversation interrupted")
 NOT_A_TURN = re.compile(r"^(?:Unrecognized command|Usage: |'/|Failed to (?:open|save|copy)|Invalid )")
 TITLE_SPINS = re.compile(r"^[⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏]\s")  # from 0.117 on
 LOADING = re.compile(r"^(?:│ model: +loading\b|     loading$)")
-OVERLAY = re.compile(r"^/ (?:[A-Z] ){3}")  # `/ T R A N S C R I P T / / /`, the pager (Ctrl-T)
 
 # (dialog, what is said at its head, what stands in its last lines). Ordered: the first that fits names it.
 # The tail is the proof: below a composer there is a footer, so these words can't be a draft.

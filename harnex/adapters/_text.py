@@ -66,6 +66,24 @@ def ends_in_word(text: str, marks: str) -> bool:
     return re.search(rf"(?:^|\s)[{re.escape(marks)}]\S*\Z", thin) is not None
 
 
+# A line that is nothing but the path of a picture, perhaps in quotes or as a URL.
+_PICTURE = re.compile(
+    r"^[ \t]*(?=\S).*\.(?:png|jpe?g|gif|webp|bmp|tiff?|svg|heic|avif)['\"]?[ \t]*$", re.IGNORECASE | re.MULTILINE
+)
+
+
+def kept_as_path(text: str) -> str:
+    """`text` with a blank before each line that is the path of a picture: both CLIs would attach the file instead."""
+    return _PICTURE.sub(lambda found: BLANK + found.group(0), text)
+
+
+def losses(text: str) -> tuple[str, ...]:
+    """What cleaning takes out of `text`, in words for its sender."""
+    gone = len(_CONTROL.findall(text.replace("\r\n", "\n").replace("\r", "\n")))
+    words = [f"{gone} control character{'s were' if gone > 1 else ' was'} left out"] if gone else []
+    return (*words, *(["half of a surrogate pair became U+FFFD"] if _SURROGATE.search(text) else []))
+
+
 def lead(text: str) -> str:
     """The first character that an input box may take for the text's first; "" if there is none.
 

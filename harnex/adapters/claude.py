@@ -23,8 +23,19 @@ from harnex.adapters._base import (
     Typing,
     Version,
 )
-from harnex.adapters._text import BLANK, bracketed, clean, ends_in_word, lead, visible
 from harnex.adapters._claude_rows import HOOKS_FILE, ClaudeReader
+from harnex.adapters._claude_views import clear_keys
+from harnex.adapters._text import (
+    BLANK,
+    bracketed,
+    clean,
+    ends_in_word,
+    is_invisible,
+    kept_as_path,
+    lead,
+    losses,
+    visible,
+)
 from harnex.model import ScreenView, State
 
 SETTINGS_SINCE: Version = (1, 0, 61)  # --settings: an unknown option in 1.0.60
@@ -171,7 +182,6 @@ def _own_settings(request: LaunchRequest) -> tuple[dict[str, Any], str]:
 
 _EXIT_WORDS = ("exit", "quit", ":q", ":q!", ":wq", ":wq!")
 _COMMANDS = "/!#@&?"  # first characters that the box takes for a key
-CLEAR_LINES = 100
 
 
 def guarded(text: str, version: Version | None) -> str:
@@ -183,8 +193,9 @@ def guarded(text: str, version: Version | None) -> str:
       others that a box may remove.
     - `exit` and `quit` alone end the program, with spaces too.
     - a backslash at the end makes a newline of Enter, an `@path` opens a menu that eats Enter: a space.
+    - a line that is the path of a picture is attached as that picture (2.0.77, 2.1.329): a blank before it.
     """
-    text = clean(text)
+    text = kept_as_path(clean(text))
     words, first = visible(text), lead(text)
     if words.lower() in _EXIT_WORDS:
         return BLANK + text
@@ -192,6 +203,17 @@ def guarded(text: str, version: Version | None) -> str:
         old = version is not None and version <= V3
         text = (" " if text[0] == first and (old or first != "/") else BLANK) + text
     return text + " " if words.endswith("\\") or ends_in_word(text, "@") else text
+
+
+def changes(text: str, version: Version | None) -> tuple[str, ...]:
+    """What the input box makes of a text, in words for its sender."""
+    words = [*losses(text)]
+    if "\t" in text:
+        words.append("Claude Code makes four spaces of each tab")
+    hidden = any(is_invisible(c) and not c.isspace() and c not in "\u200c\u200d\ufe0f" for c in clean(text))
+    if hidden and (version is None or version > V3):
+        words.append("Claude Code leaves out invisible characters")
+    return tuple(words)
 
 
 def guarded_prompt(text: str) -> str:
@@ -349,15 +371,14 @@ class ClaudeAdapter:
 
         Measured with pastes that arrived as a prompt, byte for byte but for the guard and tabs (the
         box makes 4 spaces of one); `guarded` says what the guards are. The clear is for a draft that an
-        interrupt put back: Ctrl-U alone takes one line. 1.x and 2.0 know Ctrl-L (it empties the box),
-        but use a stale copy of the draft if the paste comes in the same write; later ones only redraw
-        on Ctrl-L, and take Ctrl-U with Backspace, line by line, also in one write.
+        interrupt put back.
         """
-        old = version is not None and version < (2, 1)
-        clear = b"\x0c" if old else b"\x15\x7f" * CLEAR_LINES
         paste = bracketed(guarded(text, version)) if text else b""
         # Right behind a paste's echo Enter is lost in 2.1.20 (1 of 3 at 5 ms, none of 24 from 20 ms on).
-        return Typing(clear, paste, accept_s=3.0, settle_s=0.08, again_s=1.0)
+        clear, *more = clear_keys(version)
+        return Typing(
+            clear, paste, clear_more=tuple(more), notes=changes(text, version), accept_s=3.0, settle_s=0.08, again_s=1.0
+        )
 
     def interrupt(self, view: ScreenView, version: Version | None) -> bytes:
         """Esc, in every version and state; Ctrl-C does not stop a stream in 1.x and 2.0 (measured)."""

@@ -18,8 +18,8 @@ import pytest
 
 from harnex.adapters import _codex_screen as screens
 from harnex.adapters._base import LaunchRequest, Version
-from harnex.adapters._text import PASTE_END, PASTE_START
 from harnex.adapters._codex_launch import EVIDENCE, flags, subcommand, toml
+from harnex.adapters._text import PASTE_END, PASTE_START
 from harnex.adapters.codex import ADAPTER, CodexReader, plain
 from harnex.model import (
     AgentSession,

@@ -58,7 +58,9 @@ def test_every_character_that_a_box_may_drop_is_looked_through() -> None:
 
 
 ANY = st.text(st.characters(), max_size=6)
-FRONT = st.text(st.characters(categories=("Cc", "Cf", "Zs", "Zl", "Zp", "Mn", "Cn")) | st.sampled_from(SPACE), max_size=4)
+FRONT = st.text(
+    st.characters(categories=("Cc", "Cf", "Zs", "Zl", "Zp", "Mn", "Cn")) | st.sampled_from(SPACE), max_size=4
+)
 MARK = st.sampled_from(("", "!", "/", "#", "@", "&", "?", "$", "！", "exit", "quit"))
 
 
@@ -119,3 +121,28 @@ def test_what_a_box_would_take_at_the_end_is_guarded() -> None:
         assert guarded("see @src/fi\u200b", version).endswith(" ")
     for version in CODEX:
         assert plain("see @src/fi\u2060", version).endswith(" ")
+
+
+@pytest.mark.parametrize("path", ["/tmp/a b.png", "'pics/x.JPEG'", "file:///x/y.webp", "./a\\ b.gif ", "\tx.png"])
+def test_the_path_of_a_picture_is_no_picture(path: str) -> None:
+    """Alone in a line (Claude Code) or in the whole message (Codex) it would be attached instead of being said."""
+    assert guarded(path, (2, 1, 329)).startswith(BLANK)
+    assert guarded(f"Look:\n{path}\nand tell", (2, 1, 329)).split("\n")[1] == BLANK + path
+    assert plain(path, (0, 169)) == BLANK + path
+    for text in (f"Look at {path.strip()} now", "png", ".png.txt", f"Look:\n{path}"):
+        assert plain(text, (0, 169)) == text
+    assert len(guarded("\n" * 200_000 + "." * 200_000, (2, 1, 329))) == 400_000  # in no time
+
+
+def test_what_does_not_arrive_as_it_was_sent_is_said() -> None:
+    def notes(cli: str, text: str, version: tuple[int, ...] | None) -> tuple[str, ...]:
+        return adapter_for(cli).typing(text, version).notes
+
+    for cli in ("claude", "codex"):
+        assert notes(cli, "plain\nwords 👨\u200d👩 ❤\ufe0f", None) == ()
+        assert notes(cli, "\x01a\x1b", None) == ("2 control characters were left out",)
+        assert notes(cli, "a\r\nb\rc", None) == ()
+    assert notes("claude", "a\tb", (2, 0, 77)) == ("Claude Code makes four spaces of each tab",)
+    assert notes("codex", "a\tb", (0, 169)) == ()
+    assert notes("claude", "a\u200bb", (2, 1, 329)) == ("Claude Code leaves out invisible characters",)
+    assert notes("claude", "a\u200bb", (2, 1, 197)) == ()
