@@ -52,6 +52,16 @@ FAILURE_REASONS = (
 )
 
 
+# What would have to be known besides the screen's text to be sure of what it shows: where the cursor is and whether it
+# is hidden, the terminal's title, the output as it came (its times, and what is not for the eye), what was before.
+Need = Literal["cursor", "title", "bytes", "history"]
+
+
+def doubt(needs: tuple[Need, ...]) -> str:
+    """The words for a person that a state is not certain, "" if it is."""
+    return f" (not certain: the screen alone does not decide it; missing: {', '.join(needs)})" if needs else ""
+
+
 def letters(text: str) -> str:
     """The letters and digits of a text: the same, however a terminal wraps and frames it. At most 500."""
     return "".join(c for c in text if c.isalnum() or c in "☐☒✔")[:500]
@@ -76,8 +86,9 @@ class Observation:
 
     `reason` is for a person: the words or bytes that were seen ("spinner `✻ Cooking…`"). `settle_s`: a `prompt` that is
     to be believed only after so long without output, because something is known to follow. `asks`: what a dialog asks,
-    in letters only (`letters`), so that one can be told from the next that offers the same answers. `view`: what a person
-    left open over the prompt; `state` is then that of the agent behind it.
+    in letters only (`letters`), so that one can be told from the next that offers the same answers. `needs`: what is
+    missing to be sure of it; () where what was seen decides. `view`: what a person left open over the prompt; `state` is
+    then that of the agent behind it.
     """
 
     source: str
@@ -87,6 +98,7 @@ class Observation:
     options: tuple[str, ...] = ()
     settle_s: float = 0.0
     asks: str = ""
+    needs: tuple[Need, ...] = ()
     view: OpenView | None = None
 
 
@@ -348,7 +360,10 @@ Fact = (
 
 @dataclass(frozen=True, slots=True)
 class ScreenView:
-    """What is on the terminal now. `lines` has one string per row, right-trimmed; cursor is (row, column), from 0."""
+    """What is on the terminal now. `lines` has one string per row, right-trimmed; cursor is (row, column), from 0.
+
+    `cursor_known` is false where somebody brought the text alone (`harnex detect`).
+    """
 
     lines: tuple[str, ...]
     cursor: tuple[int, int] = (0, 0)
@@ -356,3 +371,4 @@ class ScreenView:
     columns: int = 120
     title: str = ""
     alternate: bool = False
+    cursor_known: bool = True

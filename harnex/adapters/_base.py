@@ -194,6 +194,16 @@ class Reader:
         """The screen changed (called at rest points only, never inside a synchronized update)."""
         return ()
 
+    def look(self, view: ScreenView) -> Iterable[Fact]:
+        """The same for a screen of which nothing before it is known (`harnex detect`), with its title."""
+        if view.title:
+            yield from self.osc(0, view.title)
+        yield from self.screen(view)
+
+    def shown_version(self, view: ScreenView) -> Version | None:
+        """The CLI's version, if the screen says it."""
+        return None
+
     def row(self, source: str, row: dict[str, Any]) -> Iterable[Fact]:
         """A row of a followed JSONL file."""
         return ()

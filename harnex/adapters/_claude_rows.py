@@ -132,7 +132,7 @@ class ClaudeReader(Reader):
     # -- the screen ------------------------------------------------------------------------------
 
     def screen(self, view: ScreenView) -> Iterable[Fact]:
-        seen = screen.observe(view, self._was_ready)
+        seen = screen.observe(view, self._was_ready, self._version)
         if seen.state in (State.PROMPT, State.BUSY):
             self._was_ready = True
         if suspended(view.lines):
@@ -144,6 +144,9 @@ class ClaudeReader(Reader):
             # Without hooks nothing else says that no more rows of a call can come.
             end = screen.outcome(view)
             yield from self._flush(aborted=end is not None and end.outcome == "interrupted", agent="main")
+
+    def shown_version(self, view: ScreenView) -> Version | None:
+        return screen.shown_version(view)
 
     def draft(self, view: ScreenView) -> str | None:
         return screen.draft(view)

@@ -40,7 +40,6 @@ OSC_SINCE = (0, 163)
 
 # ---- reading ----
 
-SPINNER = re.compile(r"^[⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏]\s")
 ACTION = re.compile(r"^\[ [!.] \] ")
 BLOCKED_KINDS = {"permission": "permission", "question": "question"}
 
@@ -111,7 +110,7 @@ class CodexReader(Reader):
             yield from self._lost_rollout(state == "working")
 
     def _title(self, title: str) -> Iterator[Fact]:
-        if SPINNER.match(title):
+        if screens.TITLE_SPINS.match(title):
             self._spun = True
             yield self._work("title", f"title `{title[:40]}`")
             yield from self._lost_rollout(True)
@@ -253,7 +252,7 @@ class CodexReader(Reader):
         if over is not None and screens.composer_row(view) is None:
             yield Observation("screen", State.UNKNOWN, f"{over.name} is open", view=over)
             return
-        reading = screens.read(view)
+        reading = screens.read(view, self.version)
         if reading.state is State.BUSY and self.rollout.cut_off:
             # Resumed, 0.104 paints `Working` for ever of the turn that its last process did not end, and takes messages.
             reading = replace(reading, state=State.PROMPT, reason="no turn since the one that was cut off")
@@ -265,16 +264,24 @@ class CodexReader(Reader):
         if reading.state is not None:
             state = reading.state
             if state is State.STARTING and self._was_ready:
-                state = State.BUSY  # MCP servers start again: a message waits until they did
+                # MCP servers start again: a message waits until they did. A bare composer is one that was cleared.
+                state = State.PROMPT if reading.bare else State.BUSY
             if state is State.PROMPT and not self._was_ready:
                 self._first = screens.transcript(view)
             self._was_ready = self._was_ready or state is State.PROMPT
             shown = over if state is not State.BLOCKED else None
             yield Observation(
-                "screen", state, reading.reason, reading.dialog, reading.options, asks=reading.asks, view=shown
+                "screen",
+                state,
+                reading.reason,
+                reading.dialog,
+                reading.options,
+                asks=reading.asks,
+                needs=reading.needs,
+                view=shown,
             )
         elif not self._was_ready:
-            yield Observation("screen", State.STARTING, "no composer yet")
+            yield Observation("screen", State.STARTING, "no composer yet", needs=reading.needs)
         else:
             yield Retracted("screen")
         was_open = self.rollout.turn_open
@@ -282,6 +289,14 @@ class CodexReader(Reader):
         now = screens.transcript(view)
         if not self.rollout.turn_open and (was_open or _prompts(now) <= _prompts(self._last)):
             self._last = now
+
+    def look(self, view: ScreenView) -> Iterable[Fact]:
+        if screens.is_under_way(view):
+            self._begun = True  # a title that spins is work on what was asked, though its prompt is out of sight
+        return super().look(view)
+
+    def shown_version(self, view: ScreenView) -> Version | None:
+        return screens.shown_version(view)
 
     def _settle(self) -> Iterator[Fact]:
         """Ends that the rollout doesn't tell: failed turns up to 0.98 (no row) and up to 0.127 (no reason)."""
@@ -425,14 +440,18 @@ class CodexAdapter:
         )
 
     def interrupt(self, view: ScreenView, version: Version | None) -> bytes:
-        """Esc; but up to 0.145 Esc does nothing while the status line is hidden: there Ctrl-C.
+        """Esc; but up to 0.145 Esc does nothing while the status line is hidden: there Ctrl-C. So where the status line
+        names another key: then Esc does nothing, Ctrl-C interrupts all the same (`tui.keymap`, 0.145 and 0.169).
 
         Only ever while a turn runs: in an idle, empty composer Ctrl-C would end Codex. A draft goes first: Ctrl-C
         would clear that instead.
         """
+        status = screens.status_line(view)
+        if status is not None and (not status.sure or status.key.lower() not in ("", "esc")):
+            return CLEAR + b"\x03"
         if version is not None and version >= (0, 169):
             return b"\x1b"
-        if screens.status_line(view) is not None or screens.read(view).state is State.BLOCKED:
+        if status is not None or screens.read(view).state is State.BLOCKED:
             return b"\x1b"
         return CLEAR + b"\x03"
 
