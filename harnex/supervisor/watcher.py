@@ -128,6 +128,16 @@ class Watcher:
         """Whether it goes on by itself although the agent is at its prompt: nobody who waits is told otherwise."""
         return self.watch is not None and self.watch.phase in ("cutting", "checking", "waiting", "down")
 
+    def answers_dialog(self) -> bool:
+        """Whether the policy will answer the dialog that is up, in a moment."""
+        from harnex.core.watch_dialogs import TRIES, by_policy
+
+        watch = self.watch
+        if watch is None or not watch.policy.care or watch.phase in ("person", "over") or watch.dialogs.tries >= TRIES:
+            return False
+        sight = self._sight(clock.monotonic())
+        return by_policy(sight, self._session.spec.permissions, watch.restarts.count > 0) is not None
+
     def outcome(self, reason: str) -> int | None:
         """The exit code of a session that was ended by others than the watch: was its task done? None: the usual."""
         watch = self.watch
