@@ -153,6 +153,8 @@ class Delivery:
                 now = clock.monotonic()
                 self._session.activity.took_message()
                 self._session.take([Submitted("box", message.text or "")], now)
+            if message.status == "typed" and message.submit and action.over:
+                self._session.measured.typed()
             failed = message.status in ("failed", "expired")
             if failed and self._session.turns.open is None:
                 self._session.turns.claim(None)

@@ -172,6 +172,7 @@ class Requests:
         for sender in [s for s in self._senders if s.message.id == message.id]:
             if message.status in ("failed", "expired"):
                 code = errors.TIMEOUT if message.status == "expired" else errors.FAILED
+                code = self._session.ending.verdict or code  # a budget, a person who is needed
                 self._answer_sender(sender, False, code, message.error or message.status)
             elif over:
                 sender.accepted_at = clock.monotonic()

@@ -39,6 +39,7 @@ from harnex.supervisor.evidence import Evidence, FollowedFiles, descendants
 from harnex.supervisor.facts import end_event, take_fact
 from harnex.supervisor.helpers import Helpers
 from harnex.supervisor.journal import Journal
+from harnex.supervisor.measured import Measured
 from harnex.supervisor.records import Records
 from harnex.supervisor.requests import Requests
 from harnex.supervisor.spec import Spec
@@ -68,6 +69,7 @@ class Session:
         self.delivery = Delivery(self)
         self.inbox = self.delivery.inbox
         self.totals = Totals()
+        self.measured = Measured(self)
         self.verdict = Verdict(State.STARTING)
         self.started_at = clock.iso()
         self.state_since = self.started_at
@@ -232,6 +234,7 @@ class Session:
         self._decide(now)
         self.apply(self.turns.tick(now, self._screen_end()), now)
         self.answers.step(now)
+        self.measured.step(now)
         self.watcher.step(now)
         self.delivery.step(now)
         if self._turn_closed:
@@ -268,6 +271,7 @@ class Session:
             self.delivery.wake_at(now),
             self.requests.wake_at(),
             self.answers.wake_at(now),
+            self.measured.wake_at(now),
             self.watcher.wake_at(),
             self.ending.wake_at(now),
             self.records.wake_at(now),
@@ -385,6 +389,7 @@ class Session:
         """Tell what turns opened and closed."""
         for change in changes:
             self.journal.changed()
+            self.measured.turn(change, now)
             if isinstance(change, Opened):
                 self.watcher.turn(change, now)
                 self.emit(events.TurnStarted(turn=change.turn, message_id=change.message_id))

@@ -1,0 +1,70 @@
+"""Where Claude Code keeps a conversation, for a session whose hooks don't name the file. Pure.
+
+`<configuration>/projects/<folder>/<session>.jsonl`. The folder is made of the working directory, by rules that differ:
+every character but letters and digits becomes `-`; 2.1 cuts long ones off and adds a hash, takes the directory of
+`--worktree`, and a name of its own from CLAUDE_CODE_PROJECT_DIR_NAME. The session's id is unique, so every folder is
+looked in. The configuration is `~/.claude`, or what CLAUDE_CONFIG_DIR says: in the environment, which a wrapper may
+set, or in the `env` of a settings file (2.0.77 obeys that of a project, 2.1.329 does not).
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from glob import escape
+
+from harnex.adapters._base import LaunchRequest
+from harnex.model import FindFile
+
+CONFIG = "CLAUDE_CONFIG_DIR"
+# How the launch tells the reader, by the child's environment; what an outer session set must not be taken for that.
+HOOKS = "HARNEX_CLAUDE_HOOKS"  # the file that the hooks write to
+BEGINS = "HARNEX_CLAUDE_SESSION"  # the conversation that begins with this process
+RESUMES = "HARNEX_CLAUDE_RESUMES"  # the one that it goes on with, if its id is known
+SETTINGS = "HARNEX_CLAUDE_CONFIG"  # configuration directories that settings name, with `:` between
+OURS = (HOOKS, BEGINS, RESUMES, SETTINGS)
+UUID = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
+MANAGED = "/etc/claude-code/managed-settings.json"
+
+
+def named_in_settings(request: LaunchRequest, own: Mapping[str, object]) -> str:
+    """For `SETTINGS`: what the settings files of this start name as configuration directory, `own` among them."""
+    home = request.env.get(CONFIG) or f"{request.env.get('HOME', '').rstrip('/')}/.claude"
+    project = f"{request.cwd.rstrip('/')}/.claude"
+    files = (f"{home}/settings.json", f"{project}/settings.json", f"{project}/settings.local.json", MANAGED)
+    found: dict[str, None] = {}
+    for settings in (own, *map(_parsed, map(request.read_text, files))):
+        env = settings.get("env")
+        value = env.get(CONFIG) if isinstance(env, dict) else None
+        if isinstance(value, str) and value.startswith("/") and ":" not in value:
+            found[value] = None
+    return ":".join(found)
+
+
+def _parsed(text: str | None) -> Mapping[str, object]:
+    try:
+        settings = json.loads(text or "")
+    except ValueError:
+        return {}
+    return settings if isinstance(settings, dict) else {}
+
+
+def transcript(session: str, env: Mapping[str, str], since: float) -> FindFile:
+    """The search for a conversation's file; rows that are older than `since` (epoch seconds) are of the past."""
+    return FindFile(
+        "transcript", paths=tuple(f"{d}/projects/*/{session}.jsonl" for d in _directories(env)), since=since
+    )
+
+
+def subagents(path: str, old: bool, since: float) -> FindFile:
+    """The search for the sub-agents' files of the conversation in `path`; `old`: they are beside it (2.0)."""
+    folder = path.rpartition("/")[0] if old else f"{path.removesuffix('.jsonl')}/subagents"
+    return FindFile("subagent", paths=(f"{escape(folder)}/agent-*.jsonl",), every=True, since=since)
+
+
+def _directories(env: Mapping[str, str]) -> Iterator[str]:
+    known = [env.get(CONFIG) or f"{env.get('HOME', '').rstrip('/')}/.claude", *env.get(SETTINGS, "").split(":")]
+    yield from dict.fromkeys(escape(directory) for directory in known if directory)
+    yield f"${CONFIG}"
+    yield "$HOME/.claude"
