@@ -562,7 +562,7 @@ class ClaudeReader(Reader):
         writes): then none told of it, nor of the end of the answer before. Twice in a row it is said."""
         told, prompt = letters(self._last_prompt), letters(text)  # (2.1.329 wraps a paste up in tags)
         if self._final and (self._hooks_heard or self._unhooked) and not (told and told[:40] in prompt):
-            self._hooks_heard, self._final = False, 0.0
+            self._hooks_heard, self._hooks_wanted, self._final = False, False, 0.0
             self._unhooked += 1
             if self._unhooked == 2:
                 yield Remark(HOOKS_GONE)
@@ -580,7 +580,8 @@ class ClaudeReader(Reader):
             if (old or self._stop_is_mute) and subtype != "turn_duration":
                 self._stopped = False
                 yield from self._ended(TurnEnded("transcript", "completed", self._last_text, turn_key=self._key))
-            self._last_text = ""
+            if self._hooks_heard and not self._final:
+                self._last_text = ""  # else it is all that tells of the turn's end
 
 
 def _same_start(draft: str, prompt: str) -> bool:
