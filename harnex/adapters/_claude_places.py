@@ -5,6 +5,14 @@ every character but letters and digits becomes `-`; 2.1 cuts long ones off and a
 `--worktree`, and a name of its own from CLAUDE_CODE_PROJECT_DIR_NAME. The session's id is unique, so every folder is
 looked in. The configuration is `~/.claude`, or what CLAUDE_CONFIG_DIR says: in the environment, which a wrapper may
 set, or in the `env` of a settings file (2.0.77 obeys that of a project, 2.1.329 does not).
+
+What makes records go missing (measured: 2.0.77, 2.1.197, 2.1.329):
+
+- no hooks: `disableAllHooks` in any settings file, `--settings` or managed settings, `allowManagedHooksOnly` in managed settings;
+  `--bare`, CLAUDE_CODE_SIMPLE, `--safe-mode`, CLAUDE_CODE_SAFE_MODE (2.1.329; 2.0.77 does not know them); also in mid-run.
+- no transcript: `cleanupPeriodDays: 0` (2.0.77; 2.1.329 refuses it by a dialog), CLAUDE_CODE_SKIP_PROMPT_HISTORY, also in the
+  `env` of settings (2.1.329; 2.0.77 does not know it), `--no-session-persistence` (with `-p` only).
+- neither: `--setting-sources`, CLAUDE_CODE_CHILD_SESSION, CLAUDE_CODE_PERSONAL_HOOKS_OFF.
 """
 
 from __future__ import annotations

@@ -82,6 +82,8 @@ class CodexReader(Reader):
         return self._recorded
 
     def unrecorded(self) -> str:
+        """`experimental_thread_store = {type = "in_memory", id = "x"}` is the switch that was found (0.145, 0.169): of
+        `history.persistence`, `ephemeral`, `features.hooks` and the flags of rollouts none takes it away on a terminal."""
         return "Codex holds no rollout of this conversation open (`experimental_thread_store`, another server, a full disk?)"
 
     # -- OSC --

@@ -96,9 +96,7 @@ class Inbox:
         self._stubborn = False  # the draft changes when it is cleared, and does not go
         self._retype = False
         self._echoed_at: float | None = None
-        self._left: tuple[bytes, float] | None = (
-            None  # keys that clear what a withdrawn message left in the box; since when
-        )
+        self._left: tuple[bytes, float] | None = None  # keys for what a withdrawn message left in the box; since when
 
     @property
     def has_work(self) -> bool:
@@ -223,7 +221,7 @@ class Inbox:
         keys, since = self._left
         if gate.person_typed > since or self.queue:
             self._left = None  # (the next message clears the box itself)
-        elif gate.state is State.PROMPT and gate.on_screen is not State.BLOCKED and not gate.view and not gate.open_turn:
+        elif gate.state is State.PROMPT and not (gate.on_screen is State.BLOCKED or gate.view or gate.open_turn):
             self._left = None
             return [Write(keys)] if gate.draft and keys else []
         return []

@@ -145,7 +145,7 @@ class Requests:
     def _needs_person(self, standing: waiting.Standing) -> bool:
         """Whether a dialog is up that nobody is answering."""
         session = self._session
-        if standing.state.value != "blocked" or session.answers.under_way or session.delivery.will_leave:
+        if standing.state.value != "blocked" or session.answers.under_way:
             return False
         return not session.watcher.answers_dialog()
 
