@@ -58,11 +58,35 @@ def _parsed(text: str | None) -> Mapping[str, object]:
     return settings if isinstance(settings, dict) else {}
 
 
-def transcript(session: str, env: Mapping[str, str], since: float) -> FindFile:
-    """The search for a conversation's file; rows that are older than `since` (epoch seconds) are of the past."""
-    return FindFile(
-        "transcript", paths=tuple(f"{d}/projects/*/{session}.jsonl" for d in _directories(env)), since=since
-    )
+class Search:
+    """The search for the transcripts of one process's conversations, each once."""
+
+    def __init__(self, env: Mapping[str, str] | None = None, began: float = 0.0, resumes: str = "") -> None:
+        """`began`: epoch seconds, just before its start. `resumes`: the conversation of a process before it."""
+        self._env, self._began = env or {}, began
+        self.begins = "" if resumes else self._env.get(BEGINS, "")
+        self.known = self.begins or resumes or self._env.get(RESUMES, "")  # the conversation, as far as the start tells
+        self.sought: set[str] = set()
+
+    def seek(self, session: str) -> Iterator[FindFile]:
+        """Look for the file of this conversation, else of the one that is `known`."""
+        session = session or self.known
+        if session and session not in self.sought:
+            self.sought.add(session)
+            yield FindFile("transcript", paths=tuple(self._paths(session)), since=self.since(session))
+
+    def since(self, session: str) -> float:
+        """From when on the rows of a conversation's file count: all do, if it began with this process."""
+        return 0.0 if session == self.begins else self._began
+
+    def where(self, session: str) -> str:
+        """For people: where the file of a conversation would be."""
+        home = self._env.get(CONFIG) or f"{self._env.get('HOME', '').rstrip('/')}/.claude"
+        return f"{home}/projects/*/{session or self.known or '(unknown)'}.jsonl"
+
+    def _paths(self, session: str) -> Iterator[str]:
+        for directory in dict.fromkeys(_directories(self._env)):
+            yield f"{directory}/projects/*/{escape(session)}.jsonl"
 
 
 def subagents(path: str, old: bool, since: float) -> FindFile:
@@ -73,6 +97,6 @@ def subagents(path: str, old: bool, since: float) -> FindFile:
 
 def _directories(env: Mapping[str, str]) -> Iterator[str]:
     known = [env.get(CONFIG) or f"{env.get('HOME', '').rstrip('/')}/.claude", *env.get(SETTINGS, "").split(":")]
-    yield from dict.fromkeys(escape(directory) for directory in known if directory)
+    yield from (escape(directory) for directory in known if directory)
     yield f"${CONFIG}"
     yield "$HOME/.claude"

@@ -58,10 +58,8 @@ class ClaudeReader(Reader):
         self._version = version
         self._pid = 0
         self._config_dir = ""
-        self._env: Mapping[str, str] = {}
-        self._begins = ""  # the conversation that began with this process
+        self._search = places.Search()
         self._session_id = ""
-        self._sought: set[str] = set()  # conversations whose transcripts are looked for, since no hook names them
         self._rows = 0  # of the main conversation
         self._transcripts: set[str] = set()
         self._declared = False  # the session file speaks: hooks need not say the state
@@ -99,13 +97,13 @@ class ClaudeReader(Reader):
     # -- where the records are -------------------------------------------------------------------
 
     def spawned(self, pid: int, env: Mapping[str, str], cwd: str) -> Iterable[Fact]:
-        self._pid, self._env = pid, env
-        self._config_dir = env.get(places.CONFIG) or f"{env.get('HOME', '').rstrip('/')}/.claude"
-        self._begins = "" if self.resumes else env.get(places.BEGINS, "")
+        self._pid = pid
+        self._config_dir = env.get("CLAUDE_CONFIG_DIR") or f"{env.get('HOME', '').rstrip('/')}/.claude"
+        self._search = places.Search(env, self.began, self.resumes)
         self._hooks_wanted = bool(env.get(places.HOOKS))
         if self._hooks_wanted:
             yield Follow("hooks", env[places.HOOKS])
-        elif self._begins or self.resumes or env.get(places.RESUMES):
+        elif self._search.known:
             yield from self._seek()
         else:
             yield Remark(NO_TRANSCRIPT)
@@ -118,25 +116,13 @@ class ClaudeReader(Reader):
         return self._rows
 
     def unrecorded(self) -> str:
-        where = f"{self._config_dir}/projects/*/{self._session_id or self._known or '(unknown)'}.jsonl"
         why = "CLAUDE_CODE_SKIP_PROMPT_HISTORY, cleanupPeriodDays 0 and a full disk do that"
+        where = self._search.where(self._session_id)
         return f"Claude Code writes no transcript of this conversation that harnex can find ({where}; {why})"
-
-    @property
-    def _known(self) -> str:
-        """The conversation of this process, as far as its start tells."""
-        return self._begins or self.resumes or self._env.get(places.RESUMES, "")
 
     def _seek(self) -> Iterable[Fact]:
         """Look for the transcript of the conversation by its id, unless hooks name it."""
-        session = self._session_id or self._known
-        if not self._hooks_heard and session and session not in self._sought:
-            self._sought.add(session)
-            yield places.transcript(session, self._env, self._since(session))
-
-    def _since(self, session: str) -> float:
-        """Which rows of a conversation's file count: all, if it began with this process."""
-        return 0.0 if session == self._begins else self.began
+        return () if self._hooks_heard else self._search.seek(self._session_id)
 
     def begun(self, session: str) -> Iterable[Fact]:
         """The stream of a headless run names the conversation."""
@@ -147,10 +133,10 @@ class ClaudeReader(Reader):
         if source == "transcript" and path not in self._transcripts:
             session = path.rpartition("/")[2].removesuffix(".jsonl")
             self._transcripts.add(path)
-            self._whole.append(session == self._begins)
+            self._whole.append(session == self._search.begins)
             if not self._hooks_heard:
                 yield from self._session(session)
-            yield places.subagents(path, self._finds_agents, self._since(session))
+            yield places.subagents(path, self._finds_agents, self._search.since(session))
 
     def _transcript(self, path: Any, from_end: bool) -> Iterable[Fact]:
         if isinstance(path, str) and path and path not in self._transcripts:
@@ -263,7 +249,7 @@ class ClaudeReader(Reader):
         if self._version is None and isinstance(document.get("version"), str):
             self._version = tuple(int(n) for n in re.findall(r"\d+", document["version"])[:3])
         yield from self._session(document.get("sessionId"))
-        if self._sought or self._unhooked:
+        if self._search.sought or self._unhooked:
             yield from self._seek()  # `/clear` begins another conversation
         status = document.get("status")
         if not isinstance(status, str):
