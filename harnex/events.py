@@ -357,12 +357,15 @@ class Restart(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class Budget(Event):
-    """A limit was reached: `kind` `tokens` `cost` `calls` `turns`; the session is ended."""
+    """A limit was reached: `kind` `tokens` `cost` `calls` `turns`; the session is ended. `used` is that of all `runs` of a
+    resumed session; `cut` calls in it were cut off, and count by what is known of them."""
 
     type = "budget"
     kind: str
     limit: float
     used: float
+    runs: int = 1
+    cut: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)

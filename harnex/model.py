@@ -160,7 +160,9 @@ class Follow:
 class FindFile:
     """Please find a file and follow it as `kind` of `source`: one that the agent's processes hold open and whose base name
     matches `held` (a glob), or one that is there by one of the absolute globs `paths`. Asked again while it is not found;
-    with `every` always, and all files are followed that match and were written to since the agent's start.
+    with `every` always, and all files are followed that match and were written to since the agent's start. `$NAME/` at
+    the beginning of a pattern stands for the variable as the agent's processes have it (a wrapper may have set it). With
+    `since` (epoch seconds) rows that are dated before are passed over. `Reader.found` is told which file it was.
     """
 
     source: str
@@ -168,6 +170,7 @@ class FindFile:
     paths: tuple[str, ...] = ()
     kind: Literal["rows", "document"] = "rows"
     every: bool = False
+    since: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

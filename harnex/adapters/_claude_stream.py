@@ -82,7 +82,7 @@ class ClaudeStream(Reader):
         self._totals, self._usage = {}, {}
         self._ledger.start()
         for fact in self._records.spawned(pid, env, cwd):
-            if isinstance(fact, Follow) and fact.source != "session":
+            if (isinstance(fact, Follow) and fact.source != "session") or isinstance(fact, FindFile):
                 yield fact
         yield Observation("stream", State.STARTING, "the process runs")
 
@@ -109,6 +109,9 @@ class ClaudeStream(Reader):
         elif kind == "result":
             yield from self._result(row)
 
+    def found(self, source: str, path: str) -> Iterable[Fact]:
+        return self._recorded(self._records.found(source, path))
+
     def _recorded(self, facts: Iterable[Fact]) -> Iterator[Fact]:
         """Of the CLI's own records the calls count, and what the stream has no word for: the rest it tells sooner."""
         for fact in facts:
@@ -133,6 +136,7 @@ class ClaudeStream(Reader):
             if isinstance(session, str) and session:
                 self._session = session
                 yield AgentSession(session)
+                yield from self._recorded(self._records.begun(session))
             self._model = _word(row.get("model")) or self._model
             yield from self._begin()
         elif subtype == "api_retry":

@@ -117,6 +117,11 @@ class Rollout:
         return bool(self.message)
 
     @property
+    def is_present(self) -> bool:
+        """Whether the rows that come now are of this process: those that a resumed file begins with are not."""
+        return self._now and not self._copied
+
+    @property
     def main(self) -> bool:
         return self.agent == "main"
 

@@ -76,6 +76,14 @@ class PaseoState(Reader):
 
     # ---- start ----
 
+    def recorded(self) -> int:
+        return self._record.rows
+
+    def unrecorded(self) -> str:
+        if not self._record.readable:
+            return f"harnex can't read the records of '{self._provider}'"
+        return f"'{self._provider}' wrote no record of its conversation where harnex looks for it"
+
     def spawned(self, pid: int, env: Mapping[str, str], cwd: str) -> Iterable[Fact]:
         self._env = dict(env)
         self._plan = Plan.load(json.loads(env[CONFIG]))

@@ -261,7 +261,8 @@ def describe(row: dict[str, Any]) -> str:
         how = "its conversation goes on" if get("resumed") else "without its conversation"
         return f"started again after {get('reason')} ({get('attempt')} of {get('most')}, {how})"
     if kind == "budget":
-        return f"the budget is spent: {get('used')} of {get('limit')} {get('kind')}"
+        over = f", over {get('runs')} runs" if (get("runs") or 1) > 1 else ""
+        return f"the budget is spent: {get('used')} of {get('limit')} {get('kind')}{over}"
     if kind == "escalated":
         return f"a person is needed: {get('message')}"
     if kind == "verify":
