@@ -18,6 +18,7 @@ from harnex.model import (
     Press,
     Printed,
     Remark,
+    Rest,
     RunCommand,
     SubAgent,
     Submitted,
@@ -73,6 +74,9 @@ def take_fact(session: Session, fact: Fact, now: float) -> None:
             session.emit(call)
             session.watcher.call(call, now)
             session.journal.changed()
+    elif isinstance(fact, Rest):
+        session.emit(session.totals.rest(fact))
+        session.journal.changed()
     elif isinstance(fact, Compacted):
         session.emit(
             events.Compaction(
