@@ -36,6 +36,7 @@ UNTOLD = (
     "the output tokens of a model call are not known: Claude Code recorded it before the provider told them (it does so up"
     " to 2.1.160), or they were never told"
 )
+UNRECORDED = "an answer was interrupted before Claude Code recorded anything of it: it may have been billed"
 SIDE = "subagent"  # a side chain without a name of its own (1.x): several may write at once
 SIDE_OPEN = 32  # calls of such side chains that are kept open: no more run at once
 
@@ -63,7 +64,8 @@ class _Agent:
     open: dict[str, _Call] = field(default_factory=dict)
     tools: set[str] = field(default_factory=set)
     asked: str = ""  # the row that asks
-    requests: list[str] = field(default_factory=list)  # 2.1.3xx records each attempt: ids since the last answer
+    # 2.1.3xx records each attempt: id -> stamp, since the last answer.
+    requests: dict[str, str] = field(default_factory=dict)
     since: str = ""  # when the model was given something to answer: the stamp of that row
     bare: tuple[str, str, object] | None = None  # of the last row without ids: its call, its `uuid`, its input
 
@@ -122,7 +124,7 @@ class Calls:
             call = _Call(call_id, _word(message.get("model")), usage, None, "")
             if call_id not in self._told:
                 if request and request in state.requests:
-                    call.attempts = state.requests.index(request) + 1
+                    call.attempts = list(state.requests).index(request) + 1
                 state.asked = ""
                 state.requests.clear()
                 if agent != SIDE:  # of several that write at once nobody can tell who was asked when
@@ -151,8 +153,18 @@ class Calls:
 
     # ---- what is asked of the model: whether an answer is open ----
 
+    def prompted(self, agent: str, at: str) -> Iterable[Remark]:
+        """A prompt was recorded, with this stamp. Requests of before were for another one, and had no answer: interrupted
+        before its first token, 2.1.329 records no more than that. (It may write a prompt behind its request.)"""
+        state = self._of(agent)
+        cut = [request for request, stamp in state.requests.items() if stamp < at]
+        if cut:
+            yield Remark(UNRECORDED)
+        for request in cut:
+            del state.requests[request]
+
     def asked(self, agent: str, row: str) -> None:
-        """A prompt was recorded, in this row."""
+        """A prompt was recorded, in this row, and the model is asked."""
         self._of(agent).asked = row
 
     def answered(self, agent: str, tools: Iterable[str], row: str) -> None:
@@ -162,10 +174,9 @@ class Calls:
         if not state.tools:
             state.asked = row
 
-    def requested(self, agent: str, request: str) -> None:
-        """The CLI recorded that it sent a request (`api-request`): one a try."""
-        state = self._of(agent)
-        state.requests.append(request)
+    def requested(self, agent: str, request: str, at: str) -> None:
+        """The CLI recorded that it sent a request (`api-request`), with its stamp: one a try."""
+        self._of(agent).requests[request] = at
 
     def refused(self, agent: str) -> None:
         """The turn ended with an error: nothing is open any more."""
@@ -196,9 +207,7 @@ class Calls:
         model was not asked, though the tool has a result: that it was refused."""
         yield from self.over(True, agent)
         if self._silent(agent) and IN_TOOL not in text:
-            yield Remark(
-                "an answer was interrupted before Claude Code recorded anything of it: it may have been billed"
-            )
+            yield Remark(UNRECORDED)
         self.refused(agent)
 
     def finished(self, agents: Container[str]) -> Iterable[ModelCall]:
@@ -222,7 +231,7 @@ class Calls:
         state = self._agents.get(agent)
         if state is None:
             return ""
-        return state.requests[-1] if state.requests else state.asked
+        return next(reversed(state.requests), state.asked)
 
     def _give(self, state: _Agent, call_id: str, agent: str, aborted: bool) -> Iterable[ModelCall]:
         call = state.open.pop(call_id)

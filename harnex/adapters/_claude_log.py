@@ -54,7 +54,7 @@ class ClaudeLog(Log):
         elif kind == "user":
             yield from self._user(row)
         elif kind == "api-request":
-            self._calls.requested(agent_name(row, self._types), str(row.get("id")))
+            self._calls.requested(agent_name(row, self._types), str(row.get("id")), str(row.get("timestamp") or ""))
         elif kind == "system" and str(row.get("subtype")).encode() in ENDS:
             yield from self._tell(self._calls.finished(("main",)))
 
@@ -98,6 +98,9 @@ class ClaudeLog(Log):
             return
         if results or asks(row, text):
             self._calls.given(agent, row.get("timestamp"))
+        if not results and asks(row, text):
+            for _ in self._calls.prompted(agent, str(row.get("timestamp") or "")):
+                pass  # that an answer was interrupted is no call
         if not results and agent == "main" and asks(row, text) and not row.get("isCompactSummary"):
             self.turns.append(str(row.get("timestamp") or ""))
 

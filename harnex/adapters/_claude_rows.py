@@ -405,7 +405,7 @@ class ClaudeReader(Reader):
             elif message.get("model") != "<synthetic>":
                 yield from self._assistant(row, message, self._agent_of(row))
         elif kind == "api-request":
-            self._calls.requested(self._agent_of(row), str(row.get("id")))
+            self._calls.requested(self._agent_of(row), str(row.get("id")), str(row.get("timestamp") or ""))
         elif kind == "user":
             yield from self._user(row, message, side)
         elif kind == "system" and row.get("subtype") == "compact_boundary":
@@ -468,6 +468,11 @@ class ClaudeReader(Reader):
     def _flush(self, aborted: bool, agent: str | None = None) -> Iterable[Fact]:
         return self._calls.over(aborted, agent)
 
+    def cut(self, died: bool) -> Iterable[Fact]:
+        """Somebody else says that the turn was interrupted, or that its program died; the records may not say it."""
+        yield from self._calls.gone(self._finished) if died else self._calls.interrupted("main", "")
+        yield from self._untold()
+
     def ended(self) -> Iterable[Fact]:
         """The process is gone: no more rows of the calls that are open can come. Where the session was seen whole, its
         own totals are held against the calls; of side calls (titles) no record tells, so models of those are left out."""
@@ -512,6 +517,9 @@ class ClaudeReader(Reader):
         yield from self._calls.over(False, agent, only_stopped=True)
         if results or asks(row, text):
             self._calls.given(agent, row.get("timestamp"))
+        if not results and asks(row, text):
+            self._finished.discard(agent)
+            yield from self._calls.prompted(agent, str(row.get("timestamp") or ""))
         if results:
             self._calls.answered(agent, (str(b.get("tool_use_id")) for b in results), str(row.get("uuid")))
         elif (side or self._unanswered or not self._hooks_heard) and asks(row, text):

@@ -14,6 +14,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from harnex.adapters import _claude_screen, _codex_screen
+from harnex.adapters._claude_calls import UNTOLD
 from harnex.adapters._claude_rows import ClaudeReader
 from harnex.adapters._codex_rollout import Rollout, seconds
 from harnex.model import (
@@ -28,6 +29,7 @@ from harnex.model import (
     TurnEnded,
 )
 
+UNTOLD_REMARK = Remark(UNTOLD)
 EARLY_S = 0.001  # times have milliseconds; a record dates the prompt 9 to 50 ms after Paseo does (measured)
 
 
@@ -63,6 +65,14 @@ class Record:
 
     def over(self) -> Iterable[Fact]:
         """The turn is over: no more rows of its last call can come."""
+        return ()
+
+    def cut(self, died: bool) -> Iterable[Fact]:
+        """The turn was interrupted, or its program `died`, and the record does not say so: the call that was open."""
+        return ()
+
+    def ended(self) -> Iterable[Fact]:
+        """The provider's program is gone: calls that were open, and what its record says of itself, as without Paseo."""
         return ()
 
     def end(self, prompted_at: float, complete: bool = False) -> TurnEnded | None:
@@ -106,8 +116,11 @@ class ClaudeRecord(Record):
         content = message.get("content") if isinstance(message, dict) else None
         found = [b for b in content if isinstance(b, dict)] if isinstance(content, list) else []
         old = (seconds(row.get("timestamp")) or self._began) < self._began
-        if isinstance(message, dict) and isinstance(message.get("id"), str):
-            (self._before.add if old else self._before.discard)(message["id"])
+        if old and row.get("type") == "api-request":
+            return  # what became of it was told by who saw it
+        ids = (row.get("uuid"), row.get("id"), message.get("id") if isinstance(message, dict) else None)
+        for name in (name for name in ids if isinstance(name, str)):
+            (self._before.add if old else self._before.discard)(name)
         for fact in self._reader.row("transcript" if source == "record" else "subagent", row):
             if isinstance(fact, Submitted):
                 self._prompt(row, fact.text)
@@ -116,9 +129,8 @@ class ClaudeRecord(Record):
                 if main and fact.outcome != "completed":
                     self.said = fact
             elif isinstance(fact, ModelCall):
-                if fact.call_id not in self._before:
-                    yield fact
-            elif isinstance(fact, ToolUse | Compacted | SubAgent) and not old:
+                yield from self._call(fact)
+            elif isinstance(fact, ToolUse | Compacted | SubAgent | Remark) and not old and fact != UNTOLD_REMARK:
                 yield fact
         if main and row.get("type") == "assistant" and isinstance(message, dict):
             self._assistant(message, found, bool(row.get("isApiErrorMessage")))
@@ -126,6 +138,13 @@ class ClaudeRecord(Record):
             if any(b.get("type") == "tool_result" for b in found):
                 self.question, self.asked, self._text = None, "", ""
             yield from self._subagent(row.get("toolUseResult"))
+
+    def _call(self, call: ModelCall) -> Iterator[Fact]:
+        """A call of this run. One without a row is named by the row that asked for it."""
+        if call.call_id.removeprefix("open-") not in self._before:
+            yield call
+            if call.output_tokens is None and not call.partial:
+                yield UNTOLD_REMARK
 
     def _assistant(self, message: dict[str, Any], found: list[dict[str, Any]], failed: bool) -> None:
         self.answered = True
@@ -151,8 +170,20 @@ class ClaudeRecord(Record):
 
     def over(self) -> Iterable[Fact]:
         """Told as the row that ends a turn in the CLI's own transcript."""
-        facts = self._reader.row("transcript", {"type": "system", "subtype": "turn_duration"})
-        return [f for f in facts if isinstance(f, ModelCall) and f.call_id not in self._before]
+        yield from self._told(self._reader.row("transcript", {"type": "system", "subtype": "turn_duration"}))
+
+    def cut(self, died: bool) -> Iterable[Fact]:
+        yield from self._told(self._reader.cut(died))
+
+    def ended(self) -> Iterable[Fact]:
+        yield from self._told(self._reader.ended())
+
+    def _told(self, facts: Iterable[Fact]) -> Iterator[Fact]:
+        for fact in facts:
+            if isinstance(fact, ModelCall):
+                yield from self._call(fact)
+            elif isinstance(fact, Remark) and fact != UNTOLD_REMARK:
+                yield fact
 
     def classify(self, text: str) -> tuple[str, str | None]:
         return _claude_screen.classify("", None, text)
@@ -201,6 +232,13 @@ class CodexRecord(Record):
         if rollout.main and rollout.unclear is not None and self.said is None:
             # Up to 0.104 a failed turn says no more than that it has no last message.
             self.said = TurnEnded("record", "failed", reason="other", detail="the turn ended without an answer")
+
+    def cut(self, died: bool) -> Iterable[Fact]:
+        return self.ended() if died else ()  # an interruption is in the rollout
+
+    def ended(self) -> Iterable[Fact]:
+        for rollout in self._rollouts.values():
+            yield from (f for f in rollout.gone() if isinstance(f, ModelCall | Remark))
 
 
 def record_for(provider: str, began: float) -> Record:

@@ -11,11 +11,12 @@ from typing import Any
 
 import pytest
 
-from harnex.adapters._claude_calls import UNTOLD, uncounted
+from harnex.adapters._claude_calls import UNRECORDED, UNTOLD, uncounted
 from harnex.adapters._claude_rows import ClaudeReader
 from harnex.adapters._claude_totals import Seen, last_totals
 from harnex.adapters._codex_calls import UNTOLD as UNTOLD_BY_CODEX
-from harnex.adapters._codex_rollout import Rollout
+from harnex.adapters._codex_rollout import Rollout, seconds
+from harnex.adapters._paseo_records import ClaudeRecord
 from harnex.commands._records import Files, cost
 from harnex.core import usage
 from harnex.core.usage import Sums
@@ -24,7 +25,7 @@ from harnex.store import logs
 from harnex.store.prices import Prices
 from harnex.supervisor.totals import Totals
 from tests.unit.test_usage import count, said, use, user, write
-from tests.unit.test_usage_more import event, head, item, reader, spoke
+from tests.unit.test_usage_more import at, event, head, item, reader, spoke
 
 EARLY = {"stop": None, "out": 3}  # a row that was written before the final usage had come
 TOOL = {"type": "tool_use", "id": "t1", "name": "Bash", "input": {"command": "ls"}}
@@ -478,3 +479,85 @@ def test_lines_are_told_from_values(tmp_path: Path) -> None:
     report = logs.Report("x")
     path.write_text("")
     assert (list(logs.every_row(str(path), report)), report.words()) == ([], [])
+
+
+# ---- Paseo: what its Claude Code wrote ----
+
+
+def paseo_record(began: str = "2026-11-21T12:00:00.000Z") -> ClaudeRecord:
+    return ClaudeRecord(seconds(began) or 0.0)
+
+
+def request(name: str, second: float) -> dict[str, Any]:
+    return {"type": "api-request", "id": name, "sessionId": "s", "timestamp": at(second)}
+
+
+def told(found: list[Fact]) -> list[tuple[str, str | int | None]]:
+    kinds = {ModelCall: "call", Remark: "words"}
+    return [
+        (kinds[type(f)], getattr(f, "call_id", None) or getattr(f, "text", None)) for f in found if type(f) in kinds
+    ]
+
+
+def rows_of(record: ClaudeRecord, *rows: dict[str, Any]) -> list[Fact]:
+    return [fact for row in rows for fact in record.row("record", row)]
+
+
+def test_a_call_without_a_record_is_told_under_paseo_as_without_it() -> None:
+    prompt = user("go", uuid="u1", timestamp=at(1))
+    died = paseo_record()
+    rows_of(died, prompt, request("r1", 2))
+    assert told(list(died.cut(died=True))) == [("call", "open-r1")]
+    assert told(list(died.ended())) == []
+    stopped = paseo_record()
+    rows_of(stopped, prompt)
+    assert told(list(stopped.cut(died=False))) == [("words", UNRECORDED)]
+    assert told(list(stopped.ended())) == []
+    ended = paseo_record()
+    rows_of(ended, prompt, said("a", timestamp=at(2), **EARLY))
+    assert [(c.call_id, c.partial) for c in ended.ended() if isinstance(c, ModelCall)] == [("a", True)]
+
+
+def test_what_was_before_the_run_is_not_told_by_it() -> None:
+    record = paseo_record(at(30))
+    rows_of(record, user("go", uuid="u1", timestamp=at(1)), request("r1", 2))
+    assert told(list(record.cut(died=True))) == []
+    found = rows_of(
+        record,
+        user("again", uuid="u2", timestamp=at(40)),
+        request("r2", 41),
+        said("a", timestamp=at(42), requestRef="r2"),
+    )
+    assert [f.attempts for f in found if isinstance(f, ModelCall)] == [1]
+    assert [f for f in found if isinstance(f, Remark)] == []
+
+
+def test_a_remark_of_the_reader_reaches_the_run() -> None:
+    record = paseo_record()
+    cut = user([{"type": "text", "text": "[Request interrupted by user]"}], uuid="u2", timestamp=at(3))
+    assert told(rows_of(record, user("go", uuid="u1", timestamp=at(1)), cut)) == [("words", UNRECORDED)]
+    assert told([*rows_of(record, said("a", timestamp=at(5), **EARLY)), *record.over()]) == [
+        ("call", "a"),
+        ("words", UNTOLD),
+    ]
+
+
+# ---- interrupted before the first token ----
+
+
+def test_a_request_without_an_answer_is_said_and_is_no_attempt_of_the_next_call() -> None:
+    """2.1.329 leaves no row of such an interruption, and may write the next prompt behind its request."""
+    live = reader()
+    rows = (
+        user("one", uuid="u1", timestamp=at(1)),
+        request("r1", 2),
+        request("r2", 12.1),
+        user("two", uuid="u2", timestamp=at(12)),
+        said("a", timestamp=at(13), requestRef="r2"),
+    )
+    found = facts(live, *rows)
+    assert told(found) == [("words", UNRECORDED), ("call", "a")]
+    assert [f.attempts for f in found if isinstance(f, ModelCall)] == [1]
+    again = (request("r3", 20), request("r4", 25), said("b", timestamp=at(26), requestRef="r4"))
+    found = facts(live, user("three", uuid="u3", timestamp=at(19)), *again)
+    assert [f.attempts for f in found if isinstance(f, ModelCall)] == [2]
