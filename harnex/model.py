@@ -267,6 +267,21 @@ class ModelCall:
 
 
 @dataclass(frozen=True, slots=True)
+class Rest:
+    """What calls used together of which no record tells the own output: the CLI's own total, without the other calls.
+
+    `total_tokens` is of the calls in `call_ids` as a whole, with the input that each of them tells.
+    """
+
+    call_ids: tuple[str, ...]
+    model: str | None
+    agent: str
+    output_tokens: int
+    reasoning_tokens: int | None
+    total_tokens: int
+
+
+@dataclass(frozen=True, slots=True)
 class Compacted:
     """A conversation was replaced by a summary of it. Tokens as the CLI tells them; None and "": it does not."""
 
@@ -351,6 +366,7 @@ Fact = (
     | AgentSession
     | ToolUse
     | ModelCall
+    | Rest
     | Compacted
     | SubAgent
     | Background

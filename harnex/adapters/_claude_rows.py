@@ -16,12 +16,22 @@ from harnex.adapters import _claude_places as places
 from harnex.adapters import _claude_screen as screen
 from harnex.adapters._base import Reader, Version
 from harnex.adapters._claude_background import Tasks, notes_of, whose_tool
-from harnex.adapters._claude_calls import AGENT_TOOLS, COMPACTED, Calls, agent_name, asks, blocks, input_preview
+from harnex.adapters._claude_calls import (
+    AGENT_TOOLS,
+    COMPACTED,
+    UNTOLD,
+    Calls,
+    agent_name,
+    asks,
+    blocks,
+    input_preview,
+    uncounted,
+)
 from harnex.adapters._claude_declared import DIALOG_OF_TOOL, program_status, session_status, speaks_again
-from harnex.adapters._claude_totals import Seen, by_model
+from harnex.adapters._claude_totals import Seen, by_model, last_totals
 from harnex.adapters._claude_views import Views, suspended
-from harnex.adapters._ledger import Sums
 from harnex.adapters._log import seconds
+from harnex.adapters._rest import Sums
 from harnex.model import (
     AgentSession,
     Compacted,
@@ -60,7 +70,7 @@ class ClaudeReader(Reader):
     def __init__(self, version: Version | None) -> None:
         self._version = version
         self._pid = 0
-        self._config_dir = ""
+        self._config_dir = self._config_file = ""
         self._search = places.Search()
         self._session_id = ""
         self._rows = 0  # of the main conversation
@@ -82,9 +92,12 @@ class ClaudeReader(Reader):
         self._turn = 0  # prompts so far: names the turn for whoever gets word of its end twice
         self._last_prompt = ""
         self._last_text = ""
-        self._calls = Calls(early_rows=version is None or version >= (2, 1))
+        self._calls = Calls()
         self._calls.seen = Seen()
         self._totals: dict[str, Sums] = {}  # Claude Code's own, by model
+        self._last_totals: dict[
+            str, Sums
+        ] = {}  # the same, with side calls on the models that have them (`.claude.json`)
         self._whole: list[bool] = []  # of each main transcript: whether it is read from its beginning
         self._tools: dict[str, str] = {}  # tool calls that started: id -> name
         self._given: dict[str, tuple[str, Any]] = {}  # tool calls without a result yet: id -> name, input
@@ -93,6 +106,12 @@ class ClaudeReader(Reader):
         self._prompts: dict[str, str] = {}  # what sub-agents were asked -> their type
         self._working: set[str] = set()  # ids of sub-agents
         self._done: set[str] = set()  # those that ended: a last row may come after that
+        self._finished: set[str] = set()  # names of agents whose turn has ended: what they said is whole
+
+    @property
+    def _records_stop(self) -> bool:
+        """Whether a row follows the last one of a turn, that of the hook of its stop (1.0.128, 2.0.77; not 2.0.30)."""
+        return self._version is None or not (2, 0) <= self._version < (2, 0, 77)
 
     @property
     def _finds_agents(self) -> bool:
@@ -103,7 +122,9 @@ class ClaudeReader(Reader):
 
     def spawned(self, pid: int, env: Mapping[str, str], cwd: str) -> Iterable[Fact]:
         self._pid = pid
-        self._config_dir = env.get("CLAUDE_CONFIG_DIR") or f"{env.get('HOME', '').rstrip('/')}/.claude"
+        home = env.get("HOME", "").rstrip("/")
+        self._config_dir = env.get("CLAUDE_CONFIG_DIR") or f"{home}/.claude"
+        self._config_file = f"{env.get('CLAUDE_CONFIG_DIR') or home}/.claude.json"
         self._search = places.Search(env, self.began, self.resumes)
         self._hooks_wanted = bool(env.get(places.HOOKS))
         if self._hooks_wanted:
@@ -249,6 +270,9 @@ class ClaudeReader(Reader):
     # -- sessions/<pid>.json ---------------------------------------------------------------------
 
     def document(self, source: str, document: dict[str, Any] | None) -> Iterable[Fact]:
+        if source == "config":
+            self._last_totals = last_totals(document, self._session_id)
+            return
         if source != "session":
             return
         if document is None:
@@ -279,10 +303,15 @@ class ClaudeReader(Reader):
 
     def row(self, source: str, row: dict[str, Any]) -> Iterable[Fact]:
         if source == "hooks":
-            return self._hook(row)
-        if source in ("transcript", "subagent"):
-            return self._transcript_row(row)
-        return ()
+            yield from self._hook(row)
+        elif source in ("transcript", "subagent"):
+            yield from self._transcript_row(row)
+        yield from self._untold()
+
+    def _untold(self) -> Iterable[Fact]:
+        untold, self._calls.untold = self._calls.untold, 0
+        for _ in range(untold):
+            yield Remark(UNTOLD)
 
     def _asked_by(self, said: Observation) -> Observation:
         """A declared `permission` may be a tool's own dialog: the tool that was started and not ended tells."""
@@ -324,7 +353,8 @@ class ClaudeReader(Reader):
             yield from self._transcript(row.get("transcript_path"), True)
         if event == "UserPromptSubmit":
             self._turn += 1
-            yield from self._flush(aborted=False)
+            yield from self._calls.finished(self._finished)
+            self._finished.discard("main")
             self._last_prompt, self._last_text, self._stopped = str(row.get("prompt") or ""), "", False
             self._unanswered = True
             yield Submitted("hooks", self._last_prompt)
@@ -359,8 +389,9 @@ class ClaudeReader(Reader):
                 self._transcripts.add(path)
                 yield Follow("subagent", path)
         elif event == "SessionEnd":
-            yield from self._flush(aborted=False)
+            yield from self._calls.finished(self._finished)
             yield from self._unhook()
+            yield Follow("config", self._config_file, "document")
 
     def _subagent(self, row: dict[str, Any]) -> Iterable[Fact]:
         """A subagent's own transcript: beside the session's in 2.0, in a directory of the session since."""
@@ -388,9 +419,12 @@ class ClaudeReader(Reader):
             # 1.x and 2.0: Stop also fires after an API error, 40 ms before the row that says so. The
             # row of the stop hook itself, right after it in the transcript, ends the turn instead.
             self._stop_is_mute = self._stopped = True
-            yield from self._flush(aborted=False, agent="main")
+            self._finished.add("main")
+            yield from self._calls.finished(() if self._records_stop else self._finished)
             return
-        yield from self._flush(aborted=False)
+        # The last row of the answer may be written after its Stop, by up to 100 ms.
+        yield from self._calls.finished(())
+        self._finished.add("main")
         pending = speaks_again(row.get("background_tasks"))
         text = str(row.get("last_assistant_message") or "")
         yield TurnEnded("hooks", "completed", text, pending=pending, turn_key="" if pending else self._key)
@@ -449,7 +483,7 @@ class ClaudeReader(Reader):
             elif message.get("model") != "<synthetic>":
                 yield from self._assistant(row, message, self._agent_of(row))
         elif kind == "api-request":
-            self._calls.requested(self._agent_of(row), str(row.get("id")))
+            self._calls.requested(self._agent_of(row), str(row.get("id")), str(row.get("timestamp") or ""))
         elif kind == "user":
             yield from self._user(row, message, side)
         elif kind == "system" and row.get("subtype") == "compact_boundary":
@@ -482,6 +516,7 @@ class ClaudeReader(Reader):
         if not works:
             self._done.add(agent)
         name = agent_name({"isSidechain": True, "agentId": agent}, self._agents)
+        (self._finished.discard if works else self._finished.add)(name)
         yield SubAgent(name, "started" if works else "ended")
 
     def _assistant(self, row: dict[str, Any], message: dict[str, Any], agent: str) -> Iterable[Fact]:
@@ -490,8 +525,10 @@ class ClaudeReader(Reader):
             kinds = {b.get("type") for b in content}
             at = seconds(row.get("timestamp")) or 0.0
             self._final = at if "text" in kinds and "tool_use" not in kinds else 0.0
-        yield from self._calls.row(message, agent, str(row.get("requestRef") or ""), str(row.get("timestamp") or ""))
-        if agent == "main" and (self._stopped or (self._rests and not self._hooks_heard)):
+        call_id = self._calls.key(row, agent)
+        if call_id is not None:
+            yield from self._calls.row(call_id, row, agent)
+        if agent == "main" and ((self._stopped and not self._records_stop) or (self._rests and not self._hooks_heard)):
             yield from self._flush(aborted=False, agent="main")  # the last row, written after the Stop (2.0.30)
         self._unanswered = self._unanswered and agent != "main"
         if agent == "main" and any(b.get("type") == "text" for b in content):
@@ -513,13 +550,23 @@ class ClaudeReader(Reader):
     def _flush(self, aborted: bool, agent: str | None = None) -> Iterable[Fact]:
         return self._calls.over(aborted, agent)
 
+    def cut(self, died: bool) -> Iterable[Fact]:
+        """Somebody else says that the turn was interrupted, or that its program died; the records may not say it."""
+        yield from self._calls.gone(self._finished) if died else self._calls.interrupted("main", "")
+        yield from self._untold()
+
     def ended(self) -> Iterable[Fact]:
         """The process is gone: no more rows of the calls that are open can come. Where the session was seen whole, its
         own totals are held against the calls; of side calls (titles) no record tells, so models of those are left out."""
-        yield from self._calls.gone()
+        yield from self._calls.gone(self._finished)
+        yield from self._untold()
+        if self._calls.nameless:
+            yield Remark(uncounted(self._calls.nameless))
+            self._calls.nameless = 0
         seen = self._calls.seen
         if seen is not None and self._whole == [True]:
             own = {model: sums for model, sums in self._totals.items() if model in seen.models()}
+            yield from seen.rests(own or self._last_totals)
             if words := "; ".join(seen.differences(own)):
                 yield Remark(f"the calls that were seen differ from Claude Code's own totals: {words}")
 
@@ -555,8 +602,12 @@ class ClaudeReader(Reader):
         yield from self._calls.over(False, agent, only_stopped=True)
         if results or asks(row, text):
             self._calls.given(agent, row.get("timestamp"))
+        if not results and asks(row, text):
+            self._finished.discard(agent)
+            yield from self._calls.prompted(agent, str(row.get("timestamp") or ""))
         if results:
             self._calls.answered(agent, (str(b.get("tool_use_id")) for b in results), str(row.get("uuid")))
+            yield from self._calls.finished(self._finished)  # a sub-agent's last one: its answer is here
         elif (side or self._unanswered or not self._hooks_heard) and asks(row, text):
             self._calls.asked(agent, str(row.get("uuid")))
         # The first rows of a file may come in another order: an answer before its prompt (2.1.197).
@@ -587,7 +638,8 @@ class ClaudeReader(Reader):
             subtype == "informational" and _STOP_ROW.match(str(row.get("content") or ""))
         )
         if over:
-            yield from self._flush(aborted=False)
+            self._finished.add("main")
+            yield from self._calls.finished(self._finished)
             old = self._version is not None and self._version < (2, 1)
             if (old or self._stop_is_mute) and subtype != "turn_duration":
                 self._stopped = False

@@ -14,6 +14,7 @@ from typing import Any
 from harnex import clock, errors, jsonl, paths
 from harnex.commands._find import finished_run, run_of
 from harnex.commands.events import reader_is_gone
+from harnex.commands.status import token_count
 from harnex.errors import HarnexError
 from harnex.store import registry
 from harnex.store.tail import LineTail
@@ -165,13 +166,20 @@ OUTCOMES = {
 
 def figures(row: dict[str, Any]) -> str:
     """` (2 turns, 14 calls, 12,345 tokens, 3m05s)`, as far as they are known."""
-    usage = row.get("usage")
-    tokens = row.get("tokens") if isinstance(row.get("tokens"), int) else (usage or {}).get("total_tokens")
-    calls = row.get("calls")
+    usage = row.get("usage") or {}
+    whole = (
+        row
+        if isinstance(row.get("tokens"), int)
+        else {
+            "tokens": usage.get("total_tokens"),
+            "tokens_unknown": (usage.get("unknown") or {}).get("total_tokens"),
+        }
+    )
+    tokens, calls = token_count(whole), row.get("calls")
     turns = row.get("turns") if row.get("turns") is not None else row.get("turn")
     parts = [f"{turns} turn{'' if turns == 1 else 's'}"] if turns else []
     parts += [f"{calls} call{'' if calls == 1 else 's'}"] if isinstance(calls, int) else []
-    parts += [f"{tokens:,} tokens"] if isinstance(tokens, int) else []
+    parts += [f"{tokens} tokens"] if tokens else []
     try:
         end = clock.parse_iso(str(row["ended_at"])) if row.get("ended_at") else time.time()
         parts.append(clock.age(end - clock.parse_iso(str(row.get("started_at")))))
@@ -200,7 +208,7 @@ def live_line(record: dict[str, Any], tool: str, now: float) -> str:
     if record.get("calls"):
         parts.append(f"{record['calls']} calls")
     if record.get("tokens"):
-        parts.append(f"{record['tokens']:,} tokens")
+        parts.append(f"{token_count(record)} tokens")
     if record.get("background"):
         parts.append(f"{len(record['background'])} in the background")
     if tool:

@@ -80,7 +80,6 @@ def table(records: list[dict[str, Any]], now: float) -> str:
         if r.get("background"):
             state += f", {len(r['background'])} in background"
         since = age(now - parse_iso(r["state_since"])) if r.get("state_since") else ""
-        tokens = r.get("tokens")
         rows.append(
             (
                 r["id"],
@@ -89,7 +88,7 @@ def table(records: list[dict[str, Any]], now: float) -> str:
                 since,
                 str(r.get("turn") or ""),
                 "" if r.get("calls") is None else str(r["calls"]),
-                "" if tokens is None else f"{tokens:,}",
+                token_count(r),
                 age(r["idle_s"]),
                 paths.printable(short_path(str(r["cwd"])) + (f" [{r['tmux']}]" if r.get("tmux") else "")),
                 paths.printable(str(r.get("description") or "")),
@@ -108,6 +107,12 @@ def local(iso: str) -> str:
 
     at = parse_iso(iso)
     return time.strftime("%H:%M" if at - time.time() < 43200 else "%b %d %H:%M", time.localtime(at))
+
+
+def token_count(row: dict[str, Any]) -> str:
+    """Tokens of a session or a finished run; with `+` where those of some calls are not known."""
+    tokens = row.get("tokens")
+    return "" if tokens is None else f"{tokens:,}" + "+" * bool(row.get("tokens_unknown"))
 
 
 def short_path(path: str) -> str:

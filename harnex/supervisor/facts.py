@@ -20,6 +20,7 @@ from harnex.model import (
     Press,
     Printed,
     Remark,
+    Rest,
     RunCommand,
     SubAgent,
     Submitted,
@@ -83,6 +84,9 @@ def take_fact(session: Session, fact: Fact, now: float) -> None:
             session.measured.called()
             session.watcher.call(call, now)
             session.journal.changed()
+    elif isinstance(fact, Rest):
+        session.emit(session.totals.rest(fact))
+        session.journal.changed()
     elif isinstance(fact, Compacted):
         session.emit(
             events.Compaction(

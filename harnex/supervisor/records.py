@@ -14,11 +14,11 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from harnex import events, jsonl, paths
+from harnex.core.usage import Sums
 from harnex.store import durable, history
 from harnex.supervisor import lease, redaction, startfile
 from harnex.supervisor.gitfacts import END_S, START_S, Facts, GitLook, look_now
 from harnex.supervisor.scrub import Scrub
-from harnex.supervisor.totals import FIELDS
 
 if TYPE_CHECKING:
     from harnex.supervisor.session import Session
@@ -222,11 +222,11 @@ def recovered(
 Row = dict[str, Any]
 
 
-def _from_log(path: str) -> tuple[Row | None, Row | None, dict[str, int | None] | None, int | None, dict[str, int]]:
+def _from_log(path: str) -> tuple[Row | None, Row | None, Row | None, int | None, dict[str, int]]:
     """From a log of events: the two looks at git, the sums of the calls and their number, events by type."""
     looks: dict[str, Row] = {}
     counts: dict[str, int] = {}
-    sums: dict[str, int | None] = dict.fromkeys(FIELDS)
+    sums = Sums()
     with contextlib.suppress(OSError), open(path, "rb") as f:
         for line in f:
             row = jsonl.loads_dict(line)
@@ -236,12 +236,10 @@ def _from_log(path: str) -> tuple[Row | None, Row | None, dict[str, int | None] 
             counts[kind] = counts.get(kind, 0) + 1
             if kind == "git":
                 looks[str(row.get("phase"))] = row
-            elif kind == "call":
-                for key in FIELDS:
-                    if isinstance(row.get(key), int):
-                        sums[key] = (sums[key] or 0) + row[key]
-    calls = counts.get("call")
-    return looks.get("start"), looks.get("end"), sums if calls else None, calls, counts
+            elif kind in ("call", "usage_rest"):
+                sums.take(row)
+    calls, used = counts.get("call"), {k: v for k, v in sums.used().items() if k != "calls"}
+    return looks.get("start"), looks.get("end"), used if calls else None, calls, counts
 
 
 def _document(path: str) -> dict[str, Any]:

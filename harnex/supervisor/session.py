@@ -467,6 +467,7 @@ class Session:
             "started_at": self.started_at,
             "calls": self.totals.calls,
             "tokens": self.totals.tokens,
+            "tokens_unknown": self.totals.unknown,
             "tmux": self.tmux,
             "description": spec.description or None,
             "meta": spec.meta,
