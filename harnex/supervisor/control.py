@@ -20,6 +20,7 @@ from harnex.errors import HarnexError
 
 OUT_MAX = 32 << 20  # bytes that may wait for a peer
 VIEWER_MAX = 1 << 20  # the same for a viewer, who gets a redraw instead of what was dropped
+REQUESTS_A_PASS = 32  # of one connection, before the loop looks at its other business
 
 Handler = Callable[["Peer", dict[str, Any]], None]
 
@@ -31,6 +32,7 @@ class Peer:
         self._control = control
         self.sock = sock
         self._incoming = bytearray()
+        self._looked = 0  # up to there it has no newline
         self._outgoing = bytearray()
         self.frames: protocol.FrameReader | None = None
         self.on_frame: Callable[[bytes, bytes], None] | None = None
@@ -48,7 +50,7 @@ class Peer:
 
     def show(self, kind: bytes, payload: bytes) -> None:
         """A frame to a viewer; one that lags too far behind gets a redraw later instead."""
-        if self.overflowed:
+        if self.overflowed and kind == protocol.OUTPUT:
             return
         if len(self._outgoing) + len(payload) > VIEWER_MAX and kind == protocol.OUTPUT:
             self.overflowed = True
@@ -92,16 +94,14 @@ class Peer:
             if self._closing:
                 self.close()
                 return
-            if self.overflowed:
-                self.overflowed = False
-                if self.on_drained is not None:
-                    self.on_drained()
+            if self.overflowed and self.on_drained is not None:
+                self.on_drained()
         self._control.want_write(self, bool(self._outgoing))
 
     def ready(self, mask: int) -> None:
         if mask & selectors.EVENT_WRITE:
             self._flush()
-        if mask & selectors.EVENT_READ and self.sock.fileno() >= 0:
+        if mask & selectors.EVENT_READ and self.sock.fileno() >= 0 and self not in self._control.backlog:
             self._read()
 
     def _read(self) -> None:
@@ -121,21 +121,33 @@ class Peer:
         if len(self._incoming) > protocol.LINE_MAX:
             self.close()
             return
-        while b"\n" in data and self.frames is None and self.sock.fileno() >= 0:
-            line, newline, rest = self._incoming.partition(b"\n")
-            if not newline:
+        self.answer()
+
+    def answer(self) -> None:
+        """Answer the requests that are whole, some of them in each pass of the loop."""
+        self._control.backlog.discard(self)
+        for _ in range(REQUESTS_A_PASS):
+            if self.frames is not None or self.sock.fileno() < 0:
+                break
+            end = self._incoming.find(b"\n", self._looked)
+            if end < 0:
+                self._looked = len(self._incoming)
                 return
-            self._incoming = rest
-            request = jsonl.loads_dict(bytes(line))
+            line = bytes(self._incoming[:end])
+            del self._incoming[: end + 1]
+            self._looked = 0
+            request = jsonl.loads_dict(line)
             if request is None:
                 self.reply({"ok": False, "error": "the request is not a JSON object", "hint": "", "exit_code": 2})
-                continue
-            self._control.handle(self, request)
-            data = bytes(rest)
+            else:
+                self._control.handle(self, request)
+        else:
+            self._control.backlog.add(self)
+            return
         if self.frames is not None and self._incoming:
-            rest_bytes = bytes(self._incoming)
+            rest = bytes(self._incoming)
             self._incoming.clear()
-            self._read_frames(rest_bytes)
+            self._read_frames(rest)
 
     def _read_frames(self, data: bytes) -> None:
         assert self.frames is not None
@@ -155,6 +167,7 @@ class Control:
         self._selector = selector
         self.handle = handler
         self.peers: set[Peer] = set()
+        self.backlog: set[Peer] = set()  # those that have asked for more than was answered in the last pass
         self._listener = self._listen()
 
     def _listen(self) -> socket.socket:
@@ -211,9 +224,15 @@ class Control:
                 self._selector.modify(peer.sock, mask, peer.ready)
 
     def forget(self, peer: Peer) -> None:
+        self.backlog.discard(peer)
         if peer in self.peers:
             self.peers.discard(peer)
             self._selector.unregister(peer.sock)
+
+    def step(self) -> None:
+        """Go on with what the last pass had no time for."""
+        for peer in list(self.backlog):
+            peer.answer()
 
     @property
     def unsent(self) -> bool:

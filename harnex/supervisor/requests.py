@@ -18,6 +18,7 @@ from harnex.supervisor.watcher import REDRAW_S
 if TYPE_CHECKING:
     from harnex.supervisor.session import Session
 
+PANE_S = 0.05  # how long a look at the screen waits for one that is somewhere in the middle of much output
 NO_TURN_S = 10.0  # an agent that is at its prompt for so long after it took a message does not answer it
 COLUMNS_MIN, COLUMNS_MAX, ROWS_MIN, ROWS_MAX = 10, 1000, 3, 500
 
@@ -57,6 +58,8 @@ class Requests:
         self._senders: list[_Sender] = []
         self._stoppers: list[Peer] = []
         self._viewers: list[Peer] = []
+        self._panes: list[tuple[Peer, dict[str, Any], float]] = []  # and until when they wait
+        self._lagging: list[Peer] = []  # viewers that get a redraw as soon as there is one
 
     # ---- dispatch ----
 
@@ -228,6 +231,8 @@ class Requests:
         self._waiters = [w for w in self._waiters if w.peer is not peer]
         self._stoppers = [p for p in self._stoppers if p is not peer]
         self._viewers = [p for p in self._viewers if p is not peer]
+        self._lagging = [p for p in self._lagging if p is not peer]
+        self._panes = [p for p in self._panes if p[0] is not peer]
 
     def tick(self, now: float) -> None:
         """Answer those whose condition holds, and those whose time is up."""
@@ -244,6 +249,13 @@ class Requests:
                 self._answer_waiter(waiter, answer, now)
         for sender in list(self._senders):
             self._tick_sender(sender, standing, now)
+        for peer, request, until in list(self._panes):
+            if now >= until or not self._session.terminal.drawing:
+                self._drop_peer(peer)
+                peer.on_closed = None
+                self._show_pane(peer, request)
+        for peer in list(self._lagging):
+            self._redraw(peer)
 
     def _tick_sender(self, sender: _Sender, standing: waiting.Standing, now: float) -> None:
         if self._turned_away(sender, standing):
@@ -305,6 +317,7 @@ class Requests:
         times = [w.deadline for w in self._waiters] + [s.deadline for s in self._senders]
         times += [s.accepted_at + NO_TURN_S for s in self._senders if s.accepted and s.closed is None]
         now = clock.monotonic()
+        times += [until for _, _, until in self._panes]
         times = [max(t, now + 0.05) for t in times if t is not None]
         return min((t for t in times if t is not None), default=None)
 
@@ -333,9 +346,18 @@ class Requests:
     # ---- pane, attach ----
 
     def _op_pane(self, peer: Peer, request: dict[str, Any]) -> None:
+        terminal, now = self._session.terminal, clock.monotonic()
+        terminal.settle(now, force=True)
+        if terminal.drawing:
+            self._panes.append((peer, request, now + PANE_S))
+            peer.on_closed = lambda: self._drop_peer(peer)
+        else:
+            self._show_pane(peer, request)
+
+    def _show_pane(self, peer: Peer, request: dict[str, Any]) -> None:
         terminal = self._session.terminal
-        terminal.settle(clock.monotonic(), force=True)
-        view, screen = terminal.view, terminal.screen
+        screen = terminal.screen
+        view = screen.view() if screen is not None else terminal.view
         reply: dict[str, Any] = {
             "ok": True,
             **self._base(),
@@ -401,15 +423,27 @@ class Requests:
         peer.frames = protocol.FrameReader()
         peer.read_only = bool(request.get("read_only"))
         peer.on_frame = lambda kind, payload: self._from_viewer(peer, kind, payload)
-        peer.on_drained = lambda: self._redraw(peer)
+        peer.on_drained = lambda: self._lag(peer)
         peer.on_closed = lambda: self._drop_peer(peer)
         self._viewers.append(peer)
         if not peer.read_only:
             self._resize(request.get("columns"), request.get("rows"))
         self._redraw(peer)
 
+    def _lag(self, peer: Peer) -> None:
+        """It missed something: it gets nothing before its redraw."""
+        peer.overflowed = True
+        if peer not in self._lagging:
+            self._lagging.append(peer)
+
     def _redraw(self, peer: Peer) -> None:
-        peer.show(protocol.OUTPUT, self._session.terminal.redraw())
+        data = self._session.terminal.redraw()
+        if data is None:
+            self._lag(peer)
+            return
+        self._lagging = [p for p in self._lagging if p is not peer]
+        peer.overflowed = False
+        peer.show(protocol.OUTPUT, data)
 
     def _resize(self, columns: object, rows: object) -> None:
         if not isinstance(columns, int) or not isinstance(rows, int):

@@ -30,7 +30,7 @@ def bury(session: Session, now: float) -> None:
     while session.read_child(now):
         pass
     session.take(session.evidence.poll(now, force=True), now)
-    session.terminal.settle(now, force=True)
+    session.terminal.finish(now)
     session.take(session.reader.ended(), now)
     detail = "the agent's process ended in the middle of the turn"
     session.apply(session.turns.process_ended(now, TurnEnded("process", "failed", reason="other", detail=detail)), now)

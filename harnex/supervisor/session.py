@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from harnex import clock, events, paths, process
 from harnex.adapters import adapter_for, headless_for
 from harnex.core.activity import Activity, Verdict
+from harnex.core.terminal import Scanned
 from harnex.core.turns import Closed, Opened, Turns
 from harnex.core.waiting import Standing, describe
 from harnex.errors import HarnexError
@@ -54,6 +55,7 @@ if TYPE_CHECKING:
     from harnex.supervisor.pipes import PipeChild
 
 GOODBYE_S = 3.0  # for clients to take their last reply
+ANSWERS_MAX = 64 << 10  # bytes that wait for a child that does not read: more answers to its queries don't
 
 
 class Session:
@@ -83,6 +85,7 @@ class Session:
         if spec.before:  # the run that this one goes on with had come to rest: its last turn is the last one still
             self.turns.last = closed_before(spec.before)
         self._lines: tuple[str, ...] = ()  # of the screen, when it was last read
+        self._prompt_after: int | None = None  # a place in the output: what is before it must be drawn first
         self.begun = now
         self.selector = selectors.DefaultSelector()
         self.finished = False
@@ -228,6 +231,10 @@ class Session:
         """What follows from what happened. Ordered: evidence, state, turns, delivery, replies, record."""
         if self._look_stopped:
             self._see_stopped()
+        if self.terminal.unread:
+            self._heed(self.terminal.output(b"", now), now)
+        if self.headless is not None and self.headless.behind:
+            self.headless.read(now)
         if self.terminal.settle(now):
             self._read_screen(now)
         if self.terminal.resync_due(now):
@@ -250,6 +257,7 @@ class Session:
             if self.terminal.settle(now, early=True):
                 self._read_screen(now)
                 self._decide(now)
+        self.control.step()
         self.requests.tick(now)
         if self.deadline is not None and now >= self.deadline:
             self.deadline = None
@@ -271,8 +279,10 @@ class Session:
         now = clock.monotonic()
         times = [
             self.terminal.wake_at(now),
+            now if self.behind else None,
             self.evidence.wake_at(),
             self.helpers.wake_at(now),
+            now if self.control.backlog else None,
             self.verdict.wake_at,
             self.turns.wake_at(),
             self.delivery.wake_at(now),
@@ -290,16 +300,24 @@ class Session:
         ]
         return min((t for t in times if t is not None), default=None)
 
+    @property
+    def behind(self) -> bool:
+        """Whether output that was read waits for its turn."""
+        return self.terminal.unread or (self.headless is not None and self.headless.behind)
+
     def _on_child(self, mask: int) -> None:
         if mask & selectors.EVENT_WRITE:
             self.child.flush()
-        if mask & selectors.EVENT_READ:
+        if mask & selectors.EVENT_READ and not self.terminal.unread:  # what was read before comes first
             self.read_child(clock.monotonic())
 
     def read_child(self, now: float) -> bool:
-        """Take what the child wrote; False if there was nothing."""
+        """Take what the child wrote, or more of what was taken before; False if there was nothing."""
         if self.headless is not None:
             return self.headless.read(now)
+        if self.terminal.unread:
+            self._heed(self.terminal.output(b"", now), now)
+            return True
         data = self.child.read()
         if self.child.at_eof and self.child.fd in self.selector.get_map():
             self.selector.unregister(self.child.fd)
@@ -307,13 +325,22 @@ class Session:
             return False
         self.activity.output(now)
         self.evidence.stir(now)
-        scanned = self.terminal.output(data, now)
-        self.child.write(scanned.replies)
-        for code, body in scanned.oscs:
-            self.take(self.reader.osc(code, body), now)
-        self.requests.show(scanned.clean)
         self.journal.agent_wrote(now)
+        if self.terminal.resync_at is not None:
+            self.watcher.flooded(now)
+        self._heed(self.terminal.output(data, now), now)
         return True
+
+    def _heed(self, scanned: Scanned, now: float) -> None:
+        """What was found in the output: it is answered, told and shown."""
+        if self.headless is None:
+            if scanned.replies and self.child.waiting > ANSWERS_MAX:
+                self.journal.diagnose("the agent asks its terminal, and does not read the answers: they are left out")
+            else:
+                self.child.write(scanned.replies)
+            for code, body in scanned.oscs:
+                self.take(self.reader.osc(code, body), now)
+        self.requests.show(scanned.clean)
 
     def _watch_writable(self) -> None:
         if self.headless is None and self.child.fd in self.selector.get_map():
@@ -354,9 +381,14 @@ class Session:
 
     def _decide(self, now: float) -> None:
         verdict = self.activity.decide(now)
-        if verdict.state is State.PROMPT is not self.verdict.state and self.terminal.settle(now, early=True):
-            self._read_screen(now)  # what was painted before it was declared, a dialog perhaps
-            verdict = self.activity.decide(now)
+        if verdict.state is State.PROMPT is not self.verdict.state and not self.ending.under_way:
+            if self.terminal.settle(now, early=True):
+                self._read_screen(now)  # what was painted before it was declared, a dialog perhaps
+                verdict = self.activity.decide(now)
+            if self._half_drawn():
+                return
+        else:
+            self._prompt_after = None
         self.apply(self.turns.state(verdict.beneath, now, self.reader.records_prompts()), now)
         turn = self.turns.open
         if verdict.state is State.PROMPT and turn is not None and not turn.worked and turn.ended is None:
@@ -386,6 +418,13 @@ class Session:
         elif verdict.state is State.BUSY and self.inbox.current is not None:
             self.delivery.act(self.inbox.accepted())
         self.journal.changed()
+
+    def _half_drawn(self) -> bool:
+        """Whether the screen lacks what was painted before a prompt was first declared: much was painted at once."""
+        terminal = self.terminal
+        if self._prompt_after is None:
+            self._prompt_after = terminal.taken
+        return terminal.drawing and terminal.shown < self._prompt_after
 
     def _screen_end(self) -> TurnEnded | None:
         """What the screen shows of how the last turn ended, asked only when nothing better came."""

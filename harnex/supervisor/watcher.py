@@ -190,6 +190,11 @@ class Watcher:
         if self.watch is not None:
             self._disturbed_until = max(self._disturbed_until, clock.monotonic() + seconds)
 
+    def flooded(self, now: float) -> None:
+        """The agent prints more than can be shown: something moves, though nobody sees what."""
+        if self.watch is not None:
+            self.watch.moved(now)
+
     def turn(self, change: Opened | Closed, now: float) -> None:
         if self.watch is None:
             return
