@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from harnex import clock, events, paths, process
 from harnex.adapters import adapter_for, headless_for
 from harnex.core.activity import Activity, Verdict
+from harnex.core.changes import Changes
 from harnex.core.terminal import Scanned
 from harnex.core.turns import Closed, Opened, Turns
 from harnex.core.waiting import Standing, describe
@@ -74,6 +75,7 @@ class Session:
         self.totals = Totals()
         self.measured = Measured(self)
         self.verdict = Verdict(State.STARTING)
+        self.changes = Changes()
         self.started_at = clock.iso()
         self.state_since = self.started_at
         self.agent_session_id = spec.agent_session_id
@@ -284,6 +286,7 @@ class Session:
             self.helpers.wake_at(now),
             now if self.control.backlog else None,
             self.verdict.wake_at,
+            self.changes.wake_at(),
             self.turns.wake_at(),
             self.delivery.wake_at(now),
             self.requests.wake_at(),
@@ -380,6 +383,8 @@ class Session:
     # ---- state and turns ----
 
     def _decide(self, now: float) -> None:
+        if self.changes.hold(now) and not self.ending.under_way:
+            return  # a storm: the last word counts
         verdict = self.activity.decide(now)
         if verdict.state is State.PROMPT is not self.verdict.state and not self.ending.under_way:
             if self.terminal.settle(now, early=True):
@@ -402,6 +407,8 @@ class Session:
         old, self.verdict = self.verdict, verdict
         if verdict.same_as(old):
             return
+        if self.changes.count(now):
+            self.journal.diagnose(f"the state changes very often (by {verdict.source}): only the last word is told")
         if verdict.state is not old.state or verdict.dialog != old.dialog or verdict.asks_else(old.asks):
             self.state_since = clock.iso()
         self.emit(
@@ -456,7 +463,7 @@ class Session:
         state = self.verdict.state
         if self.ending.under_way:
             state = State.EXITED if self.ending.done else State.STOPPING
-        elif self.answers.in_hand or self.delivery.will_leave:
+        elif self.answers.in_hand or self.delivery.will_leave or self.changes.held:
             state = State.STARTING
         return Standing(
             state,

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from harnex import clock
 from harnex.client import connect
 
 from .conftest import Harnex
@@ -126,3 +127,47 @@ def test_a_row_of_some_megabytes_and_many_small_ones(harnex: Harnex) -> None:
     kept = next(text for name, text in fake.files().items() if name.endswith("stream.jsonl")).splitlines()
     assert [len(line) > 2_000_000 for line in kept[:3]] == [False, True, False]
     assert len(kept) == 2 + 5_000 + 2
+
+
+STORM = """
+import os, sys, time, tty
+tty.setraw(0)
+kinds, count = [kind.encode() for kind in sys.argv[1].split("|")], int(sys.argv[2])
+os.write(1, b"\\x1b]7501;state=idle\\x1b\\\\")
+while not os.path.exists(sys.argv[3]):
+    time.sleep(0.01)
+data = memoryview(b"".join(b"\\x1b]" + kinds[n % len(kinds)] % n + b"\\x1b\\\\" for n in range(count)))
+while data:
+    data = data[os.write(1, data):]
+os.write(1, b"\\x1b]0;\\x1b\\\\\\x1b]7501;state=idle\\x1b\\\\\\r\\nover\\r\\n")
+time.sleep(600)
+"""
+
+
+@pytest.mark.parametrize(
+    ("kinds", "storms"),
+    [
+        pytest.param("7501;state=working:n=%d|7501;state=idle:n=%d", 1, id="work and rest"),
+        pytest.param("7501;state=blocked:kind=question:n=%d|7501;state=blocked:kind=plan:n=%d", 1, id="dialogs"),
+        pytest.param("7501;state=clear:n=%d|7501;state=nonsense%d|7501;state=working:n=%d", 1, id="clear and nonsense"),
+        pytest.param("7501;state=clear:n=%d|0;⠋ %d|0;title %d", 0, id="titles, which are waited for"),
+    ],
+)
+def test_a_storm_of_states_is_few_events(harnex: Harnex, kinds: str, storms: int) -> None:
+    """Each word of a storm was a `state`: 72,369 events and 17 MB of them in 16 s."""
+    program, go = harnex.base / "storm.py", harnex.base / "go"
+    program.write_text(STORM)
+    harnex.ok("run", sys.executable, "--detach", "--id", "storm", "--", str(program), kinds, "30000", str(go))
+    harnex.ok("wait", "--id", "storm", "--until", "prompt", "--timeout", "20")
+    go.touch()
+    harnex.until(lambda: "over" in harnex.ok("pane", "--id", "storm"), 40, "all of it was read")
+    harnex.ok("wait", "--id", "storm", "--until", "prompt", "--timeout", "20")
+    assert harnex.json("status", "--json", "--id", "storm")[0]["state"] == "prompt", "the last word wins"
+    states = harnex.events("storm", "state")
+    assert states[-1]["state"] == "prompt"
+    times = sorted(clock.parse_iso(row["ts"]) for row in states)
+    assert all(later - at >= 1.0 for at, later in zip(times, times[20:], strict=False)), "20 in any second at most"
+    stormy = [row["what"] for row in harnex.events("storm", "diagnostic") if "very often" in row["what"]]
+    assert len(stormy) == storms
+    assert len(harnex.events("storm")) <= 4 * len(states) + 20
+    harnex.ok("stop", "--force", "--id", "storm")
