@@ -253,8 +253,7 @@ class _Selector:
 class _Control:
     """Nobody asks."""
 
-    backlog = frozenset[Any]()
-
+    def wake_at(self, now: float) -> None: ...
     def step(self) -> None: ...
 
 

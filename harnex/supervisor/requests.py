@@ -11,6 +11,7 @@ from harnex.core.draw import to_ansi, to_svg
 from harnex.core.inbox import Message
 from harnex.core.turns import Closed
 from harnex.errors import HarnexError, UsageError
+from harnex.supervisor import reserve
 from harnex.supervisor.control import Peer
 from harnex.supervisor.delivery import new_message_id
 from harnex.supervisor.watcher import REDRAW_S
@@ -70,10 +71,18 @@ class Requests:
         try:
             if method is None:
                 raise UsageError(f"unknown request '{op}'", "is the client older or newer than this session?")
+            if _stays(request) and self._session.control.full:
+                raise HarnexError(
+                    f"session {self._session.spec.id} has too many connections that wait or look on",
+                    "end some of them (harnex wait, send, attach), or start it with a higher limit of open files (ulimit -n)",
+                )
             method(peer, request)
         except HarnexError as e:
             peer.fail(e)
         except Exception as e:  # a bug that one request meets must not end the session
+            if reserve.is_lack(e):
+                peer.fail(HarnexError(reserve.words(e), "the session ends; see: harnex history", **self._base()))
+                raise
             self._session.journal.diagnose(f"harnex failed at a request '{op}': {type(e).__name__}: {e}")
             peer.fail(HarnexError(f"a bug in harnex: {type(e).__name__}: {e}", "please report it", errors.BUG))
 
@@ -472,6 +481,11 @@ class Requests:
         """The agent's output, to everybody who looks on."""
         for viewer in self._viewers:
             viewer.show(protocol.OUTPUT, data)
+
+
+def _stays(request: dict[str, Any]) -> bool:
+    """Whether the connection of this request may be held for long."""
+    return request.get("op") in ("wait", "attach") or (request.get("op") == "send" and request.get("until") != "queued")
 
 
 def _seconds(value: object) -> float | None:

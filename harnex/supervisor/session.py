@@ -31,7 +31,7 @@ from harnex.model import (
     TurnEnded,
 )
 from harnex.store.recording import Recording
-from harnex.supervisor import boot, redaction
+from harnex.supervisor import boot, redaction, reserve
 from harnex.supervisor.answers import Answers
 from harnex.supervisor.background import BackgroundWork
 from harnex.supervisor.child import Child
@@ -110,6 +110,7 @@ class Session:
         """Start the child. Raises HarnexError with the real cause if it can't be."""
         spec = self.spec
         run_dir = paths.run_dir(spec.state, spec.run_id)
+        self.reserve = reserve.Reserve()
         env = boot.child_env(spec)
         boot.take_zone(env)
         self.redactor = redaction.redactor(spec.redact, env, spec.lease["secrets"] if spec.lease else ())
@@ -212,13 +213,24 @@ class Session:
     def run(self) -> None:
         """Until the session is over. Never raises for what the agent or a client does."""
         while not self.finished:
-            wake = self._wake_at()
-            timeout = None if wake is None else max(0.0, wake - clock.monotonic())
-            for key, mask in self.selector.select(timeout):
-                if key.fd in self.selector.get_map():  # an earlier one may have closed it
-                    key.data(mask)
-            self.think(clock.monotonic())
+            try:
+                self._pass()
+            except OSError as e:
+                if not reserve.is_lack(e) or not self.reserve.release():
+                    raise
+                self.control.shrink()
+                self.journal.diagnose(reserve.words(e))
+                if not self.child.reap():  # else it ended by itself, and its end is told
+                    self.ending.stop("failure", message=reserve.words(e))
         self._say_goodbye()
+
+    def _pass(self) -> None:
+        wake = self._wake_at()
+        timeout = None if wake is None else max(0.0, wake - clock.monotonic())
+        for key, mask in self.selector.select(timeout):
+            if key.fd in self.selector.get_map():  # an earlier one may have closed it
+                key.data(mask)
+        self.think(clock.monotonic())
 
     def _say_goodbye(self) -> None:
         """Let the last replies reach their readers, for a moment, and take the socket away."""
@@ -284,7 +296,7 @@ class Session:
             now if self.behind else None,
             self.evidence.wake_at(),
             self.helpers.wake_at(now),
-            now if self.control.backlog else None,
+            self.control.wake_at(now),
             self.verdict.wake_at,
             self.changes.wake_at(),
             self.turns.wake_at(),
@@ -531,7 +543,7 @@ class Session:
             "events_path": self.journal.log.path,
         }
 
-    def crash(self, report: str) -> None:
+    def crash(self, report: str, reason: str = "supervisor_lost", why: str = "") -> None:
         """The last resort after a bug: the agent is killed and swept, the end is written."""
         self.journal.diagnose(f"harnex failed: {report.strip().splitlines()[-1][:300]}")
         self.child.kill(signal.SIGKILL)
@@ -539,6 +551,5 @@ class Session:
         self.child.reap()
         self.control.close()
         self.records.close_now()
-        self.ending.record_end(
-            "supervisor_lost", "a bug in harnex ended the session; see supervisor.log", clock.monotonic()
-        )
+        why = why or "a bug in harnex ended the session; see supervisor.log"
+        self.ending.record_end(reason, why, clock.monotonic())
