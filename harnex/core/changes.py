@@ -7,7 +7,7 @@ tenth of a second later at most.
 
 from __future__ import annotations
 
-BURST = 10  # changes at once: no agent that was recorded has more than 4 in a second
+BURST = 10  # changes at once: no session that was recorded (315) has more than 5 in any second
 EVERY_S = 0.1  # and then one in so long
 
 

@@ -140,15 +140,15 @@ class Ending:
             session.background.ending(now)
         if self._gone_at is None:
             if session.child.reap():
-                if self.reason is None and session.headless is not None:
+                if self.reason is None and (session.headless is not None or session.watcher.may_restart):
                     self._reaped_at = self._reaped_at or now
                     if not self._read_out(self._reaped_at, now):
                         return
-                    if session.headless.again(now):
+                    if session.headless is not None and session.headless.again(now):
                         self._reaped_at = None
                         return
                 if self.reason is None and session.watcher.gone(now, self._killed):
-                    self._killed = ""
+                    self._killed, self._reaped_at = "", None
                     return  # another process takes its place
                 if self.reason is None and self._killed:
                     self.reason, self._words = "killed", self._killed

@@ -120,6 +120,14 @@ class Evidence:
         self._next = now if self.backlog else now + pause
         return facts
 
+    def rest(self, now: float, seconds: float) -> Iterator[list[Fact]]:
+        """What is there now, in parts, for so long at most. Take each before the next: a row may name a further file."""
+        until = clock.monotonic() + seconds
+        while (facts := self.poll(now, force=True)) or self.backlog:
+            yield facts
+            if clock.monotonic() >= until:
+                return
+
     def _find(self, now: float, force: bool) -> list[Fact]:
         """Which of the wanted files are there, or are held open by the agent's processes? (/proc; elsewhere psutil)"""
         facts: list[Fact] = []

@@ -25,7 +25,7 @@ FLOOD_KEEP = 16 << 10  # bytes of a flood that are still shown: a few screens of
 FLOOD_FRAME_S = 1.0
 REDRAWN_S = 0.25  # after a flood: for the redraw
 SYNC_MAX_S = 1.0  # a synchronized update that never ends is not waited for
-WORK = 5_000  # units of scanning, and of drawing, in one go: each about a microsecond, three on a busy machine
+WORK = 3_000  # units of scanning, and of drawing, in one go: each about a microsecond, five on a busy machine
 LAG_MAX = 300_000  # units for what was handed to the emulator at once: what takes longer is a flood
 FRAME_ROWS = 50  # scrolled rows that are recorded in one go
 
