@@ -23,6 +23,7 @@ FRAME_S = 0.1  # at most ten frames a second (DESIGN section 6)
 PENDING_MAX = 256 << 10  # bytes that may wait for the emulator
 FLOOD_KEEP = 16 << 10  # bytes of a flood that are still shown: a few screens of text
 FLOOD_FRAME_S = 1.0
+GOES_ON_S = 0.25  # a flood that overflowed so lately goes on: its pictures are of its end only
 REDRAWN_S = 0.25  # after a flood: for the redraw
 SYNC_MAX_S = 1.0  # a synchronized update that never ends is not waited for
 WORK = 3_000  # units of scanning, and of drawing, in one go: each about a microsecond, five on a busy machine
@@ -186,6 +187,9 @@ class Terminal:
                     return False
                 if self._synced_since is not None and now < self._synced_since + SYNC_MAX_S:
                     return False
+            if self._pending_size > FLOOD_KEEP and self.resync_at is not None:
+                if now < self.resync_at - FLOOD_FRAME_S + GOES_ON_S:
+                    self._drop(now)
             if self._pending:
                 self._hand_over()
         if self._drawing:
