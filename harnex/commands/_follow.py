@@ -11,7 +11,7 @@ import sys
 import time
 from typing import Any
 
-from harnex import clock, errors, jsonl, paths
+from harnex import clock, errors, jsonl, output, paths
 from harnex.commands._find import finished_run, run_of
 from harnex.commands.events import reader_is_gone
 from harnex.errors import HarnexError
@@ -106,13 +106,14 @@ class Follower:
 
     def _draw(self, words: str) -> None:
         columns = os.get_terminal_size(2).columns if os.isatty(2) else 80
-        sys.stderr.write("\r\x1b[K" + words[: columns - 1])
+        output.draw(sys.stderr, output.WIPE)
+        sys.stderr.write(paths.printable(words)[: columns - 1])
         sys.stderr.flush()
         self._drawn = True
 
     def _wipe(self) -> None:
         if self._drawn:
-            sys.stderr.write("\r\x1b[K")
+            output.draw(sys.stderr, output.WIPE)
             sys.stderr.flush()
             self._drawn = False
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from harnex import clock, jsonl, paths
+from harnex import clock, jsonl, output, paths
 from harnex.adapters import log_of
 from harnex.adapters._log import turn_at
 from harnex.core import usage
@@ -265,7 +265,8 @@ class Progress:
             self._shown = now
             words = f"{self._read / 1e6:,.0f} of {self._total / 1e6:,.0f} MB"
             words += f", {self.calls:,} calls" if self.calls else ""
-            sys.stderr.write(f"\r\x1b[K{words}")
+            output.draw(sys.stderr, output.WIPE)
+            sys.stderr.write(words)
             sys.stderr.flush()
 
     def at(self, size: int) -> None:
@@ -276,5 +277,5 @@ class Progress:
 
     def done(self) -> None:
         if self._shown:
-            sys.stderr.write("\r\x1b[K")
+            output.draw(sys.stderr, output.WIPE)
             sys.stderr.flush()

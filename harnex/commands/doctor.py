@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 import click
 
-from harnex import __version__, errors, jsonl, paths, process
+from harnex import __version__, errors, jsonl, output, paths, process
 from harnex.errors import HarnexError
 from harnex.store import registry
 
@@ -43,8 +43,8 @@ def command(as_json: bool) -> int:
     )
     width = max(len(c.what) for c in checks)
     for c in checks:
-        word = f"\x1b[{colour[c.status]}m{c.status:7}\x1b[0m" if colour else f"{c.status:7}"
-        print(f"{word}  {c.what.ljust(width)}  {c.found}")
+        output.draw(sys.stdout, f"\x1b[{colour[c.status]}m{c.status:7}{output.PLAIN}" if colour else f"{c.status:7}")
+        print(f"  {c.what.ljust(width)}  {c.found}")
         if c.mend:
             print(f"{'':7}  {'':{width}}  → {c.mend}")
     return errors.FAILED if failed else errors.DONE

@@ -11,7 +11,7 @@ from typing import Any, cast
 
 import click
 
-from harnex import errors, jsonl, paths
+from harnex import errors, jsonl, output, paths
 from harnex.commands._find import mend
 from harnex.commands._starting import start_options, start_words
 from harnex.commands.events import reader_is_gone
@@ -56,6 +56,9 @@ class Exec(click.Command):
 )
 @click.option("--json", "as_json", is_flag=True, help="The events of the run, as JSON lines, instead of the answer.")
 @click.option("--quiet", is_flag=True, help="No words on stderr while it works.")
+@click.option(
+    "--raw", is_flag=True, help="The answer as it is on a terminal, too, where its control characters are shown."
+)
 @click.option("--model", metavar="M", help="The model, as the CLI names it.")
 @start_options(
     "Nobody can be asked. ask: the CLI's own default, the rest is refused; auto: edits in its sandbox; bypass: no check at all."
@@ -68,6 +71,8 @@ def command(ctx: click.Context, /, **o: Any) -> int:
 
     Exit codes: 0 answered, 1 failed, 124 timeout, 130 stopped.
     """
+    if o["raw"]:
+        output.obey()
     if o["detach"] and o["as_json"]:
         raise UsageError("--detach prints one JSON line and returns", "its events: harnex events --id ID")
     prompt = read_prompt(o["prompt"], o["prompt_file"], o["context_file"])
@@ -241,7 +246,7 @@ class Follower:
 
     def _say(self, words: str) -> None:
         try:
-            print(f"harnex: {words}", file=sys.stderr, flush=True)
+            print("harnex: " + words.replace("\n", "\n  "), file=sys.stderr, flush=True)
         except OSError:
             pass  # the terminal is gone; the run is not
 

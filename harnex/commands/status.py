@@ -89,12 +89,13 @@ def table(records: list[dict[str, Any]], now: float) -> str:
                 "" if r.get("calls") is None else str(r["calls"]),
                 "" if tokens is None else f"{tokens:,}",
                 age(r["idle_s"]),
-                paths.printable(short_path(str(r["cwd"])) + (f" [{r['tmux']}]" if r.get("tmux") else "")),
-                paths.printable(str(r.get("description") or "")),
+                short_path(str(r["cwd"])) + (f" [{r['tmux']}]" if r.get("tmux") else ""),
+                str(r.get("description") or ""),
             )
         )
-    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+    cells = [[paths.printable(cell) for cell in row] for row in rows]
+    widths = [max(len(row[i]) for row in cells) for i in range(len(cells[0]))]
+    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in cells]
     return "\n".join(lines) + "\n"
 
 

@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from harnex.core.frames import FrameEncoder
 from harnex.core.redact import Redactor
 from harnex.core.screen import Screen
+from harnex.visible import visible
 
 MAX_BYTES = 16 * 1024 * 1024
 KEEP = 4
@@ -129,7 +130,8 @@ class Recording:
         self._line([round(self._last, 3), kind, data])
 
     def _line(self, row: object) -> None:
-        line = (json.dumps(row, ensure_ascii=False) + "\n").encode("utf-8", "replace")
+        # Escapes in a text of JSON: a player reads the same characters, a terminal that is given the file obeys none.
+        line = (visible(json.dumps(row, ensure_ascii=False)) + "\n").encode()
         view = memoryview(line)
         while view:
             view = view[os.write(self._fd, view) :]

@@ -10,6 +10,7 @@ from harnex.core import waiting
 from harnex.core.draw import to_ansi, to_svg
 from harnex.core.inbox import Message
 from harnex.core.turns import Closed
+from harnex.core.viewing import Viewable
 from harnex.errors import HarnexError, UsageError
 from harnex.supervisor.control import Peer
 from harnex.supervisor.delivery import new_message_id
@@ -57,6 +58,7 @@ class Requests:
         self._senders: list[_Sender] = []
         self._stoppers: list[Peer] = []
         self._viewers: list[Peer] = []
+        self._viewable = Viewable()
 
     # ---- dispatch ----
 
@@ -368,6 +370,8 @@ class Requests:
         peer.on_frame = lambda kind, payload: self._from_viewer(peer, kind, payload)
         peer.on_drained = lambda: self._redraw(peer)
         peer.on_closed = lambda: self._drop_peer(peer)
+        if not self._viewers:
+            self._viewable = Viewable()
         self._viewers.append(peer)
         if not peer.read_only:
             self._resize(request.get("columns"), request.get("rows"))
@@ -401,8 +405,9 @@ class Requests:
 
     def show(self, data: bytes) -> None:
         """The agent's output, to everybody who looks on."""
-        for viewer in self._viewers:
-            viewer.show(protocol.OUTPUT, data)
+        shown = self._viewable.feed(data) if self._viewers else b""
+        for viewer in self._viewers if shown else ():
+            viewer.show(protocol.OUTPUT, shown)
 
 
 def _seconds(value: object) -> float | None:
