@@ -182,6 +182,10 @@ def sessions() -> Iterator[Check]:
     records, garbage = registry.all_records(paths.state_dir())
     dead = [r for r in records if not registry.is_live(r)]
     for record in (r for r in records if r not in dead):
+        if record.get("damaged"):
+            mend = f"it is written anew within seconds, unless the supervisor hangs; to end it: harnex stop --id {record['id']}"
+            yield Check(f"session {record['id']}", "warning", f"its entry is damaged: {record['damaged']}", mend)
+            continue
         try:
             connect.request(record, {"op": "status"}, 3.0)
         except HarnexError as e:

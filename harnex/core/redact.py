@@ -11,13 +11,13 @@ from __future__ import annotations
 import re
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, NewType
 
 from harnex.core.coded import RUN, base64_text, coded_places, decoded, forms_of, hex_text, may_be_coded, runs
 from harnex.core.rows import join_full, join_words, merged, pem_rows, windows
 from harnex.core.secrets import MIN_LENGTH, SHAPES, is_secret_field, is_secret_name, is_strong, secret_values
 
-__all__ = ["MARK", "Redactor", "secret_values"]
+__all__ = ["MARK", "Clean", "Redactor", "secret_values"]
 
 MARK = "[redacted]"
 GRAM = 8
@@ -29,10 +29,13 @@ LEARNED_LENGTH = 4096
 TRUNCATED = 6  # characters of a known value at the end of a text that was cut off there
 DEPTH = 3  # a secret in JSON in a URL in JSON
 EXTRA_LINE = 4096  # an own pattern sees so much of a line at a time: it can't run away
-PATHS = frozenset(("cwd", "repo", "events_path", "socket", "path"))  # JSON keys whose values harnex works with
+# JSON keys whose values harnex works with
+PATHS = frozenset(("cwd", "repo", "events_path", "socket", "path", "summary_out"))
 _CHARS = re.compile(r"[A-Za-z0-9_+/=.~-]+")
 
 Span = tuple[int, int]
+# A record without secrets. Whatever writes records takes these only, so that none can go around the redactor.
+Clean = NewType("Clean", dict[str, Any])
 
 
 def masked(text: str) -> str:
@@ -175,6 +178,10 @@ class Redactor:
         count = self.count
         value, self.count = self._clean(value), count
         return value
+
+    def record(self, row: Mapping[str, Any]) -> Clean:
+        """The same for a record that is written to a file."""
+        return Clean(self.clean(dict(row)))
 
     def _clean(self, value: Any, key: str = "") -> Any:
         if isinstance(value, str):

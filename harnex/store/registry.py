@@ -15,6 +15,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from harnex.core.redact import Clean
+
     Record = dict[str, Any]
 
 RECORD_KEYS = (
@@ -23,9 +25,29 @@ RECORD_KEYS = (
 )  # fmt: skip
 
 
-def write(path: str, record: Record) -> None:
-    """Replace a session file atomically, 0600. Raises OSError (a full disk)."""
-    durable.replace(path, jsonl.dumps(record).encode() + b"\n", through=False)  # after a power cut no session lives
+ENTRY_MAX = 1 << 20  # bytes; no reader takes a larger one
+TEXT_MAX, INNER_MAX, ITEMS_MAX = 4096, 500, 50  # characters of a text, of one further in; items of a list
+CUT = "…"
+WHOLE = ("meta",)  # its size was checked when the session was started
+
+
+def write(path: str, record: Clean) -> None:
+    """Replace a session file atomically, 0600. What is too long in it is cut, with a mark. Raises OSError (a full disk)."""
+    small = {key: value if key in WHOLE else _cut(value, TEXT_MAX) for key, value in record.items()}
+    data = jsonl.dumps(small).encode() + b"\n"
+    if len(data) > ENTRY_MAX:
+        data = jsonl.dumps({**small, **dict.fromkeys(WHOLE)}).encode() + b"\n"
+    durable.replace(path, data, through=False)  # after a power cut no session lives
+
+
+def _cut(value: Any, most: int) -> Any:
+    if isinstance(value, str):
+        return value if len(value) <= most else value[: most - 1] + CUT
+    if isinstance(value, dict):
+        return {_cut(key, INNER_MAX): _cut(inner, INNER_MAX) for key, inner in list(value.items())[:ITEMS_MAX]}
+    if isinstance(value, (list, tuple)):
+        return [_cut(inner, INNER_MAX) for inner in value[:ITEMS_MAX]]
+    return value
 
 
 def remove(path: str) -> None:
@@ -43,7 +65,7 @@ def read(path: str) -> Record | None:
         return None
     try:
         info = os.fstat(fd)
-        record = jsonl.loads_dict(os.read(fd, 1 << 20))
+        record = jsonl.loads_dict(os.read(fd, ENTRY_MAX)) if info.st_size <= ENTRY_MAX else None
     except OSError:
         return None
     finally:
@@ -65,8 +87,19 @@ def is_live(record: Record) -> bool:
     return process.alive(record["supervisor_pid"], record.get("supervisor_start"))
 
 
+def at(state: str, path: str) -> Record | None:
+    """The record of this file, or what stands for it while a live session's is damaged."""
+    record = read(path)
+    if record is None and os.path.lexists(path):
+        from harnex.store.damaged import stand_ins
+
+        return next(iter(stand_ins(state, [path])), None)
+    return record
+
+
 def all_records(state: str) -> tuple[list[Record], list[str]]:
-    """Every record, oldest first, and the paths of files that are not records (garbage, torn)."""
+    """Every record, oldest first, and the paths of files that are not records (garbage, torn). A live session whose
+    file is damaged is among the records: `damaged` is the file's path then."""
     directory = paths.sessions_dir(state)
     try:
         names = os.listdir(directory)
@@ -82,6 +115,12 @@ def all_records(state: str) -> tuple[list[Record], list[str]]:
             records.append(record)
         elif os.path.lexists(path):
             garbage.append(path)
+    if garbage:
+        from harnex.store.damaged import stand_ins
+
+        found = stand_ins(state, garbage)
+        records += found
+        garbage = [path for path in garbage if all(path != r["path"] for r in found)]
     records.sort(key=lambda r: str(r.get("run_id")))
     return records, garbage
 

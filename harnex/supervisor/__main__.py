@@ -62,7 +62,7 @@ def claim_id(spec: Spec) -> None:
     """Enter the session into the registry. Raises HarnexError if a live one has that id here."""
     path = paths.session_file(spec.state, spec.repo, spec.id)
     with registry_lock(spec.state, START_LOCK_PATIENCE_S):
-        old = registry.read(path)
+        old = registry.at(spec.state, path)
         if old is not None and registry.is_live(old):
             raise HarnexError(
                 f"session '{spec.id}' is already running here ({old.get('cli')}, {old.get('state')}, "
@@ -71,16 +71,16 @@ def claim_id(spec: Spec) -> None:
                 id=spec.id,
             )
         me = os.getpid()
-        record = dict.fromkeys(registry.RECORD_KEYS)
+        record: dict[str, Any] = dict.fromkeys(registry.RECORD_KEYS)
         record |= {
-            **redactor_of(spec).clean(spec.identity()),
+            **spec.identity(),
             "supervisor_pid": me,
             "state": "starting",
             "started_at": clock.iso(),
             "supervisor_start": process.start_time(me),
         }
         try:
-            registry.write(path, record)
+            registry.write(path, redactor_of(spec).record(record))
         except OSError as e:
             raise HarnexError(
                 f"can't write {path}: {e.strerror}", "make room, or set HARNEX_STATE_DIR to another place"
@@ -108,16 +108,17 @@ def record_boot_failure(spec: Spec, error: HarnexError) -> bool:
     about = {**spec.identity(), "description": spec.description or None, "started_at": now, "meta": spec.meta}
     about |= {"permissions": spec.permissions, "spawner": spec.spawner}
     message = redactor.text(error.message)
-    about = redactor.clean(about)
     Scrub(run_dir, redactor).finish(records.LAST_S)
-    row = records.dispatch(
-        about,
-        ended_at=now,
-        duration_s=0.0,
-        exit=errors.FAILED,
-        reason="boot_failure",
-        message=message,
-        redacted=redactor.count,
+    row = redactor.record(
+        records.dispatch(
+            about,
+            ended_at=now,
+            duration_s=0.0,
+            exit=errors.FAILED,
+            reason="boot_failure",
+            message=message,
+            redacted=redactor.count,
+        )
     )
     problem = records.write_summary(spec.summary_out, row) if spec.summary_out else ""
     records.count_in_manifest(run_dir, redactor.count)

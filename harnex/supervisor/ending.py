@@ -10,6 +10,7 @@ import signal
 from typing import TYPE_CHECKING, Any
 
 from harnex import clock, errors, events, paths, process
+from harnex.core.redact import Clean
 from harnex.core.stopping import Ladder
 from harnex.model import Over, State, TurnEnded
 from harnex.store import history
@@ -55,7 +56,7 @@ class Ending:
         self._exit_code: int | None = None
         self._words = ""
         self._killed = ""  # why the agent is dead, which is not the child
-        self._row: dict[str, Any] | None = None  # the history row, once it is known
+        self._row: Clean | None = None  # the history row, once it is known
         self._in_history = False
         self._told = False  # `exited`, to the log: it may wait in memory for room
         self.result: dict[str, Any] = {}
@@ -250,7 +251,7 @@ class Ending:
                 return  # the next command that looks finds the run dead, and writes its end when there is room
         self._leave(row)
 
-    def _dispatch_record(self, reason: str, message: str, now: float) -> dict[str, Any]:
+    def _dispatch_record(self, reason: str, message: str, now: float) -> Clean:
         """The history row, and the `usage` event."""
         session, child = self._session, self._session.child
         totals = session.totals.sums()
@@ -264,9 +265,9 @@ class Ending:
         exit_code = self._exit_code if self._exit_code is not None else session.watcher.outcome(reason)
         if exit_code is None:
             exit_code = code
-        return records.dispatch(
+        row = records.dispatch(
             session.journal.entry(),
-            git=session.redactor.clean(session.records.git),
+            git=session.records.git,
             counts=session.journal.counts,
             ended_at=ended_at,
             duration_s=round(now - session.begun, 3),
@@ -281,8 +282,9 @@ class Ending:
             skipped_bytes=session.terminal.skipped,
             redacted=session.redactor.count,
         )
+        return session.redactor.record(row)
 
-    def _leave(self, row: dict[str, Any]) -> bool:
+    def _leave(self, row: Clean) -> bool:
         """Write the summary and `exited`, and leave the registry. False: there is no room yet for `exited`; ask again."""
         session, child = self._session, self._session.child
         if not self._told:

@@ -11,6 +11,7 @@ from typing import Any
 from harnex.adapters import AGENTS, PACKAGES, name_for
 from harnex.errors import HarnexError
 
+SPAWNER_CHARS = 200
 OWN_VARIABLES = ("HARNEX_ID", "HARNEX_RUN_ID", "HARNEX_CLI", "HARNEX_SPAWNER_PANE")
 
 
@@ -46,9 +47,6 @@ def resolve(command: str, env: Mapping[str, str], cwd: str) -> str:
 
 def spawner() -> dict[str, Any] | None:
     """Who starts this session: another session, a tmux pane."""
-    found = {
-        "id": os.environ.get("HARNEX_ID"),
-        "run_id": os.environ.get("HARNEX_RUN_ID"),
-        "pane": os.environ.get("TMUX_PANE"),
-    }
+    names = {"id": "HARNEX_ID", "run_id": "HARNEX_RUN_ID", "pane": "TMUX_PANE"}
+    found = {key: os.environ[name][:SPAWNER_CHARS] if name in os.environ else None for key, name in names.items()}
     return found if any(found.values()) else None

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 from harnex import clock, events, paths
-from harnex.core.redact import Redactor
+from harnex.core.redact import Clean, Redactor
 from harnex.errors import HarnexError
 from harnex.store import registry, runlock
 from harnex.store.eventlog import EventLog
@@ -34,6 +34,7 @@ class Journal:
         self._due: float | None = clock.monotonic()
         self._touched = 0.0
         self._look_at = clock.monotonic() + LOOK_EVERY_S
+        self._written: tuple[int, int] | None = None  # which file the entry is, and how large
         self._remarks: dict[str, int] = {}
         self.counts: dict[str, int] = {}  # events by type
 
@@ -52,10 +53,9 @@ class Journal:
         """Something that the registry entry holds has changed: it is written when the loop gets to it."""
         self._due = clock.monotonic()
 
-    def entry(self) -> dict[str, Any]:
+    def entry(self) -> Clean:
         """The registry entry without secrets (the last outcome quotes the agent)."""
-        entry: dict[str, Any] = self._redactor.clean(self._record())
-        return entry
+        return self._redactor.record(self._record())
 
     def wake_at(self) -> float | None:
         return self._look_at if self._due is None else min(self._due, self._look_at)
@@ -66,7 +66,10 @@ class Journal:
         if now < self._look_at:
             return False
         self._look_at = now + LOOK_EVERY_S
-        if os.path.lexists(self._path):
+        found = _file(self._path)
+        if found is not None:
+            if found != self._written and self._written is not None:
+                self.write()  # somebody damaged it
             return False
         spec = self._spec
         try:
@@ -94,6 +97,7 @@ class Journal:
             self.diagnose(f"{lost} events were lost: the disk was full for too long")
         try:
             registry.write(self._path, self.entry())
+            self._written = _file(self._path)
         except OSError:
             self._due = clock.monotonic() + RETRY_S
 
@@ -110,3 +114,12 @@ class Journal:
         self._due = None
         registry.remove(self._path)
         runlock.remove(self._spec.state, self._spec.run_id)
+
+
+def _file(path: str) -> tuple[int, int] | None:
+    """Which file that is, and its size; None: there is none."""
+    try:
+        info = os.lstat(path)
+    except OSError:
+        return None
+    return info.st_ino, info.st_size

@@ -36,7 +36,7 @@ from harnex.core.redact import Redactor
 from harnex.errors import HarnexError, UsageError
 from harnex.store import registry, runlock, undelivered
 from harnex.supervisor import lease as leases
-from harnex.supervisor import manifest, redaction, rehearse, startfile, versions
+from harnex.supervisor import limits, manifest, redaction, rehearse, startfile, versions
 from harnex.supervisor.environment import apply_env, clean_env, resolve, spawner
 from harnex.supervisor.files import reader_in, write_files
 from harnex.supervisor.rehearse import Endpoint
@@ -105,6 +105,7 @@ def new_run_id() -> str:
 
 def start(options: RunOptions) -> dict[str, Any]:
     """Start a session. The reply is what `run --detach` prints. Raises HarnexError."""
+    limits.check(options)
     state = paths.state_dir()
     cwd = os.path.realpath(options.cwd or _getcwd())  # agents compare trust with the resolved directory
     if not os.path.isdir(cwd):
@@ -118,6 +119,7 @@ def start(options: RunOptions) -> dict[str, Any]:
     env = {**clean_env(), **options.env}
     given = leases.secrets_of(options.credential) if options.credential else []
     redactor = redaction.redactor(rules, env, given)
+    refuse_secret(session_id, options.id, redactor)
     adapter_name = name_for(options.cli)
     if options.headless and adapter_name not in HEADLESS:
         raise UsageError(
@@ -341,13 +343,19 @@ def _getcwd() -> str:
 
 def refuse_duplicate(state: str, repo: str, session_id: str) -> None:
     """A friendly word before anything is prepared; the supervisor checks again under the lock."""
-    old = registry.read(paths.session_file(state, repo, session_id))
+    old = registry.at(state, paths.session_file(state, repo, session_id))
     if old is not None and registry.is_live(old):
         raise HarnexError(
             f"session '{session_id}' is already running here ({old.get('cli')}, {old.get('state')})",
             f"use it: harnex send --id {session_id}; end it: harnex stop --id {session_id}; or start with another --id",
             id=session_id,
         )
+
+
+def refuse_secret(session_id: str, given: str | None, redactor: Redactor) -> None:
+    """An id is the name of files, stands in every record and is printed everywhere: it can't hold a secret."""
+    if given is not None and any(redactor.path(word) != word for word in (session_id, given)):
+        raise UsageError("the session id holds a secret, and would stand in every record", "choose another --id")
 
 
 def _free_name(state: str) -> str:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from harnex import clock, interpreter, jsonl, paths
 from harnex.core.watch_policy import Policy
+from harnex.visible import visible
 
 if TYPE_CHECKING:
     from harnex.supervisor.jobs import Ended, Job
@@ -39,7 +40,7 @@ def start(
                 how = "took too long" if ended.code is None else f"exit code {ended.code}"
                 failed(f"{name} failed ({how}): {ended.output[-200:]}")
 
-        log = os.path.join(paths.run_dir(spec.state, spec.run_id), "notify.log")
+        log = os.path.join(paths.run_dir(spec.state, spec.run_id), f"notify-{os.urandom(4).hex()}")
         try:
             jobs.append(Job(command, spec.cwd, env, log, TIMEOUT_S, now, stdin=body, done=done))
         except OSError as e:
@@ -50,7 +51,7 @@ def start(
 def message(session: Session, kind: str, text: str) -> dict[str, Any]:
     """What a notifier gets."""
     spec = session.spec
-    return {
+    told = {
         "kind": kind,
         "id": spec.id,
         "run_id": spec.run_id,
@@ -63,6 +64,9 @@ def message(session: Session, kind: str, text: str) -> dict[str, Any]:
         "text": text,
         "ts": clock.iso(),
     }
+    # Scripts print it, and desktops show it: no secrets, and nothing that a terminal obeys.
+    clean = session.redactor.record(told)
+    return {key: visible(value) if isinstance(value, str) else value for key, value in clean.items()}
 
 
 def _commands(policy: Policy) -> list[tuple[str, str | list[str], dict[str, Any]]]:

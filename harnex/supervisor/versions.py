@@ -7,6 +7,7 @@ import json
 import os
 import re
 import subprocess
+from hashlib import blake2s
 
 from harnex import paths
 from harnex.store import durable
@@ -48,7 +49,8 @@ def _asked_version(state: str, real: str, program: str, env: dict[str, str]) -> 
         info = os.stat(real)
     except OSError:
         return None
-    key = f"{real}:{info.st_size}:{info.st_mtime_ns}"
+    # A hash: a path may hold a secret.
+    key = blake2s(f"{real}:{info.st_size}:{info.st_mtime_ns}".encode("utf-8", "surrogateescape")).hexdigest()
     cache = os.path.join(paths.subdir(state, "cache"), "versions.json")
     known: dict[str, str] = {}
     with contextlib.suppress(OSError, ValueError), open(cache, encoding="utf-8") as f:
