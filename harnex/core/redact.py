@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, NewType
+from typing import Any, NewType, Protocol
 
 from harnex.core.coded import RUN, base64_text, coded_places, decoded, forms_of, hex_text, may_be_coded, runs
 from harnex.core.rows import join_full, join_words, merged, pem_rows, windows
@@ -38,6 +38,26 @@ Span = tuple[int, int]
 Clean = NewType("Clean", dict[str, Any])
 
 
+class Finder(Protocol):
+    """A pattern of a person's own. `slow` counts the texts that it was given up for, and that were covered whole."""
+
+    source: str
+    slow: int
+
+    def spans(self, text: str) -> list[Span]: ...
+
+
+class _Unbounded:
+    """One that nobody watches: for texts and patterns that are known."""
+
+    def __init__(self, source: str) -> None:
+        self.source, self.slow = source, 0
+        self._pattern = re.compile(source)
+
+    def spans(self, text: str) -> list[Span]:
+        return list(own_spans(self._pattern, text))
+
+
 def masked(text: str) -> str:
     """As long as `text`: the mark and stars."""
     return (MARK if len(text) >= len(MARK) else "").ljust(len(text), "*")
@@ -46,15 +66,16 @@ def masked(text: str) -> str:
 class Redactor:
     """Replaces secrets by `[redacted]`; `count` says how many so far.
 
-    `secrets` are exact values, `extra_patterns` regular expressions, `names` globs of names that hold secrets.
+    `secrets` are exact values, `extra_patterns` regular expressions, or what finds by them, `names` globs of names that
+    hold secrets.
     """
 
     def __init__(
-        self, secrets: Iterable[str] = (), extra_patterns: Iterable[str] = (), names: Iterable[str] = ()
+        self, secrets: Iterable[str] = (), extra_patterns: Iterable[str | Finder] = (), names: Iterable[str] = ()
     ) -> None:
         self.count = 0
         self._names = tuple(names)
-        self._extra = [re.compile(pattern) for pattern in extra_patterns]
+        self._extra = [_Unbounded(found) if isinstance(found, str) else found for found in extra_patterns]
         self._values: list[str] = []  # as they may appear, the longest first
         self._long: list[str] = []  # those of which pieces are looked for, too
         self._grams: dict[str, tuple[int, int]] = {}  # a piece -> which of them, and where in it
@@ -161,6 +182,10 @@ class Redactor:
             hide = word.startswith("--") and not equals and word not in _SWITCHES and is_secret_name(word, self._names)
         return out
 
+    def too_slow(self) -> list[str]:
+        """The own patterns that were given up for a text."""
+        return [found.source for found in self._extra if found.slow]
+
     def pairs(self, env: Mapping[str, str]) -> set[str]:
         """The secrets of an environment, by the names that this redactor was given."""
         return secret_values(env, self._names)
@@ -255,8 +280,8 @@ class Redactor:
                 for match in shape.partial.finditer(text):
                     if rows or text.find("\n", match.end()) < 0:
                         found.append(match.span())
-        for pattern in self._extra:
-            found += _own(pattern, text)
+        for own in self._extra:
+            found += own.spans(text)
         return found
 
     def _pieces(self, text: str) -> Iterator[Span]:
@@ -378,7 +403,7 @@ _LITERALS = sorted({literal for shape in SHAPES for literal in shape.literals})
 _SWITCHES = frozenset(("--no-auth", "--passthrough", "--auth", "--bypass"))
 
 
-def _own(pattern: re.Pattern[str], text: str) -> Iterator[Span]:
+def own_spans(pattern: re.Pattern[str], text: str) -> Iterator[Span]:
     """What a person's own pattern finds, line by line and in bounded parts."""
     at = 0
     for line in text.splitlines(keepends=True):

@@ -35,6 +35,7 @@ class Journal:
         self._touched = 0.0
         self._look_at = clock.monotonic() + LOOK_EVERY_S
         self._written: tuple[int, int] | None = None  # which file the entry is, and how large
+        self._slow: set[str] = set()  # own patterns of the redactor
         self._remarks: dict[str, int] = {}
         self.counts: dict[str, int] = {}  # events by type
 
@@ -86,6 +87,10 @@ class Journal:
 
     def step(self, now: float) -> None:
         """Write the entry if that is due."""
+        for source in self._redactor.too_slow():
+            if source not in self._slow:
+                self._slow.add(source)
+                self.diagnose(f"the [redact] pattern {source!r} took too long on a text, which was left out whole")
         if self._due is not None and now >= self._due:
             self.write()
 
