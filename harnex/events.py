@@ -200,6 +200,25 @@ class Subagent(Event):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Background(Event):
+    """Work that the agent left running: `status` `started` or `ended`, `by` the agent that began it, `since` when.
+
+    `kind`: `shell` `agent` `monitor` `timer` `task`, or `process` for what no record of the CLI names. `how` of an end:
+    `completed` `failed` `killed`, `gone` (its processes ended), or None.
+    """
+
+    type = "background"
+    status: str
+    work_id: str
+    kind: str
+    command: str
+    since: str
+    by: str
+    how: str | None = None
+    duration_s: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class Progress(Event):
     """The agent's own to-do list changed: `items` are `{text, status}` (`pending` `in_progress` `completed`)."""
 
@@ -273,7 +292,8 @@ class Summary(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class Watch(Event):
-    """The watch policy: `phase` `on` (with the policy), `done` (the task is complete) or `failed` (it won't be)."""
+    """The watch policy: `phase` `on` (with the policy), `background` (what the agent left running is waited for, or not
+    any longer), `done` (the task is complete) or `failed` (it won't be)."""
 
     type = "watch"
     phase: str
@@ -392,13 +412,14 @@ class Diagnostic(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class Exited(Event):
-    """The last event of every run."""
+    """The last event of every run. `killed` is the background work that ended with it: `{kind, command, since, by}`."""
 
     type = "exited"
     code: int | None
     signal: int | None
     reason: str
     message: str = ""
+    killed: tuple[dict[str, str], ...] = ()
 
 
 EXIT_REASONS = (

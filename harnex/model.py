@@ -6,7 +6,7 @@ Nothing here does I/O. Times are not part of a fact: whoever feeds it to the pur
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Literal
 
@@ -52,6 +52,16 @@ FAILURE_REASONS = (
 )
 
 
+# What would have to be known besides the screen's text to be sure of what it shows: where the cursor is and whether it
+# is hidden, the terminal's title, the output as it came (its times, and what is not for the eye), what was before.
+Need = Literal["cursor", "title", "bytes", "history"]
+
+
+def doubt(needs: tuple[Need, ...]) -> str:
+    """The words for a person that a state is not certain, "" if it is."""
+    return f" (not certain: the screen alone does not decide it; missing: {', '.join(needs)})" if needs else ""
+
+
 def letters(text: str) -> str:
     """The letters and digits of a text: the same, however a terminal wraps and frames it. At most 500."""
     return "".join(c for c in text if c.isalnum() or c in "☐☒✔")[:500]
@@ -76,8 +86,9 @@ class Observation:
 
     `reason` is for a person: the words or bytes that were seen ("spinner `✻ Cooking…`"). `settle_s`: a `prompt` that is
     to be believed only after so long without output, because something is known to follow. `asks`: what a dialog asks,
-    in letters only (`letters`), so that one can be told from the next that offers the same answers. `view`: what a person
-    left open over the prompt; `state` is then that of the agent behind it.
+    in letters only (`letters`), so that one can be told from the next that offers the same answers. `needs`: what is
+    missing to be sure of it; () where what was seen decides. `view`: what a person left open over the prompt; `state` is
+    then that of the agent behind it.
     """
 
     source: str
@@ -87,6 +98,7 @@ class Observation:
     options: tuple[str, ...] = ()
     settle_s: float = 0.0
     asks: str = ""
+    needs: tuple[Need, ...] = ()
     view: OpenView | None = None
 
 
@@ -263,10 +275,33 @@ class Compacted:
 
 @dataclass(frozen=True, slots=True)
 class SubAgent:
-    """A sub-agent, named as in its calls, began or ended a piece of work."""
+    """A sub-agent, named as in its calls, began or ended a piece of work. `work_id` (and `how` it ended) if that is work in
+    the background, which nothing else tells of."""
 
     agent: str
     status: Literal["started", "ended"]
+    work_id: str = field(default="", compare=False)
+    how: str = field(default="", compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Background:
+    """Work that goes on when the agent's turn is over, as the CLI itself records it: it `started`, or it `ended`.
+
+    `work_id` is the CLI's own name for the work. `kind` is `shell`, `agent` (a sub-agent), `monitor`, `timer` (the agent
+    wakes itself at a time) or `task` (anything else). `agent` is who started the work, named as in calls. `how` tells of
+    an end: `completed`, `failed`, `killed`, or "" where the CLI does not say. `told`: the CLI tells the agent of that
+    end by itself, and the agent goes on. `sure`, of a start: the CLI will record the end.
+    """
+
+    work_id: str
+    status: Literal["started", "ended"]
+    kind: str = "shell"
+    command: str = ""
+    agent: str = "main"
+    how: str = ""
+    told: bool = False
+    sure: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -315,6 +350,7 @@ Fact = (
     | ModelCall
     | Compacted
     | SubAgent
+    | Background
     | TodoList
     | Printed
     | FinalAnswer
@@ -324,7 +360,10 @@ Fact = (
 
 @dataclass(frozen=True, slots=True)
 class ScreenView:
-    """What is on the terminal now. `lines` has one string per row, right-trimmed; cursor is (row, column), from 0."""
+    """What is on the terminal now. `lines` has one string per row, right-trimmed; cursor is (row, column), from 0.
+
+    `cursor_known` is false where somebody brought the text alone (`harnex detect`).
+    """
 
     lines: tuple[str, ...]
     cursor: tuple[int, int] = (0, 0)
@@ -332,3 +371,4 @@ class ScreenView:
     columns: int = 120
     title: str = ""
     alternate: bool = False
+    cursor_known: bool = True

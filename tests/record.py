@@ -904,6 +904,18 @@ def background_shell(s: Stage) -> None:
     s.finish(2, rest=3.5)
 
 
+@scenario("claude", claude=(2, 1, 329))
+def background_monitor(s: Stage) -> None:
+    """A shell and a monitor outlive the turn: OSC 7501 says `working` at the prompt, and names both."""
+    given = {"command": "sleep 25", "description": "wait", "timeout_ms": 60000, "persistent": False}
+    shell = {"command": "sleep 26", "description": "wait", "run_in_background": True}
+    tools = [{"raw": {"name": "Monitor", "input": given}}, {"raw": {"name": "Bash", "input": shell}}]
+    s.start([{"tools": tools}, "Both run in the background."], "bypass")
+    s.ready()
+    s.send()
+    s.finish(2, rest=3.5)
+
+
 @scenario(codex=(0, 145))
 def sub_agent(s: Stage) -> None:
     steps = [{"text": "The part is done.", "first_byte": 2.5}]

@@ -158,7 +158,7 @@ class StopStep:
     """A rung of the ladder that ends an agent: keys, a signal to its process group, or `Reader.ask`; then wait.
 
     `until` says what the step is for: the rung is climbed no further once that is so. `prompt`
-    rungs (an interrupt) are skipped when no turn is running.
+    rungs (an interrupt) are skipped when no turn is running, and one with `when` unless these words are on the screen.
     """
 
     name: str
@@ -167,6 +167,7 @@ class StopStep:
     ask: str = ""
     grace_s: float = 3.0
     until: Literal["prompt", "exited"] = "exited"
+    when: str = ""
 
 
 class Reader:
@@ -179,6 +180,7 @@ class Reader:
     may_type_unknown = False  # nothing ever tells this program's state: messages are typed all the same
     boot_s = 2.5  # to show a sign at the start; the slowest refusal of a flag that was measured took 1.7 s
     force_says = ""  # what a forced message does to a running turn, for whoever sends one
+    marks_tools = False  # `whose_tool` knows the processes of the agent's tools
 
     def spawned(self, pid: int, env: Mapping[str, str], cwd: str) -> Iterable[Fact]:
         """The agent runs as `pid` with this environment: name the files to follow."""
@@ -191,6 +193,16 @@ class Reader:
     def screen(self, view: ScreenView) -> Iterable[Fact]:
         """The screen changed (called at rest points only, never inside a synchronized update)."""
         return ()
+
+    def look(self, view: ScreenView) -> Iterable[Fact]:
+        """The same for a screen of which nothing before it is known (`harnex detect`), with its title."""
+        if view.title:
+            yield from self.osc(0, view.title)
+        yield from self.screen(view)
+
+    def shown_version(self, view: ScreenView) -> Version | None:
+        """The CLI's version, if the screen says it."""
+        return None
 
     def row(self, source: str, row: dict[str, Any]) -> Iterable[Fact]:
         """A row of a followed JSONL file."""
@@ -247,6 +259,11 @@ class Reader:
     def draft(self, view: ScreenView) -> str | None:
         """The text in the input box ("" if it is empty, a paste placeholder if folded); None: no box to be seen."""
         return None
+
+    def whose_tool(self, env: Mapping[str, str], apart: bool) -> str:
+        """Which agent's tool started a process with this environment, named as in calls; "": no tool did (the CLI
+        itself, its MCP servers, hooks and status lines). `apart`: it is in another process group than the agent."""
+        return ""
 
 
 class Adapter(Protocol):

@@ -17,7 +17,8 @@ WAITING_FOR = {
     "input needed": "question",
 }
 DIALOG_OF_TOOL = {"AskUserQuestion": "question", "ExitPlanMode": "plan", "EnterPlanMode": "plan"}
-_SHELLS = re.compile(r"^\d+ shells? still running$")
+# 2.1.329: `1 shell, 1 monitor still running`. With sub-agents at work it says no such words.
+_AT_REST = re.compile(r"^\d+ (?:shell|monitor)s?(?:, \d+ (?:shell|monitor)s?)* still running$")
 
 
 def program_status(body: str) -> Observation | Retracted | None:
@@ -31,8 +32,8 @@ def program_status(body: str) -> Observation | Retracted | None:
         return None  # of a task in the background
     message = _decoded(words.get("msg", ""))
     if state == "working":
-        if _SHELLS.search(message):
-            return Observation("osc7501", State.PROMPT, "OSC 7501 working: only shells in the background")
+        if _AT_REST.search(message):
+            return Observation("osc7501", State.PROMPT, f"OSC 7501 working: only {message}")
         return Observation("osc7501", State.BUSY, "OSC 7501 working")
     if state in ("idle", "done", "error"):
         return Observation("osc7501", State.PROMPT, f"OSC 7501 {state}")

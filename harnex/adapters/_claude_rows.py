@@ -15,6 +15,7 @@ from typing import Any
 
 from harnex.adapters import _claude_screen as screen
 from harnex.adapters._base import Reader, Version
+from harnex.adapters._claude_background import Tasks, notes_of, whose_tool
 from harnex.adapters._claude_calls import AGENT_TOOLS, COMPACTED, Calls, agent_name, asks, blocks, input_preview
 from harnex.adapters._claude_declared import DIALOG_OF_TOOL, program_status, session_status, speaks_again
 from harnex.adapters._claude_totals import Seen, by_model
@@ -48,6 +49,8 @@ _INTERRUPT = "[Request interrupted by user"
 
 
 class ClaudeReader(Reader):
+    marks_tools = True
+
     def __init__(self, version: Version | None) -> None:
         self._version = version
         self._pid = 0
@@ -72,6 +75,8 @@ class ClaudeReader(Reader):
         self._totals: dict[str, Sums] = {}  # Claude Code's own, by model
         self._whole: list[bool] = []  # of each main transcript: whether it is read from its beginning
         self._tools: dict[str, str] = {}  # tool calls that started: id -> name
+        self._given: dict[str, tuple[str, Any]] = {}  # tool calls without a result yet: id -> name, input
+        self.tasks = Tasks(version)
         self._agents: dict[str, str] = {}  # subagent id -> type
         self._prompts: dict[str, str] = {}  # what sub-agents were asked -> their type
         self._working: set[str] = set()  # ids of sub-agents
@@ -127,7 +132,7 @@ class ClaudeReader(Reader):
     # -- the screen ------------------------------------------------------------------------------
 
     def screen(self, view: ScreenView) -> Iterable[Fact]:
-        seen = screen.observe(view, self._was_ready)
+        seen = screen.observe(view, self._was_ready, self._version)
         if seen.state in (State.PROMPT, State.BUSY):
             self._was_ready = True
         if suspended(view.lines):
@@ -140,8 +145,14 @@ class ClaudeReader(Reader):
             end = screen.outcome(view)
             yield from self._flush(aborted=end is not None and end.outcome == "interrupted", agent="main")
 
+    def shown_version(self, view: ScreenView) -> Version | None:
+        return screen.shown_version(view)
+
     def draft(self, view: ScreenView) -> str | None:
         return screen.draft(view)
+
+    def whose_tool(self, env: Mapping[str, str], apart: bool) -> str:
+        return whose_tool(env)
 
     def outcome(self, view: ScreenView) -> TurnEnded | None:
         """How the last turn ended, as the screen shows it; None: it doesn't say.
@@ -269,6 +280,7 @@ class ClaudeReader(Reader):
             self._last_prompt, self._last_text, self._stopped = str(row.get("prompt") or ""), "", False
             self._unanswered = True
             yield Submitted("hooks", self._last_prompt)
+            yield from self.tasks.said(self._last_prompt)
             yield from self._say(State.BUSY, "hook UserPromptSubmit")
         elif event == "PermissionRequest":
             tool = str(row.get("tool_name") or "")
@@ -323,6 +335,7 @@ class ClaudeReader(Reader):
     def _stop(self, row: dict[str, Any]) -> Iterable[Fact]:
         self._unanswered = False
         yield from self._unhook()
+        yield from self.tasks.listed(row.get("background_tasks"), row.get("session_crons"))
         if "last_assistant_message" not in row and "background_tasks" not in row:
             # 1.x and 2.0: Stop also fires after an API error, 40 ms before the row that says so. The
             # row of the stop hook itself, right after it in the transcript, ends the turn instead.
@@ -337,6 +350,13 @@ class ClaudeReader(Reader):
     def _tool(self, event: str, row: dict[str, Any]) -> Iterable[Fact]:
         tool = str(row.get("tool_name") or "")
         given = row.get("tool_use_id")
+        if event == "PostToolUse":
+            whose = (
+                agent_name({"isSidechain": True, "agentId": row["agent_id"]}, self._agents)
+                if "agent_id" in row
+                else "main"
+            )
+            yield from self.tasks.result(tool, row.get("tool_input"), row.get("tool_response"), whose)
         if not isinstance(given, str):
             return  # 1.x: hooks carry no id; its tools are read from the transcript
         if event == "PreToolUse":
@@ -349,6 +369,7 @@ class ClaudeReader(Reader):
     def _tool_started(self, call_id: str, tool: str, given: Any) -> Iterable[Fact]:
         if call_id not in self._tools:
             self._tools[call_id] = tool
+            self._given[call_id] = (tool, given)
             yield ToolUse(call_id, tool, "started", input_preview(given))
 
     def _tool_ended(self, call_id: str, tool: str, failed: bool, seconds: float | None = None) -> Iterable[Fact]:
@@ -363,6 +384,8 @@ class ClaudeReader(Reader):
         side = bool(row.get("isSidechain"))
         message = row.get("message") if isinstance(row.get("message"), dict) else {}
         assert isinstance(message, dict)
+        for words in notes_of(row, message.get("content")):
+            yield from self.tasks.said(words)
         if side and "agentId" in row:
             if self._finds_agents and self._session_id not in ("", row.get("sessionId")):
                 return  # another session's, in the same folder
@@ -472,6 +495,9 @@ class ClaudeReader(Reader):
             return
         for block in results:
             call_id = str(block.get("tool_use_id"))
+            tool, given = self._given.pop(call_id, ("", None))
+            if not block.get("is_error"):
+                yield from self.tasks.result(tool, given, row.get("toolUseResult"), agent)
             yield from self._tool_ended(call_id, self._tools.get(call_id, ""), bool(block.get("is_error")))
         yield from self._calls.over(False, agent, only_stopped=True)
         if results or asks(row, text):

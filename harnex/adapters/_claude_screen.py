@@ -2,86 +2,56 @@
 
 Pure functions over a `ScreenView`; measured on 1.0.128, 2.0.77, 2.1.197 and 2.1.329 (field/claude.md
 sections A and F.3, recordings in `tests/corpus/claude/`). The input box is painted while the agent
-works, so a box proves only that no dialog is open; what stands right above it tells the rest.
+works, so a box proves only that no dialog is open; what stands right above it tells the rest. What stands in place of
+it is read by `_claude_dialogs.py`.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from harnex.model import Observation, ScreenView, State, TurnEnded, letters
+from harnex.adapters._base import Version
+from harnex.adapters._claude_dialogs import (
+    BLOCK,
+    INTERRUPTIBLE,
+    OPTION,
+    RULE,
+    SPINNER,
+    options_in,
+    question_above,
+    without_box,
+)
+from harnex.adapters._claude_dialogs import SCREEN as SCREEN
+from harnex.model import Need, Observation, ScreenView, State, TurnEnded
 
-SCREEN = "screen"
-
-# A rule of the box: from column 0, over (nearly) the whole width; it may carry a label ("── name ──").
-_RULE = re.compile(r"^[─━▔▁]{8}")
 _FRAME = re.compile(r"^[╭╰]─{20,}[╮╯]$")
 _CARET = re.compile(r"^[>❯!#&](?:[\s\u00a0]|$)")
-# The spinner's glyph stands in column 0; what the model prints is indented or begins with a bullet.
-_SPINNER = re.compile(r"^[·✢✳✶✻✽∗*] \S.*…")
 _WAITING = re.compile(r"^[·✢✳✶✻✽∗*] Waiting for \d+ ")
 _RETRYING = re.compile(r"^(?:[·✢✳✶✻✽∗*] .* · |\s{2,}(?:⎿\s+)?)[Rr]etrying in \d+")
-# What 1.x and 2.0 say beside the spinner, where a narrow screen wraps it onto a line of its own; words of the model
-# are indented or have a bullet.
-_INTERRUPTIBLE = re.compile(r"^(?![●⏺•>❯]).*\b(?:esc|ctrl\+c) to interrupt\b", re.IGNORECASE)
 _COUNTERS = re.compile(r"^\s*\(\s*(?:\d+[hms] ?)+·.*\btokens\s*\)\s*$", re.IGNORECASE)
-_BLOCK = re.compile(r"^[●⏺•]")  # a block of the conversation
-# In narrow terminals the blank behind the number may be missing (2.1.30, 60 columns: `2.Yes, and don't ask again…`).
-_OPTION = re.compile(r"^[\s│]*(❯|>)?\s*(\d{1,2})\.(?:\s+|(?=[A-Z]))(\S.*?)[\s│]*$")
-_BARE_OPTION = re.compile(r"^[\s│]*❯\s+(\S.*?)[\s│]*$")
-_HINT = re.compile(
-    r"\b(?:Enter|↵) to (?:select|confirm|continue|submit)|\bEsc to (?:cancel|exit|go back|close|reject|dismiss)"
-    r"|\bPress Enter to continue|\bEnter to \w+ · |Tab to amend|to navigate\b",
-    re.IGNORECASE,
-)
 _PLACEHOLDER = re.compile(
     r"^(?:Try \"|Press up to edit queued messages|Once fixed, resend your message|Resend your message to try again"
     r"|Message @|Type your message|Add a follow-up|Add to memory\. Try \")"
 )
 _DONE_LINE = re.compile(r"^[·✢✳✶✻✽∗*] \S+ for (?:\d+[hms] ?)+")
 
+FOOTER_SINCE: Version = (2, 1)
+# What the footer says of itself, with a turn running or not.
+_OWN_FOOTER = re.compile(
+    r"\? for shortcuts|\(shift\+tab to|(?:mode|edits|permissions|ask|auto) on\b|for agents|for (?:bash|shell) mode",
+    re.IGNORECASE,
+)
+# Keys that it names at rest only: while a turn runs they interrupt it.
+_REST_FOOTER = re.compile(r"\bagain to (?:exit|clear)|\bto clear again", re.IGNORECASE)
+_PROMPTED = re.compile(r"^[>❯]\s+(?!/|Unknown slash command)\S")  # a prompt of the conversation
+# What stands in column 0 below the box is seldom Claude Code's: its footer and lists are indented, carets, bullets and
+# commands (2.1.197) aside. It may have ended; a person's own status line may stand there, too.
+_FOREIGN = re.compile(r"[^\W_]|[$%#] ")
+
 # 2.1.197 `⠂⠐`, 2.1.329 `◐◑` in front of the title while a turn runs.
 TITLE_BUSY = re.compile(r"^[\u2801-\u28ff◐◓◑◒]")
-
-# What is asked right above the answers decides: a command or a file that is shown may hold any words.
-_ASKED: tuple[tuple[str, re.Pattern[str]], ...] = (
-    ("plan", re.compile(r"Exit plan mode\?|Would you like to proceed\?|Ready to code\?|Enter plan mode\?")),
-    (
-        "permission",
-        re.compile(r"Do you want to (?:proceed|continue|create|make|allow|overwrite|delete|edit|write|run|fetch)"),
-    ),
-)
-# Else the first match in the dialog's own lines.
-_DIALOGS: tuple[tuple[str, re.Pattern[str]], ...] = (
-    ("api-key", re.compile(r"Detected a custom API key in your environment")),
-    ("bypass-warning", re.compile(r"Claude Code running in Bypass Permissions mode", re.IGNORECASE)),
-    (
-        "trust",
-        re.compile(r"Do you trust the (?:files|contents)|Accessing workspace:|Is this a project you (?:created|trust)"),
-    ),
-    ("question", re.compile(r"^\s*(?:←\s+)?[☐☒✔] |Type something\.|Chat about this", re.MULTILINE)),
-    ("login", re.compile(r"Select login method:|Paste code here|Browser didn.t open|Login successful")),
-    ("update", re.compile(r"Try the new fullscreen renderer\?|[Uu]pdate available|What's new in")),
-    (
-        "limit",
-        re.compile(
-            r"(?:usage|session|weekly|rate) limit|hit your .{0,30}limit|What do you want to do\?", re.IGNORECASE
-        ),
-    ),
-    (
-        "resume",
-        re.compile(
-            r"^\s*Resume (?:Session|session|a conversation|this session)|Resume from summary"
-            r"|^\s*Modified\s+Created\b.*\bSummary\b",  # the heads of its columns, in 1.x
-            re.MULTILINE,
-        ),
-    ),
-    *_ASKED,
-)
-
-
-BELOW_DIALOG = 8  # lines with words that may stand below a dialog's last option or key hint
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,12 +85,12 @@ def find_box(lines: tuple[str, ...]) -> Box | None:
     """The input box: a rule, a caret line that is not a menu item, and the lower rule. The lowest one counts."""
     for top in range(len(lines) - 2, -1, -1):
         caret = lines[top + 1]
-        if not _RULE.match(lines[top]) or not _CARET.match(caret):
+        if not RULE.match(lines[top]) or not _CARET.match(caret):
             continue
-        if _OPTION.match(caret) and caret[1:2] != "\u00a0":
+        if OPTION.match(caret) and caret[1:2] != "\u00a0":
             continue  # the box has a no-break space after its caret, a menu has a space (measured, all versions)
         for bottom in range(top + 2, len(lines)):
-            if _RULE.match(lines[bottom]):
+            if RULE.match(lines[bottom]):
                 return Box(top, bottom, _draft(lines[top + 1 : bottom]), caret[:1])
         return None
     return None
@@ -138,12 +108,21 @@ def draft(view: ScreenView) -> str | None:
     return None if box is None else box.draft
 
 
-def observe(view: ScreenView, was_ready: bool) -> Observation:
+_VERSION = re.compile(r"\bClaude Code v(\d+)\.(\d+)\.(\d+)")
+
+
+def shown_version(view: ScreenView) -> Version | None:
+    """The version in the greeting (2.0 on)."""
+    found = next((m for m in map(_VERSION.search, view.lines) if m), None)
+    return tuple(int(n) for n in found.groups()) if found else None
+
+
+def observe(view: ScreenView, was_ready: bool, version: Version | None = None) -> Observation:
     """The state that the screen shows. `was_ready`: a box has been seen before, so this is no start."""
     lines = unframed(view)
     box = find_box(lines)
     if box is None:
-        return _without_box(lines, was_ready)
+        return without_box(lines, was_ready)
     asked = _above_box(lines[: box.top])
     if asked is not None:
         return asked
@@ -153,7 +132,29 @@ def observe(view: ScreenView, was_ready: bool) -> Observation:
         busy = f"no spinner, but the title `{view.title[:40]}` says that it works"
     if busy:
         return Observation(SCREEN, State.BUSY, busy)
-    return Observation(SCREEN, State.PROMPT, "input box, no spinner")
+    return Observation(SCREEN, State.PROMPT, "input box, no spinner", needs=_unsure(view, lines, box, version))
+
+
+def _unsure(view: ScreenView, lines: Sequence[str], box: Box, version: Version | None) -> tuple[Need, ...]:
+    """What is missing to be sure of rest, where neither spinner nor footer say that it works.
+
+    Up to 2.0 the spinner stands as long as a turn. 2.1 takes it away while text comes in (2.1.197, 2.1.329): then the
+    footer says `esc to interrupt`, but not with a draft in the box, with a person's own status line in its place,
+    or where the screen is too narrow. The title tells, if it was not frozen by tmux (2.1.329).
+    """
+    ended = view.cursor_known and not view.cursor_hidden  # it hides the cursor as long as it runs (all versions)
+    if ended or any(_FOREIGN.match(line) for line in lines[box.bottom + 1 :]):
+        return ("history",)
+    above = [line for line in lines[: box.top] if line.strip()]
+    if any(_REST_FOOTER.search(line) for line in lines[box.bottom + 1 :]) or (above and _DONE_LINE.match(above[-1])):
+        return ()
+    if _PROMPTED.match(next((line for line in reversed(above) if not line.startswith(" ")), "")):
+        return ("history",)  # was it just sent? Up to 2.0 the spinner comes a moment later
+    if (version is not None and version < FOOTER_SINCE) or view.title.startswith("✳"):
+        return ()
+    footer = [line for line in lines[box.bottom + 1 :] if _OWN_FOOTER.search(line)]
+    decides = footer and not box.draft and not any(line.endswith("…") for line in footer)
+    return () if decides else ("title",)
 
 
 def _above_box(lines: tuple[str, ...]) -> Observation | None:
@@ -163,17 +164,12 @@ def _above_box(lines: tuple[str, ...]) -> Observation | None:
     while end and not lines[end - 1].strip():
         end -= 1
     last = lines[max(0, end - 12) : end]
-    options, menu = _options(list(last))
-    if menu and _OPTION.match(last[-1]):
-        for name, words in _ASKED:
-            found = words.search(_asked(list(last)))
-            if found:
-                asks = letters(_before_options(list(last)))
-                return Observation(
-                    SCREEN, State.BLOCKED, f"dialog `{found.group(0).strip()}`", name, options, asks=asks
-                )
+    asked = question_above(last)
+    if asked is not None:
+        return asked
     if last and re.match(r"(?i)^(?:press )?esc to cancel\b", last[-1]):
-        return Observation(SCREEN, State.BLOCKED, f"`{last[-1][:60]}` above the box", "other", options)
+        why = f"`{last[-1][:60]}` above the box"
+        return Observation(SCREEN, State.BLOCKED, why, "other", options_in(list(last))[0])
     return None
 
 
@@ -187,9 +183,9 @@ def _busy(lines: tuple[str, ...], box: Box) -> str:
     for line in reversed(lines[max(0, box.top - 60) : box.top]):
         lowest = lowest and (bool(line.strip()) or not seen)
         seen = seen or bool(line.strip())
-        if _SPINNER.match(line) or _WAITING.match(line):
+        if SPINNER.match(line) or _WAITING.match(line):
             return f"spinner `{line[:60]}`"
-        if lowest and (_COUNTERS.match(line) or (line[:1] != " " and _INTERRUPTIBLE.match(line))):
+        if lowest and (_COUNTERS.match(line) or (line[:1] != " " and INTERRUPTIBLE.match(line))):
             return f"`{line.strip()[:60]}` above the box"
         if _RETRYING.match(line):
             return f"retrying: `{line.strip()[:60]}`"
@@ -197,100 +193,9 @@ def _busy(lines: tuple[str, ...], box: Box) -> str:
             shell_running = True
         if line.startswith("! ") and shell_running:
             return f"shell mode `{line[:60]}`"
-        if _DONE_LINE.match(line) or _BLOCK.match(line):
+        if _DONE_LINE.match(line) or BLOCK.match(line):
             break
     return ""
-
-
-def _without_box(lines: tuple[str, ...], was_ready: bool) -> Observation:
-    region = _dialog_region(lines)
-    text = "\n".join(region)
-    options, menu = _options(region)
-    shown = [x for x in lines if x.strip()][-12:]
-    working = next((x for x in reversed(shown) if _SPINNER.match(x) or _INTERRUPTIBLE.match(x)), None)
-    if not text.strip() and working is None:
-        return Observation(SCREEN, State.UNKNOWN if was_ready else State.STARTING, "an empty screen")
-    if "Showing detailed transcript" in text:
-        return Observation(SCREEN, State.UNKNOWN, "the transcript view (ctrl+o) is open")
-    hint = _HINT.search(text)
-    filled = [line for line in region if line.strip()]
-    last = max((n for n, line in enumerate(filled) if _HINT.search(line) or _OPTION.match(line)), default=len(filled))
-    if last < len(filled) - BELOW_DIALOG and (hint or _OPTION.match(filled[last])):
-        # 1.0.60 leaves an answered dialog standing and paints below it; between two paints the box is missing.
-        return Observation(SCREEN, State.UNKNOWN if was_ready else State.STARTING, "a dialog that was left behind")
-    if menu or hint:
-        for name, words, where in [(*d, _asked(region)) for d in _ASKED] + [(*d, text) for d in _DIALOGS]:
-            found = words.search(where)
-            if found and name == "trust" and any(option.endswith(" ✔") for option in options):
-                # 2.1.80 keeps the dialog on the screen for seconds after it was answered.
-                return Observation(SCREEN, State.STARTING, "the trust dialog was answered")
-            if found:
-                why, asks = f"dialog `{found.group(0).strip()}`", letters(_before_options(region))
-                return Observation(SCREEN, State.BLOCKED, why, name, options, asks=asks)
-        why = hint.group(0) if hint else f"❯ {options[0]}" if options else "a menu"
-        return Observation(SCREEN, State.BLOCKED, f"no input box; a dialog with `{why}`", "other", options)
-    if working is not None:
-        return Observation(SCREEN, State.BUSY, f"`{working.strip()[:60]}`, and no box")
-    if was_ready:
-        return Observation(SCREEN, State.UNKNOWN, "no input box and no dialog that is known")
-    return Observation(SCREEN, State.STARTING, "no input box yet")
-
-
-def _dialog_region(lines: tuple[str, ...]) -> list[str]:
-    """The lines of the dialog: below the last line of the conversation, from the first rule on.
-
-    So the model's own words ("Do you want to proceed?") are never taken for a dialog's.
-    """
-    start = 0
-    for n in range(len(lines) - 1, -1, -1):
-        if _BLOCK.match(lines[n]) or re.match(r"^\s+⎿", lines[n]):
-            start = n + 1
-            break
-    region = list(lines[start:])
-    for n, line in enumerate(region):
-        if _RULE.match(line) and any(x.strip() for x in region[n + 1 :]):
-            return region[n + 1 :]
-    return region
-
-
-def _before_options(region: list[str]) -> str:
-    """The lines above the first of the answers that stand last, without the empty ones."""
-    first = max((n for n, line in enumerate(region) if re.match(r"^[\s│]*[❯>]?\s*1\.\s", line)), default=0)
-    return "\n".join(line for line in region[:first] if line.strip())
-
-
-def _asked(region: list[str]) -> str:
-    """The two lines right above the answers."""
-    return "\n".join(_before_options(region).split("\n")[-2:])
-
-
-def _options(region: list[str]) -> tuple[tuple[str, ...], bool]:
-    """The answers a dialog offers, in order, without their numbers; and whether a caret stands on one."""
-    numbered: list[str] = []
-    menu = False
-    for line in region:
-        found = _OPTION.match(line)
-        if not found:
-            continue
-        number = int(found.group(2))
-        if number == 1:
-            numbered, menu = [], False  # a numbered list of the text above; the menu comes last
-        if number == len(numbered) + 1:
-            numbered.append(found.group(3).strip())
-            menu = menu or bool(found.group(1))
-    if menu and numbered:
-        return tuple(numbered), True
-    # Menus without numbers (2.1.329's trust dialog): the caret's line and its neighbours.
-    for n, line in enumerate(region):
-        found = _BARE_OPTION.match(line)
-        if found and not _OPTION.match(line):
-            first = last = n
-            while first > 0 and region[first - 1].strip() and region[first - 1].startswith("  "):
-                first -= 1
-            while last + 1 < len(region) and region[last + 1].strip() and region[last + 1].startswith("  "):
-                last += 1
-            return tuple(x.strip(" │❯") for x in region[first : last + 1]), True
-    return (), False
 
 
 _ERROR = re.compile(
@@ -315,7 +220,7 @@ def outcome(view: ScreenView) -> TurnEnded | None:
         if _DONE_LINE.match(line) or (not line.strip() and not block):
             continue
         block.append(line)
-        if re.match(r"^\s{0,4}⎿", line) or _BLOCK.match(line) or _CARET.match(line) or len(block) > 12:
+        if re.match(r"^\s{0,4}⎿", line) or BLOCK.match(line) or _CARET.match(line) or len(block) > 12:
             break
     if not block or not re.match(r"^(?:\s{0,4}⎿|[●⏺•])", block[-1]):
         return None

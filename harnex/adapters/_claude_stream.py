@@ -28,6 +28,7 @@ from harnex.adapters._claude_totals import Seen, by_model
 from harnex.adapters._ledger import FIELDS, Ledger, Sums
 from harnex.model import (
     AgentSession,
+    Background,
     Compacted,
     Fact,
     FinalAnswer,
@@ -53,10 +54,13 @@ _TODO_STATUS = ("pending", "in_progress", "completed")
 class ClaudeStream(Reader):
     """Reads the stream (source `stream`), and the records of a `ClaudeReader` for the calls in them."""
 
+    marks_tools = True
+
     def __init__(self, version: Version | None) -> None:
         self._records = ClaudeReader(version)
         self._ledger = Ledger()
         self._begun = False
+        self._resulted = False  # and nothing of the agent came since
         self._session = ""
         self._model: str | None = None
         self._starts: dict[str, dict[str, Any]] = {}  # messages under way, by whose they are
@@ -74,7 +78,7 @@ class ClaudeStream(Reader):
         self._ended = False
 
     def spawned(self, pid: int, env: Mapping[str, str], cwd: str) -> Iterable[Fact]:
-        self._begun = self._ended = False
+        self._begun = self._resulted = self._ended = False
         self._totals, self._usage = {}, {}
         self._ledger.start()
         for fact in self._records.spawned(pid, env, cwd):
@@ -113,12 +117,12 @@ class ClaudeStream(Reader):
                     self._held[fact.call_id] = fact  # the stream says more (reasoning) in a moment
                 else:
                     yield from self._ledger.take(fact)
-            elif isinstance(fact, Follow | FindFile | Remark | Compacted | SubAgent):
+            elif isinstance(fact, Follow | FindFile | Remark | Compacted | SubAgent | Background):
                 yield fact
 
     def _begin(self) -> Iterator[Fact]:
-        if not self._begun:
-            self._begun = True
+        if not self._begun or self._resulted:  # after a result the agent may go on by itself (2.1.329: a task ended)
+            self._begun, self._resulted = True, False
             yield Submitted("stream")
             yield Observation("stream", State.BUSY, "a turn runs")
 
@@ -138,6 +142,8 @@ class ClaudeStream(Reader):
             yield Printed(f"  API error {status} {row.get('error') or ''}: trying again ({attempt})".replace("  ", " "))
         elif subtype == "task_started" and row.get("tool_use_id"):
             self._agents[str(row["tool_use_id"])] = str(row.get("subagent_type") or "subagent")
+        if str(subtype).startswith("task_"):
+            yield from self._records.tasks.stream(row, *self._tools.get(str(row.get("tool_use_id")), ("", None)))
 
     def _piece(self, row: dict[str, Any]) -> Iterator[Fact]:
         event, whose = row.get("event"), str(row.get("parent_tool_use_id") or "")
@@ -204,7 +210,8 @@ class ClaudeStream(Reader):
         message, whose = row.get("message"), str(row.get("parent_tool_use_id") or "")
         if not isinstance(message, dict):
             return
-        yield from self._begin()
+        if not whose:  # a sub-agent in the background works on after the result
+            yield from self._begin()
         content = blocks(message.get("content"))
         text = "\n".join(str(b.get("text") or "") for b in content if b.get("type") == "text")
         if message.get("model") == SYNTHETIC:
@@ -254,6 +261,9 @@ class ClaudeStream(Reader):
             self._working.discard(call_id)
             failed = bool(block.get("is_error"))
             yield ToolUse(call_id, name, "failed" if failed else "completed")
+            whose = str(row.get("parent_tool_use_id") or "")
+            agent = self._agents.get(whose, "subagent") if whose else "main"
+            yield from self._records.tasks.result(name, given, row.get("tool_use_result"), agent)
             if name in ("TaskCreate", "TaskUpdate") and not failed and isinstance(given, dict):
                 yield from self._todo(name, given, block.get("content"))
 
@@ -271,10 +281,14 @@ class ClaudeStream(Reader):
                 entry[1] = _status(given["status"])
         yield TodoList(tuple((text, status) for text, status in self._todos.values()))
 
+    def whose_tool(self, env: Mapping[str, str], apart: bool) -> str:
+        return self._records.whose_tool(env, apart)
+
     # ---- the end ----
 
     def _result(self, row: dict[str, Any]) -> Iterator[Fact]:
         yield from self._begin()
+        self._resulted = True
         self._sum(row)
         text = row.get("result")
         said = text if isinstance(text, str) else ""

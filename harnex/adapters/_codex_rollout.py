@@ -24,6 +24,7 @@ from typing import Any
 
 from harnex.adapters import _codex_screen as screens
 from harnex.adapters._base import PREVIEW
+from harnex.adapters._codex_background import Left
 from harnex.adapters._codex_calls import TOOL_CALLS, TOOL_OUTPUTS, Calls, writes_late
 from harnex.model import (
     AgentSession,
@@ -95,6 +96,7 @@ class Rollout:
     asked_for: str = ""  # the last prompt
     message: str = ""  # what the agent said last in this turn
     calls: Calls = field(default_factory=Calls)
+    left: Left = field(default_factory=Left)  # what runs in the background, of all threads
     proposed: bool = False  # this turn proposed a plan: when it is over, Codex asks whether to implement it
     cut_off: bool = False  # the history ends inside of a turn, and nothing came after it
     _stamp: str = ""  # of the row that is read
@@ -210,7 +212,7 @@ class Rollout:
         if self.main:
             yield Observation(self.source, State.BUSY, "a turn is open in the rollout")
         else:
-            yield SubAgent(self.agent, "started")
+            yield SubAgent(self.agent, "started", self.left.begins(self.thread))
 
     def _user(self, text: str) -> Iterator[Fact]:
         if not self.turns_told and not self.turn_open:  # <= 0.98: this is all that tells of a start
@@ -224,6 +226,7 @@ class Rollout:
         """0.169 writes messages as items."""
         if not isinstance(item, dict):
             return
+        yield from self.left.item(item)
         content = item.get("content")
         parts = content if isinstance(content, list) else []
         text = "".join(str(c.get("text") or "") for c in parts if isinstance(c, dict))
@@ -255,9 +258,12 @@ class Rollout:
             if self.main:
                 yield Observation(self.source, State.PROMPT, "task_complete without a message")
             else:
-                yield SubAgent(self.agent, "ended")
+                yield from self._rests("")
             return
         yield from self._end(end, "task_complete")
+
+    def _rests(self, how: str) -> Iterator[Fact]:
+        yield SubAgent(self.agent, "ended", self.left.ends(self.thread), how)
 
     def failed(self, message: str, info: object = None, key: str = "", source: str = "") -> TurnEnded:
         """A failed turn, with the reason in harnex's words."""
@@ -288,7 +294,7 @@ class Rollout:
             yield Observation(self.source, State.PROMPT, f"{why} in the rollout", settle_s=wait)
             yield fact
         else:
-            yield SubAgent(self.agent, "ended")
+            yield from self._rests({"interrupted": "killed"}.get(fact.outcome, fact.outcome))
 
     def settled(self, fact: TurnEnded) -> Iterator[Fact]:
         """Something else told how the open (or unclear) turn ended."""
@@ -308,6 +314,10 @@ class Rollout:
         if name == "message" and p.get("role") == "assistant":
             self.answered, self._counted = self._counted, False
             self.calls.spoke()
+        elif name == "message" and p.get("role") == "user":
+            content = p.get("content")
+            for part in content if isinstance(content, list) else ():
+                yield from self.left.message(str(part.get("text") or "") if isinstance(part, dict) else "")
         elif name == "reasoning":
             self.calls.spoke()
         if name in TOOL_CALLS:
@@ -316,6 +326,7 @@ class Rollout:
             self._spoke = self.answered = False
             started[call_id] = (str(p.get("name") or name), at)
             given = p.get("arguments") or p.get("input") or p.get("action") or ""
+            self.left.called(call_id, started[call_id][0], given)
             yield ToolUse(call_id, started[call_id][0], "started", _preview(given))
         elif name in TOOL_OUTPUTS:
             pending.discard(call_id)
@@ -325,6 +336,7 @@ class Rollout:
             took = round(at - begun, 3) if at is not None and begun is not None else None
             ok = _worked(p.get("output"))
             yield ToolUse(call_id, tool, "completed" if ok else "failed", "", took)
+            yield from self.left.answered(call_id, p.get("output"), self.agent)
             if tool == "spawn_agent":
                 yield from self._spawned_agent(p.get("output"))
 

@@ -11,10 +11,10 @@ import re
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from harnex.model import Outcome, ScreenView, State, letters
+from harnex.adapters import _codex_panels as panels
+from harnex.adapters._base import Version
+from harnex.model import Need, Outcome, ScreenView, State, letters
 
-# `• Working (3s • esc to interrupt) · 1 background terminal running …`, cut with `…` where the screen is narrow.
-STATUS = re.compile(r"^[•◦] (?P<what>.+?) \((?P<age>(?:\d+[hm] )*\d+s) • esc to int")
 MCP_BOOT = re.compile(r"^(?:Booting|Starting) MCP")
 OPTION = re.compile(r"^\s*(?P<mark>[›>❯] )?\s*(?P<number>\d{1,2})\. (?P<label>\S.*)$")
 USER_LINE = re.compile(r"^› \S")
@@ -23,6 +23,7 @@ ERROR_LINE = re.compile(r"^■ (?P<text>.+)$")
 INTERRUPTED = re.compile(r"^Conversation interrupted")
 # `■` lines that answer a slash command and end no turn.
 NOT_A_TURN = re.compile(r"^(?:Unrecognized command|Usage: |'/|Failed to (?:open|save|copy)|Invalid )")
+TITLE_SPINS = re.compile(r"^[⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏]\s")  # from 0.117 on
 LOADING = re.compile(r"^(?:│ model: +loading\b|     loading$)")
 
 # (dialog, what is said at its head, what stands in its last lines). Ordered: the first that fits names it.
@@ -39,7 +40,11 @@ DIALOGS: tuple[tuple[str, re.Pattern[str], re.Pattern[str]], ...] = tuple(
         ("question", r"^\s*Field \d+/\d+", r"enter to submit|esc to cancel"),  # a form of an MCP server
         ("question", r"^\s*Question \d+/\d+", r"enter to submit|esc to interrupt|esc to (?:clear|cancel)"),
         ("plan", r"^\s*Implement this plan\?", CHOOSE),
-        ("limit", r"(?i)^\s*(?:Approaching rate limits|You.ve (?:hit|reached) your)", CHOOSE),
+        (
+            "limit",
+            r"(?i)^\s*(?:Approaching rate limits|Usage limit reached|You.ve (?:hit|reached) your|You.re out of credits)",
+            CHOOSE,
+        ),
         ("bypass-warning", r"^\s*Enable full access\?", CHOOSE),
         (
             "trust",
@@ -57,7 +62,7 @@ DIALOGS: tuple[tuple[str, re.Pattern[str], re.Pattern[str]], ...] = tuple(
         (
             "resume",
             r"(?i)^\s*(?:Resume|Fork) a previous session",
-            r"(?i)enter (?:to )?(?:resume|fork)|esc (?:to )?start new|to (?:resume|quit)",
+            r"(?i)enter (?:to )?(?:resume|fork)|esc (?:to )?start new|to (?:resume|quit)|^\s*enter +esc\b",
         ),
         ("other", r"^\s*Hooks need review", r"(?i)enter|esc"),
         ("other", r"Continue anyway\? \[y/N\]", r"Continue anyway\? \[y/N\]"),
@@ -96,70 +101,123 @@ class Reading:
     dialog: str = ""
     options: tuple[str, ...] = ()
     asks: str = ""
+    needs: tuple[Need, ...] = ()
+    bare: bool = False  # as in the first frames; once a prompt was seen it is one that was cleared
 
 
 def composer_row(view: ScreenView) -> int | None:
     """The row where the composer begins: the last `› ` line that is no option of a dialog."""
     if view.cursor_hidden:  # measured: hidden in every dialog, shown in every composer, 7/7 versions
         return None
-    at_cursor = view.cursor[0]
+    known = view.cursor_known
+    at_cursor = view.cursor[0] if known else None
     for row in range(len(view.lines) - 1, -1, -1):
         line = view.lines[row]
         if not COMPOSER.match(line):
             continue
-        if line.startswith("!") and not row <= at_cursor <= row + 1:
+        if line.startswith("!") and at_cursor is not None and not row <= at_cursor <= row + 1:
             continue  # a `!` in the transcript; shell mode has the cursor in it
+        if (not known and panels.is_choice(view.lines, row)) or panels.is_left_behind(view.lines, row, at_cursor):
+            return None
         return row
     return None
 
 
-def status_line(view: ScreenView) -> re.Match[str] | None:
+def status_line(view: ScreenView) -> panels.Status | None:
     """The status line: in the block just above the composer, or anywhere low if no composer shows."""
     end = composer_row(view)
     rows = range((len(view.lines) if end is None else end) - 1, -1, -1)
     looked = 0
     for row in rows:
         line = view.lines[row]
-        match = STATUS.match(line)
-        if match:
-            return match
+        status = panels.line_status(line)
+        if status is not None:
+            return status if status.sure or _may_be_unsure(view) else None
         if USER_LINE.match(line):
             return None  # beyond the last prompt nothing is of the present
-        looked += bool(line.strip())
-        # Between status line and composer: a reason (`└ …`), queued messages, their heading.
-        if looked > 12:
+        # Between status line and composer: a reason (`└ …`), queued messages, any number of them, their heading.
+        looked = 0 if panels.is_queued(line) else looked + bool(line.strip())
+        if looked > panels.QUEUE_GAP:
             return None
     return None
 
 
-def read(view: ScreenView) -> Reading:
+def _may_be_unsure(view: ScreenView) -> bool:
+    """Whether words that an answer may hold, too, count: its title spins, or is not known with the text alone."""
+    return TITLE_SPINS.match(view.title) is not None or (not view.title and not view.cursor_known)
+
+
+def read(view: ScreenView, version: Version | None = None) -> Reading:
     """What the screen says of the state."""
     lines = view.lines
     filled = [i for i, line in enumerate(lines) if line.strip()]
     if not filled:
-        return Reading(None, "")
+        return Reading(None, "", needs=("history",))
+    closes = panels.closes_by_itself(lines)
+    if closes:
+        return Reading(State.BUSY, f"a menu says `{closes}`")
     dialog = _dialog(view, filled)
     if dialog is not None:
         return dialog
     row = composer_row(view)
     status = status_line(view)
     if status is not None:
-        what = status["what"]
-        if MCP_BOOT.match(what):
-            return Reading(State.STARTING, f"status line `{what}`")
-        return Reading(State.BUSY, f"status line `{what}`")
+        asked = any(USER_LINE.match(line) for line in lines[:row])
+        if MCP_BOOT.match(status.what) and not asked:
+            return Reading(State.STARTING, f"status line `{status.what}`")
+        return Reading(
+            State.BUSY, f"status line `{status.what}`", needs=() if status.sure or view.title else ("title",)
+        )
     if row is None:
-        return Reading(None, "")
+        return Reading(None, "", needs=("history",) if view.cursor_known else ("cursor", "history"))
     if any(LOADING.match(line) for line in lines):
         return Reading(State.STARTING, "the header says `loading`")
-    return Reading(State.PROMPT, "composer without a status line")
+    asked = any(USER_LINE.match(line) for line in lines[:row])
+    if not view.title or TITLE_SPINS.match(view.title):  # a refused turn may leave its queue behind
+        queue = panels.queue_above(lines, row)
+        waits = panels.queue_key(lines, row) or queue
+        if waits:  # 0.169 queues also while MCP servers start, before any prompt
+            state = State.BUSY if asked or not panels.has_header(lines) else State.STARTING
+            return Reading(state, waits, needs=("title",) if waits == queue and not view.title else ())
+    return _at_rest(view, row, asked, version)
+
+
+# Until then the header, and with it the composer's readiness, comes after the first frames; from then on it says
+# `loading`. Measured on 0.47, 0.58 (0.1 to 4 s of a bare composer, as long as MCP servers start) and 0.80.
+HEADER_FIRST_SINCE: Version = (0, 80)
+TITLE_SINCE: Version = (0, 117)
+SILENT_START_SINCE: Version = (0, 146)  # 0.145 says `Starting MCP servers`, 0.169 spins its title only
+ENDED = re.compile(r"^(?: {2}Worked for (?:\d+[hms] ?)+ • \d|■ (?!'/|Unrecognized command|Usage: ))")
+
+
+def _at_rest(view: ScreenView, row: int, asked: bool, version: Version | None) -> Reading:
+    """A composer, and nothing that says that a turn runs: a start, a prompt, or an answer that is being written."""
+    lines = view.lines
+    reason, old = "composer without a status line", version is not None and version < TITLE_SINCE
+    fresh = panels.has_header(lines) and not asked
+    silent = version is None or version >= SILENT_START_SINCE
+    if fresh and silent and panels.is_first_footer(lines):
+        return Reading(State.STARTING, "the footer names no model yet", needs=("history",), bare=True)
+    if view.title and not old:
+        return Reading(State.PROMPT, reason)
+    if panels.is_bare(lines, row):
+        early = version is not None and version < HEADER_FIRST_SINCE and not any(x.strip() for x in lines[:row])
+        state = State.STARTING if early else State.PROMPT
+        return Reading(state, "a composer with nothing above it", needs=("history",), bare=True)
+    first, end = panels.last_paragraph(lines[:row])
+    last = lines[first] if end else ""
+    if ENDED.match(last):
+        return Reading(State.PROMPT, f"`{last.strip()[:60]}` above the composer")
+    if fresh and not silent:
+        return Reading(State.PROMPT, "nothing was asked yet")
+    return Reading(State.PROMPT, reason, needs=("bytes", "history") if old else ("title",))
 
 
 def _dialog(view: ScreenView, filled: list[int]) -> Reading | None:
     lines = view.lines
     last = filled[-1]
     below = composer_row(view)
-    typing = below is not None and view.cursor[0] >= below
+    typing = below is not None and (not view.cursor_known or view.cursor[0] >= below)
     # A draft may say anything; only what stands below it, where a composer has its footer, is a dialog's.
     start = _draft_end(view, below) if below is not None and typing else -1
     tail = [lines[i] for i in filled[-TAIL_LINES:] if i > start]
@@ -177,17 +235,34 @@ def _dialog(view: ScreenView, filled: list[int]) -> Reading | None:
         return Reading(
             State.BLOCKED, f"dialog `{lines[top].strip()[:80]}`", name, _options(shown), letters(" ".join(words))
         )
-    if view.cursor_hidden:
-        # A dialog of a name we don't know: choices, and no cursor to type at.
-        options = _options(lines[max(0, last - 25) : last + 1])
-        marked = any(m and m["mark"] for m in map(OPTION.match, lines[max(0, last - 25) : last + 1]))
-        if options and marked and status_line(view) is None:
-            known = "permission" if any("(esc)" in o or "don't ask again" in o for o in options) else "other"
-            return Reading(State.BLOCKED, "choices without a cursor", known, options)
-        # Nor does a page without choices say its name; that Enter is wanted tells enough.
-        wanted = next((lines[i].strip() for i in filled[-2:] if PAGE_END.match(lines[i])), None)
-        if wanted is not None and status_line(view) is None:
-            return Reading(State.BLOCKED, f"`{wanted[:80]}` without a cursor", "other", options)
+    return _panel(view, filled, start)
+
+
+def _panel(view: ScreenView, filled: list[int], start: int) -> Reading | None:
+    """A dialog or a panel of a name we don't know: by its keys, or by choices where there is no cursor to type at."""
+    lines, last = view.lines, filled[-1]
+    low = lines[max(0, last - 25) : last + 1]
+    options = _options(low)
+    marked = any(m and m["mark"] for m in map(OPTION.match, low))
+    status = status_line(view)
+    if view.cursor_hidden and options and marked and status is None:
+        known = "permission" if any("(esc)" in o or "don't ask again" in o for o in options) else "other"
+        return Reading(State.BLOCKED, "choices without a cursor", known, options)
+    # With the cursor in a composer, what stands below that is its footer, whatever it names.
+    typed_at = view.cursor[0] if view.cursor_known and start >= 0 else last + 1
+    keys = panels.keys(lines, start) if typed_at > start else ""
+    if keys and status is None:
+        return Reading(State.BLOCKED, f"a panel with the keys `{keys[:80]}`", "other", options)
+    # Nor does a page without choices say its name; that Enter is wanted tells enough.
+    wanted = next((lines[i].strip() for i in filled[-2:] if PAGE_END.match(lines[i])), None)
+    if view.cursor_hidden and wanted is not None and status is None:
+        return Reading(State.BLOCKED, f"`{wanted[:80]}` without a cursor", "other", options)
+    if (
+        not view.cursor_known
+        and status is None
+        and any(panels.is_choice(lines, row) for row in range(last - 25, last + 1) if row >= 0)
+    ):
+        return Reading(State.BLOCKED, "choices at the end of the screen", "other", options)
     return None
 
 
@@ -245,12 +320,27 @@ def transcript(view: ScreenView) -> tuple[str, ...]:
     end = composer_row(view)
     if end is None:
         return ()
-    return tuple(line for line in view.lines[:end] if line.strip() and not STATUS.match(line))
+    return tuple(line for line in view.lines[:end] if line.strip() and panels.line_status(line) is None)
 
 
 def last_prompt(view: ScreenView) -> str:
     """The newest prompt in the conversation ("" if none is on the screen)."""
     return next((line for line in reversed(transcript(view)) if USER_LINE.match(line)), "")
+
+
+def is_under_way(view: ScreenView) -> bool:
+    """Whether a conversation is on the screen whose beginning is not: this is no start."""
+    said = any(line.startswith(("› ", "• ", "■ ", "─ ")) for line in transcript(view))
+    return said and not panels.has_header(view.lines)
+
+
+_VERSION = re.compile(r">_ OpenAI Codex \(v(\d+)\.(\d+)\.(\d+)")
+
+
+def shown_version(view: ScreenView) -> Version | None:
+    """The version in the header of a fresh conversation."""
+    found = next((m for m in map(_VERSION.search, view.lines) if m), None)
+    return tuple(int(n) for n in found.groups()) if found else None
 
 
 def outcome(view: ScreenView) -> tuple[Outcome, str] | None:

@@ -16,10 +16,12 @@ from typing import Any
 
 from harnex.adapters import _codex_screen as screens
 from harnex.adapters._base import PREVIEW, Reader, Version
+from harnex.adapters._codex_background import Left, whose_tool
 from harnex.adapters._codex_rollout import Rollout, made_at, seconds
 from harnex.adapters._ledger import Ledger, Sums, difference
 from harnex.model import (
     AgentSession,
+    Background,
     Compacted,
     Fact,
     FinalAnswer,
@@ -51,13 +53,17 @@ FAILED = ("failed", "declined", "error")
 class CodexStream(Reader):
     """Reads the stream (source `stream`), and the rollouts for the calls in them."""
 
+    marks_tools = True
+
     def __init__(self, version: Version | None) -> None:
         self._version = version
+        self._left = Left(version)
         self._ledger = Ledger()
         self._rollouts: dict[str, Rollout] = {}
         self._home = ""
         self._thread = ""
         self._begun = False
+        self._resulted = False  # and no turn began since
         self._message = ""
         self._error = ""
         self._base: Sums | None = {}  # the thread's total when this process began; None: not known
@@ -69,7 +75,7 @@ class CodexStream(Reader):
 
     def spawned(self, pid: int, env: Mapping[str, str], cwd: str) -> Iterable[Fact]:
         self._home = env.get("CODEX_HOME") or f"{env.get('HOME', '').rstrip('/')}/.codex"
-        self._begun = self._ended = self._open = False
+        self._begun = self._resulted = self._ended = self._open = False
         self._running.clear()
         self._base = dict(self._total) if self._thread else {}
         self._ledger.start()
@@ -94,12 +100,14 @@ class CodexStream(Reader):
             yield Printed(f"  {self._error}")
         elif kind == "turn.failed":
             yield from self._begin()
+            self._resulted = True
             error = row.get("error")
             self._open = False
             message = str(error.get("message") if isinstance(error, dict) else error or self._error)
             yield self._failure(message)
         elif kind == "turn.completed":
             yield from self._begin()
+            self._resulted = True
             self._turns += 1
             self._open = False
             usage = row.get("usage")
@@ -114,7 +122,7 @@ class CodexStream(Reader):
         if thread != self._thread and made is not None and made < self.began:
             self._base = None  # an older conversation goes on: what it used before is in its rollout
         if thread not in self._rollouts:
-            self._rollouts[thread] = Rollout("rollout", self.began)
+            self._rollouts[thread] = Rollout("rollout", self.began, left=self._left)
             yield self._find(thread)
         self._thread = thread
         yield AgentSession(thread)
@@ -130,8 +138,8 @@ class CodexStream(Reader):
         return FindFile(thread, name, tuple(f"{_escaped(self._home)}/sessions/{day}/{name}" for day in days))
 
     def _begin(self) -> Iterator[Fact]:
-        if not self._begun:
-            self._begun = True
+        if not self._begun or self._resulted:
+            self._begun, self._resulted = True, False
             self._message = self._error = ""
             yield Submitted("stream")
             yield Observation("stream", State.BUSY, "a turn runs")
@@ -173,7 +181,7 @@ class CodexStream(Reader):
 
     def _sub_agent(self, thread: str) -> Iterator[Fact]:
         if thread and thread not in self._rollouts:
-            self._rollouts[thread] = Rollout(thread, self.began, agent="sub-agent")
+            self._rollouts[thread] = Rollout(thread, self.began, agent="sub-agent", left=self._left)
             yield self._find(thread)
 
     # ---- rollouts ----
@@ -192,12 +200,16 @@ class CodexStream(Reader):
         for fact in rollout.row(row):
             if isinstance(fact, ModelCall) and (fact.input_tokens or fact.output_tokens):  # else: a refused request
                 yield from self._ledger.take(fact)
-            elif isinstance(fact, Compacted | SubAgent):
+            elif isinstance(fact, Compacted | SubAgent | Background):
                 yield fact
             elif isinstance(fact, FindFile):
                 yield from self._sub_agent(fact.source.removeprefix("rollout:"))
 
     _earlier: Sums | None = None  # the total that a resumed thread's rollout had before this run
+
+    def whose_tool(self, env: Mapping[str, str], apart: bool) -> str:
+        agents = {rollout.thread: rollout.agent for rollout in self._rollouts.values() if rollout.thread}
+        return whose_tool(env, apart, self._version, agents)
 
     def hint(self, words: str) -> str:
         return "harnex exec --trust allows it for this run" if "--skip-git-repo-check" in words else ""

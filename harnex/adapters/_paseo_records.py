@@ -10,13 +10,15 @@ A `Record` turns rows into calls and tools, and keeps what they say of the turn 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from harnex.adapters import _claude_screen, _codex_screen
 from harnex.adapters._claude_rows import ClaudeReader
+from harnex.adapters._codex_background import Left, whose_tool
 from harnex.adapters._codex_rollout import Rollout, seconds
 from harnex.model import (
+    Background,
     Compacted,
     Fact,
     FindFile,
@@ -74,6 +76,10 @@ class Record:
         """The reason of a failure in Paseo's words (`lastError`), and when to try again."""
         return _codex_screen.failure(text), None
 
+    def whose_tool(self, env: Mapping[str, str], apart: bool) -> str:
+        """As `Reader.whose_tool`, for the provider's tools."""
+        return ""
+
     def _prompt(self, row: dict[str, Any], text: str) -> None:
         self.prompt = text
         self.said, self.answered, self.question, self.asked = None, False, None, ""
@@ -118,7 +124,7 @@ class ClaudeRecord(Record):
             elif isinstance(fact, ModelCall):
                 if fact.call_id not in self._before:
                     yield fact
-            elif isinstance(fact, ToolUse | Compacted | SubAgent) and not old:
+            elif isinstance(fact, ToolUse | Compacted | SubAgent | Background) and not old:
                 yield fact
         if main and row.get("type") == "assistant" and isinstance(message, dict):
             self._assistant(message, found, bool(row.get("isApiErrorMessage")))
@@ -157,6 +163,9 @@ class ClaudeRecord(Record):
     def classify(self, text: str) -> tuple[str, str | None]:
         return _claude_screen.classify("", None, text)
 
+    def whose_tool(self, env: Mapping[str, str], apart: bool) -> str:
+        return self._reader.whose_tool(env, apart)
+
     def _subagent(self, result: Any) -> Iterator[Fact]:
         """A sub-agent's own transcript has its calls; Paseo passes no hooks on that would name it."""
         agent = result.get("agentId") if isinstance(result, dict) else None
@@ -174,7 +183,8 @@ class CodexRecord(Record):
         super().__init__()
         self._began = began
         self._root = ""
-        self._rollouts: dict[str, Rollout] = {"record": Rollout("record", began=began)}
+        self._left = Left()
+        self._rollouts: dict[str, Rollout] = {"record": Rollout("record", began=began, left=self._left)}
 
     def find(self, home: str, env: dict[str, str], session: str) -> Iterable[Fact]:
         self._root = glob_escaped(env.get("CODEX_HOME") or f"{home}/.codex") + "/sessions/*/*/*"
@@ -183,13 +193,14 @@ class CodexRecord(Record):
     def row(self, source: str, row: dict[str, Any]) -> Iterable[Fact]:
         rollout = self._rollouts.get(source)
         if rollout is None:
-            rollout = self._rollouts[source] = Rollout(source, began=self._began, agent=source.partition(":")[2])
+            agent = source.partition(":")[2]
+            rollout = self._rollouts[source] = Rollout(source, began=self._began, agent=agent, left=self._left)
         self.rows += 1
         for fact in rollout.row(row):
             if isinstance(fact, FindFile):
                 # The threads belong to a daemon that is none of our children: found by name instead.
                 yield FindFile(fact.source, paths=(f"{self._root}/{fact.held}",))
-            elif isinstance(fact, ModelCall | ToolUse | Compacted | SubAgent | Remark):
+            elif isinstance(fact, ModelCall | ToolUse | Compacted | SubAgent | Background | Remark):
                 if rollout.main and isinstance(fact, ToolUse):
                     self.asked = f"{fact.tool} {fact.input_preview}" if fact.status == "started" else ""
                 yield fact
@@ -201,6 +212,10 @@ class CodexRecord(Record):
         if rollout.main and rollout.unclear is not None and self.said is None:
             # Up to 0.104 a failed turn says no more than that it has no last message.
             self.said = TurnEnded("record", "failed", reason="other", detail="the turn ended without an answer")
+
+    def whose_tool(self, env: Mapping[str, str], apart: bool) -> str:
+        agents = {rollout.thread: rollout.agent for rollout in self._rollouts.values() if rollout.thread}
+        return whose_tool(env, apart, None, agents)
 
 
 def record_for(provider: str, began: float) -> Record:

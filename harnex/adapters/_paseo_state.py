@@ -87,6 +87,8 @@ class PaseoState(Reader):
     def _begin(self) -> Iterator[Fact]:
         """There is an agent."""
         self._record = record_for(self._provider.partition("/")[0], self.began or self._plan.began)
+        # Agents of a daemon that is not ours don't carry the run's marker.
+        self.marks_tools = self._record.readable and self._plan.private
         if not self._record.readable:
             yield Remark(f"harnex can't read the records of '{self._provider}': its calls stay unknown")
         if not self._start.wanted:
@@ -97,6 +99,9 @@ class PaseoState(Reader):
         yield Press(self._id.encode() + b"\n")  # for the terminal's `paseo attach`
         yield self._cli.inspect(self._id, 1.0)
         yield processes.look()
+
+    def whose_tool(self, env: Mapping[str, str], apart: bool) -> str:
+        return self._record.whose_tool(env, apart)
 
     @property
     def _id(self) -> str:

@@ -84,6 +84,7 @@ _UNSET = (
     "CLAUDE_CODE_MESSAGING_TOKEN",
     "CLAUDE_CODE_SSE_PORT",
     "CLAUDE_PID",
+    "CLAUDE_PROJECT_DIR",  # what tells its helpers from its tools (`_claude_background`)
     "AI_AGENT",
     "CLAUDE_CODE_DISABLE_TERMINAL_TITLE",
 )
@@ -390,7 +391,10 @@ class ClaudeAdapter:
             StopStep("interrupt again (Esc)", keys=b"\x1b", grace_s=2.0, until="prompt"),
             StopStep("clear the box (Ctrl-C)", keys=b"\x03", grace_s=0.3),
             StopStep("exit (Ctrl-C)", keys=b"\x03", grace_s=0.3),
-            StopStep("exit (Ctrl-C again)", keys=b"\x03", grace_s=4.0),
+            StopStep("exit (Ctrl-C again)", keys=b"\x03", grace_s=1.0),
+            # 2.1 asks first, with `Exit anyway` chosen, while something runs in the background.
+            StopStep("exit anyway (Enter)", keys=b"\r", grace_s=1.0, when="Background work is running"),
+            StopStep("its own time to exit", grace_s=3.0),
         )
 
     def resume_args(self, session_id: str, args: tuple[str, ...] = ()) -> tuple[str, ...]:

@@ -29,6 +29,7 @@ from harnex.adapters._base import (
     Typing,
     Version,
 )
+from harnex.adapters._codex_background import Left, whose_tool
 from harnex.adapters._codex_calls import LATE_ITEMS_UNTIL
 from harnex.adapters._codex_rollout import PLAN_S, Rollout
 from harnex.adapters._text import BLANK, bracketed, clean, ends_in_word, kept_as_path, lead, losses
@@ -39,7 +40,6 @@ OSC_SINCE = (0, 163)
 
 # ---- reading ----
 
-SPINNER = re.compile(r"^[⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏]\s")
 ACTION = re.compile(r"^\[ [!.] \] ")
 BLOCKED_KINDS = {"permission": "permission", "question": "question"}
 
@@ -47,10 +47,13 @@ BLOCKED_KINDS = {"permission": "permission", "question": "question"}
 class CodexReader(Reader):
     """One session's evidence: OSC 7501 and title, rollout (and those of sub-agents), notify, screen."""
 
+    marks_tools = True
+
     def __init__(self, version: Version | None) -> None:
         self.version = version
         self._late_items = version is not None and version < LATE_ITEMS_UNTIL
-        self.rollouts: dict[str, Rollout] = {"rollout": Rollout("rollout", late_items=self._late_items)}
+        self._left = Left(version)
+        self.rollouts: dict[str, Rollout] = {"rollout": self._main_rollout()}
         self._spun = False
         self._was_ready = False
         self._view: ScreenView | None = None
@@ -70,6 +73,9 @@ class CodexReader(Reader):
     @property
     def rollout(self) -> Rollout:
         return self.rollouts[self._main]
+
+    def _main_rollout(self) -> Rollout:
+        return Rollout("rollout", self.began, late_items=self._late_items, left=self._left)
 
     def spawned(self, pid: int, env: Mapping[str, str], cwd: str) -> Iterable[Fact]:
         self.rollout.began = self.began
@@ -104,7 +110,7 @@ class CodexReader(Reader):
             yield from self._lost_rollout(state == "working")
 
     def _title(self, title: str) -> Iterator[Fact]:
-        if SPINNER.match(title):
+        if screens.TITLE_SPINS.match(title):
             self._spun = True
             yield self._work("title", f"title `{title[:40]}`")
             yield from self._lost_rollout(True)
@@ -173,7 +179,7 @@ class CodexReader(Reader):
         if rollout is None:
             if not source.startswith("rollout:"):
                 return
-            rollout = self.rollouts[source] = Rollout(source, self.began, agent=source[8:])
+            rollout = self.rollouts[source] = Rollout(source, self.began, agent=source[8:], left=self._left)
         if rollout is self.rollout and row.get("type") == "session_meta":
             yield from self._check_head(source, row.get("payload"))
             rollout = self.rollouts[source]
@@ -206,14 +212,14 @@ class CodexReader(Reader):
         spawn = (origin.get("subagent") or {}) if isinstance(origin, dict) else {}
         parent = (spawn.get("thread_spawn") or {}).get("parent_thread_id") if isinstance(spawn, dict) else None
         if parent and not self.rollout.thread:
-            self.rollouts[source] = Rollout(source, self.began, agent="sub-agent")
+            self.rollouts[source] = Rollout(source, self.began, agent="sub-agent", left=self._left)
             self._main = f"main:{parent}"
-            self.rollouts[self._main] = Rollout("rollout", self.began, late_items=self._late_items)
+            self.rollouts[self._main] = self._main_rollout()
             yield FindFile(self._main, f"rollout-*{parent}.jsonl")
         elif self._lost:
             self._lost = False
             # Another conversation: `/new`, `/resume`.
-            self.rollouts[source] = Rollout("rollout", self.began, late_items=self._late_items)
+            self.rollouts[source] = self._main_rollout()
 
     def _notify(self, row: dict[str, Any]) -> Iterator[Fact]:
         """`agent-turn-complete` of our own thread: others are sub-agents and (0.169) threads that make a title."""
@@ -246,7 +252,7 @@ class CodexReader(Reader):
         if over is not None and screens.composer_row(view) is None:
             yield Observation("screen", State.UNKNOWN, f"{over.name} is open", view=over)
             return
-        reading = screens.read(view)
+        reading = screens.read(view, self.version)
         if reading.state is State.BUSY and self.rollout.cut_off:
             # Resumed, 0.104 paints `Working` for ever of the turn that its last process did not end, and takes messages.
             reading = replace(reading, state=State.PROMPT, reason="no turn since the one that was cut off")
@@ -258,16 +264,24 @@ class CodexReader(Reader):
         if reading.state is not None:
             state = reading.state
             if state is State.STARTING and self._was_ready:
-                state = State.BUSY  # MCP servers start again: a message waits until they did
+                # MCP servers start again: a message waits until they did. A bare composer is one that was cleared.
+                state = State.PROMPT if reading.bare else State.BUSY
             if state is State.PROMPT and not self._was_ready:
                 self._first = screens.transcript(view)
             self._was_ready = self._was_ready or state is State.PROMPT
             shown = over if state is not State.BLOCKED else None
             yield Observation(
-                "screen", state, reading.reason, reading.dialog, reading.options, asks=reading.asks, view=shown
+                "screen",
+                state,
+                reading.reason,
+                reading.dialog,
+                reading.options,
+                asks=reading.asks,
+                needs=reading.needs,
+                view=shown,
             )
         elif not self._was_ready:
-            yield Observation("screen", State.STARTING, "no composer yet")
+            yield Observation("screen", State.STARTING, "no composer yet", needs=reading.needs)
         else:
             yield Retracted("screen")
         was_open = self.rollout.turn_open
@@ -275,6 +289,14 @@ class CodexReader(Reader):
         now = screens.transcript(view)
         if not self.rollout.turn_open and (was_open or _prompts(now) <= _prompts(self._last)):
             self._last = now
+
+    def look(self, view: ScreenView) -> Iterable[Fact]:
+        if screens.is_under_way(view):
+            self._begun = True  # a title that spins is work on what was asked, though its prompt is out of sight
+        return super().look(view)
+
+    def shown_version(self, view: ScreenView) -> Version | None:
+        return screens.shown_version(view)
 
     def _settle(self) -> Iterator[Fact]:
         """Ends that the rollout doesn't tell: failed turns up to 0.98 (no row) and up to 0.127 (no reason)."""
@@ -324,6 +346,10 @@ class CodexReader(Reader):
         """What is in the composer. Interrupted before the first token, 0.137 puts the prompt back, with the cursor in
         front of it, where else only a placeholder stands."""
         return screens.draft(view, self.rollout.asked_for)
+
+    def whose_tool(self, env: Mapping[str, str], apart: bool) -> str:
+        agents = {rollout.thread: rollout.agent for rollout in self.rollouts.values() if rollout.thread}
+        return whose_tool(env, apart, self.version, agents)
 
 
 def _prompts(transcript: tuple[str, ...]) -> int:
@@ -414,14 +440,18 @@ class CodexAdapter:
         )
 
     def interrupt(self, view: ScreenView, version: Version | None) -> bytes:
-        """Esc; but up to 0.145 Esc does nothing while the status line is hidden: there Ctrl-C.
+        """Esc; but up to 0.145 Esc does nothing while the status line is hidden: there Ctrl-C. So where the status line
+        names another key: then Esc does nothing, Ctrl-C interrupts all the same (`tui.keymap`, 0.145 and 0.169).
 
         Only ever while a turn runs: in an idle, empty composer Ctrl-C would end Codex. A draft goes first: Ctrl-C
         would clear that instead.
         """
+        status = screens.status_line(view)
+        if status is not None and (not status.sure or status.key.lower() not in ("", "esc")):
+            return CLEAR + b"\x03"
         if version is not None and version >= (0, 169):
             return b"\x1b"
-        if screens.status_line(view) is not None or screens.read(view).state is State.BLOCKED:
+        if status is not None or screens.read(view).state is State.BLOCKED:
             return b"\x1b"
         return CLEAR + b"\x03"
 

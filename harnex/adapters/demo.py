@@ -29,6 +29,7 @@ from harnex.adapters._text import bracketed, clean, losses, visible
 from harnex.model import (
     FAILURE_REASONS,
     AgentSession,
+    Background,
     Fact,
     Follow,
     ModelCall,
@@ -44,6 +45,7 @@ from harnex.model import (
 )
 
 EVENTS_FILE = "agent.jsonl"
+TOOL = "HARNEX_DEMO_TOOL"  # in the environment of its tools: whose they are
 EVIDENCE = "HARNEX_DEMO_EVIDENCE"  # tells the reader, by the child's environment, where the events are
 FRAMES = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
 PLACEHOLDER = 'Try "fix the failing tests"'
@@ -59,6 +61,8 @@ _DIALOGS = {
 
 class DemoReader(Reader):
     """Reads what the scripted agent tells."""
+
+    marks_tools = True
 
     def __init__(self) -> None:
         self._turn = 0
@@ -129,6 +133,9 @@ class DemoReader(Reader):
             return TurnEnded("screen", "completed", last_message=block[2:])
         return None
 
+    def whose_tool(self, env: Mapping[str, str], apart: bool) -> str:
+        return env.get(TOOL, "")
+
     # -- its events ------------------------------------------------------------------------------
 
     def row(self, source: str, row: dict[str, Any]) -> Iterable[Fact]:
@@ -161,6 +168,16 @@ class DemoReader(Reader):
             )
         elif event == "call":
             yield _call(row)
+        elif event == "background":
+            yield Background(
+                str(row.get("work")),
+                "started" if row.get("status") == "started" else "ended",
+                command=str(row.get("command") or ""),
+                agent=str(row.get("agent")),
+                how=str(row.get("how") or ""),
+                told=bool(row.get("told")),
+                sure=True,
+            )
         elif event == "exit":
             yield Retracted(source)
         elif event not in ("queued", "retry"):

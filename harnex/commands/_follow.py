@@ -145,6 +145,8 @@ class Follower:
         message = str(row.get("message") or "").strip().splitlines()
         words = f": {message[0]}" if message else ""
         self.say(f"{OUTCOMES.get(code, 'failed')}: session '{self.id}' ended, {row.get('reason')}{words}{figures(row)}")
+        if row.get("killed"):
+            self.say(f"  ended with it: {killed_words(row['killed'])}")
         self.say(f"  what happened: harnex events --id {self.id} --snapshot; its output: harnex logs --id {self.id}")
         return code
 
@@ -179,6 +181,14 @@ def figures(row: dict[str, Any]) -> str:
     return f" ({', '.join(parts)})" if parts else ""
 
 
+def killed_words(killed: list[dict[str, Any]]) -> str:
+    """The background work that a session's end took with it."""
+    return "; ".join(
+        f"{work.get('kind')} {short(work.get('command'), 80)} (since {local_time(work.get('since'))}, by {work.get('by')})"
+        for work in killed
+    )
+
+
 def live_line(record: dict[str, Any], tool: str, now: float) -> str:
     state = str(record["state"]) + (f" ({record['dialog']})" if record.get("dialog") else "")
     waiting = record.get("waiting")
@@ -192,6 +202,8 @@ def live_line(record: dict[str, Any], tool: str, now: float) -> str:
         parts.append(f"{record['calls']} calls")
     if record.get("tokens"):
         parts.append(f"{record['tokens']:,} tokens")
+    if record.get("background"):
+        parts.append(f"{len(record['background'])} in the background")
     if tool:
         parts.append(" ".join(tool.split())[:60])
     return f"harnex: {record['id']}: " + " · ".join(parts)
@@ -256,6 +268,13 @@ def describe(row: dict[str, Any]) -> str:
     if kind == "verify":
         result = "passes" if get("ok") else "fails" if get("code") is not None else "took too long"
         return f"{get('kind')} `{short(get('command'), 60)}` {result} ({get('attempt')} of {get('most')})"
+    if kind == "background":
+        by = "" if get("by") == "main" else f" (by {short(get('by'), 40)})"
+        what = f"{get('kind')} {short(get('command') or get('work_id'), 80)}{by}"
+        if get("status") == "started":
+            return f"in the background: {what}"
+        took = f" after {clock.age(float(get('duration_s') or 0))}"
+        return f"background work ended{took}{', ' + str(get('how')) if get('how') else ''}: {what}"
     if kind == "compaction":
         whose = "" if get("agent") == "main" else f" of {get('agent')}"
         held = f" ({get('tokens_before'):,} tokens)" if isinstance(get("tokens_before"), int) else ""

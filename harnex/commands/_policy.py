@@ -38,6 +38,7 @@ def policy_options(f: F) -> F:
             click.option("--max-calls", type=COUNT, metavar="N", help="The same for model calls."),
             click.option("--max-turns", type=COUNT, metavar="N", help="The same for turns."),
             click.option("--auto-stop", is_flag=True, help="End the session when the task is complete."),
+            click.option("--background-wait", type=SECONDS, metavar="DUR", help="How long what the agent left running is waited for before its task is judged (default: 10m; 0: not at all)."),
             click.option("--verify", metavar="CMD", help="After a turn run this; what it prints goes to the agent if it fails."),
             click.option("--verify-max", type=click.IntRange(min=0), metavar="N", help="How often that is done (default: 3); then the run fails."),
             click.option("--verify-timeout", type=SECONDS, metavar="DUR", help="How long a check may take (default: 30m)."),
@@ -60,6 +61,8 @@ def read_policy(
     """
     care = watching or any(o[name] is not None for name in CARING)
     if not care and not o["auto_stop"] and not o["notify_url"] and all(o[name] is None for name in LIMITING):
+        if o["background_wait"] is not None:
+            raise UsageError("--background-wait says how long a watch waits", "add --auto-stop or --watch")
         return None, []
     files = config.load(repo)
     values: dict[str, Any] = {"care": care}
@@ -68,7 +71,7 @@ def read_policy(
         preset, keys = read_preset(o["preset"], files)
         values |= preset
         left = [f"{key} (presets.{preset['preset']})" for key in keys if not o.get(key)]
-    for name in (*CARING[1:], *LIMITING):
+    for name in (*CARING[1:], *LIMITING, "background_wait"):
         if o[name] is not None:
             values[name] = o[name]
     for name in ("nudge_text", "verify", "done_when", "notify_cmd"):

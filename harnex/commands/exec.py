@@ -13,7 +13,9 @@ import click
 
 from harnex import errors, jsonl, output, paths
 from harnex.commands._find import mend
+from harnex.commands._follow import describe, killed_words
 from harnex.commands._starting import start_options, start_words
+from harnex.commands._types import SECONDS
 from harnex.commands.events import reader_is_gone
 from harnex.commands.send import as_typed, read_file
 from harnex.errors import HarnexError, UsageError
@@ -60,6 +62,12 @@ class Exec(click.Command):
     "--raw", is_flag=True, help="The answer as it is on a terminal, too, where its control characters are shown."
 )
 @click.option("--model", metavar="M", help="The model, as the CLI names it.")
+@click.option(
+    "--background-wait",
+    type=SECONDS,
+    metavar="DUR",
+    help="How long what the agent left running is waited for (default: 10m; 0: not at all). The answer is printed before.",
+)
 @start_options(
     "Nobody can be asked. ask: the CLI's own default, the rest is refused; auto: edits in its sandbox; bypass: no check at all."
 )
@@ -93,6 +101,7 @@ def command(ctx: click.Context, /, **o: Any) -> int:
         model=o["model"],
         system=system,
         schema=schema,
+        background_wait=o["background_wait"],
     )
     mend(paths.state_dir())  # the end of a dead run whose id is used again
     stops = Stops()
@@ -158,7 +167,7 @@ class Follower:
         self._reply, self._json, self._quiet, self._stops = reply, as_json, quiet, stops
         self._asked = 0  # stops that were asked for
         self._silent = False  # nobody reads our output any more; the run goes on
-        self._answer: str | None = None
+        self._answer: str | None = None  # not printed yet
         self._failed = ""
         self._exited: dict[str, Any] = {}
 
@@ -216,6 +225,7 @@ class Follower:
             self._failed = str(row.get("reason") or "")
         elif kind == "task_complete":
             self._failed = ""
+            self._print_answer()  # one that was told before its turn was over: the process may live on
         elif kind == "exited":
             self._exited = row
         if self._json:
@@ -232,6 +242,12 @@ class Follower:
         except BrokenPipeError:
             self._lose_output()
         return not self._silent
+
+    def _print_answer(self) -> None:
+        answer, self._answer = self._answer, None
+        if answer is not None and not self._json:
+            self._print(answer if answer.endswith("\n") else answer + "\n")
+            self._flush()
 
     def _flush(self) -> None:
         try:
@@ -253,10 +269,10 @@ class Follower:
     def _end(self) -> int:
         reason = str(self._exited.get("reason") or "supervisor_lost")
         run_id = self._reply["run_id"]
+        if self._exited.get("killed"):
+            self._say(f"ended with the run: {killed_words(self._exited['killed'])}")
         if reason == "success":
-            if not self._json and self._answer is not None:
-                self._print(self._answer if self._answer.endswith("\n") else self._answer + "\n")
-                self._flush()
+            self._print_answer()
             return errors.DONE
         if reason == "stopped" or self._asked:
             self._say(f"stopped; what it did: harnex logs --id {run_id}")
@@ -290,4 +306,6 @@ def _words(row: dict[str, Any]) -> str:
         return f"{row.get('done')} of {row.get('total')} done{': ' if now else ''}{now}"
     if kind == "diagnostic":
         return str(row.get("what"))
+    if kind == "background" or (kind == "watch" and row.get("phase") == "background"):
+        return describe(row)
     return ""

@@ -66,6 +66,8 @@ def command(
             how += f" ({r['code']})"
         elif r.get("signal"):
             how += f" (signal {r['signal']})"
+        if r.get("killed"):
+            how += f", {len(r['killed'])} background killed"
         table.append(
             (
                 str(r.get("id")),

@@ -16,14 +16,19 @@ from harnex.errors import HarnexError, NotFound, UsageError
 
 @click.command(
     "recover",
-    epilog="Examples:\n\n  harnex recover --all --resume --message 'You were interrupted; go on.'\n\n"
+    epilog="Examples:\n\n  harnex recover --all --resume --message 'The disk is free again; go on.'\n\n"
     "  */5 * * * *  harnex recover --all --resume --json >> ~/harnex-recover.log",
 )
 @click.option("--all", "everywhere", is_flag=True, help="Runs in all repositories (default: in this one).")
 @click.option("--id", "session_id", metavar="ID", help="Only this session (or run id); with --resume however it ended.")
 @click.option("--repo", metavar="PATH", help="Only runs in this repository.")
 @click.option("--resume", is_flag=True, help="Start again, where they were, runs whose supervisor or agent was killed.")
-@click.option("--message", metavar="TEXT", help="With --resume: sent first where a turn was cut off.")
+@click.option(
+    "--message",
+    metavar="TEXT",
+    help="With --resume: sent first where a turn was cut off (default: `You were interrupted. Go on with: …`).",
+)
+@click.option("--no-continue", is_flag=True, help="With --resume: say nothing; the agent waits at its prompt.")
 @click.option("--since", type=MOMENT, metavar="TIME", help="With --resume: only runs lost since then (default: 24h).")
 @click.option("--max-resumes", type=click.IntRange(min=0), default=5, show_default=True, metavar="N",
               help="How often one session may be started again.")  # fmt: skip
@@ -34,17 +39,22 @@ def command(
     repo: str | None,
     resume: bool,
     message: str | None,
+    no_continue: bool,
     since: float | None,
     max_resumes: int,
     as_json: bool,
 ) -> int:
     """Write the end of runs whose supervisor is gone, end what they left; with --resume start them again.
 
+    A task that was cut off goes on: the agent is told so, in its own conversation.
+
     Every command writes the end of dead runs that it meets; this one is for cron or a timer, and says what it did.
     Exit code 1 if something could not be done.
     """
     if message is not None and not resume:
         raise UsageError("--message goes with --resume")
+    if no_continue and (not resume or message is not None):
+        raise UsageError("--no-continue goes with --resume, and without --message")
     if message is not None and not message.strip():
         raise UsageError("the message is empty")
     from harnex.supervisor.recover import recover_dead
@@ -59,7 +69,8 @@ def command(
     if resume:
         where = paths.repo_root(repo) if repo else None if everywhere or session_id else paths.here()
         since = since if since is not None else time.time() - 86400
-        resumed = [again(state, row, message, max_resumes) for row in wanted(state, session_id, where, since)]
+        rows = wanted(state, session_id, where, since)
+        resumed = [again(state, row, message, max_resumes, not no_continue) for row in rows]
     ok = not failed and all(r["ok"] for r in resumed)
     if as_json:
         sys.stdout.write(jsonl.dumps({"ok": ok, "found": found, "resumed": resumed}) + "\n")
@@ -80,12 +91,12 @@ def wanted(state: str, session_id: str | None, repo: str | None, since: float) -
     return [row]
 
 
-def again(state: str, row: dict[str, Any], message: str | None, most: int) -> dict[str, Any]:
+def again(state: str, row: dict[str, Any], message: str | None, most: int, go_on: bool) -> dict[str, Any]:
     """Start one run again; what came of it, as JSON."""
     from harnex.supervisor import restart
 
     try:
-        return restart.resume(state, row, message, most)
+        return restart.resume(state, row, message, most, go_on)
     except HarnexError as e:
         return {**e.reply(), "id": row["id"], "resumes": row["run_id"], "cli": row.get("cli")}
 
@@ -107,7 +118,8 @@ def say(found: list[dict[str, Any]], resumed: list[dict[str, Any]]) -> None:
             print(f"harnex: the end of '{run['id']}' could not be written; is the disk full?", file=sys.stderr)
     for reply in resumed:
         if reply["ok"]:
-            print(f"{reply['id']}: {reply['how']}; run {reply['run_id']}")
+            said = f"; told: {' '.join(str(reply['said']).split())[:80]}" if reply.get("said") else ""
+            print(f"{reply['id']}: {reply['how']}; run {reply['run_id']}{said}")
         else:
             print(f"harnex: {reply['id']}: {reply['error']}\n  {reply.get('hint')}", file=sys.stderr)
         for note in reply.get("notes") or ():

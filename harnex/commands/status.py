@@ -83,6 +83,8 @@ def table(records: list[dict[str, Any]], now: float) -> str:
         waiting = r.get("waiting")
         if waiting and waiting.get("until"):
             state += f" (waits for {waiting['for']} until {local(waiting['until'])})"
+        if r.get("background"):
+            state += f", {len(r['background'])} in background"
         since = age(now - parse_iso(r["state_since"])) if r.get("state_since") else ""
         tokens = r.get("tokens")
         rows.append(

@@ -32,10 +32,11 @@ def command(**o: Any) -> int:
         record = live_session(o["session_id"], o["repo"], o["cli"])
     except NotFound:
         _, row, lives = run_of(o["session_id"], o["repo"], o["cli"])
-        if lives or read_policy(o, row.get("repo"), False, None)[0] is not None:
+        if lives or read_policy(o, row.get("repo"), o["background_wait"] is not None, None)[0] is not None:
             raise
         return Follower(str(row["run_id"]), str(row["id"])).ended()  # it ended meanwhile
-    policy, notes = read_policy(o, record.get("repo"), record.get("watch") is None, str(record["cli"]))
+    watching = record.get("watch") is None or o["background_wait"] is not None
+    policy, notes = read_policy(o, record.get("repo"), watching, str(record["cli"]))
     for note in notes:
         print(f"harnex: {note}", file=sys.stderr)
     follower = Follower(str(record["run_id"]), str(record["id"]), from_end=True)

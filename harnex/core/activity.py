@@ -25,7 +25,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from harnex.adapters._base import Source, Version
-from harnex.model import Observation, OpenView, Retracted, State
+from harnex.model import Need, Observation, OpenView, Retracted, State, doubt
 
 LAG_S = 1.0  # how long a lower source may trail behind a change of a better one (measured: 0.57 s at most)
 AFTER_DIALOG_S = 0.5  # for what an answer starts to show (measured: 0.04 s at most): `prompt` stood all the while
@@ -47,6 +47,7 @@ class Verdict:
     options: tuple[str, ...] = ()
     wake_at: float | None = None
     asks: str = ""
+    needs: tuple[Need, ...] = ()  # what is missing to be certain
     view: OpenView | None = None  # what a person left open; `dialog` is `other` then
     behind: State | None = None  # the agent's own state behind that view
 
@@ -234,7 +235,8 @@ class Activity:
     def _of(self, level: _Level) -> Verdict:
         seen = level.seen
         dialog = (seen.dialog or "other") if seen.state is State.BLOCKED else ""
-        return Verdict(seen.state, seen.source, seen.reason, dialog, seen.options, asks=seen.asks)
+        reason = seen.reason + doubt(seen.needs)
+        return Verdict(seen.state, seen.source, reason, dialog, seen.options, asks=seen.asks, needs=seen.needs)
 
 
 def _covered(verdict: Verdict, view: OpenView) -> Verdict:

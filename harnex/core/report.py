@@ -14,7 +14,18 @@ from harnex.core.report_timeline import STATES, seconds, timeline
 
 ROWS_MAX = 400  # of one table; what is left out is said
 # What deserves a line of its own among the happenings; more types may come, so the dull ones are named.
-DULL = ("state", "delivery", "call", "tool", "turn_started", "task_complete", "usage", "started", "blocked")
+DULL = (
+    "state",
+    "delivery",
+    "call",
+    "tool",
+    "turn_started",
+    "task_complete",
+    "usage",
+    "started",
+    "blocked",
+    "background",
+)
 # What HTML has no place for, and what makes a text read otherwise than it is (it changes the direction of what follows).
 _INVALID = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufffe\uffff]")
 _KINDS = (
@@ -131,7 +142,16 @@ def section(run: Run, single: bool) -> str:
         f'<div class="wide">{timeline(run.events, run.begin, run.end, text)}</div>',
         shares(run),
     ]
-    parts += [turns(run), happenings(run), commits(run), screen(run), calls(run), tools(run), "</section>"]
+    parts += [
+        turns(run),
+        background(run),
+        happenings(run),
+        commits(run),
+        screen(run),
+        calls(run),
+        tools(run),
+        "</section>",
+    ]
     return "\n".join(p for p in parts if p)
 
 
@@ -215,6 +235,27 @@ def turns(run: Run) -> str:
         )  # fmt: skip
     head = ("turn", "at", "asked", "ended", "last words", "took", "calls", "tokens")
     return f"<h3>Turns</h3>{table(head, rows, numbers=3)}" if rows else ""
+
+
+def background(run: Run) -> str:
+    """What the agent left running, and how each of it ended."""
+    ends = {row.get("work_id"): row for row in run.of("background") if row.get("status") == "ended"}
+    rows = []
+    for row in run.of("background"):
+        if row.get("status") != "started":
+            continue
+        end = ends.get(row.get("work_id"), {})
+        how = str(end.get("how") or "ended") if end else "runs" if run.live else "not known"
+        css = {"completed": "good", "failed": "bad", "killed": "bad"}.get(how, "live")
+        rows.append(
+            (
+                text(clock_time(row.get("since"), run.begin)), text(row.get("kind")),
+                f'<div class="words">{text(row.get("command"))}</div>', text(row.get("by")),
+                f'<span class="{css}">{text(how)}</span>', text(span(end.get("duration_s"))) if end else "",
+            )
+        )  # fmt: skip
+    head = ("since", "kind", "what", "by", "ended", "took")
+    return f"<h3>In the background</h3>{table(head, rows, numbers=1)}" if rows else ""
 
 
 def happenings(run: Run) -> str:

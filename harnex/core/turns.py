@@ -156,6 +156,10 @@ class Turns:
             return None
         return self._close_at(turn)
 
+    def result(self, now: float) -> list[Opened | Closed]:
+        """A headless agent's result is the end of its turn, though its process lives."""
+        return [self._close(now)] if self.open is not None and self.open.ended is not None else []
+
     def process_ended(self, now: float, fact: TurnEnded) -> list[Opened | Closed]:
         """The agent is gone: what was open is over, as it said itself or else as `fact` says."""
         self.over, self._perhaps = True, None

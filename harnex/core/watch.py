@@ -5,14 +5,16 @@ time alone would change that. `now` is monotonic seconds; times that people and 
 (`Sight.wall`), compared anew at least once a minute, since a machine that slept has only one of them right.
 
     watching -- stall, loop --> cutting (an interrupt, until the turn is over) --> a message
-             -- a turn ended well --> checking (done-when, verify) --> done | a message | failed
+             -- a turn ended well --> background (until nothing of the agent runs) --> checking (done-when, verify)
+        --> done | a message | failed
              -- the provider refused --> waiting (until its reset, or a backoff) --> a message
              -- the agent's process ended --> down (a backoff) --> a new process --> a message
     any of these -- a dialog --> person, until it is gone; then it goes on where it was
     anything -- deadline, budget, what nobody can mend --> over (the session is stopped)
 
 What it sees and does are the shapes of `watch_actions`; each part has its state in a module of its own: `watch_checks`,
-`watch_provider`, `watch_restarts`, `watch_dialogs`, `watch_budget`, and the clocks in `watch_signs` and `watch_stalls`.
+`watch_background`, `watch_provider`, `watch_restarts`, `watch_dialogs`, `watch_budget`, and the clocks in `watch_signs` and
+`watch_stalls`.
 """
 
 from __future__ import annotations
@@ -21,6 +23,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from harnex import errors, events
+from harnex.core.background import Work
 from harnex.core.turns import Closed
 from harnex.core.watch_actions import (
     Action,
@@ -33,6 +36,7 @@ from harnex.core.watch_actions import (
     Stop,
     Tell,
 )
+from harnex.core.watch_background import Waits
 from harnex.core.watch_budget import GRACE_S, Budget, Spent
 from harnex.core.watch_checks import Checks, Result
 from harnex.core.watch_dialogs import STAND_S, Dialogs
@@ -43,7 +47,7 @@ from harnex.core.watch_signs import Clocks, Loops
 from harnex.core.watch_stalls import kind_of, left_alone, person_there, stall, turn_due
 from harnex.model import State, ToolUse
 
-Phase = Literal["watching", "cutting", "checking", "waiting", "down", "person", "done", "over"]
+Phase = Literal["watching", "cutting", "background", "checking", "waiting", "down", "person", "done", "over"]
 
 CUT_AGAIN_S = 3.0  # an interrupt that shows nothing is pressed again; the slowest that was measured took 0.1 s
 CUT_S = 10.0  # and given up, where an interrupt is a key
@@ -65,6 +69,7 @@ class Watch:
     clocks: Clocks = field(init=False)
     budget: Budget = field(init=False)
     loops: Loops = field(init=False)
+    waits: Waits = field(init=False)
     checks: Checks = field(init=False)
     provider: Provider = field(init=False)
     restarts: Restarts = field(init=False)
@@ -88,6 +93,7 @@ class Watch:
         self.clocks = Clocks.at(self.now)
         self.budget = Budget(self.policy)
         self.loops = Loops(self.policy.loop_after)
+        self.waits = Waits(self.policy)
         self.checks = Checks(self.policy)
         self.provider = Provider(self.policy)
         self.restarts = Restarts(self.policy)
@@ -96,11 +102,11 @@ class Watch:
     @property
     def until(self) -> float | None:
         """What is waited for: epoch seconds."""
-        return self.provider.until
+        return self.waits.until if self.phase == "background" else self.provider.until
 
     @property
     def why(self) -> str:
-        return self.provider.why
+        return "background" if self.phase == "background" else self.provider.why
 
     # ---- facts ----
 
@@ -147,13 +153,18 @@ class Watch:
         self.budget.turn_opened(number, now)
         self.dialogs.answered = 0
         self.checks.went_on()
+        self.waits.turn_opened()
         self.provider.over()
-        if self.phase in ("waiting", "done", "person"):  # a person, or the CLI itself, went on
+        if self.phase in ("waiting", "done", "person", "background"):  # a person, or the CLI itself, went on
             self._to("checking" if self.checks.in_hand else "watching", now)
 
     def turn_closed(self, closed: Closed, now: float) -> None:
         self.clocks.tools.clear()
         self._closed, self._idle_since = closed, now
+
+    def background_ended(self, work: Work, told: bool, now: float) -> None:
+        """Work that the agent had left running ended. `told`: its CLI tells it, and a turn may begin."""
+        self.waits.ended(work, told, now)
 
     def checked(self, ok: bool, code: int | None, took: float, output: str) -> None:
         """The command of a `Check` ended; `code` None: it took too long."""
@@ -170,14 +181,16 @@ class Watch:
         self._goes_down(why or (f"signal {signal}" if signal is not None else f"exit code {code}"), now)
         return True
 
-    def restarted(self, fresh: bool, now: float) -> None:
-        """It runs again. `fresh`: without its conversation (then its task waits to be typed)."""
+    def restarted(self, fresh: bool, now: float, lost: str = "") -> None:
+        """It runs again. `fresh`: without its conversation (then its task waits to be typed). `lost`: the background work
+        that ended with the old process, in words."""
         self.clocks = Clocks.at(now)
         self.dialogs.gone()
         self._turn, self._idle_since, self._closed = None, now, None
+        self.waits.turn_opened()
         # A turn that had ended is being checked still, and what was waited for is: then there is nothing to say yet.
         idle = (self.checks.in_hand and not self.checks.stale) or self.until is not None
-        self.restarts.runs(self.tasked and not fresh and not idle, self._message)
+        self.restarts.runs(self.tasked and not fresh and not idle, self._message, lost)
         self._to("checking" if self.checks.in_hand else "waiting" if self.until is not None else "watching", now)
 
     # ---- what follows ----
@@ -400,11 +413,30 @@ class Watch:
             if idle_at is not None and now >= idle_at and not person_there(sight, now):
                 self._stalled("idle", self.policy.stall_after, sight, now, out)
         elif closed.end.outcome == "completed":
+            if self._left_work(closed, sight, now, out):
+                return
             self.nudges = 0
             self.provider.well()
             self._check_or_done(None, now, out)
         elif closed.end.outcome == "failed":
             self._failed(closed, sight, now, out)
+
+    def _left_work(self, closed: Closed, sight: Sight, now: float, out: list[Action]) -> bool:
+        """Whether the end of this turn is not judged yet, because something of the agent still runs, or has just ended."""
+        holds, told = self.waits.holds(sight.background, sight.looking, sight.wall, now)
+        out += [Tell(event) for event in told]
+        policy = self.policy
+        # With `done_when`, that command says whether the task is done; with limits alone, nothing is done about it.
+        tells = (policy.care or policy.auto_stop or bool(policy.verify)) and not policy.done_when
+        say = self.waits.news(now) if tells else None
+        phase: Phase = "background" if holds and say is None else "watching"
+        if self.phase != phase:
+            self._to(phase, now)
+        if say is not None:
+            self._say(out, say, now)
+        elif holds:
+            self._closed = closed
+        return holds or say is not None
 
     def _idle_at(self, sight: Sight) -> float | None:
         """When an agent that was given a task and does nothing is to be woken."""
@@ -540,7 +572,7 @@ class Watch:
         """When one of the clocks runs out."""
         if sight.turn is None:
             at = self._idle_at(sight) if sight.state is State.PROMPT else self._not_ready_at(sight)
-            return [left_alone(at, sight, now)]
+            return [left_alone(at, sight, now), self.waits.due if self.phase == "background" else None]
         policy, spent = self.policy, self.budget.spent
         return [
             self.clocks.turn_since + policy.turn_timeout if policy.turn_timeout is not None else None,

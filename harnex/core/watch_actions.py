@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from harnex import events
+from harnex.core.background import Work
 from harnex.model import State
 
 Checking = Literal["verify", "done_when"]
@@ -25,6 +26,8 @@ class Sight:
     retrying: str = ""
     person: float = -1e9
     reason: str = ""  # what decided the state
+    background: tuple[Work, ...] = ()  # what the agent left running
+    looking: bool = False  # it is not known yet what the last turn left running
 
 
 @dataclass(frozen=True, slots=True)

@@ -41,6 +41,7 @@ class Policy:
     max_calls: int | None = None
     max_turns: int | None = None
     auto_stop: bool = False
+    background_wait: float = 600.0  # how long each piece of the agent's background work is waited for; 0: not at all
     verify: str | None = None
     verify_max: int = 3  # how often its output goes back to the agent
     verify_timeout: float = 1800.0
@@ -85,6 +86,9 @@ class Policy:
             said.append(f"done when `{self.done_when}`")
         if self.auto_stop:
             said.append("stops when done")
+        if self.background_wait != Policy.background_wait:
+            wait = self.background_wait
+            said.append(f"waits {duration(wait)} for background work" if wait else "does not wait for background work")
         return ", ".join(said) or "nothing to do"
 
 
@@ -101,6 +105,7 @@ TIMES = (
     "limit_slack",
     "restart_after",
     "verify_timeout",
+    "background_wait",
 )  # fmt: skip
 COUNTS = ("max_resumes", "max_retries", "loop_after", "max_tokens", "max_calls", "max_turns", "verify_max")
 TEXTS = ("nudge_text", "verify", "done_when", "notify_cmd")

@@ -36,11 +36,13 @@ class Restarts:
         self.at = None
         return Revive(self.why, self.count, self.policy.max_resumes)
 
-    def runs(self, say: bool, again: str | None) -> None:
-        """The new process runs. `say`: it is to go on; `again`: the message of which nothing came."""
+    def runs(self, say: bool, again: str | None, lost: str = "") -> None:
+        """The new process runs. `say`: it is to go on; `again`: the message of which nothing came; `lost`: what the old
+        process had running in the background."""
         why, self.why = self.why, ""
         if say:
-            text = f"You were started again after a crash ({why}). {self.policy.nudge_text}"
+            ended = f" What you had running in the background was ended with it: {lost}." if lost else ""
+            text = f"You were started again after a crash ({why}).{ended} {self.policy.nudge_text}"
             self.say = Say("restart", text, self.count, self.policy.max_resumes, again=again)
 
     def take(self) -> Say | None:

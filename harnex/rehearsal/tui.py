@@ -49,6 +49,9 @@ def options(argv: list[str] | None) -> argparse.Namespace:
     add("--crash-after", type=float, metavar="S", help="die with a traceback after so long")
     add("--deaf", action="store_true", help="stop reading the terminal once it is ready")
     add("--flood", type=int, default=0, metavar="BYTES", help="write so much in the first turn")
+    add("--wake", action="store_true", help="begin a turn when a command in the background has ended")
+    add("--no-record", action="store_true", help="say nothing of commands in the background")
+    add("--helper", metavar="CMD", default="", help="run this beside, as an MCP server: no tool's, and no work")
     add("--orphan", action="store_true", help="commands run in their own session and outlive it")
     return parser.parse_args(argv)
 
@@ -63,6 +66,8 @@ class Loop(App):
         for number in (signal.SIGWINCH, signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
             signal.signal(number, lambda *_: None)
         self.log("state", state="starting", dialog="", pid=os.getpid())
+        if self.opts.helper:
+            self.agent.help(self.opts.helper)
         self.state = ("starting", "")
         deadline = self.started + self.opts.start_delay
         while (left := deadline - time.monotonic()) > 0:
@@ -130,6 +135,8 @@ class Loop(App):
         """News of the agent's thread."""
         if kind == "end":
             self.ended(fields["end"])
+        elif kind == "background":
+            self.background_ended(**fields)
         elif kind == "dialog":
             self.open_dialog(fields["dialog"])
         else:

@@ -21,6 +21,7 @@ from typing import Any
 from harnex.rehearsal.tui_model import Backend, Cancel, Interrupted, ModelError
 
 RETRIES = 4
+TOOL = "HARNEX_DEMO_TOOL"  # marks the processes of tools: whose they are
 PREVIEW = 200
 
 
@@ -86,6 +87,7 @@ class Agent:
     ask_permission: bool = False
     orphan: bool = False
     kept: str = ""  # the file that the conversation is kept in; "": none
+    records: bool = True  # tell of commands in the background
     messages: list[dict[str, Any]] = field(default_factory=list)
     children: set[int] = field(default_factory=set)
     _tool_numbers: Any = field(default_factory=lambda: itertools.count(1))
@@ -261,6 +263,8 @@ class Agent:
     def _do(self, name: str, given: dict[str, Any], agent: str, cancel: Cancel) -> tuple[str, bool]:
         cancel.check()
         try:
+            if name == "Bash" and given.get("run_in_background"):
+                return self._background(given["command"], agent), False
             if name == "Bash":
                 return self._bash(given["command"], cancel)
             if name == "Write":
@@ -299,6 +303,7 @@ class Agent:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
+            env={**os.environ, TOOL: "main"},
             start_new_session=self.orphan,
             process_group=None if self.orphan else 0,
         )
@@ -323,6 +328,34 @@ class Agent:
         if child.returncode:
             text += f"\nExit code {child.returncode}"
         return text, child.returncode != 0
+
+    def _background(self, command: str, agent: str) -> str:
+        """Start it and let it run. A thread tells of its end."""
+        child = subprocess.Popen(
+            ["/bin/sh", "-c", command],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            env={**os.environ, TOOL: agent},
+            start_new_session=True,
+        )
+        self.children.add(child.pid)
+        work = f"b{next(self._tool_numbers)}"
+        if self.records:
+            self.evidence("background", work=work, status="started", command=command, agent=agent)
+
+        def watch() -> None:
+            code = child.wait()
+            self.children.discard(child.pid)
+            self.post("background", work=work, command=command, code=code)
+
+        threading.Thread(target=watch, daemon=True).start()
+        return f"Running in the background with ID {work}"
+
+    def help(self, command: str) -> None:
+        """A process of the agent's own."""
+        pipe = subprocess.DEVNULL
+        self.children.add(subprocess.Popen(command.split(), stdin=pipe, stdout=pipe, stderr=pipe, process_group=0).pid)
 
     def kill_children(self) -> None:
         """The agent ends: its tools end with it."""

@@ -50,7 +50,7 @@ class App:
         self.session = opts.resume or opts.session
         home = os.environ.get("HARNEX_DEMO_HOME", "")
         kept = os.path.join(home, f"conversation-{self.session}.json") if home and self.session else ""
-        self.agent = Agent(backend, self.post, self.evidence, opts.permission, opts.orphan, kept)
+        self.agent = Agent(backend, self.post, self.evidence, opts.permission, opts.orphan, kept, not opts.no_record)
         self.dirty = True
         self.started = time.monotonic()
         self.read_terminal = True
@@ -149,6 +149,15 @@ class App:
             self.begin(self.queued.pop(0))
         else:
             self.be("prompt", declare={"completed": "done", "failed": "error"}.get(end.outcome, "idle"))
+
+    def background_ended(self, work: str, command: str, code: int) -> None:
+        """A command that ran in the background has ended."""
+        if not self.opts.no_record:
+            how = "completed" if code == 0 else "failed"
+            ended = {"work": work, "status": "ended", "command": command, "agent": "main", "how": how}
+            self.evidence("background", **ended, told=bool(self.opts.wake))
+        if self.opts.wake:
+            self.submit(f"Background command {work} ended with exit code {code}: {command}")
 
     # ---- dialogs ----
 

@@ -33,6 +33,7 @@ def row(record: dict[str, Any], **how_it_ended: Any) -> dict[str, Any]:
         "predicted": None,
         "actual": None,
         "swept": 0,
+        "killed": [],
         "skipped_bytes": 0,
         "redacted": 0,
         **how_it_ended,

@@ -5,8 +5,12 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
 
 from harnex.core.screen import Screen, make_screen
+from harnex.core.terminal import Scanner
+from harnex.model import ScreenView
 from harnex.store.recording import parts
 from harnex.store.tail import LineTail
 
@@ -80,6 +84,67 @@ def last_screen(path: str | os.PathLike[str]) -> Screen:
     for _ in replay.scrolled():
         pass
     return replay.screen
+
+
+LOOK_S = 0.1  # a live session looks at its screen at most so often
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """A moment of rest in a recording: seconds from its start, what is shown, and the OSC sequences since the last one."""
+
+    at: float
+    view: ScreenView
+    oscs: tuple[tuple[int, str], ...]
+
+
+def moments(path: str | os.PathLike[str]) -> Iterator[Moment]:
+    """What a session would have seen of a recording (asciicast v2 or v3), lazily, its end last. Raises OSError."""
+    screen, scanner = make_screen(80, 24), Scanner()
+    oscs: list[tuple[int, str]] = []
+    at = looked = 0.0
+    shown = True  # what came last was looked at
+    relative = False
+    with open(path, encoding="utf-8", errors="replace") as f:
+        for line in f:
+            row = _row(line)
+            if isinstance(row, dict):
+                relative = row.get("version") == 3
+                term = row.get("term") if isinstance(row.get("term"), dict) else {}
+                assert isinstance(term, dict)
+                wide, high = row.get("width", term.get("cols")), row.get("height", term.get("rows"))
+                screen = make_screen(_side(wide, 80), _side(high, 24))
+            if not isinstance(row, list):
+                continue
+            then = at + row[0] if relative else max(at, row[0])
+            if not shown and not scanner.modes.synced and then - looked >= LOOK_S:
+                yield Moment(at, screen.view(), tuple(oscs))
+                oscs, looked, shown = [], at, True
+            at = then
+            if row[1] == "o":
+                scanned = scanner.feed(row[2].encode("utf-8", "replace"))
+                oscs += scanned.oscs
+                screen.feed(scanned.clean)
+                screen.scrolled()
+                shown = False
+            elif row[1] == "r":
+                columns, _, rows = row[2].partition("x")
+                if columns.isdecimal() and rows.isdecimal():
+                    screen.resize(_side(int(columns), 80), _side(int(rows), 24))
+                    shown = False
+    yield Moment(at, screen.view(), tuple(oscs))
+
+
+def _row(line: str) -> dict[str, object] | list[Any] | None:
+    """The head of a recording, an event of it (time, kind, text), or None: torn, a comment, something else."""
+    try:
+        row = json.loads(line)
+    except ValueError:
+        return None
+    if isinstance(row, dict):
+        return row
+    event = isinstance(row, list) and len(row) == 3 and isinstance(row[0], int | float) and isinstance(row[2], str)
+    return row if event else None
 
 
 def _side(value: object, default: int) -> int:

@@ -15,7 +15,8 @@ OF_LIFE = ("started", "state", "send", "turn_started", "tool", "blocked", "appro
 
 @dataclass
 class Digest:
-    """`turn` is the number of the turn that is open; `status` and `said` are by message id."""
+    """`turn` is the number of the turn that is open; `status` and `said` are by message id. `unanswered`: messages that
+    were taken since the agent was last at rest. `background`: what runs, by its id. `state` is the last of life."""
 
     id: str | None = None
     started: dict[str, Any] | None = None
@@ -31,6 +32,10 @@ class Digest:
     status: dict[str, str] = field(default_factory=dict)
     said: dict[str, str] = field(default_factory=dict)
     last_sign: str = ""
+    state: str = ""
+    unanswered: list[str] = field(default_factory=list)
+    nudges: set[str] = field(default_factory=set)  # messages of the watch
+    background: dict[str, dict[str, Any]] = field(default_factory=dict)
     agent_session_id: str | None = None
 
     def take(self, row: dict[str, Any]) -> None:
@@ -46,7 +51,7 @@ class Digest:
         elif kind == "exited":
             self.exited = row
         elif kind == "turn_started":
-            self.turn, self.turn_ts = int(row.get("turn") or 0), str(row.get("ts"))
+            self.turn, self.turn_ts, self.state = int(row.get("turn") or 0), str(row.get("ts")), "busy"
             self.turns = max(self.turns, self.turn)
             self.turn_sums = {"calls": 0, **dict.fromkeys(FIELDS)}
         elif kind in ("task_complete", "turn_failed"):
@@ -55,7 +60,10 @@ class Digest:
                 "turn": row.get("turn"),
                 "outcome": "completed" if kind == "task_complete" else row.get("outcome"),
                 "reason": row.get("reason") if kind == "turn_failed" else None,
+                "retry_at": row.get("retry_at"),
+                "message": row.get("last_message") if kind == "task_complete" else row.get("message"),
             }
+            self._rested(kind == "task_complete" or self.state == "prompt")
         elif kind == "call" and row.get("call_id") not in self.call_ids:
             self.call_ids.add(str(row.get("call_id")))
             of_turn = self.turn_sums if self.turn is not None and row.get("turn") == self.turn else None
@@ -69,7 +77,31 @@ class Digest:
         elif kind == "send":
             self.said[str(row.get("message_id"))] = str(row.get("msg") or "")
         elif kind == "delivery":
-            self.status[str(row.get("message_id"))] = str(row.get("status"))
+            message, status = str(row.get("message_id")), str(row.get("status"))
+            self.status[message] = status
+            if status == "accepted":
+                self.unanswered.append(message)
+        elif kind == "nudge":
+            self.nudges.add(str(row.get("message_id")))
+        elif kind == "background":
+            if row.get("status") == "started":
+                self.background[str(row.get("work_id"))] = row
+            else:
+                self.background.pop(str(row.get("work_id")), None)
+        elif kind == "state" and row.get("state") not in ("stopping", "exited"):
+            self.state = str(row.get("state"))
+            self._rested(self.state == "prompt" and self.turn is None)
+
+    def _rested(self, rests: bool) -> None:
+        if rests:
+            self.unanswered.clear()
+
+    @property
+    def cut_off(self) -> bool:
+        """Whether the end came while the agent worked: its turn was open, or a message was taken and not answered. A turn
+        that failed or was interrupted before, with the agent at its prompt again, is over."""
+        ended_badly = (self.last_outcome or {}).get("outcome") not in (None, "completed")
+        return self.turn is not None or bool(self.unanswered) or (ended_badly and self.state != "prompt")
 
 
 def read(run_dir: str) -> Digest:

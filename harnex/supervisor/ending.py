@@ -52,6 +52,7 @@ class Ending:
         self._sweep: Sweep | None = None
         self._next_sweep = 0.0
         self._swept = False
+        self._closed = False  # the turn, after the rest of the output was read
         self._last_state = State.STARTING
         self._exit_code: int | None = None
         self._words = ""
@@ -72,6 +73,8 @@ class Ending:
         `exit_code` is its outcome where the reason does not say it all; `message` are words about it.
         """
         session = self._session
+        if session.headless is not None and session.headless.conclusion.stop(force, clock.monotonic()):
+            return
         if self._gone_at is not None:
             return
         if self.reason is None:
@@ -103,6 +106,8 @@ class Ending:
             self.ladder.give_up(now)
 
     def wake_at(self, now: float) -> float | None:
+        if self._gone_at is not None and self._closed and self._sweep is None:
+            return None  # what a headless agent left running is waited for: its conclusion says when to look
         if self._gone_at is not None:
             return now + 0.02 if self._sweep is None else self._next_sweep
         if self.ladder is not None:
@@ -119,6 +124,8 @@ class Ending:
         session = self._session
         if self.done:
             return
+        if self.reason is not None:
+            session.background.ending(now)
         if self._gone_at is None:
             if session.child.reap():
                 if self.reason is None and session.headless is not None and session.headless.again(now):
@@ -129,6 +136,8 @@ class Ending:
                 if self.reason is None and self._killed:
                     self.reason, self._words = "killed", self._killed
                 self._gone_at = now
+                if session.headless is None:
+                    session.background.ending(now)
                 self._last_state = session.verdict.state  # it is `stopping` from now on
             elif session.child.at_eof and self.ladder is None:
                 # It closed its terminal. If it lives on, nobody could ever see or reach it again.
@@ -139,9 +148,14 @@ class Ending:
                 self._climb(now)
                 return
         if self._sweep is None:
-            if not self._drained(now):
+            if not self._closed:
+                if not self._drained(now):
+                    return
+                self._closed = True
+                self._close_turn(now)
+            if session.headless is not None and session.headless.conclusion.leaves(now):
                 return
-            self._close_turn(now)
+            session.background.ending(now)
             self._sweep = Sweep(session.spec.run_id, now)
             self._next_sweep = now
         if now >= self._next_sweep:
@@ -160,6 +174,9 @@ class Ending:
         raw = session.activity.decide(now).state
         step = self.ladder.next_step(raw, session.turns.open is not None, now)
         if step is None:
+            return
+        if step.when and not any(step.when in line for line in session.terminal.view.lines):
+            self.ladder.give_up(now)
             return
         if step.signal:
             session.child.kill(step.signal)
@@ -254,6 +271,7 @@ class Ending:
     def _dispatch_record(self, reason: str, message: str, now: float) -> Clean:
         """The history row, and the `usage` event."""
         session, child = self._session, self._session.child
+        session.background.over(now)
         totals = session.totals.sums()
         session.emit(events.Usage(calls=session.totals.calls, tokens=totals, agent_session_id=session.agent_session_id))
         left = sorted(self._sweep.ended) if self._sweep else []
@@ -279,6 +297,7 @@ class Ending:
             turns=session.turns.done,
             usage=totals,
             swept=len(left),
+            killed=session.redactor.clean(session.background.killed),
             skipped_bytes=session.terminal.skipped,
             redacted=session.redactor.count,
         )
@@ -293,7 +312,13 @@ class Ending:
             if session.spec.endpoint_pid:
                 process.send_signal(session.spec.endpoint_pid, signal.SIGTERM, session.spec.endpoint_start)
             session.emit(
-                events.Exited(code=child.code, signal=child.signal, reason=row["reason"], message=self.message)
+                events.Exited(
+                    code=child.code,
+                    signal=child.signal,
+                    reason=row["reason"],
+                    message=self.message,
+                    killed=tuple(row["killed"]),
+                )
             )
         if not session.journal.log.flush() and session.journal.log.full:
             return False
@@ -311,6 +336,7 @@ class Ending:
             "exit_code": row["exit"],
             "message": row["message"],
             "swept": row["swept"],
+            "killed": row["killed"],
             "run_dir": paths.run_dir(session.spec.state, session.spec.run_id),
         }
         return True

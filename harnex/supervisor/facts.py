@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import signal
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from harnex import events
 from harnex.core.turns import Closed
 from harnex.model import (
     AgentSession,
+    Background,
     Compacted,
     Fact,
     FinalAnswer,
@@ -45,6 +46,8 @@ def take_fact(session: Session, fact: Fact, now: float) -> None:
         session.journal.diagnose("the agent was suspended (Ctrl-Z), and was continued: no shell is there to do it")
     elif isinstance(fact, TurnEnded):
         session.apply(session.turns.ended(fact, now), now)
+        if session.headless is not None and fact.source == "stream":
+            session.headless.conclusion.result(fact, now)
     elif isinstance(fact, Follow | FindFile):
         session.evidence.take(fact)
     elif isinstance(fact, RunCommand):
@@ -90,6 +93,10 @@ def take_fact(session: Session, fact: Fact, now: float) -> None:
         )
     elif isinstance(fact, SubAgent):
         session.emit(events.Subagent(turn=session.turn_number(), agent=fact.agent, status=fact.status))
+        if fact.work_id:
+            session.background.take(Background(fact.work_id, fact.status, "agent", "", how=fact.how), now)
+    elif isinstance(fact, Background):
+        session.background.take(fact, now)
     elif isinstance(fact, TodoList):
         items = tuple({"text": text, "status": status} for text, status in fact.items)
         done = sum(status == "completed" for _, status in fact.items)
@@ -111,6 +118,19 @@ def _undone(session: Session, fact: Undone, now: float) -> None:
     else:
         session.journal.diagnose(f"the turn could not be stopped: {fact.why}")
         session.ending.undone(now)
+
+
+def closed_before(row: dict[str, Any]) -> Closed:
+    """The last turn of an earlier run, as `digest.Digest.last_outcome` has it."""
+    outcome = row.get("outcome")
+    end = TurnEnded(
+        "before",
+        outcome if outcome in ("completed", "interrupted") else "failed",
+        str(row.get("message") or ""),
+        str(row.get("reason") or ""),
+        retry_at=row.get("retry_at"),
+    )
+    return Closed(int(row.get("turn") or 0), None, 0.0, end)
 
 
 def end_event(closed: Closed, usage: dict[str, int | None] | None) -> events.TaskComplete | events.TurnFailed:

@@ -17,6 +17,7 @@ from harnex import clock, errors, events, jsonl, paths
 from harnex.errors import HarnexError
 from harnex.model import FinalAnswer, Submitted
 from harnex.supervisor import schema
+from harnex.supervisor.conclusion import Conclusion
 from harnex.supervisor.delivery import new_message_id
 from harnex.supervisor.pipes import PipeChild
 
@@ -46,8 +47,10 @@ class Headless:
         self._message = ""  # the id of the prompt in hand
         self._submitted = False
         self._rounds = 0
+        self.conclusion = Conclusion(session)
         self.answer: FinalAnswer | None = None
         self.checked: schema.Checked | None = None
+        self._told: FinalAnswer | None = None  # the answer that was told
         self._env: dict[str, str] = {}
 
     # ---- start ----
@@ -74,7 +77,8 @@ class Headless:
         session.turns.claim(self._message)
 
     def submitted(self, fact: Submitted) -> None:
-        """The agent has taken the prompt."""
+        """The agent has taken the prompt, or began another turn by itself."""
+        self.conclusion.went_on()
         if not self._submitted:
             self._submitted = True
             self._session.emit(events.Delivery(message_id=self._message, status="accepted", error=None))
@@ -123,6 +127,7 @@ class Headless:
                 kept = []
                 self._take_words(line + b"\n", now)  # some say on standard output why they don't start
                 continue
+            self.conclusion.row(now)
             if self._session.reader.keeps(row):
                 kept.append(self._session.redactor.text(text))
             self._session.take(self._session.reader.row("stream", row), now)
@@ -169,9 +174,7 @@ class Headless:
         turn = session.turns.open
         if spec.schema is None or turn is None or turn.ended is None or turn.ended.outcome != "completed":
             return False
-        answer = self.answer or FinalAnswer("")
-        self.checked = schema.check(answer.text, answer.structured, spec.schema)
-        if self.checked.valid or self._rounds or not spec.again or not session.agent_session_id:
+        if not self._must_ask_again() or self.checked is None or not session.agent_session_id:
             return False
         self._rounds += 1
         argv = tuple(word.replace("{session}", session.agent_session_id) for word in spec.again)
@@ -185,6 +188,7 @@ class Headless:
             session.journal.diagnose(f"the agent can't be asked again: {e.message}")
             return False
         self._child.close()
+        self.conclusion.again()
         self.answer, self.checked = None, None
         session.renew(child)
         self.begin(text)
@@ -205,11 +209,28 @@ class Headless:
         while facts := session.evidence.poll(now, force=True):
             session.take(facts, now)
 
+    def _must_ask_again(self) -> bool:
+        """Check the answer. Whether it does not fit, and can still be asked for once more."""
+        spec = self._session.spec
+        if spec.schema is None:
+            return False
+        answer = self.answer or FinalAnswer("")
+        self.checked = schema.check(answer.text, answer.structured, spec.schema)
+        return not self.checked.valid and not self._rounds and bool(spec.again)
+
+    def tell(self) -> bool:
+        """The agent gave its result: tell the answer now, unless it is asked for once more."""
+        if self._must_ask_again():
+            return False
+        self.close()
+        return True
+
     def close(self) -> None:
-        """Tell the answer, if there is one."""
+        """Tell the answer, if there is one that was not told yet."""
         session, answer = self._session, self.answer
-        if answer is None:
+        if answer is None or answer is self._told:
             return
+        self._told = answer
         checked = self.checked
         if session.spec.schema is not None and checked is None:
             checked = schema.check(answer.text, answer.structured, session.spec.schema)
@@ -229,7 +250,11 @@ class Headless:
         """The reason of the end, and words about it, when the agent ended by itself."""
         session, child = self._session, self._session.child
         last = session.turns.last
-        if child.signal is not None:
+        stands = self.conclusion.stands and last is not None and last.end.outcome == "completed"
+        if stands and (child.code or child.signal is not None) and not self.conclusion.ended:
+            how = f"code {child.code}" if child.signal is None else f"signal {child.signal}"
+            session.journal.diagnose(f"the agent's process ended with {how} after its result, which stands")
+        if child.signal is not None and not self.conclusion.stands:
             from harnex.supervisor.ending import signal_name
 
             return ("killed" if last else "boot_failure"), f"the agent was ended by {signal_name(child.signal)}"
@@ -241,7 +266,7 @@ class Headless:
             if last.end.source == "process" and self.words:
                 what = self.words
             return "failure", what[:WORDS_MAX]
-        if child.code:
+        if child.code and not stands:
             return "failure", self.words or f"the agent exited with code {child.code}"
         if self.checked is not None and not self.checked.valid:
             return "failure", f"the answer is not valid for the schema: {'; '.join(self.checked.problems)}"

@@ -63,6 +63,18 @@ class Late:
                 report["late_calls"] += 1
         if log.turn is not None:
             self._end_turn(seen)
+        for work in list(log.background.values()):
+            self._emit(
+                events.Background(
+                    status="ended",
+                    work_id=str(work.get("work_id")),
+                    kind=str(work.get("kind")),
+                    command=str(work.get("command") or ""),
+                    since=str(work.get("since")),
+                    by=str(work.get("by")),
+                    how="killed",
+                )
+            )
         if log.last_type != "usage":
             sums = dict(log.sums) if log.call_ids else None
             self._emit(events.Usage(calls=len(log.call_ids) or None, tokens=sums, agent_session_id=agent_session_id))
@@ -123,6 +135,7 @@ class Late:
             signal=row.get("signal"),
             reason=str(row.get("reason")),
             message=str(row.get("message") or ""),
+            killed=tuple(row.get("killed") or ()),
         )
         self._emit(exited)
         kept = self._events.flush()

@@ -80,6 +80,7 @@ class RunOptions:
     model: str | None = None
     system: str | None = None
     schema: dict[str, Any] | None = None
+    background_wait: float | None = None
 
 
 @dataclass(kw_only=True)
@@ -95,6 +96,7 @@ class Resume:
     home: str | None  # a rehearsal's, in which that conversation is
     rehearsed: tuple[str, ...]  # the logs of its endpoints so far: the script goes on behind them
     count: int  # how many times it was resumed, with this one
+    before: dict[str, Any] | None = None  # what its last turn came to, if nothing was cut off
 
 
 def new_run_id() -> str:
@@ -213,6 +215,7 @@ def start(options: RunOptions) -> dict[str, Any]:
             endpoint_pid=endpoint.process.pid if endpoint else None,
             endpoint_start=endpoint.started if endpoint else None,
             resumes=resume.run_id if resume else None,
+            before=resume.before if resume else None,
             spawner=spawner(),
             redact=rules,
             lease=leases.for_spec(leases.home_of(run_dir), leased, options.credential) if options.credential else None,
@@ -222,6 +225,7 @@ def start(options: RunOptions) -> dict[str, Any]:
             stdin=launch.stdin,
             again=list(launch.again),
             schema=options.schema,
+            background_wait=Spec.background_wait if options.background_wait is None else options.background_wait,
         )
         startfile.write(run_dir, startfile.launched(about, spec), apply_env(env, spec.env))
         manifest.write(run_dir, spec, launch, env)

@@ -123,6 +123,7 @@ def _write_end(
     row = next((r for r in history.rows(state) if r.get("run_id") == run_id), None)
     agent_session_id = about.get("agent_session_id") or log.agent_session_id or start.get("agent_session_id")
     late = Late(state, run_dir, about, start, log)
+    killed = [{key: work.get(key) for key in ("kind", "command", "since", "by")} for work in log.background.values()]
     if log.exited is None and os.path.isdir(run_dir):
         seen = read_again(run_dir, start, log)
         agent_session_id = agent_session_id or seen.agent_session_id
@@ -145,6 +146,7 @@ def _write_end(
             message=str(known.get("message") or (MESSAGE if log.started else NEVER_RAN)),
             turns=log.turns,
             swept=report["swept"],
+            killed=killed or list(known.get("killed") or ()),
         )  # fmt: skip
         late.add(told)
         history.append(state, row)

@@ -178,6 +178,7 @@ class Requests:
                 reply["turn"] = sender.closed.turn
                 reply["outcome"] = sender.closed.end.outcome
                 reply["last_message"] = sender.closed.end.last_message
+            reply["background"] = session.redactor.clean(session.background.record)
             reply["waited_s"] = round(clock.monotonic() - sender.begun, 3)
         notes = [words for words in (sender.note, sender.message.note) if words]
         if notes:
@@ -260,6 +261,7 @@ class Requests:
             "waited_s": round(now - waiter.begun, 3),
             "dialog": standing.dialog or None,
             "last_outcome": waiting.describe(standing.last),
+            "background": session.redactor.clean(session.background.record),
             "exit_code": answer.exit_code,
         }
         if answer.error:

@@ -20,7 +20,7 @@ from harnex.core.redact import MARK
 from harnex.errors import HarnexError
 from harnex.events import MSG_LIMIT
 from harnex.store import durable, history, registry, runlock, undelivered
-from harnex.supervisor import catchup, digest, launch, startfile
+from harnex.supervisor import catchup, digest, goon, launch, startfile
 from harnex.supervisor.__main__ import registry_lock
 from harnex.supervisor.ending import SIGNALLED
 from harnex.supervisor.recover import RESUMED, RESUMES, give_back, read_again
@@ -67,10 +67,12 @@ def resumed_by(state: str, run_id: str) -> str | None:
         return None
 
 
-def resume(state: str, row: dict[str, Any], message: str | None, most: int) -> dict[str, Any]:
-    """Start the run of this history row again. `message` is sent first if its last turn was cut off.
+def resume(state: str, row: dict[str, Any], message: str | None, most: int, go_on: bool = True) -> dict[str, Any]:
+    """Start the run of this history row again. `message` is sent first if its last turn was cut off; without one the
+    agent is told to go on with what was cut off, unless `go_on` is false.
 
-    The reply is that of `run --detach`, with `resumes`, `messages` and `how`. Raises HarnexError: why it can't be.
+    The reply is that of `run --detach`, with `resumes`, `messages`, `how` and `said` (what the agent is told). Raises
+    HarnexError: why it can't be.
     """
     run_id, name = str(row["run_id"]), row["id"]
     run_dir = paths.run_dir(state, run_id)
@@ -98,33 +100,42 @@ def resume(state: str, row: dict[str, Any], message: str | None, most: int) -> d
     options, notes = _options(start, row)
     log = digest.read(run_dir)
     args, how = _native(state, start, row, log)
+    taken = [m for m in undelivered.rows(state, run_id) if log.status.get(m["id"]) == "accepted"]
     lost_again = _settle(state, run_dir, start, log, bool(args))
     cut_off = (log.last_outcome or {}).get("outcome") not in (None, "completed") or log.turn is not None
+    before = None
     if message is not None and cut_off and args and not lost_again:
         options.context = message
+    elif message is None and go_on and args and not lost_again:
+        options.context = goon.words(log, taken, row.get("killed") or ())
+        before = goon.before(log, start) if options.context is None else None
+        if any(m.get("text") == options.context for m in undelivered.rows(state, run_id)):
+            options.context = None  # a start that failed has left it there
     if not args:
         notes.append(how)
-    taken = _take_over(state, row)
+    new_run_id, lock = _take_over(state, row)
     options.resume = launch.Resume(
         run_id=run_id,
-        new_run_id=taken[0],
-        lock=taken[1],
+        new_run_id=new_run_id,
+        lock=lock,
         args=args,
         home=start.get("home"),
         count=count,
         rehearsed=_rehearsed(state, start),
+        before=before,
     )
-    kept = undelivered.rows(state, taken[0])
+    kept = undelivered.rows(state, new_run_id)
     if secret := sum(bool(m.get("redacted")) for m in kept):
         notes.append(f"{secret} of its messages held a secret, which was not kept: send them again")
     try:
         reply = launch.start(options)
     except BaseException:
-        if not runlock.is_held(runlock.path_of(state, taken[0])):
-            _undo(state, taken[0], run_id)
+        if not runlock.is_held(runlock.path_of(state, new_run_id)):
+            _undo(state, new_run_id, run_id)
         raise
     reply["notes"] = [*reply.get("notes", ()), *notes]
-    return {**reply, "resumes": run_id, "messages": len(kept) - secret, "how": how}
+    said = options.context
+    return {**reply, "resumes": run_id, "messages": len(kept) - secret, "how": how, "said": said and said[:MSG_LIMIT]}
 
 
 def _settle(state: str, run_dir: str, start: dict[str, Any], log: digest.Digest, goes_on: bool) -> int:

@@ -31,12 +31,13 @@ from harnex.model import (
 from harnex.store.recording import Recording
 from harnex.supervisor import boot, redaction
 from harnex.supervisor.answers import Answers
+from harnex.supervisor.background import BackgroundWork
 from harnex.supervisor.child import Child
 from harnex.supervisor.control import Control
 from harnex.supervisor.delivery import Delivery
 from harnex.supervisor.ending import SIGNALLED, Ending
 from harnex.supervisor.evidence import Evidence, FollowedFiles, descendants
-from harnex.supervisor.facts import end_event, take_fact
+from harnex.supervisor.facts import closed_before, end_event, take_fact
 from harnex.supervisor.helpers import Helpers
 from harnex.supervisor.journal import Journal
 from harnex.supervisor.records import Records
@@ -77,6 +78,8 @@ class Session:
         self._turn_closed = False  # in this pass of the loop
         self._look_stopped = False  # a signal told of a child
         self.stopped = False  # the agent's process is suspended by a signal
+        if spec.before:  # the run that this one goes on with had come to rest: its last turn is the last one still
+            self.turns.last = closed_before(spec.before)
         self._lines: tuple[str, ...] = ()  # of the screen, when it was last read
         self.begun = now
         self.selector = selectors.DefaultSelector()
@@ -86,6 +89,7 @@ class Session:
         self.ending = Ending(self)
         self.requests = Requests(self)
         self.answers = Answers(self)
+        self.background = BackgroundWork(self)
         self.watcher = Watcher(self)
         self.headless: Headless | None = None
         if spec.headless:
@@ -232,6 +236,9 @@ class Session:
         self._decide(now)
         self.apply(self.turns.tick(now, self._screen_end()), now)
         self.answers.step(now)
+        self.background.step(now)
+        if self.headless is not None:
+            self.headless.conclusion.step(now)
         self.watcher.step(now)
         self.delivery.step(now)
         if self._turn_closed:
@@ -268,6 +275,8 @@ class Session:
             self.delivery.wake_at(now),
             self.requests.wake_at(),
             self.answers.wake_at(now),
+            self.background.wake_at(),
+            self.headless.conclusion.wake_at() if self.headless is not None else None,
             self.watcher.wake_at(),
             self.ending.wake_at(now),
             self.records.wake_at(now),
@@ -385,6 +394,7 @@ class Session:
         """Tell what turns opened and closed."""
         for change in changes:
             self.journal.changed()
+            self.background.turn(change, now)
             if isinstance(change, Opened):
                 self.watcher.turn(change, now)
                 self.emit(events.TurnStarted(turn=change.turn, message_id=change.message_id))
@@ -459,6 +469,7 @@ class Session:
             "options": list(verdict.options),
             "pending": self.inbox.pending,
             "held_by": self.delivery.held_by,
+            "background": self.background.record,
             **self.watcher.record,
             "agent_session_id": self.agent_session_id,
             "permissions": spec.permissions,

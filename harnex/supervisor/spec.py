@@ -46,6 +46,7 @@ class Spec:
     endpoint_pid: int | None = None  # the rehearsal endpoint, ended with the session
     endpoint_start: str | None = None
     resumes: str | None = None  # the run that this one goes on with
+    before: dict[str, Any] | None = None  # what that run's last turn came to, if nothing was cut off
     spawner: dict[str, Any] | None = None
     redact: dict[str, list[str]] = field(default_factory=dict)  # the rules of the configuration files
     lease: dict[str, Any] | None = None  # a leased credential: `supervisor/lease.py`
@@ -55,6 +56,7 @@ class Spec:
     stdin: str = ""  # what the agent gets on its standard input
     again: list[str] = field(default_factory=list)  # argv of a second round, `{session}` to be filled in
     schema: dict[str, Any] | None = None  # what the answer must be valid for
+    background_wait: float = 600.0  # how long what it left running is waited for
 
     @classmethod
     def load(cls, row: dict[str, Any]) -> Spec:

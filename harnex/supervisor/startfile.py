@@ -47,6 +47,7 @@ def about(options: Any, **known: Any) -> dict[str, Any]:
         "boot": process.boot_id(),
         "resumes": options.resume.run_id if options.resume else None,
         "resumed": options.resume.count if options.resume else 0,
+        "before": options.resume.before if options.resume else None,
     }
 
 

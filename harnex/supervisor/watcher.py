@@ -16,6 +16,7 @@ from harnex.model import State, ToolUse
 from harnex.supervisor.delivery import new_message_id
 
 if TYPE_CHECKING:
+    from harnex.core.background import Work
     from harnex.core.watch import Watch
     from harnex.core.watch_actions import Action, Sight
     from harnex.core.watch_policy import Policy
@@ -62,6 +63,7 @@ class Watcher:
         self._checks = 0
         self._prices: Prices | None = None
         self.buried = False  # the old process is gone, and what it left was read
+        self._lost = ""  # what the old process had running in the background, in words
 
     # ---- on ----
 
@@ -84,7 +86,7 @@ class Watcher:
         turns, totals = session.turns, session.totals
         turn = turns.open
         watch.budget.begin(totals.calls or 0, totals.tokens or 0, turn.number if turn is not None else turns.done)
-        watch.tasked = bool(session.inbox.pending or turn is not None or turns.done)
+        watch.tasked = bool(session.inbox.pending or turn is not None or turns.done or turns.last is not None)
         if turn is not None:
             came = (totals.of_turn(turn.number) or {}).get("calls")  # then its message is not said again
             watch.turn_opened(turn.number, None if came else turn.message_id, now)
@@ -126,7 +128,7 @@ class Watcher:
     @property
     def holds(self) -> bool:
         """Whether it goes on by itself although the agent is at its prompt: nobody who waits is told otherwise."""
-        return self.watch is not None and self.watch.phase in ("cutting", "checking", "waiting", "down")
+        return self.watch is not None and self.watch.phase in ("cutting", "background", "checking", "waiting", "down")
 
     def outcome(self, reason: str) -> int | None:
         """The exit code of a session that was ended by others than the watch: was its task done? None: the usual."""
@@ -160,6 +162,10 @@ class Watcher:
     def tool(self, use: ToolUse, now: float) -> None:
         if self.watch is not None:
             self.watch.tool(use, now)
+
+    def background_ended(self, work: Work, told: bool, now: float) -> None:
+        if self.watch is not None:
+            self.watch.background_ended(work, told, now)
 
     def call(self, call: events.Call, now: float) -> None:
         if self.watch is not None:
@@ -205,6 +211,7 @@ class Watcher:
 
             self.buried = True
             bury(session, now)
+            self._lost = session.background.lost(now)
             self._sweep = (Sweep(session.spec.run_id, now), now)
         return True
 
@@ -276,6 +283,8 @@ class Watcher:
             retrying=self._retrying if busy else "",
             person=session.person_typed,
             reason=f"{verdict.source}: {verdict.reason}" if verdict.source else verdict.reason,
+            background=tuple(session.background.running),
+            looking=session.background.unsure,
         )
 
     def _do(self, action: Action, now: float) -> None:
@@ -374,7 +383,7 @@ class Watcher:
         if error is not None:
             session.ending.stop("failure", exit_code=errors.FAILED, message=f"it could not be started again: {error}")
         else:
-            watch.restarted(not resumed, now)
+            watch.restarted(not resumed, now, self._lost)
 
     # ---- people ----
 

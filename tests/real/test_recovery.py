@@ -88,3 +88,26 @@ def test_it_is_killed_again_before_its_next_turn(agent: Agent) -> None:
     rows = agent.check_ended("night")
     calls = [r for r in rows if r["type"] == "call" and r["agent"] == "main" and not r["partial"]]
     assert len(calls) == len(agent.log(new, "call")) == 1
+
+
+@pytest.mark.parametrize("watched", [False, True], ids=["alone", "watched"])
+def test_a_task_that_was_cut_off_goes_on_by_itself(agent: Agent, watched: bool) -> None:
+    """`recover --all --resume`, as cron says it: the agent is told, in its own conversation, and the task gets done."""
+    place = agent.place
+    tool = f"{stamp(place.work / 'begun.txt')}; sleep 60 && true"
+    run = ("--context", FIRST, *(("--watch", "--auto-stop") if watched else ()))
+    agent.start("night", {"text": "Working.", "tools": [{"bash": tool}]}, "All is done.", run=run)
+    place.until((place.work / "begun.txt").exists, 60, what="its tool runs")
+    agent.wait("night", "busy")  # and its supervisor knows it: else the task is given anew
+    session = agent.record("night")["agent_session_id"]
+    os.kill(agent.record("night")["supervisor_pid"], signal.SIGKILL)
+    (reply,) = place.json("recover", "--all", "--resume", "--json")["resumed"]
+    assert reply["said"] == f"You were interrupted. Go on with: {FIRST}" and session in reply["how"]
+    new = agent.run_ids["again"] = reply["run_id"]
+    waited = place.json("wait", "--id", "night", "--until", "exited" if watched else "task_complete", "--timeout", "90")
+    assert watched is (waited["state"] == "exited") and waited["last_outcome"]["message"] == "All is done."
+    assert len(agent.log(new, "request")) == 1
+    if not watched:
+        agent.stop("night")
+    assert [r["msg"] for r in agent.check_ended("night") if r["type"] == "send"] == [reply["said"]]
+    assert place.json("history", "--json")[-1]["agent_session_id"] == session, "it is the same conversation"

@@ -23,7 +23,7 @@ SPEAKS = {
 WIDENS = {  # what the watch does for its person: more, less, for longer, not at all
     "stall_after": 9999.0, "max_resumes": 99, "patience": 9999.0, "max_retries": 99, "retry_after": 9999.0,
     "limit_slack": 9999.0, "restart_after": 9999.0, "loop_after": 99, "auto_stop": True, "care": False, "verify_max": 99,
-    "verify_timeout": 9999.0,
+    "verify_timeout": 9999.0, "background_wait": 9999.0,
 }  # fmt: skip
 ENDS_SOONER = {"turn_timeout": 60.0, "max_tokens": 1000, "max_cost": 0.5, "max_calls": 10, "max_turns": 2}
 SENDS = {"cmd": "touch x", "urls": ["json://localhost/secret"]}  # of [notify]
@@ -60,7 +60,10 @@ def consent(repo: Path) -> None:
 
 
 def policy(repo: Path, **given: Any) -> tuple[Policy, list[str]]:
-    options: dict[str, Any] = dict.fromkeys((*CARING, *LIMITING)) | {"auto_stop": False, "notify_url": ()}
+    options: dict[str, Any] = dict.fromkeys((*CARING, *LIMITING, "background_wait")) | {
+        "auto_stop": False,
+        "notify_url": (),
+    }
     found, notes = read_policy(options | given, str(repo), True, "demo")
     assert found is not None
     return found, notes
@@ -94,7 +97,10 @@ def test_what_waits_for_consent(repo: Path, key: str) -> None:
 @pytest.mark.parametrize("care", [True, False])
 def test_what_is_sent_out_waits_for_consent(repo: Path, key: str, care: bool) -> None:
     say(repo, notify={key: SENDS[key]})
-    options: dict[str, Any] = dict.fromkeys((*CARING, *LIMITING)) | {"auto_stop": True, "notify_url": ()}
+    options: dict[str, Any] = dict.fromkeys((*CARING, *LIMITING, "background_wait")) | {
+        "auto_stop": True,
+        "notify_url": (),
+    }
     found, notes = read_policy(options, str(repo), care, "demo")
     assert found is not None and (found.notify_cmd, found.notify_urls) == (None, ())
     assert f"left out: {key} (notify)" in notes[0]

@@ -1,0 +1,148 @@
+"""Background work at work: facts of the CLI and the process table in, events and the session's record out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+from harnex import clock, events
+from harnex.core.background import Backgrounds, Change, Process, Work, iso, named
+from harnex.core.turns import Closed, Opened
+from harnex.model import Background
+from harnex.supervisor import processes
+
+if TYPE_CHECKING:
+    from harnex.supervisor.session import Session
+
+LOOK_S = 1.0  # how often the process table is looked at while something runs
+SELDOM_S = 5.0  # and when nothing has changed for a while
+SELDOM_AFTER_S = 60.0
+
+
+class BackgroundWork:
+    """What the agent of one session left running."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._work = Backgrounds()
+        self._look_at: float | None = None
+        self._looked = False  # since the last turn ended
+        self._changed = -1e9  # when work began or ended last
+        self.killed: list[dict[str, Any]] = []  # what the session's end took with it
+        self._ending = False
+
+    @property
+    def running(self) -> list[Work]:
+        return list(self._work.running.values())
+
+    @property
+    def record(self) -> list[dict[str, Any]]:
+        """For `status --json`."""
+        return [work.shown() for work in self.running]
+
+    @property
+    def unsure(self) -> bool:
+        """Whether it is not known yet what the last turn left running."""
+        return self._work.unsure or (self._looks and self._look_at is not None and not self._looked)
+
+    # ---- facts ----
+
+    def take(self, fact: Background, now: float) -> None:
+        self._apply(self._work.take(fact, clock.wall()), now)
+
+    def turn(self, change: Opened | Closed, now: float) -> None:
+        if isinstance(change, Opened):
+            self._work.turn_opened()
+            self._look_at = None
+        else:
+            self._look_at, self._looked = now, False
+
+    @property
+    def _looks(self) -> bool:
+        return self._session.reader.marks_tools and not self._session.ending.under_way
+
+    # ---- the process table ----
+
+    def step(self, now: float) -> None:
+        """Look, if it is time."""
+        if self._look_at is None or now < self._look_at or not self._looks:
+            return
+        self._looked = True
+        again = self.look(now)
+        due = self._work.wake_at()
+        if due is None and self._work.running:
+            due = again
+        self._look_at = due if due is None else max(due, now + 0.05)
+
+    def wake_at(self) -> float | None:
+        return self._look_at if self._looks else None
+
+    def _table(self) -> list[Process]:
+        session = self._session
+        return processes.tools(session.spec.run_id, session.child.pid, session.reader.whose_tool)
+
+    def _apply(self, changes: Iterable[Change], now: float) -> None:
+        session = self._session
+        for change in changes:
+            work = change.work
+            self._changed = now
+            took = None
+            if change.status == "ended":
+                missed = now - work.gone_at if work.gone_at is not None else 0.0
+                took = round(max(0.0, clock.wall() - work.since - missed), 3)
+            session.emit(
+                events.Background(
+                    status=change.status,
+                    work_id=work.work_id,
+                    kind=work.kind,
+                    command=work.command,
+                    since=iso(work.since),
+                    by=work.by,
+                    how=change.how or None,
+                    duration_s=took,
+                )
+            )
+            session.journal.changed()
+            if change.status == "started":
+                if self._look_at is None and session.turns.open is None:
+                    self._look_at = now  # it began between two turns
+                # What its CLI called killed lives on.
+                self.killed = [row for row in self.killed if row["command"] != work.command]
+            elif self._ending or (session.headless is not None and session.headless.conclusion.given):
+                # CLIs end their shells as they exit, and record it (Claude Code 2.0.77, Codex 0.169: as `failed`).
+                if change.how not in ("completed", "gone"):
+                    self.killed.append(work.shown())
+            else:
+                session.watcher.background_ended(work, change.told, now)
+
+    # ---- the end ----
+
+    def outlives(self, now: float) -> None:
+        """A headless CLI has exited: what it did not end with itself lives on."""
+        self._apply(self._work.orphaned(self._table(), now), now)
+
+    def look(self, now: float) -> float:
+        """Look now; when to look again."""
+        self._apply(self._work.look(self._table(), now), now)
+        return now + (SELDOM_S if now >= self._changed + SELDOM_AFTER_S else LOOK_S)
+
+    def ending(self, now: float) -> None:
+        """The session begins to end: note what runs, once."""
+        if self._ending:
+            return
+        if self._session.reader.marks_tools:
+            in_turn = self._session.turns.open is not None
+            self._apply(self._work.look_last(self._table(), now, in_turn), now)
+        self._ending = True
+
+    def over(self, now: float) -> None:
+        """The processes are gone. What did not end by itself meanwhile was killed."""
+        self.ending(now)
+        self._apply(self._work.all_gone(), now)
+
+    def lost(self, now: float) -> str:
+        """The agent's process is gone, and another one takes its place: what was running is ended; in words."""
+        gone = self._work.all_gone()
+        self._look_at = None
+        self._apply(gone, now)
+        return named([change.work for change in gone])

@@ -1,0 +1,147 @@
+"""The end of a headless run: its result is told at once, its process gets a grace, what it left running is waited for."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from harnex import clock
+from harnex.core.answered import GRACE_S, Answered
+from harnex.core.background import Work
+from harnex.core.stopping import Ladder
+from harnex.core.watch_background import Waits
+from harnex.core.watch_policy import Policy
+from harnex.model import State, TurnEnded
+
+if TYPE_CHECKING:
+    from harnex.supervisor.session import Session
+
+
+class Conclusion:
+    """Of one headless session. Each further process of it (`--schema`: asked again) begins anew."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._answered = Answered()
+        self._waits = Waits(Policy(background_wait=session.spec.background_wait))
+        self._ladder: Ladder | None = None
+        self._released = False  # nobody waits any longer for what was left running
+        self._left = False  # the process is gone, and what it left running was looked at
+        self._next_look = 0.0
+
+    # ---- what the stream tells ----
+
+    def result(self, end: TurnEnded, now: float) -> None:
+        """The stream gave a result."""
+        self._answered.take(end, now)
+
+    def row(self, now: float) -> None:
+        """The stream gave some row."""
+        self._answered.row(now)
+
+    def went_on(self) -> None:
+        """Another turn began after the result."""
+        if self._answered.result is not None:
+            self._answered.went_on()
+            self._waits.turn_opened()
+            self._ladder = None
+
+    def again(self) -> None:
+        """Another process asks once more."""
+        self._answered, self._ladder = Answered(), None
+
+    @property
+    def given(self) -> bool:
+        """Whether there is a result, and no turn runs."""
+        return self._answered.result is not None
+
+    @property
+    def stands(self) -> bool:
+        """Whether the result stands, whatever becomes of the process."""
+        return self._answered.told
+
+    @property
+    def ended(self) -> bool:
+        """Whether it was harnex that ended the process."""
+        return self._ladder is not None
+
+    # ---- the process lives ----
+
+    def step(self, now: float) -> None:
+        """Do what is due while the process lives."""
+        if self._session.ending.under_way:
+            return
+        action = self._answered.step(self._held(now), now)
+        if action == "tell":
+            self._tell(now)
+        elif action == "end":
+            self._session.journal.diagnose(
+                f"the agent gave its result and did not exit within {GRACE_S:g} s: it is ended"
+            )
+            self._climb(force=False)
+        if self._ladder is not None:
+            step = self._ladder.next_step(State.BUSY, False, now)
+            if step is not None and step.signal:
+                self._session.child.kill(step.signal)
+
+    def wake_at(self) -> float | None:
+        times = [self._answered.wake_at(), self._ladder.wake_at() if self._ladder is not None else None]
+        times += [self._waits.due if self._answered.phase == "settling" else None]
+        times += [self._next_look if self._left and not self._released else None]
+        return min((t for t in times if t is not None), default=None)
+
+    def _held(self, now: float) -> bool:
+        """Whether the agent may go on by itself: what its CLI records as running in the background will wake it."""
+        if self._answered.phase != "settling":
+            return False
+        return self._wait([w for w in self._session.background.running if w.recorded], now)
+
+    def _wait(self, running: list[Work], now: float) -> bool:
+        held, told = self._waits.holds(running, False, clock.wall(), now)
+        for event in told:
+            self._session.emit(event)
+        return held
+
+    def _tell(self, now: float) -> None:
+        """The turn is over, and its answer is told."""
+        session = self._session
+        assert session.headless is not None
+        while facts := session.evidence.poll(now, force=True):
+            session.take(facts, now)
+        if session.headless.tell():
+            session.apply(session.turns.result(now), now)
+
+    def _climb(self, force: bool) -> None:
+        session = self._session
+        self._ladder = Ladder.of(session.adapter.stop_steps(State.BUSY, session.version), force)
+
+    def stop(self, force: bool, now: float) -> bool:
+        """Somebody ends the session. True: the result stands, and only the process is ended, at once."""
+        if self._left:
+            self._released = True
+            return True
+        if self._answered.phase == "settling" and not self._held(now):
+            self._answered.hurry(now)
+            self.step(now)
+        if not self._answered.told:
+            return False
+        if self._ladder is None or force:
+            self._answered.phase = "ending"
+            self._climb(force)
+        return True
+
+    # ---- the process is gone ----
+
+    def leaves(self, now: float) -> bool:
+        """Whether what the agent left running is still waited for, after its process ended well."""
+        session = self._session
+        last = session.turns.last
+        if self._released or session.ending.reason is not None or last is None or last.end.outcome != "completed":
+            return False
+        if now < self._next_look:
+            return True
+        if not self._left:
+            self._left = True
+            session.background.outlives(now)
+        self._next_look = session.background.look(now)
+        self._released = not self._wait(session.background.running, now)
+        return not self._released

@@ -1,0 +1,104 @@
+"""The processes of an agent's tools, as the system's process table shows them now.
+
+A process belongs to a tool if the adapter says so by its environment (`Reader.whose_tool`). Candidates are the agent's
+descendants and whatever carries the run's marker, because a detached process is nobody's descendant any more.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Mapping
+
+from harnex import process
+from harnex.core.background import Process
+from harnex.supervisor.evidence import descendants
+
+Whose = Callable[[Mapping[str, str], bool], str]
+
+_booted: float | None = None
+
+
+def tools(run_id: str, agent: int, whose: Whose) -> list[Process]:
+    """The living processes of the tools of the agent whose process is `agent`."""
+    if sys.platform != "linux":
+        return _by_psutil(run_id, agent, whose)
+    marker = b"HARNEX_RUN_ID=" + run_id.encode()
+    own = set(descendants(agent))
+    group = _group(agent)
+    me, found = os.getpid(), []
+    for name in os.listdir("/proc"):
+        if not name.isdigit() or int(name) in (me, agent):
+            continue
+        pid = int(name)
+        started = process.start_time(pid)  # first: what is read next is then of this very process
+        data = _read(f"/proc/{name}/environ")
+        if started is None or not data or (pid not in own and marker not in data):
+            continue
+        agent_name = whose(_environment(data), _group(pid) != group)
+        fields = _stat(pid)
+        if not agent_name or not fields or process.start_time(pid) != started:
+            continue
+        words = _read(f"/proc/{name}/cmdline").rstrip(b"\0").replace(b"\0", b" ").decode("utf-8", "replace")
+        found.append(Process(pid, started, int(fields[1]), words, agent_name, _since(fields), pid not in own))
+    return found
+
+
+def _environment(data: bytes) -> dict[str, str]:
+    pairs = (entry.partition(b"=") for entry in data.split(b"\0") if entry)
+    return {k.decode("utf-8", "replace"): v.decode("utf-8", "replace") for k, _, v in pairs}
+
+
+def _read(path: str) -> bytes:
+    try:
+        with open(path, "rb") as f:
+            return f.read()
+    except OSError:  # it has ended, or is another user's
+        return b""
+
+
+def _stat(pid: int) -> list[bytes]:
+    """Fields of `/proc/PID/stat` behind the name: state, ppid, pgrp, session, …, start time (19)."""
+    return _read(f"/proc/{pid}/stat").rpartition(b")")[2].split()
+
+
+def _group(pid: int) -> bytes:
+    fields = _stat(pid)
+    return fields[2] if len(fields) > 2 else b""
+
+
+def _since(fields: list[bytes]) -> float:
+    """Epoch seconds of a process's start."""
+    global _booted
+    if _booted is None:
+        lines = _read("/proc/stat").splitlines()
+        _booted = next((float(line.split()[1]) for line in lines if line.startswith(b"btime ")), 0.0)
+    return _booted + int(fields[19]) / os.sysconf("SC_CLK_TCK")
+
+
+def _by_psutil(run_id: str, agent: int, whose: Whose) -> list[Process]:
+    import psutil
+
+    try:
+        root = psutil.Process(agent)
+        own = {child.pid for child in root.children(recursive=True)}
+        group = os.getpgid(agent)
+    except (psutil.Error, OSError):
+        own, group = set(), -1
+    found = []
+    for other in psutil.process_iter():
+        if other.pid in (os.getpid(), agent):
+            continue
+        try:
+            env = other.environ()
+            if other.pid not in own and env.get("HARNEX_RUN_ID") != run_id:
+                continue
+            name = whose(env, os.getpgid(other.pid) != group)
+            started = process.start_time(other.pid)
+            if name and started:
+                words = " ".join(other.cmdline())
+                apart = other.pid not in own
+                found.append(Process(other.pid, started, other.ppid(), words, name, other.create_time(), apart))
+        except (psutil.Error, OSError):
+            continue
+    return found
