@@ -39,7 +39,7 @@ Clean = NewType("Clean", dict[str, Any])
 
 
 class Finder(Protocol):
-    """A pattern of a person's own. `slow` counts the texts that it was given up for, and that were covered whole."""
+    """Finds by a person's own pattern. `slow` counts the texts for which it was given up, and which were covered whole."""
 
     source: str
     slow: int
@@ -48,7 +48,7 @@ class Finder(Protocol):
 
 
 class _Unbounded:
-    """One that nobody watches: for texts and patterns that are known."""
+    """A pattern without a time limit, for callers that chose it themselves."""
 
     def __init__(self, source: str) -> None:
         self.source, self.slow = source, 0
@@ -66,8 +66,8 @@ def masked(text: str) -> str:
 class Redactor:
     """Replaces secrets by `[redacted]`; `count` says how many so far.
 
-    `secrets` are exact values, `extra_patterns` regular expressions, or what finds by them, `names` globs of names that
-    hold secrets.
+    `secrets` are exact values, `extra_patterns` regular expressions or their finders, `names` globs of names that hold
+    secrets.
     """
 
     def __init__(

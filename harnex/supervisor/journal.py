@@ -90,7 +90,7 @@ class Journal:
         for source in self._redactor.too_slow():
             if source not in self._slow:
                 self._slow.add(source)
-                self.diagnose(f"the [redact] pattern {source!r} took too long on a text, which was left out whole")
+                self.diagnose(f"the [redact] pattern {source!r} took too long on a text; the whole text was covered")
         if self._due is not None and now >= self._due:
             self.write()
 

@@ -1,7 +1,7 @@
-"""A person's own patterns (`[redact]`) in a session: whatever they are, they have a bound.
+"""A person's own patterns (`[redact]`) in a session: each search has a time limit.
 
-`re` tries one way after the other: `(a+)+$` needs 2^n steps for n letters. `trial` refuses such patterns at the start, but
-no trial finds them all, so this bound is what a session relies on.
+`re` tries one way after the other: `(a+)+$` needs 2^n steps for n letters. `trial` refuses such patterns at the start. It
+does not find all of them, so a session relies on this limit.
 """
 
 from __future__ import annotations
@@ -22,9 +22,12 @@ class _TooLong(Exception):
 
 
 class _Clock:
-    """The time of this process, for one match at a time. Only its first thread can be interrupted."""
+    """This process's alarm, for one search at a time. `re` looks for signals while it searches.
 
-    thread: int | None = None
+    Python runs handlers of signals in the first thread only. Searches in other threads have no limit.
+    """
+
+    owner: int | None = None  # the first thread
     running = False
 
     @classmethod
@@ -33,30 +36,30 @@ class _Clock:
             raise _TooLong
 
     @classmethod
-    def ready(cls) -> bool:
-        if cls.thread is None:
+    def works_here(cls) -> bool:
+        if cls.owner is None:
             with contextlib.suppress(ValueError):
                 signal.signal(signal.SIGVTALRM, cls.strike)
-                cls.thread = get_ident()
-        return cls.thread == get_ident()
+                cls.owner = get_ident()
+        return cls.owner == get_ident()
 
 
 class Bounded:
-    """A pattern of a person, as the redactor takes it."""
+    """A pattern with a time limit, as `Redactor` takes it. `slow` counts the texts that it was too slow for."""
 
     def __init__(self, source: str) -> None:
         self.source = source
-        self.slow = 0  # texts that it was too slow for
+        self.slow = 0
         self._pattern = re.compile(source)
 
     def spans(self, text: str) -> list[Span]:
-        """What it finds. All of the text, if that takes too long: nobody knows what is in it then."""
-        if not _Clock.ready():
+        """What the pattern finds. If the search takes too long: the whole text, because it may hold anything."""
+        if not _Clock.works_here():
             return list(own_spans(self._pattern, text))
-        most = (TEXT_S if self.slow < SLOW_MAX else HURRIED_S) + CHAR_S * len(text)
+        limit = (TEXT_S if self.slow < SLOW_MAX else HURRIED_S) + CHAR_S * len(text)
         try:
             _Clock.running = True
-            signal.setitimer(signal.ITIMER_VIRTUAL, most)
+            signal.setitimer(signal.ITIMER_VIRTUAL, limit)
             try:
                 return list(own_spans(self._pattern, text))
             finally:

@@ -247,6 +247,10 @@ def test_rules_of_the_configuration_are_checked(harnex: Harnex) -> None:
         ('[redact]\npatterns = ["a(b"]\n', "not a regular expression"),
         ('[redact]\npatterns = ["(a+)+$"]\n', "run for ever"),
         ('[redact]\npatterns = ["(a|a)*b"]\n', "run for ever"),
+        (
+            '[redact]\npatterns = ["ACME-[0-9]+", "id-(?:[0-9a-f]+-?)+z"]\n',
+            "patterns[1] 'id-(?:[0-9a-f]+-?)+z': it can run",
+        ),
         ('[redact]\npatterns = [".*"]\n', "ordinary text"),
         ('[redact]\nnames = "X"\n', "not a list of texts"),
         ('[redact]\nname = ["X"]\n', "unknown key 'name'"),
@@ -255,6 +259,20 @@ def test_rules_of_the_configuration_are_checked(harnex: Harnex) -> None:
         done = harnex.run("run", "cat", "--detach", "--id", "c")
         assert (done.returncode, json.loads(done.stdout)["ok"]) == (2, False)
         assert words in done.stderr and str(rules) in done.stderr, done.stderr
+
+
+def test_a_pattern_that_is_slow_after_all_holds_nothing_up(harnex: Harnex) -> None:
+    """Nothing that it was given up for is kept, and a diagnostic says so once."""
+    (harnex.work / ".harnex.toml").write_text('[redact]\npatterns = ["(?:x|xx)+(?:$|!|\\\\0)"]\n')
+    script = "while read n; do echo \"$n: $(printf 'x%.0s' $(seq 60))?\"; done"
+    harnex.ok("run", "sh", "--detach", "--id", "slow", "--", "-c", script)
+    for n in range(5):
+        harnex.ok("send", "--id", "slow", "--message", f"line {n}", "--force", "--no-wait")
+    harnex.until(lambda: harnex.events("slow", "diagnostic"), what="it is told")
+    harnex.ok("stop", "--id", "slow")
+    told = [e["what"] for e in harnex.events("slow", "diagnostic") if "took too long" in e["what"]]
+    assert len(told) == 1 and "(?:x|xx)+" in told[0]
+    assert leaks(harnex.state, {"x": "x" * 30}) == []
 
 
 # ---- leased credentials ----
