@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 WIPE = "\r\x1b[K"  # the line that the cursor is in
 CLEAR = "\x1b[H\x1b[2J"
 BOLD, PLAIN = "\x1b[1m", "\x1b[0m"
+# Characters of a screen that is drawn: C1, and what turns the text around it. They have no width of their own.
+_LEFT_OUT = dict.fromkeys((*range(0x7F, 0xA0), 0x61C, 0x200E, 0x200F, *range(0x202A, 0x202F), *range(0x2066, 0x206A)))
 
 
 class Terminal(io.TextIOWrapper):
@@ -34,7 +36,7 @@ class Terminal(io.TextIOWrapper):
         return len(text)
 
     def draw(self, text: str) -> None:
-        super().write(text)
+        super().write(text.translate(_LEFT_OUT))
 
     @property
     def buffer(self) -> io.BufferedIOBase:  # type: ignore[override]
@@ -75,7 +77,7 @@ def install() -> None:
 
 
 def draw(stream: TextIO, text: str) -> None:
-    """Write what the terminal shall obey: sequences of harnex's own, never a text from elsewhere."""
+    """Write what the terminal shall obey: sequences of harnex's own, and a screen that harnex draws."""
     if isinstance(stream, Terminal):
         stream.draw(text)
     else:

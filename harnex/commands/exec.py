@@ -59,7 +59,9 @@ class Exec(click.Command):
 @click.option("--json", "as_json", is_flag=True, help="The events of the run, as JSON lines, instead of the answer.")
 @click.option("--quiet", is_flag=True, help="No words on stderr while it works.")
 @click.option(
-    "--raw", is_flag=True, help="The answer as it is on a terminal, too, where its control characters are shown."
+    "--raw",
+    is_flag=True,
+    help="On a terminal, too: the answer as it is. By default its control characters are shown there.",
 )
 @click.option("--model", metavar="M", help="The model, as the CLI names it.")
 @click.option(

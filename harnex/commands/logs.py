@@ -22,7 +22,9 @@ from harnex.store import registry, replay
 @click.option("--follow", is_flag=True, help="Go on printing until the session has ended.")
 @click.option("--lines", type=click.IntRange(min=0), metavar="N", help="Only the last N lines.")
 @click.option("--cast", is_flag=True, help="The recording itself (asciicast v2; any asciinema player replays it).")
-@click.option("--raw", is_flag=True, help="As it is on a terminal, too, where invisible characters are shown.")
+@click.option(
+    "--raw", is_flag=True, help="On a terminal, too: the text as it is. By default control characters are shown there."
+)
 def command(
     session_id: str | None, repo: str | None, cli: str | None, follow: bool, lines: int | None, cast: bool, raw: bool
 ) -> int:

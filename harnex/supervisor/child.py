@@ -26,7 +26,7 @@ class Child:
             raise HarnexError(f"the working directory {cwd} is not there", "give another one with --cwd")
         try:
             self._pty = pexpect.spawn(
-                argv[0],
+                argv[0] if len(argv) > 1 else _one_word(argv[0]),
                 list(argv[1:]),
                 env=dict(env),
                 cwd=cwd,
@@ -152,6 +152,11 @@ class Child:
             self._pty.close(force=False)
         except (pexpect.ExceptionPexpect, OSError):
             pass
+
+
+def _one_word(program: str) -> str:
+    """pexpect splits a command without arguments at spaces and quotes (4.9). Each of these is escaped here."""
+    return "".join(f"\\{c}" if c.isspace() or c in "\\'\"" else c for c in program)
 
 
 def _cause(error: Exception) -> str:
