@@ -15,6 +15,7 @@ from harnex.commands._find import live_session, run_of
 from harnex.commands._types import which_session
 from harnex.commands.events import reader_is_gone
 from harnex.errors import HarnexError, NotFound, UsageError
+from harnex.store import named
 
 EVERY_S = 0.25
 
@@ -102,8 +103,7 @@ def show(reply: dict[str, Any], as_json: bool, svg: str | None) -> None:
     elif svg is not None and svg != "-":
         path = os.path.abspath(svg)
         try:
-            with open(path, "w", encoding="utf-8") as f:
-                f.write(str(reply.get("data", "")))
+            named.write(path, str(reply.get("data", "")).encode("utf-8", "replace"))
         except OSError as e:
             raise HarnexError(f"can't write {svg}: {e.strerror}", "", errors.USAGE) from None
         print(f"harnex: wrote {path}", file=sys.stderr)

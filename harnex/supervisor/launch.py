@@ -34,7 +34,7 @@ from harnex.adapters._base import (
 )
 from harnex.core.redact import Redactor
 from harnex.errors import HarnexError, UsageError
-from harnex.store import registry, runlock, undelivered
+from harnex.store import named, registry, runlock, undelivered
 from harnex.supervisor import lease as leases
 from harnex.supervisor import limits, manifest, redaction, rehearse, startfile, versions
 from harnex.supervisor.environment import apply_env, clean_env, resolve, spawner
@@ -296,10 +296,23 @@ def summary_path(path: str | None) -> str | None:
         return None
     if not path:
         raise UsageError("--summary-out: no file is named")
-    path = os.path.realpath(os.path.expanduser(path))
+    given = os.path.expanduser(path)
+    try:
+        target = named.target_of(given)
+    except OSError as e:
+        raise UsageError(f"--summary-out {given}: {e.strerror}", "name a file") from None
+    if isinstance(target, int):
+        if not os.isatty(target):
+            raise UsageError(f"--summary-out {given} is gone before the run ends", "name a file or a FIFO")
+        target = os.ttyname(target)
+    path = os.path.realpath(target)
     directory = os.path.dirname(path)
+    if os.path.isdir(path):
+        raise UsageError(f"--summary-out {path} is a directory", "name a file in it")
     if os.path.exists(path) and not os.path.isfile(path):
-        raise UsageError(f"--summary-out {path} is not a file", "name a file; it is replaced when the run ends")
+        if not os.access(path, os.W_OK):
+            raise UsageError(f"--summary-out: can't write to {path}", "name a file of yours")
+        return path
     if not os.path.isdir(directory):
         raise UsageError(f"--summary-out: there is no directory {directory}", "make it first")
     if not os.access(directory, os.W_OK | os.X_OK):

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from harnex import events, jsonl, paths
 from harnex.core.redact import MARK, Clean
-from harnex.store import durable, history
+from harnex.store import durable, history, named
 from harnex.supervisor import lease, redaction, startfile
 from harnex.supervisor.gitfacts import END_S, START_S, Facts, GitLook, look_now
 from harnex.supervisor.scrub import Scrub
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 SLICE_S = 0.03
 SCRUB_S = 30.0  # for what is left to cover at the end
 LAST_S = 3.0  # for the same, and for git, after a bug or a crash
+SUMMARY_S = 2.0  # for a FIFO that nobody reads, or not fast enough
 COUNTED = ("nudge", "restart")
 GIT_KEYS = ("commits", "files_changed", "loc_added", "loc_removed", "dirty", "dirty_files", "rewritten")
 
@@ -160,11 +161,14 @@ def dispatch(
 
 
 def write_summary(path: str, row: Clean) -> str:
-    """Replace the file by the record, whole or not at all; what went wrong, "" if nothing did."""
+    """Write the record to the file that `launch.summary_path` found; what went wrong, "" if nothing did.
+
+    A link that stands there by now was made since the run began, perhaps by the agent: it is not followed.
+    """
     if MARK in path:
         return f"could not write the summary {path}: its path held a secret, which was not kept"
     try:
-        durable.replace(path, jsonl.dumps(row).encode() + b"\n")
+        named.put(path, jsonl.dumps(row).encode() + b"\n", True, SUMMARY_S)
     except OSError as e:
         return f"could not write the summary {path}: {e.strerror}"
     return ""

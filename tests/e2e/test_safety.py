@@ -476,7 +476,42 @@ def test_a_summary_that_cannot_be_written_loses_nothing(harnex: Harnex) -> None:
     assert harnex.json("history", "--json")[-1]["reason"] == "stopped"
 
 
-@pytest.mark.parametrize("path", ["/no/such/dir/x.json", "/dev/null", "."])
+def test_a_summary_goes_where_it_is_wanted(harnex: Harnex) -> None:
+    """Through a link, into a FIFO; neither is replaced."""
+    (harnex.base / "link.json").symlink_to("target.json")
+    harnex.agent("l", run=("--summary-out", str(harnex.base / "link.json")))
+    harnex.ok("stop", "--id", "l")
+    assert (harnex.base / "link.json").is_symlink()
+    assert json.loads((harnex.base / "target.json").read_text())["reason"] == "stopped"
+    fifo = harnex.base / "fifo"
+    os.mkfifo(fifo)
+    reply = harnex.agent("f", run=("--summary-out", str(fifo)))
+    with subprocess.Popen(["cat", str(fifo)], stdout=subprocess.PIPE) as reader:
+        harnex.ok("stop", "--id", "f")
+        assert json.loads(reader.communicate(timeout=20)[0])["run_id"] == reply["run_id"]
+    assert fifo.is_fifo() and harnex.events("f", "summary")[0]["path"] == str(fifo)
+    harnex.agent("n", run=("--summary-out", str(fifo)))  # nobody reads
+    harnex.ok("stop", "--id", "n")
+    assert any("nobody reads this FIFO" in e["what"] for e in harnex.events("n", "diagnostic"))
+    assert fifo.is_fifo() and harnex.json("history", "--json")[-1]["reason"] == "stopped"
+
+
+def test_pages_and_drawings_go_where_they_are_wanted(harnex: Harnex) -> None:
+    harnex.agent("p")
+    fifo = harnex.base / "fifo"
+    os.mkfifo(fifo)
+    (harnex.base / "link").symlink_to("page")
+    for words in (("report", "--id", "p", "-o"), ("pane", "--id", "p", "--svg")):
+        with subprocess.Popen(["cat", str(fifo)], stdout=subprocess.PIPE) as reader:
+            harnex.ok(*words, str(fifo))
+            assert b"<svg" in reader.communicate(timeout=20)[0]
+        harnex.ok(*words, str(harnex.base / "link"))
+        assert fifo.is_fifo() and (harnex.base / "link").is_symlink() and "<svg" in (harnex.base / "page").read_text()
+        assert "<svg" in harnex.ok(*words, "/dev/stdout")
+    harnex.ok("stop", "--id", "p")
+
+
+@pytest.mark.parametrize("path", ["/no/such/dir/x.json", ".", "/dev/stdout"])
 def test_a_bad_summary_path_is_refused_at_the_start(harnex: Harnex, path: str) -> None:
     done = harnex.run("run", "cat", "--detach", "--summary-out", path)
     assert done.returncode == 2 and "--summary-out" in done.stderr
