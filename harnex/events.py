@@ -117,7 +117,8 @@ class TurnStarted(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class TaskComplete(Event):
-    """A turn ended well. `usage` is what its calls used, None where that is not known."""
+    """A turn ended well. `usage` is what its calls used, None where that is not known; `unknown` in it says of how many
+    calls a number is missing in a sum."""
 
     type = "task_complete"
     turn: int
@@ -357,12 +358,15 @@ class Restart(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class Budget(Event):
-    """A limit was reached: `kind` `tokens` `cost` `calls` `turns`; the session is ended."""
+    """A limit was reached: `kind` `tokens` `cost` `calls` `turns`; the session is ended. `used` is that of all `runs` of a
+    resumed session; `cut` calls in it were cut off, and count by what is known of them."""
 
     type = "budget"
     kind: str
     limit: float
     used: float
+    runs: int = 1
+    cut: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -393,12 +397,28 @@ class Verify(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class Usage(Event):
-    """Totals of the run, at its end. None where no call was seen."""
+    """Totals of the run, at its end. None where no call was seen; `unknown` in `tokens` says of how many calls a number is
+    missing in a sum."""
 
     type = "usage"
     calls: int | None
-    tokens: dict[str, int | None] | None
+    tokens: dict[str, Any] | None
     agent_session_id: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class UsageRest(Event):
+    """What the calls in `call_ids` used together, whose own output no record tells: the CLI's own total proves the sum.
+    `total_tokens` holds their input as well."""
+
+    type = "usage_rest"
+    call_ids: tuple[str, ...]
+    turn: int | None = None
+    model: str | None = None
+    agent: str = "main"
+    output_tokens: int | None = None
+    reasoning_tokens: int | None = None
+    total_tokens: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

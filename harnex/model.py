@@ -160,7 +160,9 @@ class Follow:
 class FindFile:
     """Please find a file and follow it as `kind` of `source`: one that the agent's processes hold open and whose base name
     matches `held` (a glob), or one that is there by one of the absolute globs `paths`. Asked again while it is not found;
-    with `every` always, and all files are followed that match and were written to since the agent's start.
+    with `every` always, and all files are followed that match and were written to since the agent's start. `$NAME/` at
+    the beginning of a pattern stands for the variable as the agent's processes have it (a wrapper may have set it). With
+    `since` (epoch seconds) rows that are dated before are passed over. `Reader.found` is told which file it was.
     """
 
     source: str
@@ -168,6 +170,7 @@ class FindFile:
     paths: tuple[str, ...] = ()
     kind: Literal["rows", "document"] = "rows"
     every: bool = False
+    since: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -264,6 +267,21 @@ class ModelCall:
 
 
 @dataclass(frozen=True, slots=True)
+class Rest:
+    """What calls used together of which no record tells the own output: the CLI's own total, without the other calls.
+
+    `total_tokens` is of the calls in `call_ids` as a whole, with the input that each of them tells.
+    """
+
+    call_ids: tuple[str, ...]
+    model: str | None
+    agent: str
+    output_tokens: int
+    reasoning_tokens: int | None
+    total_tokens: int
+
+
+@dataclass(frozen=True, slots=True)
 class Compacted:
     """A conversation was replaced by a summary of it. Tokens as the CLI tells them; None and "": it does not."""
 
@@ -348,6 +366,7 @@ Fact = (
     | AgentSession
     | ToolUse
     | ModelCall
+    | Rest
     | Compacted
     | SubAgent
     | Background

@@ -120,12 +120,13 @@ class Finder(Evidence):
 
     note: Callable[..., None]
 
-    def _find(self) -> None:
+    def _find(self, now: float, force: bool) -> list[Fact]:
         before = list(self._finds)
-        super()._find()
+        facts = super()._find(now, force)
         for found in before:
             if found not in self._finds:
                 self.note("find", source=found.source, pattern=found.held)
+        return facts
 
 
 def cut(value: Any) -> Any:

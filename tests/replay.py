@@ -193,12 +193,16 @@ class Files(Evidence):
             source = fact.source
             self._rows[fact.path] = (source, _Rows(self._lines.setdefault(source, [])))  # type: ignore[arg-type]
 
-    def _find(self) -> None:
+    def _find(self, now: float, force: bool) -> list[Fact]:
+        facts: list[Fact] = []
         for wanted in list(self._finds):
             there = [p for s, p in self._there if s == wanted.source and (p == wanted.held or fnmatch(p, wanted.held))]
-            if there:
-                self._finds.remove(wanted)
-                self.take(Follow(wanted.source, f"/found/{wanted.source}"))
+            if there or (wanted.paths and not wanted.every and self._lines.get(wanted.source)):
+                del self._finds[wanted]
+                path = f"/found/{wanted.source}"
+                self.take(Follow(wanted.source, path))
+                facts += self._reader.found(wanted.source, path)
+        return facts
 
 
 class _Child:

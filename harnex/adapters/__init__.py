@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 NAMES = ("codex", "claude", "paseo", "demo", "generic")
 AGENTS = ("codex", "claude", "paseo")  # those that a person would name; the others are means
 PACKAGES = {"codex": "@openai/codex", "claude": "@anthropic-ai/claude-code", "paseo": "@getpaseo/cli"}  # of npm
+# What each calls itself in the answer to `--version`: `2.1.329 (Claude Code)`, `codex-cli 0.169.0`, `0.1.65-beta.5`.
+TITLES = {"codex": ("codex-cli", "codex"), "claude": ("Claude Code", "claude"), "paseo": ("paseo",)}
 TAKES = {"paseo": ("provider", "paseo-host", "adopt")}  # options of `run` that only this adapter takes
 REHEARSED_AS = {"paseo": ("claude", "codex")}  # it runs these, so its rehearsal is theirs
 

@@ -175,10 +175,11 @@ class Reader:
 
     reads_draft = True  # `draft` can see the input box
     keeps_agent = False  # the agent is not the process: another reader finds it again by its session id (`resumes`)
-    resumes: str = ""  # the agent session of a process before this one, for a reader that `keeps_agent`
+    resumes: str = ""  # the agent session of a process before this one, which this one goes on with
     began: float = 0.0  # epoch seconds just before the agent's start: rows that are older are of another process
     may_type_unknown = False  # nothing ever tells this program's state: messages are typed all the same
     boot_s = 2.5  # to show a sign at the start; the slowest refusal of a flag that was measured took 1.7 s
+    counts = True  # it reads records in which the model calls stand
     force_says = ""  # what a forced message does to a running turn, for whoever sends one
     marks_tools = False  # `whose_tool` knows the processes of the agent's tools
 
@@ -206,6 +207,10 @@ class Reader:
 
     def row(self, source: str, row: dict[str, Any]) -> Iterable[Fact]:
         """A row of a followed JSONL file."""
+        return ()
+
+    def found(self, source: str, path: str) -> Iterable[Fact]:
+        """A file that was looked for (`FindFile`) is there, and is followed from now on."""
         return ()
 
     def document(self, source: str, document: dict[str, Any] | None) -> Iterable[Fact]:
@@ -247,6 +252,14 @@ class Reader:
     def ended(self) -> Iterable[Fact]:
         """The agent's process is gone: what was still open (a call that was cut off)."""
         return ()
+
+    def recorded(self) -> int:
+        """How many rows of the main conversation were read so far, from the records in which the model calls stand."""
+        return 0
+
+    def unrecorded(self) -> str:
+        """Why no row of the main conversation may have come, and where it was looked for; in words, "" if not known."""
+        return ""
 
     def hint(self, words: str) -> str:
         """What to do when a headless agent did not start, and said these words ("" for nothing that is known)."""

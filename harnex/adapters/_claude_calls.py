@@ -1,8 +1,12 @@
 """Model calls out of Claude Code's rows: each once, with final numbers (DESIGN section 8).
 
 Shared by the live session (`_claude_rows`) and by `usage --from` (`_claude_log`). A call is one row per content
-block with one `message.id`, each repeating the usage, the early ones perhaps with a partial `output_tokens`. The
-last row of an id wins (measured: 1,351 of 1,351 calls).
+block with one `message.id`, each repeating the usage.
+
+Only a row with a stop reason has the final output. The provider sends it, with the stop reason, 0.1 to 0.8 s after the
+last block; a row without one holds the placeholder of the answer's start (1 to 4, or 20 to 31 for a tool), and its output
+is unknown. 1.0.60 to 2.1.80 write the rows of most calls before that, and never again (with 0.3 s of pause: 41 of 44
+calls); 2.1.160 does so for sub-agents only, 2.1.197 to 2.1.329 wait. The input is right in every row.
 
 A call's duration is from the row with what the model was given last (the prompt, or the last tool's result; up to some
 hundred ms before the request on a busy machine) to the last row of its answer: with all attempts and their pauses.
@@ -10,7 +14,7 @@ hundred ms before the request on a busy machine) to the last row of its answer: 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -25,6 +29,14 @@ COMPACTED = (
     "Claude Code compacted a conversation: of the call that wrote the summary it records no numbers, so that it is not"
     " among the calls"
 )
+THINKING = ("thinking", "redacted_thinking")
+PLACEHOLDER = 40  # an `output_tokens` above this is none
+WORDS_A_TOKEN = 3  # no token is more words than this; in fact it is a part of one
+UNTOLD = (
+    "the output tokens of a model call are not known: Claude Code recorded it before the provider told them (it does so up"
+    " to 2.1.160), or they were never told"
+)
+UNRECORDED = "an answer was interrupted before Claude Code recorded anything of it: it may have been billed"
 SIDE = "subagent"  # a side chain without a name of its own (1.x): several may write at once
 SIDE_OPEN = 32  # calls of such side chains that are kept open: no more run at once
 
@@ -38,6 +50,8 @@ class _Call:
     usage: dict[str, Any]
     stop_reason: str | None
     text: str
+    words: int = 0  # in what it says, where its output may be a placeholder
+    thought: bool = False
     attempts: int | None = None
     since: str = ""  # when the model was asked, and the newest row's time
     at: str = ""
@@ -50,17 +64,20 @@ class _Agent:
     open: dict[str, _Call] = field(default_factory=dict)
     tools: set[str] = field(default_factory=set)
     asked: str = ""  # the row that asks
-    requests: list[str] = field(default_factory=list)  # 2.1.3xx records each attempt: ids since the last answer
+    # 2.1.3xx records each attempt: id -> stamp, since the last answer.
+    requests: dict[str, str] = field(default_factory=dict)
     since: str = ""  # when the model was given something to answer: the stamp of that row
+    bare: tuple[str, str, object] | None = None  # of the last row without ids: its call, its `uuid`, its input
 
 
 class Calls:
     """Collects rows and gives out a call when nothing more of it can come."""
 
-    def __init__(self, early_rows: bool = False) -> None:
-        self.early_rows = early_rows  # rows may be written before the call's end is known (2.1.20): see `_finished`
+    def __init__(self) -> None:
         self._agents: dict[str, _Agent] = {}
         self._told: set[str] = set()
+        self.untold = 0  # whole calls of unknown output, since somebody looked
+        self.nameless = 0  # rows with usage that belong to no call that can be told from others
         self.last_text = ""
         self.seen: Seen | None = None  # adds up what is given out, where somebody wants to hold it against totals
 
@@ -74,11 +91,29 @@ class Calls:
         """A prompt or a tool's result was recorded at this time (a row's stamp)."""
         self._of(agent).since = str(at or "")
 
-    def row(self, message: dict[str, Any], agent: str, request: str = "", at: str = "") -> Iterable[ModelCall]:
-        """Take an assistant row's message. `request` is the row's `requestRef`, where there is one, `at` its stamp."""
-        call_id, usage = message.get("id"), message.get("usage")
-        if not isinstance(call_id, str) or not isinstance(usage, dict):
-            return
+    def key(self, row: dict[str, Any], agent: str) -> str | None:
+        """Which call an assistant row belongs to: its message's id, else its request's. With neither it is one of its
+        own, named by its `uuid`, together with the rows that follow it directly and tell the same input. None: it has no
+        name at all."""
+        message = row["message"]
+        for given in (message.get("id"), row.get("requestId")):
+            if isinstance(given, str) and given:
+                return given
+        own, state, usage = row.get("uuid"), self._of(agent), message.get("usage")
+        if not isinstance(own, str) or not own:
+            self.nameless += isinstance(usage, dict)
+            return None
+        given = tokens(usage, final=False) if isinstance(usage, dict) else {}
+        before = state.bare
+        key = before[0] if before is not None and before[1:] == (row.get("parentUuid"), given) else own
+        state.bare = (key, own, given)
+        return key
+
+    def row(self, call_id: str, row: dict[str, Any], agent: str, timed: bool = True) -> Iterable[ModelCall]:
+        """Take a row of a call (see `key`), with its stamp, if it is `timed`."""
+        message, request = row["message"], str(row.get("requestRef") or "")
+        usage = message.get("usage")
+        usage = usage if isinstance(usage, dict) else {}
         state = self._of(agent)
         call = state.open.get(call_id)
         if call is None:
@@ -89,22 +124,28 @@ class Calls:
             call = _Call(call_id, _word(message.get("model")), usage, None, "")
             if call_id not in self._told:
                 if request and request in state.requests:
-                    call.attempts = state.requests.index(request) + 1
+                    call.attempts = list(state.requests).index(request) + 1
                 state.asked = ""
                 state.requests.clear()
                 if agent != SIDE:  # of several that write at once nobody can tell who was asked when
                     call.since, state.since = state.since, ""
             state.open[call_id] = call
-        call.at = at
-        text = ""
-        for block in blocks(message.get("content")):
+        elif agent != SIDE:
+            state.asked = ""  # the results of its first tools came before its last words
+        call.at = str(row.get("timestamp") or "") if timed else ""
+        text, found = "", blocks(message.get("content"))
+        if (usage.get("output_tokens") or 0) <= PLACEHOLDER:
+            call.words += sum(map(_words, found))
+        for block in found:
             kind = block.get("type")
+            call.thought = call.thought or kind in THINKING
             if kind == "text":
                 text += str(block.get("text") or "")
             elif kind == "tool_use":
                 state.tools.add(str(block.get("id")))
-        call.usage = usage
-        call.stop_reason = _word(message.get("stop_reason")) or call.stop_reason
+        stop = _word(message.get("stop_reason"))
+        if stop is not None or call.stop_reason is None:
+            call.usage, call.stop_reason = usage, stop
         if text:
             call.text = f"{call.text}\n{text}".strip()
             if agent == "main":
@@ -114,8 +155,18 @@ class Calls:
 
     # ---- what is asked of the model: whether an answer is open ----
 
+    def prompted(self, agent: str, at: str) -> Iterable[Remark]:
+        """A prompt was recorded, with this stamp. Requests of before were for another one, and had no answer: interrupted
+        before its first token, 2.1.329 records no more than that. (It may write a prompt behind its request.)"""
+        state = self._of(agent)
+        cut = [request for request, stamp in state.requests.items() if stamp < at]
+        if cut:
+            yield Remark(UNRECORDED)
+        for request in cut:
+            del state.requests[request]
+
     def asked(self, agent: str, row: str) -> None:
-        """A prompt was recorded, in this row."""
+        """A prompt was recorded, in this row, and the model is asked."""
         self._of(agent).asked = row
 
     def answered(self, agent: str, tools: Iterable[str], row: str) -> None:
@@ -125,10 +176,9 @@ class Calls:
         if not state.tools:
             state.asked = row
 
-    def requested(self, agent: str, request: str) -> None:
-        """The CLI recorded that it sent a request (`api-request`): one a try."""
-        state = self._of(agent)
-        state.requests.append(request)
+    def requested(self, agent: str, request: str, at: str) -> None:
+        """The CLI recorded that it sent a request (`api-request`), with its stamp: one a try."""
+        self._of(agent).requests[request] = at
 
     def refused(self, agent: str) -> None:
         """The turn ended with an error: nothing is open any more."""
@@ -159,15 +209,21 @@ class Calls:
         model was not asked, though the tool has a result: that it was refused."""
         yield from self.over(True, agent)
         if self._silent(agent) and IN_TOOL not in text:
-            yield Remark(
-                "an answer was interrupted before Claude Code recorded anything of it: it may have been billed"
-            )
+            yield Remark(UNRECORDED)
         self.refused(agent)
 
-    def gone(self) -> Iterable[ModelCall]:
-        """The program has ended: what is open will never be whole. An answer of which there is no row was all the same
-        asked for: a call of which nothing is known."""
-        yield from self.over(True)
+    def finished(self, agents: Container[str]) -> Iterable[ModelCall]:
+        """Give out what is open and has a stop reason, and all that is open of these agents, whose turns are over."""
+        for name in list(self._agents):
+            yield from self.over(False, name, only_stopped=name not in agents)
+
+    def gone(self, finished: Container[str] = ()) -> Iterable[ModelCall]:
+        """The program has ended: what is open was cut off, but of the agents whose turns were `finished`, and but what has
+        its tools' results behind it. An answer of which there is no row was all the same asked for: a call of which
+        nothing is known."""
+        yield from self.finished(finished)
+        for name, state in list(self._agents.items()):
+            yield from self.over(not state.asked, name)
         for name in list(self._agents):
             asked = self._silent(name)
             self.refused(name)
@@ -179,26 +235,24 @@ class Calls:
         state = self._agents.get(agent)
         if state is None:
             return ""
-        return state.requests[-1] if state.requests else state.asked
+        return next(reversed(state.requests), state.asked)
 
     def _give(self, state: _Agent, call_id: str, agent: str, aborted: bool) -> Iterable[ModelCall]:
         call = state.open.pop(call_id)
         if call.id not in self._told:
             self._told.add(call.id)
-            finished = _finished(call, agent, aborted, self.early_rows)
+            finished = _finished(call, agent, aborted)
+            self.untold += finished.output_tokens is None and not finished.partial
             if self.seen is not None:
                 self.seen.add(finished)
             yield finished
 
 
-def _finished(call: _Call, agent: str, aborted: bool, early_rows: bool) -> ModelCall:
-    """A call that was cut off has no final output: its rows hold what its start said (measured: 22 of 22).
-
-    Nor has any call in a version that writes its rows before the end is known (2.1.20; not 2.0.77, not 2.1.80):
-    without a stop reason the output is what the start said.
-    """
-    partial = aborted and call.stop_reason is None
-    final = call.stop_reason is not None or not (aborted or early_rows)
+def _finished(call: _Call, agent: str, aborted: bool) -> ModelCall:
+    """A call without a stop reason has no final output; `partial`, if it was cut off before it had one."""
+    numbers = tokens(call.usage, is_final(call.stop_reason, call.usage.get("output_tokens"), call.words))
+    if call.thought and not numbers["reasoning_tokens"]:
+        numbers["reasoning_tokens"] = None  # 2.1.329 writes a 0 where the provider does not tell it
     return ModelCall(
         call.id,
         call.model,
@@ -206,20 +260,39 @@ def _finished(call: _Call, agent: str, aborted: bool, early_rows: bool) -> Model
         stop_reason=call.stop_reason,
         duration_s=between(call.since, call.at),
         attempts=call.attempts,
-        partial=partial,
+        partial=aborted and call.stop_reason is None,
         text_preview=call.text[:PREVIEW],
         raw=call.usage,
-        **tokens(call.usage, final),  # type: ignore[arg-type]
+        **numbers,  # type: ignore[arg-type]
     )
+
+
+def is_final(stop_reason: object, output: object, words: int) -> bool:
+    """Whether a usage is that of the whole answer. An output that is too small for what was said is a placeholder all the
+    same: a gateway sends the stop reason without any usage."""
+    return stop_reason is not None and isinstance(output, int) and output * WORDS_A_TOKEN >= words
+
+
+def words_in(content: object) -> int:
+    """How many words a message's content has; a tool's input counts as what it says."""
+    return sum(map(_words, blocks(content)))
+
+
+def _words(block: dict[str, Any]) -> int:
+    said = block.get("text") or block.get("thinking") or block.get("input") or ""
+    return len(str(said).split())
 
 
 def tokens(usage: dict[str, Any], final: bool = True) -> dict[str, int | None]:
     """harnex's token fields from Anthropic's usage, whose `input_tokens` leaves the cached ones out. Not `final`:
-    what it says of the output is what the start said, so that is unknown."""
+    what it says of the output is what the start said, so that is unknown. So is an input of 0: no call has that (some
+    gateways tell it at the end only)."""
     fresh, read, written = (
         _number(usage.get(k)) for k in ("input_tokens", "cache_read_input_tokens", "cache_creation_input_tokens")
     )
     given = None if fresh is None else fresh + (read or 0) + (written or 0)
+    if not given:
+        given = read = written = None
     out = _number(usage.get("output_tokens")) if final else None
     details = usage.get("output_tokens_details")
     thinking = _number(details.get("thinking_tokens")) if isinstance(details, dict) else None
@@ -231,6 +304,15 @@ def tokens(usage: dict[str, Any], final: bool = True) -> dict[str, int | None]:
         "reasoning_tokens": thinking if final else None,
         "total_tokens": None if given is None or out is None else given + out,
     }
+
+
+def uncounted(nameless: int) -> str:
+    """Words for rows that could not be counted."""
+    one = nameless == 1
+    return (
+        f"{nameless} record{'s' * (not one)} with usage {'is' if one else 'are'} not counted: {'it has' if one else 'they have'}"
+        " no message id, no request id and no uuid, so that the same call may be told twice"
+    )
 
 
 def blocks(content: Any) -> list[dict[str, Any]]:

@@ -10,22 +10,32 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from glob import escape
 from typing import Any
 
+from harnex.adapters import _claude_places as places
 from harnex.adapters import _claude_screen as screen
 from harnex.adapters._base import Reader, Version
 from harnex.adapters._claude_background import Tasks, notes_of, whose_tool
-from harnex.adapters._claude_calls import AGENT_TOOLS, COMPACTED, Calls, agent_name, asks, blocks, input_preview
+from harnex.adapters._claude_calls import (
+    AGENT_TOOLS,
+    COMPACTED,
+    UNTOLD,
+    Calls,
+    agent_name,
+    asks,
+    blocks,
+    input_preview,
+    uncounted,
+)
 from harnex.adapters._claude_declared import DIALOG_OF_TOOL, program_status, session_status, speaks_again
-from harnex.adapters._claude_totals import Seen, by_model
+from harnex.adapters._claude_totals import Seen, by_model, last_totals
 from harnex.adapters._claude_views import Views, suspended
-from harnex.adapters._ledger import Sums
+from harnex.adapters._log import seconds
+from harnex.adapters._rest import Sums
 from harnex.model import (
     AgentSession,
     Compacted,
     Fact,
-    FindFile,
     Follow,
     Observation,
     Remark,
@@ -37,12 +47,18 @@ from harnex.model import (
     Suspended,
     ToolUse,
     TurnEnded,
+    letters,
 )
 
 NO_TRANSCRIPT = (
     "this Claude Code has no hooks, and begins a new file when a conversation is resumed (1.0.60): harnex does not know"
     " which, so that the model calls of this run are not counted (`harnex usage --from claude` reads that file)"
 )
+NO_HOOKS = (
+    "a turn ran, and no hook of Claude Code was heard: its settings or options switch hooks off (disableAllHooks,"
+    " allowManagedHooksOnly, --bare, --safe-mode), or they fail. harnex looks for the transcript itself, and reads the screen"
+)
+HOOKS_GONE = "the hooks of Claude Code are not heard any more: harnex reads the transcript and the screen only"
 HOOKS_FILE = "hooks.jsonl"
 _STOP_ROW = re.compile(r"^\x1b\[1mStop\b")
 _INTERRUPT = "[Request interrupted by user"
@@ -54,12 +70,18 @@ class ClaudeReader(Reader):
     def __init__(self, version: Version | None) -> None:
         self._version = version
         self._pid = 0
-        self._config_dir = ""
+        self._config_dir = self._config_file = ""
+        self._search = places.Search()
         self._session_id = ""
+        self._rows = 0  # of the main conversation
         self._transcripts: set[str] = set()
         self._declared = False  # the session file speaks: hooks need not say the state
         self._hooks_said = False
         self._hooks_heard = False
+        self._hooks_wanted = False  # they were asked for
+        self._worked = False  # it was seen working
+        self._unhooked = 0  # prompts in a row without a hook since the answer to the one before
+        self._final = 0.0  # since the last hook the agent spoke, and asked for no tool: when
         self._stop_is_mute = False  # Stop hooks without the last message: 1.x, 2.0
         self._unanswered = False  # the hook of a prompt came, and since then nothing of the model
         self._rests = False  # the screen shows a prompt
@@ -70,9 +92,12 @@ class ClaudeReader(Reader):
         self._turn = 0  # prompts so far: names the turn for whoever gets word of its end twice
         self._last_prompt = ""
         self._last_text = ""
-        self._calls = Calls(early_rows=version is None or version >= (2, 1))
+        self._calls = Calls()
         self._calls.seen = Seen()
         self._totals: dict[str, Sums] = {}  # Claude Code's own, by model
+        self._last_totals: dict[
+            str, Sums
+        ] = {}  # the same, with side calls on the models that have them (`.claude.json`)
         self._whole: list[bool] = []  # of each main transcript: whether it is read from its beginning
         self._tools: dict[str, str] = {}  # tool calls that started: id -> name
         self._given: dict[str, tuple[str, Any]] = {}  # tool calls without a result yet: id -> name, input
@@ -81,6 +106,12 @@ class ClaudeReader(Reader):
         self._prompts: dict[str, str] = {}  # what sub-agents were asked -> their type
         self._working: set[str] = set()  # ids of sub-agents
         self._done: set[str] = set()  # those that ended: a last row may come after that
+        self._finished: set[str] = set()  # names of agents whose turn has ended: what they said is whole
+
+    @property
+    def _records_stop(self) -> bool:
+        """Whether a row follows the last one of a turn, that of the hook of its stop (1.0.128, 2.0.77; not 2.0.30)."""
+        return self._version is None or not (2, 0) <= self._version < (2, 0, 77)
 
     @property
     def _finds_agents(self) -> bool:
@@ -91,17 +122,47 @@ class ClaudeReader(Reader):
 
     def spawned(self, pid: int, env: Mapping[str, str], cwd: str) -> Iterable[Fact]:
         self._pid = pid
-        self._config_dir = env.get("CLAUDE_CONFIG_DIR") or f"{env.get('HOME', '').rstrip('/')}/.claude"
-        if env.get("HARNEX_CLAUDE_HOOKS"):
-            yield Follow("hooks", env["HARNEX_CLAUDE_HOOKS"])
-        elif env.get("HARNEX_CLAUDE_SESSION"):
-            folder = re.sub(r"[^A-Za-z0-9]", "-", cwd)
-            yield from self._transcript(
-                f"{self._config_dir}/projects/{folder}/{env['HARNEX_CLAUDE_SESSION']}.jsonl", False
-            )
+        home = env.get("HOME", "").rstrip("/")
+        self._config_dir = env.get("CLAUDE_CONFIG_DIR") or f"{home}/.claude"
+        self._config_file = f"{env.get('CLAUDE_CONFIG_DIR') or home}/.claude.json"
+        self._search = places.Search(env, self.began, self.resumes)
+        self._hooks_wanted = bool(env.get(places.HOOKS))
+        if self._hooks_wanted:
+            yield Follow("hooks", env[places.HOOKS])
+        elif self._search.known:
+            yield from self._seek()
         else:
             yield Remark(NO_TRANSCRIPT)
         yield Follow("session", f"{self._config_dir}/sessions/{pid}.json", "document")
+
+    def submitted(self) -> Iterable[Fact]:
+        return self._seek()
+
+    def recorded(self) -> int:
+        return self._rows
+
+    def unrecorded(self) -> str:
+        why = "CLAUDE_CODE_SKIP_PROMPT_HISTORY, cleanupPeriodDays 0 and a full disk do that"
+        where = self._search.where(self._session_id)
+        return f"Claude Code writes no transcript of this conversation that harnex can find ({where}; {why})"
+
+    def _seek(self) -> Iterable[Fact]:
+        """Look for the transcript of the conversation by its id, unless hooks name it."""
+        return () if self._hooks_heard else self._search.seek(self._session_id)
+
+    def begun(self, session: str) -> Iterable[Fact]:
+        """The stream of a headless run names the conversation."""
+        self._session_id = session
+        return self._seek()
+
+    def found(self, source: str, path: str) -> Iterable[Fact]:
+        if source == "transcript" and path not in self._transcripts:
+            session = path.rpartition("/")[2].removesuffix(".jsonl")
+            self._transcripts.add(path)
+            self._whole.append(session == self._search.begins)
+            if not self._hooks_heard:
+                yield from self._session(session)
+            yield places.subagents(path, self._finds_agents, self._search.since(session))
 
     def _transcript(self, path: Any, from_end: bool) -> Iterable[Fact]:
         if isinstance(path, str) and path and path not in self._transcripts:
@@ -109,8 +170,7 @@ class ClaudeReader(Reader):
             self._whole.append(not from_end)
             yield Follow("transcript", path, from_end=from_end)
             if self._finds_agents:
-                folder = path.rpartition("/")[0]
-                yield FindFile("subagent", paths=(f"{escape(folder)}/agent-*.jsonl",), every=True)
+                yield places.subagents(path, True, 0.0)
 
     def _session(self, session_id: Any) -> Iterable[Fact]:
         if isinstance(session_id, str) and session_id and session_id != self._session_id:
@@ -140,6 +200,12 @@ class ClaudeReader(Reader):
             yield Suspended()
         yield replace(seen, view=self._views.opened(view)) if seen.state is not State.BLOCKED else seen
         self._rests = seen.state is State.PROMPT
+        if seen.state is State.BUSY:
+            self._worked = True
+            yield from self._seek()
+        elif self._rests and self._worked and self._hooks_wanted and not self._hooks_heard:
+            self._hooks_wanted = False  # said once
+            yield Remark(NO_HOOKS)
         if self._rests and not self._hooks_heard:
             # Without hooks nothing else says that no more rows of a call can come.
             end = screen.outcome(view)
@@ -164,8 +230,9 @@ class ClaudeReader(Reader):
         if draft and self._last_prompt and _same_start(draft, self._last_prompt):
             return TurnEnded(screen.SCREEN, "interrupted", detail="the prompt is back in the box", turn_key=self._key)
         end = screen.outcome(view)
-        if end is None and draft is not None and self._last_text and (self._stopped or not self._hooks_heard):
-            # No row says that the turn is over (2.0.30, and where there are no hooks); the transcript has its words.
+        silent = self._stopped or bool(self._final) or not self._hooks_heard
+        if end is None and draft is not None and self._last_text and silent:
+            # No row says that the turn is over (2.0.30, and where there are no hooks, or no more); the transcript has its words.
             return TurnEnded("transcript", "completed", self._last_text, turn_key=self._key)
         if end is None and draft == "" and self._unanswered:
             # 2.1.120, interrupted before the first token: no row, no hook, and the prompt is gone from the screen.
@@ -203,6 +270,9 @@ class ClaudeReader(Reader):
     # -- sessions/<pid>.json ---------------------------------------------------------------------
 
     def document(self, source: str, document: dict[str, Any] | None) -> Iterable[Fact]:
+        if source == "config":
+            self._last_totals = last_totals(document, self._session_id)
+            return
         if source != "session":
             return
         if document is None:
@@ -214,6 +284,8 @@ class ClaudeReader(Reader):
         if self._version is None and isinstance(document.get("version"), str):
             self._version = tuple(int(n) for n in re.findall(r"\d+", document["version"])[:3])
         yield from self._session(document.get("sessionId"))
+        if self._search.sought or self._unhooked:
+            yield from self._seek()  # `/clear` begins another conversation
         status = document.get("status")
         if not isinstance(status, str):
             return
@@ -231,10 +303,15 @@ class ClaudeReader(Reader):
 
     def row(self, source: str, row: dict[str, Any]) -> Iterable[Fact]:
         if source == "hooks":
-            return self._hook(row)
-        if source in ("transcript", "subagent"):
-            return self._transcript_row(row)
-        return ()
+            yield from self._hook(row)
+        elif source in ("transcript", "subagent"):
+            yield from self._transcript_row(row)
+        yield from self._untold()
+
+    def _untold(self) -> Iterable[Fact]:
+        untold, self._calls.untold = self._calls.untold, 0
+        for _ in range(untold):
+            yield Remark(UNTOLD)
 
     def _asked_by(self, said: Observation) -> Observation:
         """A declared `permission` may be a tool's own dialog: the tool that was started and not ended tells."""
@@ -264,7 +341,7 @@ class ClaudeReader(Reader):
 
     def _hook(self, row: dict[str, Any]) -> Iterable[Fact]:
         event = row.get("hook_event_name")
-        self._hooks_heard = True
+        self._hooks_heard, self._unhooked, self._final = True, 0, 0.0
         if event == "SessionStart":
             # After `--continue`, 1.x and 2.0 report a throw-away id here; later hooks carry the real one.
             yield from self._session(row.get("session_id"))
@@ -276,7 +353,8 @@ class ClaudeReader(Reader):
             yield from self._transcript(row.get("transcript_path"), True)
         if event == "UserPromptSubmit":
             self._turn += 1
-            yield from self._flush(aborted=False)
+            yield from self._calls.finished(self._finished)
+            self._finished.discard("main")
             self._last_prompt, self._last_text, self._stopped = str(row.get("prompt") or ""), "", False
             self._unanswered = True
             yield Submitted("hooks", self._last_prompt)
@@ -311,8 +389,9 @@ class ClaudeReader(Reader):
                 self._transcripts.add(path)
                 yield Follow("subagent", path)
         elif event == "SessionEnd":
-            yield from self._flush(aborted=False)
+            yield from self._calls.finished(self._finished)
             yield from self._unhook()
+            yield Follow("config", self._config_file, "document")
 
     def _subagent(self, row: dict[str, Any]) -> Iterable[Fact]:
         """A subagent's own transcript: beside the session's in 2.0, in a directory of the session since."""
@@ -340,9 +419,12 @@ class ClaudeReader(Reader):
             # 1.x and 2.0: Stop also fires after an API error, 40 ms before the row that says so. The
             # row of the stop hook itself, right after it in the transcript, ends the turn instead.
             self._stop_is_mute = self._stopped = True
-            yield from self._flush(aborted=False, agent="main")
+            self._finished.add("main")
+            yield from self._calls.finished(() if self._records_stop else self._finished)
             return
-        yield from self._flush(aborted=False)
+        # The last row of the answer may be written after its Stop, by up to 100 ms.
+        yield from self._calls.finished(())
+        self._finished.add("main")
         pending = speaks_again(row.get("background_tasks"))
         text = str(row.get("last_assistant_message") or "")
         yield TurnEnded("hooks", "completed", text, pending=pending, turn_key="" if pending else self._key)
@@ -386,6 +468,7 @@ class ClaudeReader(Reader):
         assert isinstance(message, dict)
         for words in notes_of(row, message.get("content")):
             yield from self.tasks.said(words)
+        self._rows += not side
         if side and "agentId" in row:
             if self._finds_agents and self._session_id not in ("", row.get("sessionId")):
                 return  # another session's, in the same folder
@@ -400,7 +483,7 @@ class ClaudeReader(Reader):
             elif message.get("model") != "<synthetic>":
                 yield from self._assistant(row, message, self._agent_of(row))
         elif kind == "api-request":
-            self._calls.requested(self._agent_of(row), str(row.get("id")))
+            self._calls.requested(self._agent_of(row), str(row.get("id")), str(row.get("timestamp") or ""))
         elif kind == "user":
             yield from self._user(row, message, side)
         elif kind == "system" and row.get("subtype") == "compact_boundary":
@@ -433,12 +516,19 @@ class ClaudeReader(Reader):
         if not works:
             self._done.add(agent)
         name = agent_name({"isSidechain": True, "agentId": agent}, self._agents)
+        (self._finished.discard if works else self._finished.add)(name)
         yield SubAgent(name, "started" if works else "ended")
 
     def _assistant(self, row: dict[str, Any], message: dict[str, Any], agent: str) -> Iterable[Fact]:
         content = blocks(message.get("content"))
-        yield from self._calls.row(message, agent, str(row.get("requestRef") or ""), str(row.get("timestamp") or ""))
-        if agent == "main" and (self._stopped or (self._rests and not self._hooks_heard)):
+        if agent == "main":
+            kinds = {b.get("type") for b in content}
+            at = seconds(row.get("timestamp")) or 0.0
+            self._final = at if "text" in kinds and "tool_use" not in kinds else 0.0
+        call_id = self._calls.key(row, agent)
+        if call_id is not None:
+            yield from self._calls.row(call_id, row, agent)
+        if agent == "main" and ((self._stopped and not self._records_stop) or (self._rests and not self._hooks_heard)):
             yield from self._flush(aborted=False, agent="main")  # the last row, written after the Stop (2.0.30)
         self._unanswered = self._unanswered and agent != "main"
         if agent == "main" and any(b.get("type") == "text" for b in content):
@@ -460,13 +550,23 @@ class ClaudeReader(Reader):
     def _flush(self, aborted: bool, agent: str | None = None) -> Iterable[Fact]:
         return self._calls.over(aborted, agent)
 
+    def cut(self, died: bool) -> Iterable[Fact]:
+        """Somebody else says that the turn was interrupted, or that its program died; the records may not say it."""
+        yield from self._calls.gone(self._finished) if died else self._calls.interrupted("main", "")
+        yield from self._untold()
+
     def ended(self) -> Iterable[Fact]:
         """The process is gone: no more rows of the calls that are open can come. Where the session was seen whole, its
         own totals are held against the calls; of side calls (titles) no record tells, so models of those are left out."""
-        yield from self._calls.gone()
+        yield from self._calls.gone(self._finished)
+        yield from self._untold()
+        if self._calls.nameless:
+            yield Remark(uncounted(self._calls.nameless))
+            self._calls.nameless = 0
         seen = self._calls.seen
         if seen is not None and self._whole == [True]:
             own = {model: sums for model, sums in self._totals.items() if model in seen.models()}
+            yield from seen.rests(own or self._last_totals)
             if words := "; ".join(seen.differences(own)):
                 yield Remark(f"the calls that were seen differ from Claude Code's own totals: {words}")
 
@@ -502,15 +602,33 @@ class ClaudeReader(Reader):
         yield from self._calls.over(False, agent, only_stopped=True)
         if results or asks(row, text):
             self._calls.given(agent, row.get("timestamp"))
+        if not results and asks(row, text):
+            self._finished.discard(agent)
+            yield from self._calls.prompted(agent, str(row.get("timestamp") or ""))
         if results:
             self._calls.answered(agent, (str(b.get("tool_use_id")) for b in results), str(row.get("uuid")))
+            yield from self._calls.finished(self._finished)  # a sub-agent's last one: its answer is here
         elif (side or self._unanswered or not self._hooks_heard) and asks(row, text):
             self._calls.asked(agent, str(row.get("uuid")))
+        # The first rows of a file may come in another order: an answer before its prompt (2.1.197).
+        after = (seconds(row.get("timestamp")) or 0.0) > self._final
+        if after and not side and asks(row, text):
+            yield from self._listen(text)
         if not results and not side and not row.get("isMeta") and not self._hooks_heard and text:
             self._turn += 1
-            self._last_prompt, self._last_text = text, ""
+            self._last_prompt, self._last_text = text, "" if after else self._last_text
             yield from self._flush(aborted=False)
             yield Submitted("transcript", text)
+
+    def _listen(self, text: str) -> Iterable[Fact]:
+        """A prompt was recorded. Hooks that were heard may be switched off (`/hooks`, a settings file that the agent
+        writes): then none told of it, nor of the end of the answer before. Twice in a row it is said."""
+        told, prompt = letters(self._last_prompt), letters(text)  # (2.1.329 wraps a paste up in tags)
+        if self._final and (self._hooks_heard or self._unhooked) and not (told and told[:40] in prompt):
+            self._hooks_heard, self._hooks_wanted, self._final = False, False, 0.0
+            self._unhooked += 1
+            if self._unhooked == 2:
+                yield Remark(HOOKS_GONE)
 
     def _system(self, row: dict[str, Any]) -> Iterable[Fact]:
         # `api_error` rows are retries, but no count of attempts: 2.1 writes none, and 1.x and 2.0 leave the
@@ -520,12 +638,14 @@ class ClaudeReader(Reader):
             subtype == "informational" and _STOP_ROW.match(str(row.get("content") or ""))
         )
         if over:
-            yield from self._flush(aborted=False)
+            self._finished.add("main")
+            yield from self._calls.finished(self._finished)
             old = self._version is not None and self._version < (2, 1)
             if (old or self._stop_is_mute) and subtype != "turn_duration":
                 self._stopped = False
                 yield from self._ended(TurnEnded("transcript", "completed", self._last_text, turn_key=self._key))
-            self._last_text = ""
+            if self._hooks_heard and not self._final:
+                self._last_text = ""  # else it is all that tells of the turn's end
 
 
 def _same_start(draft: str, prompt: str) -> bool:

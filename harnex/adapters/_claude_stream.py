@@ -1,7 +1,7 @@
 """What `claude -p --output-format stream-json --verbose` prints. Measured on 1.0.128, 2.0.77, 2.1.197 and 2.1.329.
 
-- One `assistant` row per content block, each with the message's id and usage; in 2.1 with the `output_tokens` that the
-  start of the message said. Final numbers are in `stream_event/message_delta` (`--include-partial-messages`), for the
+- One `assistant` row per content block, each with the message's id and usage; with the `output_tokens` that the start of
+  the message said, in 2.1 always, before that unless the provider sent the final ones at once. Final numbers are in `stream_event/message_delta` (`--include-partial-messages`), for the
   main conversation only; of sub-agents, and of calls that 1.0 and 2.0 make without streaming after three errors, only
   in the transcripts, which are followed, too. Whichever is final first counts (`_ledger`).
 - `result`: `usage` is the main conversation's stream, `modelUsage` everything by model (`_claude_totals`), side calls of 1.0 and 2.0
@@ -18,14 +18,16 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 from harnex.adapters import _claude_screen as screen
 from harnex.adapters._base import PREVIEW, Reader, Version
-from harnex.adapters._claude_calls import AGENT_TOOLS, blocks, input_preview
+from harnex.adapters._claude_calls import AGENT_TOOLS, UNTOLD, blocks, input_preview, tokens
 from harnex.adapters._claude_rows import ClaudeReader
-from harnex.adapters._claude_totals import Seen, by_model
-from harnex.adapters._ledger import FIELDS, Ledger, Sums
+from harnex.adapters._claude_totals import Seen, by_model, plain
+from harnex.adapters._ledger import Ledger, difference
+from harnex.adapters._rest import FIELDS, Sums
 from harnex.model import (
     AgentSession,
     Background,
@@ -57,6 +59,7 @@ class ClaudeStream(Reader):
     marks_tools = True
 
     def __init__(self, version: Version | None) -> None:
+        self._version = version
         self._records = ClaudeReader(version)
         self._ledger = Ledger()
         self._begun = False
@@ -75,14 +78,16 @@ class ClaudeStream(Reader):
         self._error = ""  # the CLI's own name of an API error
         self._totals: dict[str, Sums] = {}  # by model
         self._usage: Sums = {}  # of the main conversation, summed over the results
+        self._failed = False  # it tells of an error: its totals may hold the placeholder of an answer that broke off
+        self._uncounted: set[str] = set()  # messages that ended without a usage: what rows say of it is the start's
         self._ended = False
 
     def spawned(self, pid: int, env: Mapping[str, str], cwd: str) -> Iterable[Fact]:
-        self._begun = self._resulted = self._ended = False
+        self._begun = self._resulted = self._ended = self._failed = False
         self._totals, self._usage = {}, {}
         self._ledger.start()
         for fact in self._records.spawned(pid, env, cwd):
-            if isinstance(fact, Follow) and fact.source != "session":
+            if (isinstance(fact, Follow) and fact.source != "session") or isinstance(fact, FindFile):
                 yield fact
         yield Observation("stream", State.STARTING, "the process runs")
 
@@ -109,6 +114,9 @@ class ClaudeStream(Reader):
         elif kind == "result":
             yield from self._result(row)
 
+    def found(self, source: str, path: str) -> Iterable[Fact]:
+        return self._recorded(self._records.found(source, path))
+
     def _recorded(self, facts: Iterable[Fact]) -> Iterator[Fact]:
         """Of the CLI's own records the calls count, and what the stream has no word for: the rest it tells sooner."""
         for fact in facts:
@@ -116,9 +124,16 @@ class ClaudeStream(Reader):
                 if any(started["id"] == fact.call_id for started in self._starts.values()):
                     self._held[fact.call_id] = fact  # the stream says more (reasoning) in a moment
                 else:
-                    yield from self._ledger.take(fact)
-            elif isinstance(fact, Follow | FindFile | Remark | Compacted | SubAgent | Background):
+                    yield from self._ledger.take(self._counted(fact))
+            elif isinstance(fact, Follow | FindFile | Remark | Compacted | SubAgent | Background) and fact != Remark(
+                UNTOLD
+            ):
                 yield fact
+
+    def _counted(self, call: ModelCall) -> ModelCall:
+        if call.call_id not in self._uncounted:
+            return call
+        return replace(call, output_tokens=None, reasoning_tokens=None, total_tokens=None)
 
     def _begin(self) -> Iterator[Fact]:
         if not self._begun or self._resulted:  # after a result the agent may go on by itself (2.1.329: a task ended)
@@ -133,6 +148,7 @@ class ClaudeStream(Reader):
             if isinstance(session, str) and session:
                 self._session = session
                 yield AgentSession(session)
+                yield from self._recorded(self._records.begun(session))
             self._model = _word(row.get("model")) or self._model
             yield from self._begin()
         elif subtype == "api_retry":
@@ -153,9 +169,9 @@ class ClaudeStream(Reader):
         if kind == "message_start" and isinstance(event.get("message"), dict):
             message = event["message"]
             started = {"id": message.get("id"), "model": message.get("model"), "usage": message.get("usage") or {}}
-            self._starts[whose] = {**started, "stop": None, "text": ""}
+            self._starts[whose] = {**started, "stop": None, "text": "", "counted": False}
             self._first_row(str(message.get("id")), whose)
-            yield from self._ledger.take(self._call(self._starts[whose], whose, final=False))
+            yield from self._ledger.take(self._call(self._starts[whose], whose, final=False, cut=True))
         elif kind == "message_delta" and whose in self._starts:
             started, delta = self._starts[whose], event.get("delta") or {}
             usage: dict[str, Any] = event.get("usage") or {}
@@ -163,13 +179,17 @@ class ClaudeStream(Reader):
             more = {k: v for k, v in usage.items() if v is not None and (v or k.startswith("output"))}
             started["usage"] = {**started["usage"], **more}
             started["stop"] = _word(delta.get("stop_reason")) or started["stop"]
+            started["counted"] = started["counted"] or bool(usage.get("output_tokens"))
         elif kind == "message_stop" and whose in self._starts:
             # 2.1.329 says `message_stop` also of a stream that broke or was interrupted: then without a stop reason.
-            final = self._starts[whose]["stop"] is not None
-            call = self._call(self._starts.pop(whose), whose, final)
+            started = self._starts.pop(whose)
+            whole = started["stop"] is not None
+            call = self._call(started, whose, final=whole and started["counted"], cut=not whole)
+            if whole and not started["counted"]:
+                self._uncounted.add(call.call_id)
             yield from self._ledger.take(call)
             if (held := self._held.pop(call.call_id, None)) is not None:
-                yield from self._ledger.take(held)
+                yield from self._ledger.take(self._counted(held))
 
     def _first_row(self, call_id: str, whose: str) -> None:
         """The first word of a message: the retries that were told since the last one were for it."""
@@ -180,30 +200,17 @@ class ClaudeStream(Reader):
             if not whose:
                 self._retries = 0
 
-    def _call(self, started: dict[str, Any], whose: str, final: bool) -> ModelCall:
-        usage = started["usage"]
-        details = usage.get("output_tokens_details")
-        thinking = _number(details.get("thinking_tokens")) if isinstance(details, dict) else None
-        fresh, read, written = (
-            _number(usage.get(k)) for k in ("input_tokens", "cache_read_input_tokens", "cache_creation_input_tokens")
-        )
-        given = None if fresh is None else fresh + (read or 0) + (written or 0)
-        out = _number(usage.get("output_tokens")) if final else None
+    def _call(self, started: dict[str, Any], whose: str, final: bool, cut: bool = False) -> ModelCall:
         return ModelCall(
             str(started["id"]),
             model=_word(started["model"]),
             agent=self._agents.get(whose, "subagent") if whose else "main",
-            input_tokens=given,
-            cache_read_tokens=read,
-            cache_write_tokens=written,
-            output_tokens=out,
-            reasoning_tokens=thinking if final else None,
-            total_tokens=None if given is None or out is None else given + out,
             stop_reason=started["stop"],
             source="stream",
-            partial=not final,
+            partial=cut,
             text_preview=started["text"][:PREVIEW],
-            raw=usage or None,
+            raw=started["usage"] or None,
+            **tokens(started["usage"], final),
         )
 
     def _assistant(self, row: dict[str, Any]) -> Iterator[Fact]:
@@ -289,6 +296,7 @@ class ClaudeStream(Reader):
     def _result(self, row: dict[str, Any]) -> Iterator[Fact]:
         yield from self._begin()
         self._resulted = True
+        self._failed = bool(row.get("is_error")) or str(row.get("subtype") or "").startswith("error")
         self._sum(row)
         text = row.get("result")
         said = text if isinstance(text, str) else ""
@@ -341,19 +349,45 @@ class ClaudeStream(Reader):
             return
         self._ended = True
         self._starts.clear()
-        # An answer without a row in the transcript (`open-…`) is one that the stream itself tells of.
-        known = [f for f in self._records.ended() if isinstance(f, ModelCall) and not f.call_id.startswith("open-")]
-        yield from self._recorded(known)
+        yield from self._recorded(self._last_calls())
         for held in self._held.values():
-            yield from self._ledger.take(held)
+            yield from self._ledger.take(self._counted(held))
         self._held.clear()
-        yield from self._ledger.fill(self._usage, f"{self._session}-total", self._model)
-        yield from self._ledger.close()
-        seen = Seen()
-        for call in self._ledger.told.values():
-            seen.add(call)
-        if words := "; ".join(seen.differences(self._totals)):
+        if not self._failed:
+            yield from self._ledger.fill(self._usage, f"{self._session}-total", self._model)
+        yield from self._ledger.settle(self._usage, lambda call: call.agent == "main")
+        for model, total in self._totals.items():
+            yield from self._ledger.settle(total, lambda call, model=model: plain(call.model or "") == model)  # type: ignore[misc]
+        for fact in self._ledger.close(cut=not self._resulted):
+            yield fact
+            if isinstance(fact, ModelCall) and fact.output_tokens is None and not fact.partial:
+                yield Remark(UNTOLD)
+        if words := "; ".join(self._differences()):
             yield Remark(f"the calls that were seen differ from Claude Code's own totals: {words}")
+
+    def _last_calls(self) -> Iterator[Fact]:
+        """What the records know besides, now that they are over. An answer without a row in the transcript (`open-…`) is
+        one that the stream itself tells of. With a result every sub-agent was done, before there were background ones."""
+        whole = self._resulted and not self._failed and self._version is not None and self._version < (2, 1)
+        for fact in self._records.ended():
+            if isinstance(fact, ModelCall):
+                if fact.call_id.startswith("open-"):
+                    continue
+                fact = replace(fact, partial=fact.partial and not whole)
+            yield fact
+
+    def _differences(self) -> Iterator[str]:
+        calls = self._ledger.told.values()
+        seen = Seen()
+        for call in calls:
+            seen.add(call)
+        yield from seen.differences(self._totals)
+        main = [call for call in calls if call.agent == "main"]
+        if not self._totals and not any(call.partial for call in main):
+            known = self._ledger.sums("main")
+            mine = {n: known.get(n, 0) for n in FIELDS if None not in [getattr(call, n) for call in main]}
+            if words := difference(mine, self._usage):
+                yield words
 
 
 def _status(word: Any) -> str:
@@ -362,7 +396,3 @@ def _status(word: Any) -> str:
 
 def _word(value: Any) -> str | None:
     return value if isinstance(value, str) and value else None
-
-
-def _number(value: Any) -> int | None:
-    return value if isinstance(value, int) and not isinstance(value, bool) else None

@@ -1,17 +1,22 @@
 """Claude Code's own totals by model, and the calls that were seen held against them. Pure.
 
-`modelUsage` is in the `result` of a headless run and, from 2.1.250 on (not 2.1.197), in the `cost-state` row that ends
-an interactive session's transcript: all conversations of the process, side calls and compactions, too; of an answer that was
-interrupted the input (2.1.329), or nothing (2.1.250). A resumed session begins with the totals of the conversation.
+`modelUsage` is in the `result` of a headless run. Of an interactive session it is in the `cost-state` row that ends the
+transcript from 2.1.250 on (not 2.1.197), and, from 2.0.77 on (not 2.0.30), in `.claude.json` as the `lastModelUsage` of
+the project, which is written when the program ends. It holds all conversations of the process, side calls and compactions,
+too; of an answer that was interrupted the input (2.1.329), or nothing (2.1.250). A resumed session begins with the totals
+of the conversation.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from typing import Any
 
-from harnex.adapters._ledger import FIELDS, Sums, difference
-from harnex.model import ModelCall
+from harnex.adapters._ledger import difference
+from harnex.adapters._rest import FIELDS, Sums, rest_of
+from harnex.model import ModelCall, Rest
 
 NAMES = ("inputTokens", "cacheReadInputTokens", "cacheCreationInputTokens", "outputTokens")
 
@@ -31,6 +36,15 @@ def by_model(usage: object) -> dict[str, Sums]:
     return totals
 
 
+def last_totals(config: Mapping[str, Any] | None, session: str) -> dict[str, Sums]:
+    """What `.claude.json` says of this session, which was the last one of its project to end; {}: nothing."""
+    projects = (config or {}).get("projects")
+    for project in projects.values() if isinstance(projects, dict) else ():
+        if isinstance(project, dict) and session and project.get("lastSessionId") == session:
+            return by_model(project.get("lastModelUsage"))
+    return {}
+
+
 def plain(model: str) -> str:
     """`modelUsage` names a model with its context window: `claude-opus-4-8[1m]`."""
     return re.sub(r"\[\w+\]$", "", model)
@@ -43,10 +57,13 @@ class Seen:
         self._whole: dict[str, Sums] = {}
         self._cut: dict[str, Sums] = {}  # of calls that were cut off: what is known of them
         self._unknown: dict[str, set[str]] = {}  # what a call of that model does not tell
+        self._open: dict[str, list[ModelCall]] = {}  # calls that do not tell their output
 
     def add(self, call: ModelCall) -> None:
         model = plain(call.model or "")
         sums = (self._cut if call.partial else self._whole).setdefault(model, {})
+        if call.output_tokens is None:
+            self._open.setdefault(model, []).append(replace(call, raw=None, text_preview=""))
         for name in FIELDS:
             value = getattr(call, name)
             if value is not None:
@@ -71,6 +88,20 @@ class Seen:
                 if cut and any(both[name] > theirs.get(name, 0) for name in both):
                     found = difference(whole, theirs)  # they leave it out: 2.1.250 does, 2.1.329 does not
                 yield f"{model}: {found}"
+
+    def rests(self, totals: Mapping[str, Sums]) -> Iterator[Rest]:
+        """What calls put out that do not tell it, as far as the totals prove it; of models with a call that was cut off
+        they prove nothing."""
+        for model, theirs in totals.items():
+            unknown, known = self._open.get(model, []), self._whole.get(model, {})
+            if not unknown or model in self._cut or any(call.stop_reason is not None for call in unknown):
+                continue  # one that ended, and does not tell its output, is not in the totals either
+            # The calls of known output, as one: `_whole` has the input of the others as well.
+            given = {name: known.get(name, 0) - sum(getattr(c, name) or 0 for c in unknown) for name in FIELDS[:3]}
+            others = ModelCall("", **given, output_tokens=known.get("output_tokens", 0))  # type: ignore[arg-type]
+            rest = rest_of(theirs, [others], unknown)
+            if rest is not None:
+                yield rest
 
     def models(self) -> set[str]:
         return {*self._whole, *self._cut}

@@ -11,6 +11,10 @@ Shared by the live session (`_codex_rollout.Rollout`) and by `usage --from` (`_c
 - 0.145 writes `token_count` after the tools, and not at all if they were killed: the next total then grows by more
   than its `last`, and what it grew by besides is the lost call (`source: cumulative`). Without any `last` the
   difference of two totals is the call.
+- A response without usage leaves a `token_count` with `info: null` after its items (0.58 to 0.169), in a thread that never
+  had a total: a call of which nothing is known. Codex writes nothing of an answer's numbers before they have come: with the
+  usage 0.6 s behind the last item every number was right (0.104, 0.128, 0.145, 0.169). Where a provider sends the usage
+  without its details, Codex writes 0 for cached and reasoning tokens.
 - A response that was cut off is billed and never recorded: all that is known is that there was one.
 
 A call's duration is from the row with what the model was given last (the prompt, or the last tool's result) to the last
@@ -27,6 +31,7 @@ from harnex.adapters._base import PREVIEW
 from harnex.adapters._log import between
 from harnex.model import ModelCall, Remark
 
+UNTOLD = "the provider sent no usage with an answer, so that Codex does not know its tokens, and harnex neither"
 # Up to 0.58 tool calls are written after they were made and counted.
 LATE_ITEMS_UNTIL = (0, 80)  # not in 0.80; what lies between 0.58 and it was not looked at, and loses nothing by it
 TOOL_CALLS = ("function_call", "custom_tool_call", "local_shell_call")
@@ -113,6 +118,13 @@ class Calls:
             yield ModelCall(
                 f"{self.thread}-open-{self._count + 1}", model=self.model, agent=agent, source="rollout", partial=True
             )
+
+    def untold(self, agent: str, at: str = "") -> Iterator[ModelCall]:
+        """A `token_count` without numbers: behind an answer, of which nothing else will be told."""
+        if self._spoke and self._total is None and not self._exact:
+            self._spoke = False
+            self._count += 1
+            yield self._call(f"{self.thread}-{self._count}", {}, None, agent, took=self._took(at))
 
     # ---- numbers ----
 

@@ -25,7 +25,7 @@ from typing import Any
 from harnex.adapters import _codex_screen as screens
 from harnex.adapters._base import PREVIEW
 from harnex.adapters._codex_background import Left
-from harnex.adapters._codex_calls import TOOL_CALLS, TOOL_OUTPUTS, Calls, writes_late
+from harnex.adapters._codex_calls import TOOL_CALLS, TOOL_OUTPUTS, UNTOLD, Calls, writes_late
 from harnex.model import (
     AgentSession,
     Compacted,
@@ -115,6 +115,11 @@ class Rollout:
     def spoke(self) -> bool:
         """Whether the agent said something in this turn (with `late_items`: since its last tool call)."""
         return bool(self.message)
+
+    @property
+    def is_present(self) -> bool:
+        """Whether the rows that come now are of this process: those that a resumed file begins with are not."""
+        return self._now and not self._copied
 
     @property
     def main(self) -> bool:
@@ -363,6 +368,9 @@ class Rollout:
             self._limits = p["rate_limits"]
         info = p.get("info")
         if not isinstance(info, dict):
+            for call in self.calls.untold(self.agent, self._stamp) if not past else ():
+                yield call
+                yield Remark(UNTOLD)
             return
         total, last = info.get("total_token_usage"), info.get("last_token_usage")
         if total == self._total:

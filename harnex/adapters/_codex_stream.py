@@ -17,8 +17,10 @@ from typing import Any
 from harnex.adapters import _codex_screen as screens
 from harnex.adapters._base import PREVIEW, Reader, Version
 from harnex.adapters._codex_background import Left, whose_tool
+from harnex.adapters._codex_calls import UNTOLD
 from harnex.adapters._codex_rollout import Rollout, made_at, seconds
-from harnex.adapters._ledger import Ledger, Sums, difference
+from harnex.adapters._ledger import Ledger, difference
+from harnex.adapters._rest import Sums
 from harnex.model import (
     AgentSession,
     Background,
@@ -198,7 +200,7 @@ class CodexStream(Reader):
                 before = info.get("total_token_usage")
                 self._earlier = _numbers(before) if isinstance(before, dict) else {}
         for fact in rollout.row(row):
-            if isinstance(fact, ModelCall) and (fact.input_tokens or fact.output_tokens):  # else: a refused request
+            if isinstance(fact, ModelCall) and (fact.input_tokens, fact.output_tokens) != (0, 0):  # a refused request
                 yield from self._ledger.take(fact)
             elif isinstance(fact, Compacted | SubAgent | Background):
                 yield fact
@@ -226,7 +228,10 @@ class CodexStream(Reader):
             model = rollout.calls.model if (rollout := self._rollouts.get(self._thread)) is not None else None
             open_call = ModelCall(f"{self._thread}-open", model=model, source="stream", partial=True)
             yield from self._ledger.take(open_call)
-        yield from self._ledger.close()
+        for fact in self._ledger.close(self._open):
+            yield fact
+            if isinstance(fact, ModelCall) and fact.output_tokens is None and not fact.partial:
+                yield Remark(UNTOLD)
 
     def _settle(self) -> Iterator[Fact]:
         base = self._base if self._base is not None else self._earlier

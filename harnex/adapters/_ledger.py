@@ -1,19 +1,17 @@
 """A headless run's model calls, out of more than one record of them: each once, with final numbers (DESIGN section 8).
 
 The stream of a CLI and its own log (transcript, rollout) tell of the same calls, at different times and with different
-gaps. Whichever has a call's final numbers first is told; what never became final is told at the end as `partial`.
-Totals that the CLI gives are held against the sum: they fill in what no record told, or show a difference. Pure.
+gaps. Whichever has a call's final numbers first is told; what never became final is told at the end without them.
+Totals that the CLI gives are held against the sum: they fill in what they prove (`_rest`), or show a difference. Pure.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
-from harnex.model import ModelCall
-
-FIELDS = ("input_tokens", "cache_read_tokens", "cache_write_tokens", "output_tokens", "reasoning_tokens")
-Sums = dict[str, int]
+from harnex.adapters._rest import FIELDS, Sums, filled, rest_of
+from harnex.model import ModelCall, Rest
 
 
 @dataclass(slots=True)
@@ -24,6 +22,7 @@ class Ledger:
     told: dict[str, ModelCall] = field(default_factory=dict)  # since the last `start`
     _before: set[str] = field(default_factory=set)
     _open: dict[str, ModelCall] = field(default_factory=dict)  # without final numbers, in the order of their start
+    _rests: list[Rest] = field(default_factory=list)  # sums of calls that are open
 
     def start(self) -> None:
         """Another process: its calls are counted apart, but none that was told is told again."""
@@ -48,11 +47,11 @@ class Ledger:
         self.told[call.call_id] = call
         return call
 
-    def sums(self, agent: str | None = None, model: str | None = None) -> Sums:
-        """What was told, of one agent or model or of all. A kind of token of which no call says anything is left out."""
+    def sums(self, agent: str | None = None) -> Sums:
+        """What was told, of one agent or of all. A kind of token of which no call says anything is left out."""
         out: Sums = {}
         for call in self.told.values():
-            if (agent is None or call.agent == agent) and (model is None or call.model == model):
+            if agent is None or call.agent == agent:
                 for name in FIELDS:
                     value = getattr(call, name)
                     if value is not None:
@@ -60,42 +59,47 @@ class Ledger:
         return out
 
     def fill(self, total: Mapping[str, int], name: str, model: str | None, sure: bool = True) -> Iterator[ModelCall]:
-        """The main conversation's total, as the CLI tells it: what it holds beside the calls that are known.
+        """With no call of the main conversation known, its total is one call, called `name`. `sure`: the total is of this
+        process alone."""
+        every = (*self.told.values(), *self._open.values())
+        if any(total.values()) and not any(call.agent == "main" for call in every):
+            numbers = {key: total.get(key) for key in FIELDS}
+            whole = total.get("input_tokens", 0) + total.get("output_tokens", 0)
+            call = ModelCall(name, model, **numbers, total_tokens=whole, source="cumulative", partial=not sure)  # type: ignore[arg-type]
+            yield self._tell(call)
 
-        With no call known it is one call, called `name`; with calls that have no numbers of their own it goes to the
-        last of them. `sure`: the total is of this process alone.
-        """
-        known = self.sums("main")
-        rest = {key: value - known.get(key, 0) for key, value in total.items() if key in FIELDS}
-        if any(value < 0 for value in rest.values()) or not any(rest.values()):
+    def settle(self, total: Mapping[str, int], of: Callable[[ModelCall], bool]) -> Iterator[ModelCall]:
+        """What a total proves of the calls that it is `of` and that are open: of those that were cut off, nothing."""
+        known = [call for call in self.told.values() if of(call)]
+        unknown = [call for call in self._open.values() if of(call)]
+        shared = {call_id for rest in self._rests for call_id in rest.call_ids}
+        if any(call.partial or call.call_id in shared for call in (*known, *unknown)):
             return
-        waiting = [call for call in self._open.values() if call.agent == "main"]
-        if waiting:
-            last = waiting[-1]
-            del self._open[last.call_id]
-            yield self._tell(_with(last, rest, partial=True))
-        elif not any(call.agent == "main" for call in self.told.values()):
-            yield self._tell(_with(ModelCall(name, model=model), rest, partial=not sure))
+        if any(call.stop_reason is not None for call in unknown):
+            return  # it ended, and its usage was never told: the CLI does not know it either
+        rest = rest_of(total, known, unknown)
+        if rest is not None and len(unknown) == 1:
+            del self._open[unknown[0].call_id]
+            yield self._tell(filled(unknown[0], rest))
+        elif rest is not None:
+            self._rests.append(rest)
 
-    def close(self) -> Iterator[ModelCall]:
-        """The process is gone: what was begun and never finished."""
+    def close(self, cut: bool) -> Iterator[ModelCall | Rest]:
+        """The process is gone: what was begun and has no final numbers. `cut`: in the middle of its turn."""
         for call in list(self._open.values()):
-            yield self._tell(replace(call, partial=True))
+            yield self._tell(replace(call, partial=call.partial or cut))
         self._open.clear()
-
-
-def _with(call: ModelCall, numbers: Mapping[str, int], partial: bool) -> ModelCall:
-    total = numbers.get("input_tokens", 0) + numbers.get("output_tokens", 0)
-    values = {name: numbers.get(name) for name in FIELDS}
-    return replace(call, **values, total_tokens=total, source="cumulative", partial=partial)  # type: ignore[arg-type]
+        yield from self._rests
+        self._rests = []
 
 
 def _merged(old: ModelCall, new: ModelCall) -> ModelCall:
-    """Two records that are both not final: what either knows."""
+    """Two records that are both not final: what either knows. It was cut off if both say so."""
     names = ("model", "stop_reason", *FIELDS[:3])
     values = {name: getattr(new, name) if getattr(new, name) is not None else getattr(old, name) for name in names}
     agent = new.agent if new.agent not in ("main", "subagent") else old.agent
-    return replace(new, **values, agent=agent, text_preview=new.text_preview or old.text_preview)
+    text = new.text_preview or old.text_preview
+    return replace(new, **values, agent=agent, text_preview=text, partial=old.partial and new.partial)
 
 
 def difference(mine: Mapping[str, int], theirs: Mapping[str, int]) -> str:

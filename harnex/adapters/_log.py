@@ -21,13 +21,17 @@ ESCAPED_LETTER = re.compile(rb"\\u00[4-7]")
 
 @dataclass(slots=True)
 class Logged:
-    """A call as a file tells of it. `at` is the stamp of its last row (ISO-8601 as written, "" if there is none)."""
+    """A call as a file tells of it. `at` is the stamp of its last row (ISO-8601 as written, "" if there is none).
+
+    With `rest` it is no call: its output is what the calls of these ids put out together, that do not tell their own
+    (`model.Rest`)."""
 
     call: ModelCall
     at: str
     session: str
     cwd: str
     turn: int | None = None
+    rest: tuple[str, ...] = ()
 
 
 class Log:

@@ -136,4 +136,6 @@ class PaseoReader(PaseoState):
                 yield self._at_rest()
 
     def ended(self) -> Iterable[Fact]:
-        yield from self._record.over()
+        if self._turn is None:
+            yield from self._record.over()
+        yield from self._record.ended()

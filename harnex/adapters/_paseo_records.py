@@ -14,6 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from harnex.adapters import _claude_screen, _codex_screen
+from harnex.adapters._claude_calls import UNTOLD
 from harnex.adapters._claude_rows import ClaudeReader
 from harnex.adapters._codex_background import Left, whose_tool
 from harnex.adapters._codex_rollout import Rollout, seconds
@@ -30,6 +31,7 @@ from harnex.model import (
     TurnEnded,
 )
 
+UNTOLD_REMARK = Remark(UNTOLD)
 EARLY_S = 0.001  # times have milliseconds; a record dates the prompt 9 to 50 ms after Paseo does (measured)
 
 
@@ -65,6 +67,14 @@ class Record:
 
     def over(self) -> Iterable[Fact]:
         """The turn is over: no more rows of its last call can come."""
+        return ()
+
+    def cut(self, died: bool) -> Iterable[Fact]:
+        """The turn was interrupted, or its program `died`, and the record does not say so: the call that was open."""
+        return ()
+
+    def ended(self) -> Iterable[Fact]:
+        """The provider's program is gone: calls that were open, and what its record says of itself, as without Paseo."""
         return ()
 
     def end(self, prompted_at: float, complete: bool = False) -> TurnEnded | None:
@@ -112,8 +122,11 @@ class ClaudeRecord(Record):
         content = message.get("content") if isinstance(message, dict) else None
         found = [b for b in content if isinstance(b, dict)] if isinstance(content, list) else []
         old = (seconds(row.get("timestamp")) or self._began) < self._began
-        if isinstance(message, dict) and isinstance(message.get("id"), str):
-            (self._before.add if old else self._before.discard)(message["id"])
+        if old and row.get("type") == "api-request":
+            return  # what became of it was told by who saw it
+        ids = (row.get("uuid"), row.get("id"), message.get("id") if isinstance(message, dict) else None)
+        for name in (name for name in ids if isinstance(name, str)):
+            (self._before.add if old else self._before.discard)(name)
         for fact in self._reader.row("transcript" if source == "record" else "subagent", row):
             if isinstance(fact, Submitted):
                 self._prompt(row, fact.text)
@@ -122,9 +135,12 @@ class ClaudeRecord(Record):
                 if main and fact.outcome != "completed":
                     self.said = fact
             elif isinstance(fact, ModelCall):
-                if fact.call_id not in self._before:
-                    yield fact
-            elif isinstance(fact, ToolUse | Compacted | SubAgent | Background) and not old:
+                yield from self._call(fact)
+            elif (
+                isinstance(fact, ToolUse | Compacted | SubAgent | Background | Remark)
+                and not old
+                and fact != UNTOLD_REMARK
+            ):
                 yield fact
         if main and row.get("type") == "assistant" and isinstance(message, dict):
             self._assistant(message, found, bool(row.get("isApiErrorMessage")))
@@ -132,6 +148,13 @@ class ClaudeRecord(Record):
             if any(b.get("type") == "tool_result" for b in found):
                 self.question, self.asked, self._text = None, "", ""
             yield from self._subagent(row.get("toolUseResult"))
+
+    def _call(self, call: ModelCall) -> Iterator[Fact]:
+        """A call of this run. One without a row is named by the row that asked for it."""
+        if call.call_id.removeprefix("open-") not in self._before:
+            yield call
+            if call.output_tokens is None and not call.partial:
+                yield UNTOLD_REMARK
 
     def _assistant(self, message: dict[str, Any], found: list[dict[str, Any]], failed: bool) -> None:
         self.answered = True
@@ -157,8 +180,20 @@ class ClaudeRecord(Record):
 
     def over(self) -> Iterable[Fact]:
         """Told as the row that ends a turn in the CLI's own transcript."""
-        facts = self._reader.row("transcript", {"type": "system", "subtype": "turn_duration"})
-        return [f for f in facts if isinstance(f, ModelCall) and f.call_id not in self._before]
+        yield from self._told(self._reader.row("transcript", {"type": "system", "subtype": "turn_duration"}))
+
+    def cut(self, died: bool) -> Iterable[Fact]:
+        yield from self._told(self._reader.cut(died))
+
+    def ended(self) -> Iterable[Fact]:
+        yield from self._told(self._reader.ended())
+
+    def _told(self, facts: Iterable[Fact]) -> Iterator[Fact]:
+        for fact in facts:
+            if isinstance(fact, ModelCall):
+                yield from self._call(fact)
+            elif isinstance(fact, Remark) and fact != UNTOLD_REMARK:
+                yield fact
 
     def classify(self, text: str) -> tuple[str, str | None]:
         return _claude_screen.classify("", None, text)
@@ -216,6 +251,13 @@ class CodexRecord(Record):
     def whose_tool(self, env: Mapping[str, str], apart: bool) -> str:
         agents = {rollout.thread: rollout.agent for rollout in self._rollouts.values() if rollout.thread}
         return whose_tool(env, apart, None, agents)
+
+    def cut(self, died: bool) -> Iterable[Fact]:
+        return self.ended() if died else ()  # an interruption is in the rollout
+
+    def ended(self) -> Iterable[Fact]:
+        for rollout in self._rollouts.values():
+            yield from (f for f in rollout.gone() if isinstance(f, ModelCall | Remark))
 
 
 def record_for(provider: str, began: float) -> Record:

@@ -76,6 +76,14 @@ class PaseoState(Reader):
 
     # ---- start ----
 
+    def recorded(self) -> int:
+        return self._record.rows
+
+    def unrecorded(self) -> str:
+        if not self._record.readable:
+            return f"harnex can't read the records of '{self._provider}'"
+        return f"'{self._provider}' wrote no record of its conversation where harnex looks for it"
+
     def spawned(self, pid: int, env: Mapping[str, str], cwd: str) -> Iterable[Fact]:
         self._env = dict(env)
         self._plan = Plan.load(json.loads(env[CONFIG]))
@@ -212,6 +220,7 @@ class PaseoState(Reader):
     def _lose_turn(self, why: str) -> Iterator[Fact]:
         """The turn is gone, and the daemon doesn't know it: `wait` loads the agent, which mends the status."""
         if self._turn is not None:
+            yield from self._record.cut(died=True)
             yield self._end(made("interrupted", why))
         yield from self._dialogs.gone()
         yield Observation("statefile", State.UNKNOWN, why)
@@ -242,10 +251,14 @@ class PaseoState(Reader):
         turn = self._turn
         assert turn is not None
         turn.confirming = False
-        yield from self._record.over()
         before, used = self._used
         turn.used = used != before and isinstance(used, dict) and any(used.values())
         end = outcome(turn, self._now, self._record, self._daemon, self._stopping.asked, self._files)
+        if end.outcome == "completed" or self._record.end(turn.since) is not None:
+            yield from self._record.over()
+        else:
+            gone = self._now.status == "closed" or turn.daemon != self._daemon
+            yield from self._record.cut(died=gone or end.outcome == "failed")
         self._turn = None
         if turn.opening and end.outcome == "failed" and end.detail != UNSEEN:
             yield Over("boot_failure", f"the agent's first call failed ({end.reason}): {end.detail}")
@@ -358,6 +371,7 @@ class PaseoState(Reader):
             yield self._cli.inspect(self._id)
         elif seen == "provider gone" and self._turn is not None:
             why = f"the process of {family} died, and Paseo still says running"
+            yield from self._record.cut(died=True)
             yield self._end(made("failed", why))
             yield from self._dialogs.gone()
             yield Observation("statefile", State.UNKNOWN, why)

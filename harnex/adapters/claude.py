@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from harnex.adapters import _claude_lease as leases
+from harnex.adapters import _claude_places as places
 from harnex.adapters._base import (
     Credential,
     Launch,
@@ -39,6 +40,7 @@ from harnex.adapters._text import (
 from harnex.model import ScreenView, State
 
 SETTINGS_SINCE: Version = (1, 0, 61)  # --settings: an unknown option in 1.0.60
+SAME_FILE_SINCE: Version = (1, 0, 128)  # a resumed conversation goes on in its file; 1.0.60 begins another one
 V2: Version = (2, 0, 77)
 V3: Version = (2, 1, 197)
 
@@ -147,6 +149,12 @@ def _value_of(args: tuple[str, ...], flag: str) -> str | None:
     return None
 
 
+def _resumed_id(args: tuple[str, ...]) -> str:
+    """The id of the conversation that these arguments go on with, "" if they don't name it."""
+    value = _value_of(args, "--resume") or _value_of(args, "-r") or ""
+    return value if places.UUID.fullmatch(value) and not _has_flag(args, ("--fork-session",)) else ""
+
+
 def _without(args: tuple[str, ...], flag: str) -> tuple[str, ...]:
     out: list[str] = []
     skip = done = False
@@ -245,13 +253,16 @@ class ClaudeAdapter:
     def launch(self, request: LaunchRequest) -> Launch:
         args = request.args
         notes: list[str] = []
-        env: dict[str, str | None] = {n: None for n in request.env if n in _UNSET or n.startswith("CLAUDE_BG_")}
+        unset = (*_UNSET, *places.OURS)
+        env: dict[str, str | None] = {n: None for n in request.env if n in unset or n.startswith("CLAUDE_BG_")}
         env["DISABLE_AUTOUPDATER"] = "1"
         if SUGGESTIONS not in request.env:
             # 2.1 asks the model after each turn what a person might type next, and shows it in the box: an extra
             # call of the whole conversation, for nobody, and words in the box that nobody typed.
             env[SUGGESTIONS] = "false"
         settings, problem = _own_settings(request)
+        if moved := places.named_in_settings(request, settings):
+            env[places.SETTINGS] = moved
         flags, permissions = self._permissions(request, settings, env, notes)
         hooks_path = f"{request.evidence_dir.rstrip('/')}/{HOOKS_FILE}"
         files: dict[str, str] = {}
@@ -279,15 +290,18 @@ class ClaudeAdapter:
             files[path] = json.dumps(settings, ensure_ascii=False, indent=1)
             args = _without(args, "--settings")
             argv += ["--settings", path]
-            env["HARNEX_CLAUDE_HOOKS"] = hooks_path
+            env[places.HOOKS] = hooks_path
         session_id: str | None = None
         if not _has_flag(args, _SESSION_FLAGS):
             session_id = request.new_session_id
             argv += ["--session-id", session_id]
         else:
             session_id = _value_of(args, "--session-id")
-        if "HARNEX_CLAUDE_HOOKS" not in env and session_id:
-            env["HARNEX_CLAUDE_SESSION"] = session_id  # no hook will say where the transcript is
+        # Where no hook says which file the transcript is, it is looked for by the conversation's id.
+        if session_id:
+            env[places.BEGINS] = session_id
+        elif (resumed := _resumed_id(args)) and (request.version is None or request.version >= SAME_FILE_SINCE):
+            env[places.RESUMES] = resumed
         return Launch((*argv, *flags, *args), env, files, session_id, permissions, tuple(notes))
 
     def _permissions(

@@ -62,6 +62,7 @@ class CodexReader(Reader):
         self._last: tuple[str, ...] = ()  # the transcript as the last turn left it
         self._working = False
         self._rows = 0
+        self._recorded = 0
         self._unrecorded = 0
         self._main = "rollout"  # the key of the main thread's file
         self._lost = False
@@ -82,6 +83,14 @@ class CodexReader(Reader):
         if env.get(launching.EVIDENCE):
             yield Follow("notify", f"{env[launching.EVIDENCE]}/{launching.NOTIFY_FILE}")
         yield FindFile("rollout", "rollout-*.jsonl")
+
+    def recorded(self) -> int:
+        return self._recorded
+
+    def unrecorded(self) -> str:
+        """`experimental_thread_store = {type = "in_memory", id = "x"}` is the switch that was found (0.145, 0.169): of
+        `history.persistence`, `ephemeral`, `features.hooks` and the flags of rollouts none takes it away on a terminal."""
+        return "Codex holds no rollout of this conversation open (`experimental_thread_store`, another server, a full disk?)"
 
     # -- OSC --
 
@@ -187,6 +196,8 @@ class CodexReader(Reader):
             self._rows += 1
         was_open = rollout.turn_open
         yield from rollout.row(row)
+        if rollout is self.rollout and rollout.is_present:
+            self._recorded += 1
         if rollout.main and rollout.turn_open:
             yield from self._begin()
         if rollout.main and rollout.turn_open and not was_open and self._view is not None:

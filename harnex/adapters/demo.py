@@ -65,7 +65,10 @@ class DemoReader(Reader):
     marks_tools = True
 
     def __init__(self) -> None:
-        self._turn = 0
+        self._turn = self._rows = 0
+
+    def recorded(self) -> int:
+        return self._rows
 
     def spawned(self, pid: int, env: Mapping[str, str], cwd: str) -> Iterable[Fact]:
         if env.get(EVIDENCE):
@@ -140,6 +143,7 @@ class DemoReader(Reader):
 
     def row(self, source: str, row: dict[str, Any]) -> Iterable[Fact]:
         event = row.get("event")
+        self._rows += 1
         if event == "ready":
             yield AgentSession(str(row.get("session") or f"demo-{row.get('pid')}"))
             yield Observation(source, State.PROMPT, "it says: ready")

@@ -35,6 +35,7 @@ class GenericReader(Reader):
 
     reads_draft = False  # what an input box looks like is not known
     may_type_unknown = True
+    counts = False
 
     def __init__(self) -> None:
         self._spun = False

@@ -14,6 +14,7 @@ from typing import Any
 from harnex import clock, errors, jsonl, output, paths
 from harnex.commands._find import finished_run, run_of
 from harnex.commands.events import reader_is_gone
+from harnex.commands.status import token_count
 from harnex.errors import HarnexError
 from harnex.store import registry
 from harnex.store.tail import LineTail
@@ -166,13 +167,20 @@ OUTCOMES = {
 
 def figures(row: dict[str, Any]) -> str:
     """` (2 turns, 14 calls, 12,345 tokens, 3m05s)`, as far as they are known."""
-    usage = row.get("usage")
-    tokens = row.get("tokens") if isinstance(row.get("tokens"), int) else (usage or {}).get("total_tokens")
-    calls = row.get("calls")
+    usage = row.get("usage") or {}
+    whole = (
+        row
+        if isinstance(row.get("tokens"), int)
+        else {
+            "tokens": usage.get("total_tokens"),
+            "tokens_unknown": (usage.get("unknown") or {}).get("total_tokens"),
+        }
+    )
+    tokens, calls = token_count(whole), row.get("calls")
     turns = row.get("turns") if row.get("turns") is not None else row.get("turn")
     parts = [f"{turns} turn{'' if turns == 1 else 's'}"] if turns else []
     parts += [f"{calls} call{'' if calls == 1 else 's'}"] if isinstance(calls, int) else []
-    parts += [f"{tokens:,} tokens"] if isinstance(tokens, int) else []
+    parts += [f"{tokens} tokens"] if tokens else []
     try:
         end = clock.parse_iso(str(row["ended_at"])) if row.get("ended_at") else time.time()
         parts.append(clock.age(end - clock.parse_iso(str(row.get("started_at")))))
@@ -201,7 +209,7 @@ def live_line(record: dict[str, Any], tool: str, now: float) -> str:
     if record.get("calls"):
         parts.append(f"{record['calls']} calls")
     if record.get("tokens"):
-        parts.append(f"{record['tokens']:,} tokens")
+        parts.append(f"{token_count(record)} tokens")
     if record.get("background"):
         parts.append(f"{len(record['background'])} in the background")
     if tool:
@@ -262,7 +270,8 @@ def describe(row: dict[str, Any]) -> str:
         how = "its conversation goes on" if get("resumed") else "without its conversation"
         return f"started again after {get('reason')} ({get('attempt')} of {get('most')}, {how})"
     if kind == "budget":
-        return f"the budget is spent: {get('used')} of {get('limit')} {get('kind')}"
+        over = f", over {get('runs')} runs" if (get("runs") or 1) > 1 else ""
+        return f"the budget is spent: {get('used')} of {get('limit')} {get('kind')}{over}"
     if kind == "escalated":
         return f"a person is needed: {get('message')}"
     if kind == "verify":

@@ -176,7 +176,7 @@ def _possible(policy: Policy, cli: str | None) -> None:
     if policy.limits_calls and cli is not None and name_for(cli) == "generic":
         raise UsageError(
             f"harnex can't see the model calls of {cli}: --max-tokens, --max-cost and --max-calls can't be kept",
-            "limit it by --max-turns, --turn-timeout or --deadline",
+            "limit it by --deadline or --timeout",
         )
     if policy.max_cost is not None:
         from harnex.store.prices import available

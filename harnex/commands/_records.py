@@ -19,6 +19,7 @@ from harnex.store.prices import Prices
 from harnex.store.registry import is_named
 
 CALL = b'"type":"call"'  # as `store.eventlog` writes it
+REST = b'"type":"usage_rest"'
 FORK_FROM = 24 << 20  # bytes: another process takes 10 ms to begin with
 PROGRESS_FROM = 32 << 20  # bytes: less is read before one has looked
 
@@ -33,21 +34,38 @@ class Run:
     def records(self) -> Iterator[dict[str, Any]]:
         who = {k: self.row.get(k) for k in ("id", "run_id", "cli", "repo")}
         who["session"] = self.row.get("agent_session_id")
-        for n, event in enumerate(self.events(CALL), 1):
-            yield usage.record(event, n=n, **who)
+        n, unknown = 0, dict[str, dict[str, Any]]()
+        for event in self.events((CALL, REST)):
+            if event.get("type") == "call":
+                n += 1
+                record = usage.record(event, n=n, **who)
+                if record["output_tokens"] is None:
+                    unknown[str(record["call_id"])] = record
+                yield record
+            elif event.get("type") == "usage_rest":
+                found = usage.rest(event, **who)
+                yield {**found, "of": [unknown[i] for i in found["call_ids"] if i in unknown]}
 
-    def events(self, needle: bytes = b"") -> Iterator[dict[str, Any]]:
+    def events(self, needles: tuple[bytes, ...] = ()) -> Iterator[dict[str, Any]]:
+        """Its events; with `needles` the lines that hold one of them."""
         try:
             with open(os.path.join(self.directory, "events.jsonl"), "rb") as f:
                 for line in f:
-                    if needle in line:
+                    if not needles or any(needle in line for needle in needles):
                         row = jsonl.loads_dict(line)
-                        if row is not None and (not needle or row.get("type") == "call"):
+                        if row is not None:
                             yield row
         except FileNotFoundError:
             return
         except OSError as e:
             raise HarnexError(f"can't read the events of {self.row.get('id')}: {e.strerror}", "harnex doctor") from None
+
+
+def cost(record: dict[str, Any], prices: Prices) -> float | None:
+    """Of a record, be it a call or a rest (whose calls, in `of`, go)."""
+    if "call_ids" not in record:
+        return prices.cost(record)
+    return prices.cost_of_rest(record["output_tokens"], record.pop("of"))
 
 
 def runs(
@@ -102,8 +120,9 @@ class Files:
                 report, ids = logs.Report(path), list[str]()
                 self.reports.append(report)
                 for record in self._of_file(report, types, full, since, redact, seen, ids, progress):
-                    self.calls += 1
-                    progress.calls = record["n"] = self.calls
+                    if "call_ids" not in record:
+                        self.calls += 1
+                        progress.calls = record["n"] = self.calls
                     yield record
                 seen.update(ids)
                 self.repeated += report.repeated
@@ -125,6 +144,7 @@ class Files:
         log = log_of(self.cli, types, full)
         more = progress.more if progress is not None and progress.wanted else None
         own: set[str] = set()
+        unknown: dict[str, dict[str, Any]] = {}  # calls that do not tell their output
         for logged in logs.read(report.path, log, report, more):
             call = logged.call
             if call.call_id in own or call.call_id in seen:
@@ -132,12 +152,12 @@ class Files:
                 continue
             own.add(call.call_id)
             ids.append(call.call_id)
-            report.calls += 1
+            report.calls += not logged.rest
             if since is not None and not _after(logged.at, since):
                 continue
             if logged.cwd not in self._roots:
                 self._roots[logged.cwd] = paths.repo_root(logged.cwd) if logged.cwd else None
-            yield {
+            record: dict[str, Any] = {
                 "n": None,
                 "ts": logged.at or None,
                 "id": None,
@@ -164,6 +184,12 @@ class Files:
                 "text_preview": redact(call.text_preview) if full and call.text_preview else "",
                 "raw": call.raw,
             }
+            if logged.rest:
+                found = usage.rest(record, call_ids=logged.rest)
+                record = {**found, "of": [unknown[i] for i in logged.rest if i in unknown]}
+            elif call.output_tokens is None:
+                unknown[call.call_id] = record
+            yield record
         if log.turns and log.session:
             self.turns.setdefault(log.session, list(log.turns))
 
@@ -182,7 +208,7 @@ class Files:
             part = usage.Groups(by)
             for record in self._of_file(report, types, False, since, str, seen, ids):
                 if repo is None or record["repo"] == repo:
-                    record["cost_usd"] = prices.cost(record)
+                    record["cost_usd"] = cost(record, prices)
                     part.add(record)
             return ids, part.packed(), dataclasses.astuple(report)
 

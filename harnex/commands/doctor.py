@@ -92,12 +92,12 @@ def agents() -> Iterator[Check]:
         if program is None:
             continue
         found_any = True
-        text = versions.detect(state, program, environment.clean_env())
+        text = versions.detect(state, program, environment.clean_env(), name)
         version = versions.parse(text)
         where = f"{text or 'version unknown'}, {program}"
         known = adapter.known
         if version is None:
-            yield Check(name, "warning", where, f"`{program} --version` gave no version; does it run?")
+            yield Check(name, "warning", where, f"`{program} --version` names no version of its own; does it run?")
         elif known is not None and not known[0] <= version <= known[1]:
             low, high = (".".join(map(str, v)) for v in known)
             yield Check(name, "warning", where, f"measured were {low} to {high}: its state may be less certain")

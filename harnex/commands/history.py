@@ -10,7 +10,7 @@ import click
 from harnex import clock, errors, jsonl, paths
 from harnex.commands._find import mend
 from harnex.commands._types import MOMENT
-from harnex.commands.status import short_path
+from harnex.commands.status import short_path, token_count
 from harnex.store import history
 from harnex.store.registry import is_named
 
@@ -77,7 +77,7 @@ def command(
                 how,
                 str(r.get("turns") or ""),
                 "" if r.get("calls") is None else str(r["calls"]),
-                "" if r.get("tokens") is None else f"{r['tokens']:,}",
+                token_count(r),
                 short_path(str(r.get("cwd"))),
             )
         )

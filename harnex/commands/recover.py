@@ -118,8 +118,10 @@ def say(found: list[dict[str, Any]], resumed: list[dict[str, Any]]) -> None:
             print(f"harnex: the end of '{run['id']}' could not be written; is the disk full?", file=sys.stderr)
     for reply in resumed:
         if reply["ok"]:
+            end = reply.get("exit") or {}  # a budget that is spent, a deadline that has passed
+            over = f"; it ended at once: {end.get('message') or end.get('reason')}" if end else ""
             said = f"; told: {' '.join(str(reply['said']).split())[:80]}" if reply.get("said") else ""
-            print(f"{reply['id']}: {reply['how']}; run {reply['run_id']}{said}")
+            print(f"{reply['id']}: {reply['how']}; run {reply['run_id']}{said}{over}")
         else:
             print(f"harnex: {reply['id']}: {reply['error']}\n  {reply.get('hint')}", file=sys.stderr)
         for note in reply.get("notes") or ():

@@ -86,7 +86,6 @@ def table(records: list[dict[str, Any]], now: float) -> str:
         if r.get("background"):
             state += f", {len(r['background'])} in background"
         since = age(now - parse_iso(r["state_since"])) if r.get("state_since") else ""
-        tokens = r.get("tokens")
         rows.append(
             (
                 r["id"],
@@ -95,7 +94,7 @@ def table(records: list[dict[str, Any]], now: float) -> str:
                 since,
                 str(r.get("turn") or ""),
                 "" if r.get("calls") is None else str(r["calls"]),
-                "" if tokens is None else f"{tokens:,}",
+                token_count(r),
                 age(r["idle_s"]),
                 short_path(str(r["cwd"])) + (f" [{r['tmux']}]" if r.get("tmux") else ""),
                 str(r.get("description") or ""),
@@ -115,6 +114,12 @@ def local(iso: str) -> str:
 
     at = parse_iso(iso)
     return time.strftime("%H:%M" if at - time.time() < 43200 else "%b %d %H:%M", time.localtime(at))
+
+
+def token_count(row: dict[str, Any]) -> str:
+    """Tokens of a session or a finished run; with `+` where those of some calls are not known."""
+    tokens = row.get("tokens")
+    return "" if tokens is None else f"{tokens:,}" + "+" * bool(row.get("tokens_unknown"))
 
 
 def short_path(path: str) -> str:

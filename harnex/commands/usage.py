@@ -104,8 +104,9 @@ def _from_runs(
     def records() -> Iterator[dict[str, Any]]:
         for run in chosen:
             for r in run.records():
-                if since is None or _records._after(r["ts"] or "", since):
-                    r["cost_usd"] = prices.cost(r)
+                # A rest is of all its calls, or it is left out.
+                if all(since is None or _records._after(x["ts"] or "", since) for x in (r, *r.get("of", ()))):
+                    r["cost_usd"] = _records.cost(r, prices)
                     yield r
 
     single = chosen[0] if session_id is not None else None
@@ -145,7 +146,7 @@ def _from_files(
     def records() -> Iterator[dict[str, Any]]:
         for r in source.records(full, since, _redacted() if full else str):
             if wanted is None or r["repo"] == wanted:
-                r["cost_usd"] = prices.cost(r)
+                r["cost_usd"] = _records.cost(r, prices)
                 yield r
 
     head: dict[str, Any] = {"id": None, "run_id": None, "cli": cli}
@@ -209,19 +210,21 @@ def _show(
     """`grouped`: --by was asked for, so --json has groups; without it all calls."""
     groups = records if isinstance(records, usage.Groups) else usage.Groups(by)
     keep = by == "call" or (as_json and not grouped) or (as_json and head["id"] is not None)
-    calls = []
+    calls, rests = list[dict[str, Any]](), list[dict[str, Any]]()
     for r in records if not isinstance(records, usage.Groups) else ():
         groups.add(r)
         if keep:
-            calls.append(r)
+            (rests if "call_ids" in r else calls).append(r)
     prices.remember()
     totals = {**groups.total.fields(), "prices": prices.version}
     if as_json:
         out = dict(head)
         if keep:
             out["calls"] = calls
+            if rests:
+                out["rests"] = rests
             if turns is not None and head["id"] is not None:
-                out["turns"] = usage.turns_used(turns, calls)
+                out["turns"] = usage.turns_used(turns, [*calls, *rests])
             else:
                 out["turns"] = turns if turns is not None else []
         if grouped and by != "call":
@@ -373,9 +376,10 @@ def _one_call(
     source: _records.Files | None,
     as_json: bool,
 ) -> int:
-    record = next((r for r in records if which in (str(r["n"]), r["call_id"])), None)
+    calls = [r for r in records if "call_ids" not in r]
+    record = next((r for r in calls if which in (str(r["n"]), r["call_id"])), None)
     if record is None:
-        raise HarnexError(f"there is no call {which}", f"there are {len(records)}: harnex usage --by call")
+        raise HarnexError(f"there is no call {which}", f"there are {len(calls)}: harnex usage --by call")
     prices = remembered()
     record["cost_usd"] = prices.cost(record)
     prices.remember()

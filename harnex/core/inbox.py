@@ -96,6 +96,12 @@ class Inbox:
         self._stubborn = False  # the draft changes when it is cleared, and does not go
         self._retype = False
         self._echoed_at: float | None = None
+        self._left: tuple[bytes, float] | None = None  # keys for what a withdrawn message left in the box; since when
+
+    @property
+    def has_work(self) -> bool:
+        """Whether `step` may have something to do."""
+        return self.pending > 0 or self._left is not None
 
     @property
     def pending(self) -> int:
@@ -115,7 +121,12 @@ class Inbox:
             self.queue.append(message)
 
     def withdraw(self, message_id: str) -> Message | None:
-        """Take back a message that is not typed yet. None: too late, or never there."""
+        """Take back a message that is not typed yet, or whose Enter a dialog stopped. None: too late, or never there."""
+        current = self.current
+        if current is not None and current.id == message_id and self._retype and self._typing is not None:
+            self.current, self._left = None, (self._typing.clear, self._since)
+            current.status = "expired"
+            return current
         for message in self.queue:
             if message.id == message_id:
                 self.queue.remove(message)
@@ -160,6 +171,8 @@ class Inbox:
             out.append(Progress(message))
         if self.current is not None:
             out += self._advance(gate, now)
+        elif self._left is not None:
+            out += self._tidy(gate, now)
         if self.current is None and self.queue and self._may_type(self.queue[0], gate, now):
             out += self._begin(self.queue.popleft(), gate, now)
         return out
@@ -202,10 +215,21 @@ class Inbox:
             return False
         return not (gate.draft and now < gate.person_typed + PERSON_S)
 
+    def _tidy(self, gate: Gate, now: float) -> list[Action]:
+        """Clear the box of a withdrawn message's text, once a message could be typed; a person's draft is left alone."""
+        assert self._left is not None
+        keys, since = self._left
+        if gate.person_typed > since or self.queue:
+            self._left = None  # (the next message clears the box itself)
+        elif gate.state is State.PROMPT and not (gate.on_screen is State.BLOCKED or gate.view or gate.open_turn):
+            self._left = None
+            return [Write(keys)] if gate.draft and keys else []
+        return []
+
     def _begin(self, message: Message, gate: Gate, now: float) -> list[Action]:
         if self.current is not message:
             self._mixes = 0
-        self.current = message
+        self.current, self._left = message, None
         self._since, self._submits, self._retype, self._echoed_at = now, 0, False, None
         self._draft_before = gate.draft
         self._typing = self._typing_for(message.text or "")

@@ -11,7 +11,9 @@ from typing import Any
 
 from harnex.core.report_style import CSS
 from harnex.core.report_timeline import STATES, seconds, timeline
+from harnex.core.usage import Sums, unknown_calls
 
+USED = ("call", "usage_rest")  # events that tell tokens
 ROWS_MAX = 400  # of one table; what is left out is said
 # What deserves a line of its own among the happenings; more types may come, so the dull ones are named.
 DULL = (
@@ -22,6 +24,7 @@ DULL = (
     "turn_started",
     "task_complete",
     "usage",
+    "usage_rest",
     "started",
     "blocked",
     "background",
@@ -93,19 +96,19 @@ def overview(runs: Sequence[Run]) -> str:
     begin, end = min(r.begin for r in runs), max(r.end for r in runs)
     rows = []
     for run in runs:
-        calls, tokens = totals(run)
+        calls, tokens = totals(run.of(*USED))
         rows.append(
             (
                 f'<a href="#{run.anchor}">{text(run.about.get("id"))}</a>', text(run.about.get("cli")), outcome(run),
                 text(clock_time(iso(run.begin))), text(span(run.end - run.begin)), number(len(run.of("turn_started"))),
-                number(calls), number(tokens),
+                number(calls), tokens,
             )
         )  # fmt: skip
     head = ("session", "CLI", "how it ended", "began", "took", "turns", "calls", "tokens")
-    known = [t for r in runs if (t := totals(r)[1]) is not None]
+    _, every = totals(row for r in runs for row in r.of(*USED))
     bad = sum(not r.live and r.about.get("exit") not in (0, None) for r in runs)
     facts = [("runs", number(len(runs))), ("not well ended", number(bad)), ("from", text(clock_time(iso(begin)))),
-             ("to", text(clock_time(iso(end)))), ("tokens", number(sum(known) if known else None))]  # fmt: skip
+             ("to", text(clock_time(iso(end)))), ("tokens", every)]  # fmt: skip
     bars = "".join(
         f'<rect x="{(r.begin - begin) / max(1e-9, end - begin) * 1000:.1f}" y="{4 + 18 * n}" height="12" rx="2" '
         f'width="{max(2.0, (r.end - r.begin) / max(1e-9, end - begin) * 1000):.1f}" '
@@ -156,14 +159,14 @@ def section(run: Run, single: bool) -> str:
 
 
 def facts(run: Run) -> list[tuple[str, str]]:
-    count, tokens = totals(run)
+    count, tokens = totals(run.of(*USED))
     about = run.about
     out = [
         ("began", text(clock_time(iso(run.begin)))),
         ("took", text(span(run.end - run.begin))),
         ("turns", number(len(run.of("turn_started")))),
         ("calls", number(count)),
-        ("tokens", number(tokens)),
+        ("tokens", tokens),
         ("cost", "unknown" if run.cost_usd is None else f"${run.cost_usd:,.{2 if run.cost_usd >= 1 else 4}f}"),
     ]
     for label, value in (("permissions", about.get("permissions")), ("goes on with", about.get("resumes"))):
@@ -172,11 +175,14 @@ def facts(run: Run) -> list[tuple[str, str]]:
     return out
 
 
-def totals(run: Run) -> tuple[int | None, int | None]:
-    """Calls and tokens, from the calls themselves. None: not known."""
-    rows = run.of("call")
-    known = [row["total_tokens"] for row in rows if isinstance(row.get("total_tokens"), int)]
-    return len(rows) or None, sum(known) if known else None
+def totals(rows: Iterable[dict[str, Any]]) -> tuple[int | None, str]:
+    """Calls, and their tokens as HTML: with `+` where those of some calls are not known."""
+    sums = Sums()
+    for row in rows:
+        sums.take(row)
+    used = sums.used()
+    more = bool(unknown_calls(used)) and used["total_tokens"] is not None
+    return used["calls"] or None, number(used["total_tokens"]) + "+" * more
 
 
 def shares(run: Run) -> str:
@@ -210,7 +216,7 @@ def turns(run: Run) -> str:
     sent = {row.get("message_id"): row for row in run.of("send")}
     opened = {row.get("turn"): row for row in run.of("turn_started")}
     used: dict[Any, list[dict[str, Any]]] = {}
-    for call in run.of("call"):
+    for call in run.of(*USED):
         used.setdefault(call.get("turn"), []).append(call)
     ended = {row.get("turn"): row for row in run.of("task_complete", "turn_failed")}
     for turn, start in opened.items():
@@ -223,14 +229,13 @@ def turns(run: Run) -> str:
             how, said = "completed", str(end.get("last_message") or "")
         else:
             how, said = f"{end.get('outcome')}: {end.get('reason')}", str(end.get("message") or "")
-        known = [c["total_tokens"] for c in used.get(turn, ()) if isinstance(c.get("total_tokens"), int)]
+        count, tokens = totals(used.get(turn, ()))
         css = "good" if how == "completed" else "live" if how == "open" else "bad"
         rows.append(
             (
                 number(turn), text(clock_time(start.get("ts"), run.begin)), asked,
                 f'<span class="{css}">{text(how)}</span>', f'<div class="words">{text(said)}</div>',
-                text(span(end.get("duration_s"))) if end else "", number(len(used.get(turn, ())) or None),
-                number(sum(known) if known else None),
+                text(span(end.get("duration_s"))) if end else "", number(count), tokens,
             )
         )  # fmt: skip
     head = ("turn", "at", "asked", "ended", "last words", "took", "calls", "tokens")

@@ -1,12 +1,13 @@
 """Sums of model calls: by turn, session, day, model, repository, agent. None is unknown, never 0. Pure.
 
 A record is a call as `harnex usage --json` gives it: the fields of a `call` event, and `ts`, `id`, `run_id`, `cli`,
-`repo`, `session`, `cost_usd`.
+`repo`, `session`, `cost_usd`. A record with `call_ids` is no call: its numbers are what those calls used together, of which
+each alone tells less (an event `usage_rest`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -19,9 +20,28 @@ TOKENS = (
     "total_tokens",
 )
 CALL_FIELDS = (
-    "n", "ts", "id", "run_id", "cli", "repo", "session", "call_id", "turn", "agent", "model", *TOKENS, "cost_usd",
-    "stop_reason", "duration_s", "attempts", "source", "partial", "text_preview", "raw",
-)  # fmt: skip
+    "n",
+    "ts",
+    "id",
+    "run_id",
+    "cli",
+    "repo",
+    "session",
+    "call_id",
+    "turn",
+    "agent",
+    "model",
+    *TOKENS,
+    "cost_usd",
+    "stop_reason",
+    "duration_s",
+    "attempts",
+    "source",
+    "partial",
+    "text_preview",
+    "raw",
+)
+REST_FIELDS = ("ts", "id", "run_id", "cli", "repo", "session", "call_ids", "turn", "agent", "model", *TOKENS, "cost_usd")  # fmt: skip
 BY = ("call", "turn", "session", "day", "model", "repo", "agent")
 KEYS: dict[str, tuple[str, ...]] = {
     "turn": ("id", "run_id", "session", "turn"),
@@ -48,6 +68,10 @@ class Sums:
         self.last: str | None = None
 
     def add(self, record: dict[str, Any]) -> None:
+        of = len(record.get("call_ids") or ())
+        if of:
+            self._add_rest(record, of)
+            return
         self.calls += 1
         if record["partial"]:
             self.partial += 1
@@ -68,6 +92,28 @@ class Sums:
                 self.first = at
             if self.last is None or at > self.last:
                 self.last = at
+
+    def _add_rest(self, record: dict[str, Any], of: int) -> None:
+        """Numbers of so many calls that were added without them."""
+        for i, name in enumerate(TOKENS):
+            if record[name] is not None:
+                self._tokens[i] += record[name]
+                self._known[i] += of
+        if record["cost_usd"] is not None:
+            self._cost += record["cost_usd"]
+            self._unpriced -= of
+
+    def take(self, event: Mapping[str, Any]) -> None:
+        """Add a `call` or a `usage_rest`, as it is in an event."""
+        tokens = {n: v if isinstance(v := event.get(n), int) and not isinstance(v, bool) else None for n in TOKENS}
+        ids = event.get("call_ids")
+        rest = {"call_ids": ids} if isinstance(ids, (list, tuple)) else {}
+        self.add({**tokens, **rest, "partial": event.get("partial"), "cost_usd": None, "ts": None})
+
+    def used(self) -> dict[str, Any]:
+        """`calls`, the tokens, and `unknown`: see `fields`."""
+        fields = self.fields()
+        return {key: fields[key] for key in ("calls", *TOKENS, "unknown")}
 
     def packed(self) -> tuple[Any, ...]:
         """All of it as plain values, for `merge`."""
@@ -91,9 +137,12 @@ class Sums:
         sums = {n: t if k else None for n, t, k in zip(TOKENS, self._tokens, self._known, strict=True)}
         unknown = {n: self.calls - k for n, k in zip(TOKENS, self._known, strict=True) if 0 < k < self.calls}
         priced = self.calls - self._unpriced
-        if priced and self._unpriced:
+        if priced and self._unpriced > 0:
             unknown["cost_usd"] = self._unpriced
-        given, read = sums["input_tokens"], sums["cache_read_tokens"]
+        given, read, output = sums["input_tokens"], sums["cache_read_tokens"], sums["output_tokens"]
+        if "total_tokens" in unknown and given is not None and output is not None:
+            # The input is known of more calls than the output: what is known is more than the sum of known totals.
+            sums["total_tokens"] = given + output
         return {
             "calls": self.calls,
             "partial_calls": self.partial,
@@ -104,6 +153,15 @@ class Sums:
             "first": self.first,
             "last": self.last,
         }
+
+
+def unknown_calls(used: Mapping[str, Any] | None) -> int:
+    """Of how many calls the tokens are not known, by what they used."""
+    if not used:
+        return 0
+    if used["total_tokens"] is None:
+        return int(used["calls"])
+    return int(used["unknown"].get("total_tokens", 0))
 
 
 class Groups:
@@ -180,6 +238,15 @@ def record(fields: dict[str, Any], **where: Any) -> dict[str, Any]:
         value = row[name]
         if value is not None and (not isinstance(value, int) or isinstance(value, bool)):
             row[name] = None  # garbage in a log is unknown
+    return row
+
+
+def rest(fields: dict[str, Any], **where: Any) -> dict[str, Any]:
+    """A `usage_rest` as a record."""
+    row = dict.fromkeys(REST_FIELDS)
+    row.update((k, v) for k, v in fields.items() if k in row)
+    row.update(where)
+    row["call_ids"] = list(row["call_ids"] or ())
     return row
 
 

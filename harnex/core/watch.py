@@ -37,7 +37,7 @@ from harnex.core.watch_actions import (
     Tell,
 )
 from harnex.core.watch_background import Waits
-from harnex.core.watch_budget import GRACE_S, Budget, Spent
+from harnex.core.watch_budget import GRACE_S, Bill, Budget, Spent
 from harnex.core.watch_checks import Checks, Result
 from harnex.core.watch_dialogs import STAND_S, Dialogs
 from harnex.core.watch_policy import Policy, duration
@@ -126,7 +126,7 @@ class Watch:
             self.budget.tool_started()
         self._loop = self.loops.tool(use) or self._loop
 
-    def call(self, tokens: int | None, cost: float | None, model: str | None, last: bool | None, now: float) -> None:
+    def call(self, bill: Bill, last: bool | None, now: float) -> None:
         """A model call ended. `last`: by its stop reason it asks for no tool; None: it names none (Codex), and then a
         tool that began since the call before tells."""
         if last is None:
@@ -134,7 +134,7 @@ class Watch:
         self._asked_tool = False
         self.clocks.went_on("a model call ended", now)
         self._message = None
-        self.budget.call(tokens, cost, model, last, now)
+        self.budget.call(bill, last, now)
 
     def asked(self) -> None:
         """A message came in, of whomever."""
@@ -256,20 +256,32 @@ class Watch:
         self._stop(out, "failure", errors.PERSON_NEEDED, message, "person")
 
     def _spend(self, out: list[Action], spent: Spent) -> None:
-        out.append(Tell(events.Budget(kind=spent.kind, limit=spent.limit, used=spent.used)))
-        words = f"the budget is spent: {spent.used:,} of {spent.limit:,} {spent.kind}"
+        runs = self.budget.before.runs + 1
+        out.append(
+            Tell(events.Budget(kind=spent.kind, limit=spent.limit, used=spent.used, runs=runs, cut=self.budget.cut))
+        )
+        over = f", over {runs} runs" if runs > 1 else ""
+        words = f"the budget is spent: {spent.used:,} of {spent.limit:,} {spent.kind}{over}"
         self._stop(out, "budget", errors.BUDGET, words, "budget")
 
     def _over_budget(self, sight: Sight, now: float, out: list[Action]) -> bool:
-        budget = self.budget
-        if budget.unknown:
-            self._escalate(out, "budget", budget.unknown)
+        budget, policy = self.budget, self.policy
+        unknown = budget.unknown
+        if policy.limits_calls and sight.gap:
+            unknown = f"{policy.limits} can't be kept: {sight.gap}"
+        elif sight.unseen and (policy.max_turns is not None or policy.turn_timeout is not None):
+            limit = "--turn-timeout" if policy.max_turns is None else "--max-turns"
+            unknown = f"{limit} can't be kept: {sight.unseen}"
+        if unknown:
+            self._escalate(out, "budget", unknown)
             return True
         spent = budget.spent
-        if spent is None or sight.turn is None:
-            return False
-        if not spent.goes_on and now < spent.since + GRACE_S:
+        if sight.turn is None:
+            spent = budget.more_turns(now) if sight.pending else None
+        elif spent is not None and not spent.goes_on and now < spent.since + GRACE_S:
             return False  # it may have been the last call of the turn
+        if spent is None:
+            return False
         self._spend(out, spent)
         return True
 
@@ -401,7 +413,7 @@ class Watch:
         if sight.state is not State.PROMPT:
             self._not_ready(sight, now, out)
             return
-        if sight.pending:
+        if sight.pending or (sight.settling and self.policy.limits_calls):
             return
         say = self.restarts.take()
         if say is not None:
@@ -526,6 +538,9 @@ class Watch:
         self._to("watching", now)
         if verdict == "passed":
             self._check_or_done(kind, now, out)
+        elif verdict == "unrun":
+            evidence = {"command": event.command, "code": result.code, "output": event.output}
+            self._escalate(out, "check", self.checks.unrun(kind, result), evidence)
         elif verdict == "failed":
             correction = self.checks.correction(kind, result)
             if isinstance(correction, str):

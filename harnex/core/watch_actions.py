@@ -14,7 +14,11 @@ Checking = Literal["verify", "done_when"]
 
 @dataclass(frozen=True, slots=True)
 class Sight:
-    """The session at one moment. `retrying`: the CLI's own word that it tries again; `person`: their last key."""
+    """The session at one moment. `retrying`: the CLI's own word that it tries again; `person`: their last key.
+
+    `gap`: why the model calls are not being counted, in words; `settling`: those of the last turn may still come.
+    `unseen`: why not even turns can be counted.
+    """
 
     state: State
     wall: float
@@ -28,6 +32,9 @@ class Sight:
     reason: str = ""  # what decided the state
     background: tuple[Work, ...] = ()  # what the agent left running
     looking: bool = False  # it is not known yet what the last turn left running
+    gap: str = ""
+    settling: bool = False
+    unseen: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,10 @@ from harnex import events
 from harnex.core.watch_actions import Check, Checking, Say
 from harnex.core.watch_policy import Policy
 
-Verdict = Literal["passed", "failed", "stale"]
+Verdict = Literal["passed", "failed", "stale", "unrun"]
+# Exit codes of a shell that could not run the command (126, 127), or of a command that somebody else ended (HUP, INT, KILL,
+# TERM): they say nothing of the work. What a check dies of by itself (SEGV, ABRT) is for the agent to mend.
+UNRUN = (126, 127, 129, 130, 137, 143)
 ORDER: tuple[Checking, ...] = ("done_when", "verify")
 
 
@@ -59,7 +62,8 @@ class Checks:
         kind, result = self.in_hand, self._result
         if kind is None or result is None:
             return None
-        verdict: Verdict = "stale" if self.stale else "passed" if result.ok else "failed"
+        unrun = result.code in UNRUN
+        verdict: Verdict = "stale" if self.stale else "passed" if result.ok else "unrun" if unrun else "failed"
         event = events.Verify(
             kind=kind,
             command=self.command(kind) or "",
@@ -72,6 +76,13 @@ class Checks:
         )
         self.in_hand, self.stale, self._result = None, False, None
         return kind, verdict, result, event
+
+    def unrun(self, kind: Checking, result: Result) -> str:
+        """Words for a check that says nothing of the work."""
+        how = "it was ended from outside" if (result.code or 0) > 128 else "it can't be run"
+        said = result.output.strip().splitlines()
+        words = f"the check `{self.command(kind)}` says nothing of the task: {how} (exit code {result.code})"
+        return f"{words}: {said[-1][:200]}" if said else words
 
     def correction(self, kind: Checking, result: Result) -> Say | str:
         """What goes back to the agent; after too many of them, why it has failed."""

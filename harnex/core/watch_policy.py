@@ -71,6 +71,12 @@ class Policy:
         """Whether it needs to see the agent's model calls."""
         return self.max_tokens is not None or self.max_cost is not None or self.max_calls is not None
 
+    @property
+    def limits(self) -> str:
+        """The options of the limits that are set: `--max-tokens, --max-calls`."""
+        names = ("max_tokens", "max_cost", "max_calls", "max_turns")
+        return ", ".join(f"--{n.replace('_', '-')}" for n in names if getattr(self, n) is not None)
+
     def words(self) -> str:
         """For a person: what is in force."""
         said = [self.preset] if self.preset else []

@@ -15,8 +15,11 @@ import signal
 import sys
 
 from harnex.rehearsal.billing import BillingLog
-from harnex.rehearsal.script import Script, ScriptError, parse
+from harnex.rehearsal.pace import Pace
+from harnex.rehearsal.script import Script, ScriptError, parse, parse_defaults
 from harnex.rehearsal.server import Rehearsal
+
+DEFAULTS = "HARNEX_REHEARSAL_DEFAULTS"  # the pace of answers, as JSON: `{"usage_delay": [0, 1], "seed": 7}`
 
 
 def load(path: str) -> Script:
@@ -34,6 +37,18 @@ def load(path: str) -> Script:
         return parse(data)
     except ScriptError as error:
         raise ScriptError(f"{path}: {error}") from None
+
+
+def defaults() -> tuple[Pace, int | None]:
+    """How answers come where a script does not say it (tests set this), and the seed. Raises ScriptError."""
+    try:
+        data = json.loads(os.environ.get(DEFAULTS) or "{}")
+    except ValueError as error:
+        raise ScriptError(f"{DEFAULTS}: is not JSON: {error}") from None
+    try:
+        return parse_defaults(data)
+    except ScriptError as error:
+        raise ScriptError(f"{DEFAULTS}: {error}") from None
 
 
 def given(logs: list[str]) -> int:
@@ -61,6 +76,7 @@ def main(argv: list[str] | None = None) -> int:
     options = parser.parse_args(argv)
     try:
         script = load(options.script)
+        pace, seed = defaults()
     except ScriptError as error:
         print(f"rehearsal: {error}", file=sys.stderr)
         return 2
@@ -68,7 +84,7 @@ def main(argv: list[str] | None = None) -> int:
         print(json.dumps({"ok": True, "calls": len(script.calls), "agents": sorted(script.agents)}))
         return 0
     try:
-        rehearsal = Rehearsal(script, BillingLog(options.log, options.bodies), options.port)
+        rehearsal = Rehearsal(script, BillingLog(options.log, options.bodies), options.port, pace, seed)
     except (OSError, OverflowError) as error:
         print(f"rehearsal: can't start: {error}", file=sys.stderr)
         return 2
@@ -79,7 +95,10 @@ def main(argv: list[str] | None = None) -> int:
         signal.signal(number, lambda *_: os.write(wake, b"x"))
     rehearsal.start()
     plan = any(step.usage_limit is not None for step in (*script.calls, script.default))
-    print(json.dumps({"port": rehearsal.port, "base_url": rehearsal.base_url, "plan": plan}), flush=True)
+    print(
+        json.dumps({"port": rehearsal.port, "base_url": rehearsal.base_url, "plan": plan, "seed": rehearsal.seed}),
+        flush=True,
+    )
     _until_end(woken)
     rehearsal.stop()
     return 0

@@ -5,10 +5,12 @@ from __future__ import annotations
 import time
 import uuid
 from collections.abc import Iterator
+from dataclasses import replace
 from types import ModuleType
 from typing import Any
 
 from harnex.rehearsal import anthropic_tools, openai, openai_tools
+from harnex.rehearsal.pace import Drawn
 from harnex.rehearsal.script import Step
 from harnex.rehearsal.wire import Call, Event, HttpError, Made, Part, ToolCall, Usage, usage_of
 
@@ -18,12 +20,14 @@ HAND_BACK = "SubagentHandback"
 class Answer:
     """One answer as it is given, and the row that is logged for it."""
 
-    def __init__(self, api: str, wire: ModuleType, call: Call, step: Step, number: int) -> None:
-        self.api, self.wire, self.call, self.step = api, wire, call, step
+    def __init__(self, wire: ModuleType, call: Call, step: Step, number: int, drawn: Drawn) -> None:
+        self.wire, self.call, self.step, self.drawn = wire, call, step, drawn
         unique = uuid.uuid4().hex[:12]
         self.request_id = f"req_{number:06d}{unique}"
-        self.id = f"{'msg' if api == 'messages' else 'resp'}_{number:06d}{unique}"
+        self.id = f"{'resp' if wire is openai else 'msg'}_{number:06d}{unique}"
         self.usage: Usage = usage_of(number, step)
+        if drawn.usage_sent not in ("full", "late") and not step.think and "reasoning_tokens" not in step.usage:
+            self.usage = replace(self.usage, reasoning=0)  # who does not tell it did not think
         self.made: Made = (
             openai_tools.make(step.tools, call) if wire is openai else anthropic_tools.make(step.tools, call)
         )
@@ -48,11 +52,12 @@ class Answer:
         return None
 
     def parts(self) -> Iterator[Part]:
-        parts: Iterator[Part] = self.wire.stream(self.step, self.made, self.id, self.call.model, self.usage)
+        parts: Iterator[Part] = self.wire.stream(self.step, self.made, self.id, self.call.model, self.usage, self.drawn)
         return parts
 
     def whole(self) -> dict[str, Any]:
-        body: dict[str, Any] = self.wire.whole(self.step, self.made, self.id, self.call.model, self.usage)
+        made, drawn = self.made, self.drawn
+        body: dict[str, Any] = self.wire.whole(self.step, made, self.id, self.call.model, self.usage, drawn)
         return body
 
     def sent(self, event: Event) -> None:
@@ -63,16 +68,19 @@ class Answer:
     @property
     def failed(self) -> bool:
         """The stream itself said that the answer failed."""
-        return self._ended == "response.failed"
+        return self._ended in ("response.failed", "error")
+
+    @property
+    def billed(self) -> bool:
+        """Something was said. OpenAI's failed answers have no usage; Anthropic's had told their input at the start."""
+        return self._started and self._ended != "response.failed"
 
     def row(self) -> dict[str, Any]:
-        """`usage` is the provider's own shape; null: nothing was billed. A call that was cut off is billed for
-        what was said: its input, and a token for each word (Anthropic: what `message_start` told)."""
-        billed = self._started and not self.failed
-        usage = self.usage
+        """`usage` is the provider's own shape; null: nothing was billed. A call that was cut off is billed for what was
+        said: its input, and a token for each word, not what `message_start` told."""
+        billed, usage = self.billed, self.usage
         if billed and not self.finished:
-            output = 1 if self.api == "messages" else self._words
-            usage = Usage(usage.input, usage.cache_read, usage.cache_write, output, 0)
+            usage = Usage(usage.input, usage.cache_read, usage.cache_write, max(1, self._words), 0)
         error = self.problem.type if self.problem else None
         if self.failed and self.step.failure:
             error = self.step.failure.type or self.step.failure.name

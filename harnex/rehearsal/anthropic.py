@@ -13,8 +13,9 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from harnex.rehearsal.pace import Drawn, Span
 from harnex.rehearsal.script import Failure, Step
-from harnex.rehearsal.wire import Call, Cut, Event, HttpError, Made, Part, Pause, Usage, spoken
+from harnex.rehearsal.wire import Call, Cut, Event, HttpError, Made, Part, Pause, Usage, pinged, spoken
 
 MAIN_PROMPTS = ("You are an interactive", "working with the user toward their goals")
 MONITOR = "You are a security monitor for autonomous AI coding agents"  # auto mode's check of each action
@@ -128,65 +129,116 @@ def usage_json(usage: Usage, output: int | None = None) -> dict[str, Any]:
     }
 
 
+def _first_usage(usage: Usage, made: Made, step: Step, drawn: Drawn) -> dict[str, Any]:
+    """What `message_start` tells: the output is a placeholder."""
+    if drawn.usage_sent == "none":
+        return {}
+    tool_first = bool(made.calls) and not step.think and not _answer_text(step, made)
+    told = usage_json(usage, drawn.placeholder(tool_first, usage.output))
+    del told["output_tokens_details"]
+    if drawn.usage_sent == "late":
+        told.update({name: 0 for name in told if name.endswith("_tokens")}, cache_creation=None)
+    return told
+
+
+def _later_usage(usage: Usage, drawn: Drawn, output: int) -> dict[str, Any]:
+    """What `message_delta` tells: sums so far."""
+    if drawn.usage_sent in ("none", "start_only"):
+        return {}
+    if drawn.usage_sent == "output_only":
+        return {"usage": {"output_tokens": output}}
+    told = usage_json(usage, output)
+    if output != usage.output:
+        del told["output_tokens_details"]
+    return {"usage": told}
+
+
 def stop_reason(step: Step, made: Made) -> str:
     return step.stop_reason or ("tool_use" if made.calls else "end_turn")
 
 
-def stream(step: Step, made: Made, message_id: str, model: str, usage: Usage) -> Iterator[Part]:
+TEXT: Span = (2, 40)  # characters in a piece
+INPUT: Span = (8, 80)
+
+
+def stream(step: Step, made: Made, message_id: str, model: str, usage: Usage, drawn: Drawn) -> Iterator[Part]:
     """The events of a streamed answer."""
     if step.hang is not None:
         yield Pause(step.hang)
         yield Cut()
         return
-    yield Event({"type": "message_start", "message": _message(message_id, model, [], None, usage_json(usage, 1))})
-    yield Event({"type": "ping"})
+    yield from pinged(_events(step, made, message_id, model, usage, drawn), drawn.ping, {"type": "ping"})
+
+
+def _events(step: Step, made: Made, message_id: str, model: str, usage: Usage, drawn: Drawn) -> Iterator[Part]:
+    first = _first_usage(usage, made, step, drawn)
+    yield Event({"type": "message_start", "message": _message(message_id, model, [], None, first)})
     for index, block in enumerate(_blocks(step, made, message_id)):
-        kind, text = block["type"], _answer_text(step, made)
-        start = dict(block)
-        if kind == "thinking":
-            start.update(thinking="", signature="")
-        elif kind == "text":
-            start["text"] = ""
-        else:
-            start["input"] = {}
-        yield Event({"type": "content_block_start", "index": index, "content_block": start})
-
-        def delta(d: dict[str, Any], at: int = index) -> dict[str, Any]:
-            return {"type": "content_block_delta", "index": at, "delta": d}
-
-        if kind == "thinking":
-            yield from spoken(step.think, step.pause, lambda w: delta({"type": "thinking_delta", "thinking": w}))
-            yield Event(delta({"type": "signature_delta", "signature": block["signature"]}))
-        elif kind == "text":
-            yield from spoken(text, step.pause, lambda w: delta({"type": "text_delta", "text": w}))
-        else:
-            whole = json.dumps(block["input"])
-            for piece in (whole[:10], whole[10:]):
-                yield Event(delta({"type": "input_json_delta", "partial_json": piece}))
-        if step.drop is not None:
+        yield from _block(index, block, step, drawn)
+        if step.drop is not None or step.failure is not None:
             break
         yield Event({"type": "content_block_stop", "index": index})
+    if step.failure is not None:
+        problem = error_body(step.failure)[1]
+        yield Event({"type": "error", "error": problem})
+        return
     if step.drop is not None:
         yield Cut()
         return
-    yield Event(
-        {
-            "type": "message_delta",
-            "delta": {"stop_reason": stop_reason(step, made), "stop_sequence": None},
-            "usage": usage_json(usage),
-        }
-    )
+    steps = drawn.usage_steps
+    for n in range(1, steps):
+        output = max(1, usage.output * n // steps)
+        delta: dict[str, str | None] = {"stop_reason": None, "stop_sequence": None}
+        yield Event({"type": "message_delta", "delta": delta, **_later_usage(usage, drawn, output)})
+        yield Pause(drawn.usage_delay / steps)
+    yield Pause(drawn.usage_delay / steps)
+    delta = {"stop_reason": stop_reason(step, made), "stop_sequence": None}
+    yield Event({"type": "message_delta", "delta": delta, **_later_usage(usage, drawn, usage.output)})
     yield Event({"type": "message_stop"})
 
 
-def whole(step: Step, made: Made, message_id: str, model: str, usage: Usage) -> dict[str, Any]:
+def _block(index: int, block: dict[str, Any], step: Step, drawn: Drawn) -> Iterator[Part]:
+    """A content block without its end."""
+    kind = block["type"]
+    start = dict(block)
+    if kind == "thinking":
+        start.update(thinking="", signature="")
+    elif kind == "text":
+        start["text"] = ""
+    else:
+        start["input"] = {}
+    yield Event({"type": "content_block_start", "index": index, "content_block": start})
+    if not index:
+        yield Event({"type": "ping"})
+
+    def delta(kind: str, name: str, value: str) -> dict[str, Any]:
+        return {"type": "content_block_delta", "index": index, "delta": {"type": kind, name: value}}
+
+    if kind == "thinking":
+        pieces = drawn.pieces(step.think, TEXT, step.pause)
+        yield from spoken(pieces, step.pause, lambda w: delta("thinking_delta", "thinking", w))
+        yield Event(delta("signature_delta", "signature", block["signature"]))
+    elif kind == "text":
+        pieces = drawn.pieces(block["text"], TEXT, step.pause)
+        yield from spoken(pieces, step.pause, lambda w: delta("text_delta", "text", w))
+    else:
+        pieces = ["", *drawn.pieces(json.dumps(block["input"]), INPUT)]
+        yield from spoken(pieces, 0.0, lambda w: delta("input_json_delta", "partial_json", w))
+
+
+def whole(step: Step, made: Made, message_id: str, model: str, usage: Usage, drawn: Drawn) -> dict[str, Any]:
     """The answer in one piece."""
     blocks = _blocks(step, made, message_id)
-    return _message(message_id, model, blocks, stop_reason(step, made), usage_json(usage))
+    told = {} if drawn.usage_sent == "none" else usage_json(usage)
+    return _message(message_id, model, blocks, stop_reason(step, made), told)
 
 
 def _answer_text(step: Step, made: Made) -> str:
-    return step.drop if step.drop is not None else "\n".join([t for t in (step.text, *made.words) if t])
+    if step.drop is not None:
+        return step.drop
+    if step.failure is not None:
+        return step.failure.in_stream or ""
+    return "\n".join([t for t in (step.text, *made.words) if t])
 
 
 def _blocks(step: Step, made: Made, message_id: str) -> list[dict[str, Any]]:
@@ -217,25 +269,33 @@ def _message(
     }
 
 
-def error(failure: Failure, request_id: str) -> HttpError:
-    """An error as the API gives it."""
+def error_body(failure: Failure) -> tuple[int, dict[str, Any]]:
+    """The status and the `error` of a failure."""
     status = failure.status or _STATUS[failure.name]
     kind = failure.type or _TYPES.get(status, "api_error" if status >= 500 else "invalid_request_error")
     message = failure.message or _MESSAGES.get(failure.name) or _MESSAGES.get(status) or f"scripted error {status}"
+    return status, {"type": kind, "message": message}
+
+
+def error(failure: Failure, request_id: str) -> HttpError | None:
+    """An error as the API gives it; None: this one comes inside the stream."""
+    if failure.in_stream is not None:
+        return None
+    status, problem = error_body(failure)
     headers = {"request-id": request_id}
     if failure.retry_after is not None:
         headers["retry-after"] = f"{failure.retry_after:g}"
-    body = {"type": "error", "error": {"type": kind, "message": message}, "request_id": request_id}
-    return HttpError(status, body, headers, kind)
+    body = {"type": "error", "error": problem, "request_id": request_id}
+    return HttpError(status, body, headers, str(problem["type"]))
 
 
 def usage_limit(resets_at: int, now: int, request_id: str) -> HttpError:
     """The subscription's limit: a 429 whose headers say that the five-hour window is used up."""
     message = "This request would exceed your account's rate limit. Please try again later."
-    reached = error(Failure(429, message=message), request_id)
+    _, problem = error_body(Failure(429, message=message))
     prefix = "anthropic-ratelimit-unified"
     headers = {
-        **reached.headers,
+        "request-id": request_id,
         f"{prefix}-status": "rejected",
         f"{prefix}-reset": str(resets_at),
         f"{prefix}-representative-claim": "five_hour",
@@ -245,4 +305,4 @@ def usage_limit(resets_at: int, now: int, request_id: str) -> HttpError:
         "retry-after": str(max(1, resets_at - now)),
         "x-should-retry": "false",
     }
-    return HttpError(429, reached.body, headers, "usage_limit")
+    return HttpError(429, {"type": "error", "error": problem, "request_id": request_id}, headers, "usage_limit")

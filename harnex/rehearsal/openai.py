@@ -10,8 +10,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
+from harnex.rehearsal.pace import Drawn, Span
 from harnex.rehearsal.script import Failure, Step
 from harnex.rehearsal.wire import Call, Cut, Event, HttpError, Made, Part, Pause, ToolCall, Usage, spoken
 
@@ -131,69 +133,60 @@ def stop_reason(step: Step, made: Made) -> str:
 
 
 def answer_text(step: Step, made: Made) -> str:
-    return step.drop if step.drop is not None else "\n".join([t for t in (step.text, *made.words) if t])
+    if step.drop is not None:
+        return step.drop
+    if step.failure is not None:
+        return step.failure.in_stream or ""
+    return "\n".join([t for t in (step.text, *made.words) if t])
 
 
-def stream(step: Step, made: Made, response_id: str, model: str, usage: Usage) -> Iterator[Part]:
+TOKENS: Span = (1, 8)  # characters in a piece
+
+
+def stream(step: Step, made: Made, response_id: str, model: str, usage: Usage, drawn: Drawn) -> Iterator[Part]:
     """The events of a streamed answer."""
     if step.hang is not None:
         yield Pause(step.hang)
         yield Cut()
         return
+    number = 0
+    for part in _events(step, made, response_id, model, usage, drawn):
+        if isinstance(part, Event):
+            yield replace(part, data={**part.data, "sequence_number": number})
+            number += 1
+        else:
+            yield part
+
+
+def _events(step: Step, made: Made, response_id: str, model: str, usage: Usage, drawn: Drawn) -> Iterator[Part]:
     shell: dict[str, Any] = {
         "id": response_id,
         "object": "response",
         "status": "in_progress",
         "model": model,
         "output": [],
+        "usage": None,
     }
     yield Event({"type": "response.created", "response": dict(shell)})
     yield Event({"type": "response.in_progress", "response": dict(shell)})
+    tail, output = response_id[-12:], list[dict[str, Any]]()
+    if step.think:
+        yield from _reasoning(step, tail, output, drawn)
+    text = answer_text(step, made)
+    if text or step.drop is not None:
+        yield from _message(step, text, tail, output, drawn)
     if step.failure is not None:
-        code, message = _IN_STREAM.get(step.failure.name, (step.failure.type or "server_error", "scripted error"))
+        code, message = _IN_STREAM.get(step.failure.name) or _CODES.get(_status(step.failure), _CODES[500])[1:]
         problem = {"code": step.failure.type or code, "message": step.failure.message or message}
         yield Event({"type": "response.failed", "response": {**shell, "status": "failed", "error": problem}})
         return
-    tail, output = response_id[-12:], []
-    if step.think:
-        item: dict[str, Any] = {
-            "type": "reasoning",
-            "id": f"rs_{tail}",
-            "summary": [],
-            "encrypted_content": "c2NyaXB0ZWQ=",
-        }
-        yield _item("added", 0, item)
-        at = {"item_id": item["id"], "output_index": 0, "summary_index": 0}
-        part = {"type": "summary_text", "text": ""}
-        yield Event({"type": "response.reasoning_summary_part.added", **at, "part": part})
-        kind = "response.reasoning_summary_text.delta"
-        yield from spoken(step.think, step.pause, lambda w: {"type": kind, **at, "delta": w})
-        yield Event({"type": "response.reasoning_summary_text.done", **at, "text": step.think})
-        item = {**item, "summary": [{"type": "summary_text", "text": step.think}]}
-        yield _item("done", 0, item)
-        output.append(item)
-    if (text := answer_text(step, made)) or step.drop is not None:
-        index = len(output)
-        item = {"type": "message", "id": f"msg_{tail}", "role": "assistant", "status": "in_progress", "content": []}
-        yield _item("added", index, item)
-        at = {"item_id": item["id"], "output_index": index, "content_index": 0}
-        yield Event({"type": "response.content_part.added", **at, "part": {"type": "output_text", "text": ""}})
-        yield from spoken(text, step.pause, lambda w: {"type": "response.output_text.delta", **at, "delta": w})
-        if step.drop is not None:
-            yield Cut()
-            return
-        said = {"type": "output_text", "text": text, "annotations": []}
-        yield Event({"type": "response.output_text.done", **at, "text": text})
-        yield Event({"type": "response.content_part.done", **at, "part": said})
-        item = {**item, "status": "completed", "content": [said]}
-        yield _item("done", index, item)
-        output.append(item)
+    if step.drop is not None:
+        yield Cut()
+        return
     for i, call in enumerate(made.calls):
-        item = _call_item(call, f"{tail}{i:02d}")
-        yield _item("added", len(output), item)
-        yield _item("done", len(output), item)
-        output.append(item)
-    ended = {**shell, "output": output, "usage": usage_json(usage)}
+        yield from _tool(call, f"{tail}{i:02d}", output, drawn)
+    yield Pause(drawn.usage_delay)
+    ended = {**shell, "output": output, "usage": _told(usage, drawn)}
     if step.stop_reason in ("incomplete", "max_output_tokens", "content_filter"):
         why = "max_output_tokens" if step.stop_reason == "incomplete" else step.stop_reason
         ended.update(status="incomplete", incomplete_details={"reason": why})
@@ -202,10 +195,71 @@ def stream(step: Step, made: Made, response_id: str, model: str, usage: Usage) -
         yield Event({"type": "response.completed", "response": {**ended, "status": "completed"}})
 
 
-def whole(step: Step, made: Made, response_id: str, model: str, usage: Usage) -> dict[str, Any]:
+def _told(usage: Usage, drawn: Drawn) -> dict[str, Any] | None:
+    """What the end of an answer tells of the usage."""
+    if drawn.usage_sent in ("none", "start_only"):
+        return None
+    whole = usage_json(usage)
+    return {k: v for k, v in whole.items() if drawn.usage_sent != "output_only" or not k.endswith("_details")}
+
+
+def _reasoning(step: Step, tail: str, output: list[dict[str, Any]], drawn: Drawn) -> Iterator[Part]:
+    index = len(output)
+    item: dict[str, Any] = {"type": "reasoning", "id": f"rs_{tail}", "summary": [], "encrypted_content": "c2NyaXB0ZWQ="}
+    yield _item("added", index, item)
+    at = {"item_id": item["id"], "output_index": index, "summary_index": 0}
+    part = {"type": "summary_text", "text": ""}
+    yield Event({"type": "response.reasoning_summary_part.added", **at, "part": part})
+    kind = "response.reasoning_summary_text.delta"
+    pieces = drawn.pieces(step.think, TOKENS, step.pause)
+    yield from spoken(pieces, step.pause, lambda w: {"type": kind, **at, "delta": w})
+    yield Event({"type": "response.reasoning_summary_text.done", **at, "text": step.think})
+    item = {**item, "summary": [{"type": "summary_text", "text": step.think}]}
+    yield _item("done", index, item)
+    output.append(item)
+
+
+def _message(step: Step, text: str, tail: str, output: list[dict[str, Any]], drawn: Drawn) -> Iterator[Part]:
+    index = len(output)
+    item: dict[str, Any] = {
+        "type": "message",
+        "id": f"msg_{tail}",
+        "role": "assistant",
+        "status": "in_progress",
+        "content": [],
+    }
+    yield _item("added", index, item)
+    at = {"item_id": item["id"], "output_index": index, "content_index": 0}
+    yield Event({"type": "response.content_part.added", **at, "part": {"type": "output_text", "text": ""}})
+    pieces = drawn.pieces(text, TOKENS, step.pause)
+    yield from spoken(pieces, step.pause, lambda w: {"type": "response.output_text.delta", **at, "delta": w})
+    if step.drop is not None or step.failure is not None:
+        return
+    said = {"type": "output_text", "text": text, "annotations": []}
+    yield Event({"type": "response.output_text.done", **at, "text": text})
+    yield Event({"type": "response.content_part.done", **at, "part": said})
+    item = {**item, "status": "completed", "content": [said]}
+    yield _item("done", index, item)
+    output.append(item)
+
+
+def _tool(call: ToolCall, tail: str, output: list[dict[str, Any]], drawn: Drawn) -> Iterator[Part]:
+    index, item = len(output), _call_item(call, tail)
+    field = "input" if item["type"] == "custom_tool_call" else "arguments"
+    kind = "custom_tool_call_input" if field == "input" else "function_call_arguments"
+    at = {"item_id": item["id"], "output_index": index}
+    yield _item("added", index, {**item, field: "", "status": "in_progress"})
+    pieces = drawn.pieces(item[field], TOKENS)
+    yield from spoken(pieces, 0.0, lambda w: {"type": f"response.{kind}.delta", **at, "delta": w})
+    yield Event({"type": f"response.{kind}.done", **at, field: item[field]})
+    yield _item("done", index, item)
+    output.append(item)
+
+
+def whole(step: Step, made: Made, response_id: str, model: str, usage: Usage, drawn: Drawn) -> dict[str, Any]:
     """The answer in one piece."""
     last: dict[str, Any] = {}
-    for part in stream(step, made, response_id, model, usage):
+    for part in stream(step, made, response_id, model, usage, drawn):
         if isinstance(part, Event):
             last = part.data
     return dict(last["response"])
@@ -225,9 +279,9 @@ def _call_item(call: ToolCall, tail: str) -> dict[str, Any]:
 
 def error(failure: Failure, request_id: str) -> HttpError | None:
     """An error as the API gives it; None: this one comes inside the stream (see `stream`)."""
-    if failure.name in _IN_STREAM:
+    if failure.name in _IN_STREAM or failure.in_stream is not None:
         return None
-    status = failure.status or _STATUS[failure.name]
+    status = _status(failure)
     kind, code, message = _CODES.get(status, ("invalid_request_error", "", f"scripted error {status}"))
     headers = {"x-request-id": request_id}
     if failure.retry_after is not None:
@@ -235,6 +289,10 @@ def error(failure: Failure, request_id: str) -> HttpError | None:
     kind = failure.type or kind
     problem = {"message": failure.message or message, "type": kind, "param": None, "code": code or None}
     return HttpError(status, {"error": problem}, headers, failure.type or code or kind)
+
+
+def _status(failure: Failure) -> int:
+    return failure.status or _STATUS.get(failure.name, 400)
 
 
 def usage_limit(resets_at: int, now: int, request_id: str) -> HttpError:

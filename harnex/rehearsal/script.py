@@ -1,7 +1,9 @@
 """The rehearsal script: what the model answers, call by call. Pure: parsing, checking, choosing.
 
     {"calls": [STEP, ...], "agents": {"<words of a sub-agent's first prompt>": [STEP, ...]}, "default": STEP,
-     "monitor": "block"}
+     "monitor": "block", "seed": 1, "usage_delay": [0.1, 0.8], ...}
+
+How answers come (`pace.PACE_KEYS`) is said at the top for all steps, and in a step for that one.
 
 `monitor` is what Claude Code's auto mode hears when it asks a model whether an action is safe. The tools of a
 rehearsal really run and nothing here can judge them, so it is "block" unless the script's author says "allow".
@@ -15,14 +17,16 @@ from __future__ import annotations
 import math
 import threading
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
+
+from harnex.rehearsal.pace import PACE_KEYS, UNSAID, Pace, parse_pace, words
 
 DONE = "All done. The task is complete."
 TOOL_KINDS = ("bash", "write", "read", "ask", "agent", "plan", "todo", "raw")
 STEP_KEYS = (
-    "text", "pause", "first_byte", "think", "tools", "error", "type", "message", "times", "retry_after",
-    "usage_limit", "hang", "drop", "usage", "stop_reason", "note",
+    "text", "pause", "think", "tools", "error", "type", "message", "times", "retry_after", "in_stream",
+    "usage_limit", "hang", "drop", "broken", "usage", "stop_reason", "note", *PACE_KEYS,
 )  # fmt: skip
 USAGE_KEYS = ("input_tokens", "cache_read_tokens", "cache_write_tokens", "output_tokens", "reasoning_tokens")
 ERROR_NAMES = ("auth", "credit", "forbidden", "context", "rate_limit", "server", "overloaded")
@@ -52,26 +56,35 @@ class Failure:
     message: str = ""
     times: int = 1
     retry_after: float | None = None
+    in_stream: str | None = None  # what is said before the error comes, inside of a stream that began well
 
 
 @dataclass(frozen=True)
 class Step:
     """One answer. At most one of `failure`, `usage_limit`, `hang` and `drop` is set; else it is a normal answer.
 
-    `usage_limit` is when it resets: epoch seconds if > 1e9, else seconds from now.
+    `usage_limit` is when it resets: epoch seconds if > 1e9, else seconds from now. `broken`: so many attempts are cut off
+    in the middle before the answer comes.
     """
 
     text: str = ""
     pause: float = 0.0
-    first_byte: float = 0.0
+    pace: Pace = UNSAID
     think: str = ""
     tools: tuple[Tool, ...] = ()
     failure: Failure | None = None
     usage_limit: float | None = None
     hang: float | None = None
     drop: str | None = None
+    broken: int = 0
     usage: Mapping[str, int] = field(default_factory=dict)
     stop_reason: str | None = None
+
+    def cut_off(self) -> Step:
+        """An attempt at this answer that breaks in the middle of its first block."""
+        said = words(self.text)
+        half = "" if self.think else "".join(said[: (len(said) + 1) // 2])
+        return replace(self, text="", tools=(), drop=half, stop_reason=None)
 
     @property
     def final(self) -> bool:
@@ -93,6 +106,8 @@ class Script:
     agents: Mapping[str, tuple[Step, ...]] = field(default_factory=dict)
     default: Step = Step(text=DONE)
     monitor: str = "block"
+    pace: Pace = UNSAID
+    seed: int | None = None
 
 
 def parse(data: Any) -> Script:
@@ -100,7 +115,7 @@ def parse(data: Any) -> Script:
     if isinstance(data, list):
         data = {"calls": data}
     _is(data, dict, "script", 'an object {"calls": [...], "agents": {...}, "default": {...}}')
-    _only(data, ("calls", "agents", "default", "monitor", "note"), "script")
+    _only(data, ("calls", "agents", "default", "monitor", "note", "seed", *PACE_KEYS), "script")
     if data.get("monitor", "block") not in MONITOR:
         raise ScriptError(f"monitor: {data['monitor']!r} is not one of {', '.join(MONITOR)}")
     agents = data.get("agents", {})
@@ -112,7 +127,30 @@ def parse(data: Any) -> Script:
         {name: _steps(steps, f"agents[{name!r}]") for name, steps in agents.items()},
         _step(data["default"], "default") if "default" in data else Step(text=DONE),
         data.get("monitor", "block"),
+        _pace(data, ""),
+        _seed(data),
     )
+
+
+def parse_defaults(data: Any) -> tuple[Pace, int | None]:
+    """How answers come where a script does not say it, and the seed. Raises ScriptError."""
+    _is(data, dict, "defaults", "an object")
+    _only(data, ("seed", *PACE_KEYS), "defaults")
+    return _pace(data, "defaults."), _seed(data)
+
+
+def _pace(data: dict[str, Any], where: str) -> Pace:
+    try:
+        return parse_pace(data, where)
+    except ValueError as error:
+        raise ScriptError(str(error)) from None
+
+
+def _seed(data: dict[str, Any]) -> int | None:
+    seed = data.get("seed")
+    if seed is not None and (not isinstance(seed, int) or isinstance(seed, bool)):
+        raise ScriptError(f"seed: {seed!r} is not a whole number")
+    return seed
 
 
 def _steps(data: Any, where: str) -> tuple[Step, ...]:
@@ -133,9 +171,11 @@ def _step(data: Any, where: str) -> Step:
         raise ScriptError(f"{where}: {ends[0]} can't be in one step with {answers[0]}")
     if not ends and not answers:
         raise ScriptError(f"{where}: says nothing; one of text, think, tools, error, usage_limit, hang, drop is needed")
-    for key in ("type", "message", "times", "retry_after"):
+    for key in ("type", "message", "times", "retry_after", "in_stream"):
         if key in data and "error" not in data:
             raise ScriptError(f"{where}.{key}: only allowed together with error")
+    if "broken" in data and ends:
+        raise ScriptError(f"{where}: {ends[0]} can't be in one step with broken")
     usage = data.get("usage", {})
     _is(usage, dict, f"{where}.usage", "an object")
     _only(usage, USAGE_KEYS, f"{where}.usage")
@@ -145,13 +185,14 @@ def _step(data: Any, where: str) -> Step:
     return Step(
         text=_str(data, "text", where),
         pause=_num(data, "pause", where),
-        first_byte=_num(data, "first_byte", where),
+        pace=_pace(data, f"{where}."),
         think=_str(data, "think", where),
         tools=_tools(data.get("tools", []), f"{where}.tools"),
         failure=_failure(data, where) if "error" in data else None,
         usage_limit=_limit(data["usage_limit"], f"{where}.usage_limit") if "usage_limit" in data else None,
         hang=_num(data, "hang", where) if "hang" in data else None,
         drop=_str(data, "drop", where) if "drop" in data else None,
+        broken=_count(data, "broken", where, 0),
         usage=usage,
         stop_reason=_str(data, "stop_reason", where) or None,
     )
@@ -166,11 +207,15 @@ def _failure(data: dict[str, Any], where: str) -> Failure:
     else:
         names = ", ".join(ERROR_NAMES)
         raise ScriptError(f"{where}.error: {error!r} is not a status from 400 to 599 or one of {names}")
-    times = data.get("times", 1)
-    if not isinstance(times, int) or isinstance(times, bool) or times < 1:
-        raise ScriptError(f"{where}.times: {times!r} is not a whole number from 1")
-    retry_after = _num(data, "retry_after", where) if "retry_after" in data else None
-    return Failure(status, name, _str(data, "type", where), _str(data, "message", where), times, retry_after)
+    return Failure(
+        status,
+        name,
+        type=_str(data, "type", where),
+        message=_str(data, "message", where),
+        times=_count(data, "times", where, 1),
+        retry_after=_num(data, "retry_after", where) if "retry_after" in data else None,
+        in_stream=_str(data, "in_stream", where) if "in_stream" in data else None,
+    )
 
 
 def _limit(data: Any, where: str) -> float:
@@ -254,6 +299,13 @@ def _str(data: dict[str, Any], key: str, where: str) -> str:
     return str(value)
 
 
+def _count(data: dict[str, Any], key: str, where: str, least: int) -> int:
+    value = data.get(key, least)
+    if not isinstance(value, int) or isinstance(value, bool) or value < least:
+        raise ScriptError(f"{where}.{key}: {value!r} is not a whole number from {least}")
+    return value
+
+
 def _num(data: dict[str, Any], key: str, where: str, default: float = 0.0) -> float:
     value = data.get(key, default)
     if not isinstance(value, (int, float)) or isinstance(value, bool) or not math.isfinite(value) or value < 0:
@@ -291,6 +343,6 @@ class Player:
                 return self.script.default, None
             step = steps[index]
             given += 1
-            stays = step.failure is not None and given < step.failure.times
-            self._places[key] = (index, given) if stays else (index + 1, 0)
-            return step, index
+            again = step.failure.times - 1 if step.failure is not None else step.broken
+            self._places[key] = (index, given) if given <= again else (index + 1, 0)
+            return (step.cut_off() if given <= step.broken else step), index

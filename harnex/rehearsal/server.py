@@ -9,6 +9,7 @@ from __future__ import annotations
 import itertools
 import json
 import os
+import random
 import select
 import socket
 import threading
@@ -23,6 +24,7 @@ from harnex.rehearsal import anthropic, openai
 from harnex.rehearsal.answer import Answer
 from harnex.rehearsal.billing import BillingLog, key_fields, prompt_fields
 from harnex.rehearsal.listener import Gone, Listener
+from harnex.rehearsal.pace import UNSAID, Drawn, Pace
 from harnex.rehearsal.script import Player, Script, Step
 from harnex.rehearsal.side import side_answer
 from harnex.rehearsal.wire import Call, Cut, Event, Pause
@@ -32,10 +34,18 @@ IDLE_S = 300.0  # a connection on which nothing moves for so long is closed
 
 
 class Rehearsal:
-    """The endpoint. `start` listens and serves in threads, `stop` ends all of them; `base_url` is for the CLI."""
+    """The endpoint. `start` listens and serves in threads, `stop` ends all of them; `base_url` is for the CLI.
 
-    def __init__(self, script: Script, log: BillingLog, port: int = 0) -> None:
+    `pace`: how answers come where the script does not say it. `seed`: what everything random follows from.
+    """
+
+    def __init__(
+        self, script: Script, log: BillingLog, port: int = 0, pace: Pace = UNSAID, seed: int | None = None
+    ) -> None:
         self.player = Player(script)
+        self.pace = script.pace.over(pace)
+        known = script.seed if script.seed is not None else seed
+        self.seed = known if known is not None else random.SystemRandom().randrange(10**6)
         self.log = log
         self.numbers = itertools.count(1)
         self.refused: tuple[Any, Step, int | None] | None = None  # the last final refusal: who asked, and for what
@@ -46,6 +56,7 @@ class Rehearsal:
         self._thread = threading.Thread(target=self._http.serve_forever, args=(0.1,), daemon=True)
 
     def start(self) -> None:
+        self.log.row("endpoint", seed=self.seed)
         self._thread.start()
 
     def stop(self, wait_s: float = 2.0) -> None:
@@ -170,7 +181,8 @@ class _Handler(BaseHTTPRequestHandler):
         keys = key_fields(headers)
         rehearsal.log.row("request", **common, instance=call.instance, **keys, **prompt_fields(call))
         step, index = self._step(call, agent)
-        answer = Answer(api, wire, call, step, number)
+        drawn = Drawn(step.pace.over(rehearsal.pace), f"{rehearsal.seed}:{number}")
+        answer = Answer(wire, call, step, number, drawn)
         self._common = {**common, "step": index}
         self._billed: Answer | None = None
         self.server.working(1)  # type: ignore[attr-defined]
@@ -207,7 +219,7 @@ class _Handler(BaseHTTPRequestHandler):
         return step, index
 
     def _give(self, answer: Answer) -> None:
-        self._wait(answer.step.first_byte)
+        self._wait(answer.drawn.first_byte)
         if answer.problem is not None:
             self._bill(answer)
             self._json(answer.problem.status, answer.problem.body, answer.problem.headers)

@@ -69,6 +69,7 @@ class _Reply:
     model: str = ""
     stop_reason: str | None = None
     usage: dict[str, Any] = field(default_factory=dict)
+    final: bool = False  # the usage is that of the whole answer
     blocks: list[dict[str, Any]] = field(default_factory=list)
     partial_json: dict[int, str] = field(default_factory=dict)
 
@@ -173,7 +174,7 @@ class Agent:
         kind = event.get("type")
         if kind == "message_start":
             reply.id, reply.model = event["message"]["id"], event["message"]["model"]
-            reply.usage = dict(event["message"]["usage"])
+            reply.usage = dict(event["message"].get("usage") or {})
         elif kind == "content_block_start":
             reply.blocks.append(dict(event["content_block"]))
         elif kind == "content_block_delta":
@@ -197,21 +198,25 @@ class Agent:
                 self.post("block", kind_of=block["type"], text=block.get("thinking", ""))
         elif kind == "message_delta":
             reply.stop_reason = event["delta"].get("stop_reason")
-            reply.usage.update(event.get("usage") or {})
+            told = event.get("usage") or {}
+            reply.final = reply.stop_reason is not None and told.get("output_tokens") is not None
+            # Counts that a delta leaves out or has as 0 are those of the start.
+            reply.usage.update({k: v for k, v in told.items() if v or k.startswith("output")})
 
     def _log_call(self, reply: _Reply, agent: str, started: float, attempt: int, partial: bool) -> None:
-        usage = reply.usage
+        usage, final = reply.usage, reply.final and not partial
         read, write = usage.get("cache_read_input_tokens"), usage.get("cache_creation_input_tokens")
+        given = (usage.get("input_tokens") or 0) + (read or 0) + (write or 0)
         self.evidence(
             "call",
             id=reply.id,
             model=reply.model,
             agent=agent,
-            input_tokens=(usage.get("input_tokens") or 0) + (read or 0) + (write or 0),
-            cache_read_tokens=read,
-            cache_write_tokens=write,
-            output_tokens=usage.get("output_tokens"),
-            reasoning_tokens=None if partial else (usage.get("output_tokens_details") or {}).get("thinking_tokens"),
+            input_tokens=given or None,  # no call has an input of 0: nothing was told of it
+            cache_read_tokens=read if given else None,
+            cache_write_tokens=write if given else None,
+            output_tokens=usage.get("output_tokens") if final else None,
+            reasoning_tokens=(usage.get("output_tokens_details") or {}).get("thinking_tokens") if final else None,
             stop_reason=reply.stop_reason,
             attempts=attempt,
             duration_s=round(time.monotonic() - started, 3),

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from harnex.rehearsal import anthropic, anthropic_tools
+from harnex.rehearsal.pace import Drawn
 from harnex.rehearsal.script import Player
 from harnex.rehearsal.wire import Call, Event, HttpError, Pause, usage_of
 
@@ -125,6 +126,7 @@ class Endpoint:
                 raise _model_error(response.status, response.read(), dict(response.getheaders()))
             for event in read_sse(response):
                 started = True
+                _check_error(event)
                 yield event
                 if event.get("type") == "message_stop":
                     return
@@ -151,6 +153,14 @@ def read_sse(lines: Any) -> Iterator[dict[str, Any]]:
             data = []
             if isinstance(event, dict):
                 yield event
+
+
+def _check_error(event: dict[str, Any]) -> None:
+    """Raises ModelError for an error inside of a stream that began well."""
+    if event.get("type") == "error":
+        problem = event.get("error") or {}
+        reason = "overloaded" if problem.get("type") == "overloaded_error" else "other"
+        raise ModelError(f"API Error: {problem.get('message')}", reason, again=True)
 
 
 def _model_error(status: int, raw: bytes, headers: dict[str, str]) -> ModelError:
@@ -189,7 +199,8 @@ class Scripted:
         first = str(messages[0]["content"])
         named = None if agent == "main" else self.player.agent_named(first) or ""
         step, _ = self.player.take(named, agent)
-        cancel.wait(step.first_byte)
+        drawn = Drawn(step.pace.over(self.player.script.pace), f"{self.player.script.seed}:{number}")
+        cancel.wait(drawn.first_byte)
         problem: HttpError | None = None
         if step.failure is not None:
             problem = anthropic.error(step.failure, f"req_{number:06d}")
@@ -202,9 +213,10 @@ class Scripted:
         call = Call("main", MODEL, True, tools, cwd=self.cwd)
         made = anthropic_tools.make(step.tools, call)
         message_id = f"msg_{number:06d}demo{os.getpid():06x}"
-        for part in anthropic.stream(step, made, message_id, MODEL, usage_of(number, step)):
+        for part in anthropic.stream(step, made, message_id, MODEL, usage_of(number, step), drawn):
             if isinstance(part, Event):
                 cancel.check()
+                _check_error(part.data)
                 yield part.data
             elif isinstance(part, Pause):
                 cancel.wait(part.seconds)

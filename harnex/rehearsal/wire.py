@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
-import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from harnex.rehearsal.pace import words
 from harnex.rehearsal.script import Step
-
-WORDS = re.compile(r"\s*\S+\s*|\s+")
 
 
 @dataclass(frozen=True)
@@ -127,17 +125,24 @@ class HttpError:
     type: str
 
 
-def words(text: str) -> list[str]:
-    """The text in pieces of one word with the space around it; joined they are the text."""
-    return WORDS.findall(text)
-
-
-def spoken(text: str, pause: float, event_of: Any) -> Iterator[Part]:
-    """`text` word by word, each as `event_of(word)`, with a pause after each."""
-    for word in words(text) if pause else ([text] if text else []):
-        yield Event(event_of(word), len(words(word)))
+def spoken(pieces: Iterable[str], pause: float, event_of: Any) -> Iterator[Part]:
+    """The pieces of a text, each as `event_of(piece)`, with a pause for each word in it."""
+    for piece in pieces:
+        count = len(words(piece))
+        yield Event(event_of(piece), count)
         if pause:
-            yield Pause(pause)
+            yield Pause(pause * count)
+
+
+def pinged(parts: Iterable[Part], every: float, ping: Mapping[str, Any]) -> Iterator[Part]:
+    """The same, with a `ping` event after each `every` seconds of a longer pause (0: none)."""
+    for part in parts:
+        left = part.seconds if isinstance(part, Pause) else 0.0
+        while every and left > every:
+            yield Pause(every)
+            yield Event(dict(ping))
+            left -= every
+        yield Pause(left) if isinstance(part, Pause) else part
 
 
 def shell_write(path: str, content: str) -> str:

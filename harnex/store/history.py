@@ -17,7 +17,7 @@ from harnex.store.registry import is_named
 # What a row takes over from the run's registry entry.
 FROM_RECORD = (
     "id", "run_id", "cli", "cli_version", "mode", "repo", "cwd", "description", "started_at", "last_outcome", "calls",
-    "tokens", "meta", "permissions", "agent_session_id", "spawner", "resumes",
+    "tokens", "tokens_unknown", "meta", "permissions", "agent_session_id", "spawner", "resumes",
 )  # fmt: skip
 
 

@@ -3,11 +3,17 @@
 Most bytes of a transcript are results of tools, which carry no call. What kind of row a line is stands at its
 beginning, so that most lines are neither parsed nor looked through (`Log.head`). That is exact: the beginning is
 matched as JSON, member by member, and a line that is written in any other way is parsed as a whole.
+
+A file may also be one JSON value, or several, over many lines (`claude -p --output-format json`, also through `jq`): an
+object is a row, a list is a list of rows.
 """
 
 from __future__ import annotations
 
+import itertools
+import json
 import os
+import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import IO, Any
@@ -18,6 +24,7 @@ from harnex.errors import HarnexError
 
 PIECE = 4 << 20
 LINE_MAX = 256 << 20  # a longer line is skipped, and told
+BEGINNING = re.compile(r"[^\s,\[\]]")  # of a value, behind what stands between the values of a list
 SUFFIXES = (".jsonl", ".jsonl.zst", ".ndjson")
 
 try:
@@ -130,7 +137,7 @@ def _of_session(path: str, problems: list[str]) -> Iterator[str]:
 
 def first_row(path: str) -> dict[str, Any] | None:
     try:
-        with _opened(path) as f:
+        with _open(path) as f:
             return jsonl.loads_dict(f.read(1 << 20).split(b"\n", 1)[0])
     except (OSError, HarnexError):
         return None
@@ -156,7 +163,7 @@ def agent_types(files: Iterable[str]) -> dict[str, str]:
 def read(path: str, log: Log, report: Report, progress: Callable[[int], None] | None = None) -> Iterator[Logged]:
     """The calls in one file; what was wrong with it is in `report`."""
     try:
-        with _opened(path) as f:
+        with _open(path) as f:
             report.size = os.fstat(f.fileno()).st_size
             yield from _rows(f, log, report, progress)
     except OSError as e:
@@ -170,8 +177,10 @@ def read(path: str, log: Log, report: Report, progress: Callable[[int], None] | 
 def every_row(path: str, report: Report) -> Iterator[dict[str, Any]]:
     """All rows of a file, for those who need more than its calls."""
     try:
-        with _opened(path) as f:
-            for piece in pieces(f, report):
+        with _open(path) as f:
+            every, rows = opened(f, report)
+            yield from rows or ()
+            for piece in every:
                 for line in _lines(piece, 0):
                     row = _parsed(line, report)
                     if row is not None:
@@ -181,7 +190,10 @@ def every_row(path: str, report: Report) -> Iterator[dict[str, Any]]:
 
 
 def _rows(f: IO[bytes], log: Log, report: Report, progress: Callable[[int], None] | None) -> Iterator[Logged]:
-    for piece in pieces(f, report, progress):
+    every, rows = opened(f, report, progress)
+    for value in rows or ():
+        yield from log.row(value)
+    for piece in every:
         at = 0
         while log.begun is False and at < len(piece):
             end = piece.find(b"\n", at) + 1 or len(piece)
@@ -194,6 +206,48 @@ def _rows(f: IO[bytes], log: Log, report: Report, progress: Callable[[int], None
             row = _parsed(line, report)
             if row is not None:
                 yield from log.row(row)
+
+
+def opened(
+    f: IO[bytes], report: Report, progress: Callable[[int], None] | None = None
+) -> tuple[Iterator[bytes], Iterator[dict[str, Any]] | None]:
+    """The file's pieces and None; or, where its JSON values are not one a line, its rows (and nothing is left of it)."""
+    every = pieces(f, report, progress)
+    piece = next(every, b"")
+    head = piece.lstrip()
+    listed = head.startswith(b"[") and head[1:].lstrip().startswith((b"{", b"["))
+    if not listed and head.startswith(b"{") and not _is_object(head.partition(b"\n")[0]):
+        piece += next(every, b"")  # the last line of a file is a piece of its own
+        listed = _is_object(piece.lstrip())
+    if listed:
+        return iter(()), _values(b"".join((piece, *every)).decode("utf-8", "replace"), report)
+    return itertools.chain((piece,), every), None
+
+
+def _values(text: str, report: Report) -> Iterator[dict[str, Any]]:
+    decode, at = json.JSONDecoder().raw_decode, 0
+    while (found := BEGINNING.search(text, at)) is not None:
+        at = found.start()
+        try:
+            value, at = decode(text, at)
+        except (ValueError, RecursionError):
+            following = text.find("\n", at) + 1
+            report.skipped += bool(following)
+            report.torn = report.torn or not following
+            at = following or len(text)
+            continue
+        if isinstance(value, dict):
+            yield value
+        else:
+            report.skipped += 1
+
+
+def _is_object(data: bytes) -> bool:
+    """Whether it begins with a whole JSON object."""
+    try:
+        return isinstance(json.JSONDecoder().raw_decode(data.decode("utf-8", "replace"))[0], dict)
+    except (ValueError, RecursionError):
+        return False
 
 
 def _parsed(line: bytes, report: Report) -> dict[str, Any] | None:
@@ -299,6 +353,6 @@ class _Unpacked:
         self._file.close()
 
 
-def _opened(path: str) -> Any:
+def _open(path: str) -> Any:
     """The file's bytes, unpacked. Raises OSError, or HarnexError where zstd is needed and missing."""
     return _Unpacked(path) if path.endswith(".zst") else open(path, "rb", buffering=0)

@@ -125,6 +125,18 @@ class Prices:
         known = self._rates[key]
         return _sum(known, counts) if known else self._by_library(model, provider, at, counts)[0]
 
+    def cost_of_rest(self, output: int | None, of: list[dict[str, Any]]) -> float | None:
+        """Of calls of which only the sum of their outputs is known: the input of each, and that sum. None also where the
+        price of output depends on the input of its call."""
+        nothing = {"input_tokens": 0, "cache_read_tokens": None, "cache_write_tokens": None, "raw": None}
+        parts = [self.cost({**record, "output_tokens": 0}) for record in of]
+        parts += [self.cost({**record, **nothing, "output_tokens": output}) for record in of[:1]]
+        steps = {s for key, found in self._steps.items() if of and key[0] == of[0]["model"] for s in found or ()}
+        if not parts or any(r["input_tokens"] > s for r in of for s in steps if r["input_tokens"] is not None):
+            return None
+        known = [part for part in parts if part is not None]
+        return sum(known) if len(known) == len(parts) else None
+
     def _find_steps(self, model: str, provider: str | None, at: str) -> tuple[int, ...] | None:
         """From how many input tokens on other prices hold; None: the model has no price."""
         priced = self._calc(model, provider, at, (1, 0, 0, 0, 0))

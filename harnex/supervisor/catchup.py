@@ -17,7 +17,7 @@ from typing import Any
 from harnex import jsonl
 from harnex.adapters import NAMES, adapter_for
 from harnex.adapters._base import Reader
-from harnex.model import AgentSession, Fact, ModelCall, Submitted, TurnEnded
+from harnex.model import AgentSession, Fact, ModelCall, Rest, Submitted, TurnEnded
 from harnex.store.tail import LineTail
 from harnex.supervisor.evidence import FollowedFiles
 
@@ -31,6 +31,7 @@ class Seen:
     """What the agent's records hold of a run, from its start to its end."""
 
     calls: list[ModelCall] = field(default_factory=list)
+    rests: list[Rest] = field(default_factory=list)
     prompts: dict[str, Counter[str]] = field(default_factory=dict)  # source -> normalised text -> how often
     ends: dict[str, TurnEnded | None] = field(default_factory=dict)  # source -> of its last turn; None: it did not end
     agent_session_id: str | None = None
@@ -108,6 +109,8 @@ def _take(seen: Seen, facts: Iterable[Fact]) -> None:
     for fact in facts:
         if isinstance(fact, ModelCall):
             seen.calls.append(fact)
+        elif isinstance(fact, Rest):
+            seen.rests.append(fact)
         elif isinstance(fact, Submitted):
             seen.prompts.setdefault(fact.source, Counter())[normal(fact.text)] += 1
             seen.ends[fact.source] = None

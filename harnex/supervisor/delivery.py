@@ -74,7 +74,7 @@ class Delivery:
         """What delivery must know of the session now."""
         draft = (
             self._session.reader.draft(self._session.terminal.view)
-            if self.inbox.pending and self._session.terminal.screen
+            if self.inbox.has_work and self._session.terminal.screen
             else None
         )
         screen = self._session.activity.on_screen()
@@ -131,7 +131,7 @@ class Delivery:
     def step(self, now: float) -> None:
         """Do what is due."""
         self._leave_view(now)
-        if self.inbox.pending:
+        if self.inbox.has_work:
             self.act(self.inbox.step(self.gate(), now))
 
     def act(self, actions: Iterable[Write | Hand | Progress]) -> None:
@@ -153,6 +153,8 @@ class Delivery:
                 now = clock.monotonic()
                 self._session.activity.took_message()
                 self._session.take([Submitted("box", message.text or "")], now)
+            if message.status == "typed" and message.submit and action.over:
+                self._session.measured.typed()
             failed = message.status in ("failed", "expired")
             if failed and self._session.turns.open is None:
                 self._session.turns.claim(None)

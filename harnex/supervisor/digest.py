@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from harnex import jsonl
-from harnex.supervisor.totals import FIELDS
+from harnex.core.usage import Sums
 
 # Written while the agent lived, never by a recovery: their times are signs of life.
 OF_LIFE = ("started", "state", "send", "turn_started", "tool", "blocked", "approval")
@@ -27,8 +27,9 @@ class Digest:
     turn_ts: str = ""
     last_outcome: dict[str, Any] | None = None
     call_ids: set[str] = field(default_factory=set)
-    sums: dict[str, int | None] = field(default_factory=lambda: dict.fromkeys(FIELDS))
-    turn_sums: dict[str, int | None] = field(default_factory=dict)
+    rests: set[tuple[str, ...]] = field(default_factory=set)  # the calls of each `usage_rest`
+    sums: Sums = field(default_factory=Sums)
+    turn_sums: Sums = field(default_factory=Sums)
     status: dict[str, str] = field(default_factory=dict)
     said: dict[str, str] = field(default_factory=dict)
     last_sign: str = ""
@@ -53,7 +54,7 @@ class Digest:
         elif kind == "turn_started":
             self.turn, self.turn_ts, self.state = int(row.get("turn") or 0), str(row.get("ts")), "busy"
             self.turns = max(self.turns, self.turn)
-            self.turn_sums = {"calls": 0, **dict.fromkeys(FIELDS)}
+            self.turn_sums = Sums()
         elif kind in ("task_complete", "turn_failed"):
             self.turn = None
             self.last_outcome = {
@@ -66,14 +67,10 @@ class Digest:
             self._rested(kind == "task_complete" or self.state == "prompt")
         elif kind == "call" and row.get("call_id") not in self.call_ids:
             self.call_ids.add(str(row.get("call_id")))
-            of_turn = self.turn_sums if self.turn is not None and row.get("turn") == self.turn else None
-            if of_turn is not None:
-                of_turn["calls"] = (of_turn.get("calls") or 0) + 1
-            for sums in (self.sums, of_turn):
-                for name in FIELDS:
-                    value = row.get(name)
-                    if sums is not None and isinstance(value, int):
-                        sums[name] = (sums[name] or 0) + value
+            self._add(row)
+        elif kind == "usage_rest" and tuple(row.get("call_ids") or ()) not in self.rests:
+            self.rests.add(tuple(row["call_ids"]))
+            self._add(row)
         elif kind == "send":
             self.said[str(row.get("message_id"))] = str(row.get("msg") or "")
         elif kind == "delivery":
@@ -102,6 +99,15 @@ class Digest:
         that failed or was interrupted before, with the agent at its prompt again, is over."""
         ended_badly = (self.last_outcome or {}).get("outcome") not in (None, "completed")
         return self.turn is not None or bool(self.unanswered) or (ended_badly and self.state != "prompt")
+
+    def _add(self, row: dict[str, Any]) -> None:
+        self.sums.take(row)
+        if self.turn is not None and row.get("turn") == self.turn:
+            self.turn_sums.take(row)
+
+    def used(self) -> dict[str, Any] | None:
+        """What the run used, None if no call was seen."""
+        return self.sums.used() if self.call_ids else None
 
 
 def read(run_dir: str) -> Digest:

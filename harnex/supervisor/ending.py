@@ -67,6 +67,11 @@ class Ending:
     def under_way(self) -> bool:
         return self.reason is not None or self._gone_at is not None
 
+    @property
+    def verdict(self) -> int | None:
+        """The exit code that the end was given in advance, None if it has its usual one."""
+        return self._exit_code
+
     def stop(self, reason: str, force: bool = False, exit_code: int | None = None, message: str = "") -> None:
         """Begin to end the session; a second, forced, call goes straight to KILL.
 
@@ -79,7 +84,9 @@ class Ending:
             return
         if self.reason is None:
             self.reason, self._exit_code, self._words = reason, exit_code, message
-            session.delivery.fail_all("the session was stopped", keep=message == SIGNALLED)
+            session.delivery.fail_all(
+                f"the session ends: {message}" if exit_code else "the session was stopped", keep=message == SIGNALLED
+            )
         elif not force:
             return
         polite = session.adapter.stop_steps(session.verdict.state, session.version)
@@ -272,6 +279,9 @@ class Ending:
         """The history row, and the `usage` event."""
         session, child = self._session, self._session.child
         session.background.over(now)
+        if reason == "success" and (why := session.watcher.unmeasured):
+            reason, message, self._exit_code = "failure", why, errors.PERSON_NEEDED
+            session.emit(events.Escalated(reason="budget", message=why, stopped=True))
         totals = session.totals.sums()
         session.emit(events.Usage(calls=session.totals.calls, tokens=totals, agent_session_id=session.agent_session_id))
         left = sorted(self._sweep.ended) if self._sweep else []

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from fnmatch import fnmatch
 from typing import Any
 
-from harnex import jsonl
+from harnex import clock, jsonl
 from harnex.adapters._base import Reader
 from harnex.model import Fact, FindFile, Follow, Remark
 from harnex.store.tail import DocumentTail, LineTail
@@ -23,6 +23,8 @@ IDLE_S = 1.0
 REST_S = 5.0  # at a prompt at which nothing moved for REST_AFTER_S: whatever an agent does, its terminal tells first
 REST_AFTER_S = 30.0
 FIND_EVERY_S = 0.5
+FIND_FOR_S, SELDOM_S = 30.0, 10.0  # a file that did not come for so long is looked for less often
+SINCE_BYTES = 1 << 20  # the end of a file, read for its rows since a time
 FOLLOWED = "followed.jsonl"  # in the run's evidence: which files were read, so that they can be read again
 ROWS_A_POLL = 2000  # a long transcript is read in slices, so that the terminal is not kept waiting
 
@@ -41,9 +43,10 @@ class Evidence:
         self._reader = reader
         self._followed = followed
         self._pids = pids
-        self._rows: dict[str, tuple[str, LineTail]] = {}  # path -> source, tail
+        self._rows: dict[str, tuple[str, LineTail]] = {}  # real path -> source, tail
         self._documents: dict[str, tuple[str, DocumentTail]] = {}
-        self._finds: list[FindFile] = []
+        self._finds: dict[FindFile, tuple[float, float]] = {}  # since when it is looked for, when it was last
+        self._now = now
         self._brisk_until = now + 10.0  # a start is always watched closely
         self._next = now
         self._next_find = now
@@ -55,20 +58,22 @@ class Evidence:
         self._next = min(self._next, now + BRISK_S)
 
     def take(self, fact: Follow | FindFile) -> None:
-        """Start to follow a file, or to look for one. Asking twice changes nothing."""
+        """Start to follow a file, or to look for one. Asking twice changes nothing, by whatever path."""
         if isinstance(fact, FindFile):
-            if fact not in self._finds:
-                self._finds.append(fact)
+            self._finds.setdefault(fact, (self._now, -1e9))
         elif fact.kind == "document":
             if fact.path not in self._documents:
                 self._documents[fact.path] = (fact.source, DocumentTail(fact.path))
                 self._followed(fact.source, fact.path, fact.kind, 0)
-        elif fact.path not in self._rows:
+        elif (key := os.path.realpath(fact.path)) not in self._rows:
             tail = LineTail(fact.path)
             if fact.from_end:
                 tail.to_end()
-            self._rows[fact.path] = (fact.source, tail)
-            self._followed(fact.source, fact.path, fact.kind, tail.offset)
+            self._follow_rows(key, fact.source, tail)
+
+    def _follow_rows(self, key: str, source: str, tail: LineTail) -> None:
+        self._rows[key] = (source, tail)
+        self._followed(source, tail.path, "rows", tail.offset)
 
     def wake_at(self) -> float | None:
         return self._next if self._rows or self._documents or self._finds else None
@@ -77,11 +82,12 @@ class Evidence:
         """Facts from what changed since the last poll. `resting`: no turn runs, and no message waits."""
         if now < self._next and not force:
             return []
+        self._now = now
         facts: list[Fact] = []
         named = any(f.paths for f in self._finds)  # cheap to look for, and not always a sign of the agent's own doing
         if self._finds and (force or (now >= self._next_find and (named or now < self._brisk_until))):
             self._next_find = now + FIND_EVERY_S
-            self._find()
+            facts += self._find(now, force)
         self._backlog = False
         for path, (source, document) in list(self._documents.items()):
             text = document.changed()
@@ -111,34 +117,102 @@ class Evidence:
         self._next = now if self._backlog else now + pause
         return facts
 
-    def _find(self) -> None:
+    def _find(self, now: float, force: bool) -> list[Fact]:
         """Which of the wanted files are there, or are held open by the agent's processes? (/proc; elsewhere psutil)"""
+        facts: list[Fact] = []
         open_ones = [f for f in self._finds if f.held]
         for path in open_files(self._pids()) if open_ones else ():
-            for found in open_ones:
-                if found in self._finds and fnmatch(os.path.basename(path), found.held):
-                    self._finds.remove(found)
-                    self.take(Follow(found.source, path, found.kind))
-        for wanted in list(self._finds):
-            if not wanted.paths:
+            for wanted in open_ones:
+                if wanted in self._finds and fnmatch(os.path.basename(path), wanted.held):
+                    facts += self._take_found(wanted, path)
+        for wanted, (since, last) in list(self._finds.items()):
+            old = not wanted.every and now >= since + FIND_FOR_S
+            if not wanted.paths or (old and now < last + SELDOM_S and not force):
                 continue
+            self._finds[wanted] = (since, now)
             import glob  # only here: most sessions look for no name
 
+            paths = (path for pattern in self._expanded(wanted.paths) for path in glob.iglob(pattern))
             if wanted.every:
-                for path in (path for pattern in wanted.paths for path in glob.iglob(pattern)):
-                    if path not in self._rows and self._is_new(path):
-                        self.take(Follow(wanted.source, path, wanted.kind))
+                for path in paths:
+                    if os.path.realpath(path) not in self._rows and self._is_new(path):
+                        facts += self._take_found(wanted, path)
+            elif path := next(paths, ""):
+                facts += self._take_found(wanted, path)
+        return facts
+
+    def _take_found(self, wanted: FindFile, path: str) -> Iterable[Fact]:
+        if not wanted.every:
+            del self._finds[wanted]
+        key = os.path.realpath(path)
+        if wanted.since and wanted.kind == "rows" and key not in self._rows:
+            self._follow_rows(key, wanted.source, LineTail(path, offset_since(path, wanted.since)))
+        else:
+            self.take(Follow(wanted.source, path, wanted.kind))
+        return self._reader.found(wanted.source, path)
+
+    def _expanded(self, patterns: Iterable[str]) -> Iterator[str]:
+        """The patterns, with the variables that they begin with as the agent's processes have them."""
+        from glob import escape
+
+        seen: dict[str, dict[str, None]] = {}
+        for pattern in patterns:
+            if not pattern.startswith("$"):
+                yield pattern
                 continue
-            path = next((path for pattern in wanted.paths for path in glob.iglob(pattern)), "")
-            if path:
-                self._finds.remove(wanted)
-                self.take(Follow(wanted.source, path, wanted.kind))
+            name, _, rest = pattern[1:].partition("/")
+            if name not in seen:
+                seen[name] = dict.fromkeys(variables(self._pids(), name))
+            yield from (f"{escape(value.rstrip('/'))}/{rest}" for value in seen[name])
 
     def _is_new(self, path: str) -> bool:
         try:
             return os.stat(path).st_mtime >= self._reader.began - 1.0  # file systems cut times off
         except OSError:
             return False
+
+
+def variables(pids: Iterable[int], name: str) -> Iterator[str]:
+    """What a variable is in the environments of these processes, where it is an absolute path."""
+    head = f"{name}=".encode()
+    for pid in pids:
+        try:
+            with open(f"/proc/{pid}/environ", "rb") as f:
+                found = [entry[len(head) :] for entry in f.read().split(b"\0") if entry.startswith(head)]
+        except OSError:
+            continue
+        yield from (os.fsdecode(value) for value in found if value.startswith(b"/"))
+
+
+def offset_since(path: str, since: float) -> int:
+    """Where the rows begin that are dated (`timestamp`) `since` then: behind the last one that is older. 0 if none is."""
+    rest = b""  # the end of a line of which the beginning was not read yet
+    with contextlib.suppress(OSError), open(path, "rb") as f:
+        end = f.seek(0, os.SEEK_END)
+        while end:
+            begin = max(0, end - SINCE_BYTES)
+            f.seek(begin)
+            data = f.read(end - begin) + rest
+            head = data.find(b"\n") + 1 if begin else 0
+            if begin and not head:
+                rest, end = data, begin
+                continue
+            at = begin + len(data)
+            for line in reversed(data[head:].splitlines(keepends=True)):
+                dated = _dated(line)
+                if dated is not None and dated < since:
+                    return at
+                at -= len(line)
+            rest, end = data[:head], begin
+    return 0
+
+
+def _dated(line: bytes) -> float | None:
+    row = jsonl.loads_dict(line) or {}
+    try:
+        return clock.parse_iso(str(row.get("timestamp") or ""))
+    except ValueError:
+        return None
 
 
 def open_files(pids: Iterable[int]) -> Iterable[str]:

@@ -20,6 +20,7 @@ from harnex.model import (
     Press,
     Printed,
     Remark,
+    Rest,
     RunCommand,
     SubAgent,
     Submitted,
@@ -64,6 +65,7 @@ def take_fact(session: Session, fact: Fact, now: float) -> None:
             session.agent_session_id = fact.session_id
             session.journal.changed()
     elif isinstance(fact, ToolUse):
+        session.measured.tool(fact, now)
         session.watcher.tool(fact, now)
         session.emit(
             events.Tool(
@@ -79,8 +81,12 @@ def take_fact(session: Session, fact: Fact, now: float) -> None:
         call = session.totals.add(fact, session.turn_number())
         if call is not None:
             session.emit(call)
+            session.measured.called()
             session.watcher.call(call, now)
             session.journal.changed()
+    elif isinstance(fact, Rest):
+        session.emit(session.totals.rest(fact))
+        session.journal.changed()
     elif isinstance(fact, Compacted):
         session.emit(
             events.Compaction(

@@ -61,6 +61,9 @@ class Late:
                 counted.add(event.call_id)
                 self._emit(events.Call(**{**vars(event), "text_preview": self._quote(event.text_preview)}))
                 report["late_calls"] += 1
+        for rest in seen.rests:
+            if rest.call_ids not in log.rests and counted.issuperset(rest.call_ids):
+                self._emit(totals.rest(rest))
         if log.turn is not None:
             self._end_turn(seen)
         for work in list(log.background.values()):
@@ -76,8 +79,9 @@ class Late:
                 )
             )
         if log.last_type != "usage":
-            sums = dict(log.sums) if log.call_ids else None
-            self._emit(events.Usage(calls=len(log.call_ids) or None, tokens=sums, agent_session_id=agent_session_id))
+            sums = log.used()
+            calls = sums.pop("calls") if sums else None
+            self._emit(events.Usage(calls=calls, tokens=sums, agent_session_id=agent_session_id))
 
     def _accepted_before(self, text: str) -> int:
         """How many messages of that text the log knows as accepted (it has their first characters)."""
@@ -105,7 +109,7 @@ class Late:
             duration = round(max(0.0, last_sign(self._run_dir, self._about, log) - clock.parse_iso(log.turn_ts)), 3)
         if end is not None and end.outcome == "completed":
             said = self._quote(end.last_message)[: events.LAST_MESSAGE_LIMIT]
-            usage = dict(log.turn_sums) if log.turn_sums.get("calls") else None
+            usage = log.turn_sums.used() if log.turn_sums.calls else None
             self._emit(events.TaskComplete(turn=turn, duration_s=duration, last_message=said, usage=usage))
             return
         why = self._quote(end.detail or end.last_message)[: events.LAST_MESSAGE_LIMIT] if end else MESSAGE

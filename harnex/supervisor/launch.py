@@ -136,7 +136,7 @@ def start(options: RunOptions) -> dict[str, Any]:
     program = resolve(options.cli, env, cwd)
     version_text = options.version
     if version_text is None and adapter_name in AGENTS:
-        version_text = versions.detect(state, program, env)
+        version_text = versions.detect(state, program, env, adapter_name, cwd)
     version = versions.parse(version_text)
     resume = options.resume
     run_id = resume.new_run_id if resume else new_run_id()

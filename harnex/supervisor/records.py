@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, Any
 
 from harnex import events, jsonl, paths
 from harnex.core.redact import MARK, Clean
+from harnex.core.usage import Sums
 from harnex.store import durable, history, named
 from harnex.supervisor import lease, redaction, startfile
 from harnex.supervisor.gitfacts import END_S, START_S, Facts, GitLook, look_now
 from harnex.supervisor.scrub import Scrub
-from harnex.supervisor.totals import FIELDS
 from harnex.visible import visible
 
 if TYPE_CHECKING:
@@ -230,11 +230,11 @@ def recovered(run_dir: str, record: dict[str, Any], **how_it_ended: Any) -> tupl
 Row = dict[str, Any]
 
 
-def _from_log(path: str) -> tuple[Row | None, Row | None, dict[str, int | None] | None, int | None, dict[str, int]]:
+def _from_log(path: str) -> tuple[Row | None, Row | None, Row | None, int | None, dict[str, int]]:
     """From a log of events: the two looks at git, the sums of the calls and their number, events by type."""
     looks: dict[str, Row] = {}
     counts: dict[str, int] = {}
-    sums: dict[str, int | None] = dict.fromkeys(FIELDS)
+    sums = Sums()
     with contextlib.suppress(OSError), open(path, "rb") as f:
         for line in f:
             row = jsonl.loads_dict(line)
@@ -244,12 +244,10 @@ def _from_log(path: str) -> tuple[Row | None, Row | None, dict[str, int | None] 
             counts[kind] = counts.get(kind, 0) + 1
             if kind == "git":
                 looks[str(row.get("phase"))] = row
-            elif kind == "call":
-                for key in FIELDS:
-                    if isinstance(row.get(key), int):
-                        sums[key] = (sums[key] or 0) + row[key]
-    calls = counts.get("call")
-    return looks.get("start"), looks.get("end"), sums if calls else None, calls, counts
+            elif kind in ("call", "usage_rest"):
+                sums.take(row)
+    calls, used = counts.get("call"), {k: v for k, v in sums.used().items() if k != "calls"}
+    return looks.get("start"), looks.get("end"), used if calls else None, calls, counts
 
 
 def _document(path: str) -> dict[str, Any]:

@@ -14,6 +14,7 @@ import signal
 from typing import Any
 
 from harnex import clock, errors, paths, process
+from harnex.core.usage import unknown_calls
 from harnex.errors import HarnexError
 from harnex.store import history, registry, runlock, undelivered
 from harnex.supervisor import catchup, digest, records, startfile
@@ -136,7 +137,8 @@ def _write_end(
         row, told = records.recovered(
             run_dir,
             {**about, "agent_session_id": agent_session_id, "last_outcome": log.last_outcome,
-             "calls": len(log.call_ids) or None, "tokens": log.sums["total_tokens"]},
+             "calls": len(log.call_ids) or None, "tokens": log.sums.used()["total_tokens"],
+             "tokens_unknown": unknown_calls(log.used())},
             ended_at=clock.iso(seen_at),
             duration_s=_duration(about, seen_at),
             exit=EXIT_CODE_OF.get(reason, errors.FAILED),

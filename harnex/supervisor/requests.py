@@ -110,7 +110,7 @@ class Requests:
         if force and session.verdict.state.value == "blocked" and session.verdict.view is None:
             raise HarnexError(
                 f"session {session.spec.id} shows a {session.verdict.dialog} dialog: a message would answer it",
-                "answer it in: harnex attach",
+                self._dialog_hint(),
                 errors.PERSON_NEEDED,
             )
         deadline = now + timeout if timeout is not None else None
@@ -126,7 +126,10 @@ class Requests:
         session.delivery.take(message, acknowledged=until == "queued")
         if until == "queued":
             reply = {"ok": True, **self._base(), "message_id": message.id, "status": "queued"}
-            peer.reply(reply | ({"note": replaces} if replaces else {}))
+            note = replaces
+            if self._needs_person(session.standing):
+                note = f"a {session.verdict.dialog} dialog is up: the message is typed when it is gone"
+            peer.reply(reply | ({"note": note} if note else {}))
             return
         sender = _Sender(peer, message, until, now, deadline, replaces)
         self._senders.append(sender)
@@ -141,11 +144,37 @@ class Requests:
                 message.error = "its sender went away"
                 self._session.delivery.moved(message)
 
+    def _needs_person(self, standing: waiting.Standing) -> bool:
+        """Whether a dialog is up that nobody is answering."""
+        session = self._session
+        if standing.state.value != "blocked" or session.answers.under_way:
+            return False
+        return not session.watcher.answers_dialog()
+
+    def _turned_away(self, sender: _Sender, standing: waiting.Standing) -> bool:
+        """A dialog is up before the message was given to the agent: it is taken back, and the sender hears why at once.
+        Nothing would type it before a person has answered, and what was told as not sent must not arrive later."""
+        if sender.accepted or not self._needs_person(standing):
+            return False
+        message = self._session.inbox.withdraw(sender.message.id)
+        if message is None:
+            return False  # Enter was pressed: what became of it shows in a moment
+        message.error = f"a {standing.dialog} dialog waits for a person: the message was not sent"
+        self._answer_sender(sender, False, errors.PERSON_NEEDED, message.error, self._dialog_hint(" Then send again."))
+        self._session.delivery.moved(message)
+        return True
+
+    def _dialog_hint(self, then: str = "") -> str:
+        """The next commands when a dialog is up."""
+        name = self._session.spec.id
+        return f"look: harnex pane --id {name}; answer: harnex approve --id {name} (or deny).{then}"
+
     def message_moved(self, message: Message, over: bool = True) -> None:
         """A message got a new status (`over`: its last one): some senders wait for that."""
         for sender in [s for s in self._senders if s.message.id == message.id]:
             if message.status in ("failed", "expired"):
                 code = errors.TIMEOUT if message.status == "expired" else errors.FAILED
+                code = self._session.ending.verdict or code  # a budget, a person who is needed
                 self._answer_sender(sender, False, code, message.error or message.status)
             elif over:
                 sender.accepted_at = clock.monotonic()
@@ -219,6 +248,8 @@ class Requests:
             self._tick_sender(sender, standing, now)
 
     def _tick_sender(self, sender: _Sender, standing: waiting.Standing, now: float) -> None:
+        if self._turned_away(sender, standing):
+            return
         if sender.accepted and sender.closed is not None and standing.state.value in ("prompt", "exited"):
             verdict = waiting.outcome_of(sender.closed)
             self._answer_sender(sender, verdict.exit_code == errors.DONE, verdict.exit_code, verdict.error)
@@ -228,7 +259,7 @@ class Requests:
                 False,
                 errors.PERSON_NEEDED,
                 f"a {standing.dialog} dialog waits for a person",
-                "look: harnex pane",
+                self._dialog_hint(" Then: harnex wait."),
             )
         elif sender.accepted and sender.closed is None and standing.settled and now >= sender.accepted_at + NO_TURN_S:
             self._answer_sender(
@@ -266,6 +297,8 @@ class Requests:
         }
         if answer.error:
             reply["error"], reply["hint"] = answer.error, answer.hint
+        if answer.exit_code == errors.PERSON_NEEDED and standing.state.value == "blocked":
+            reply["hint"] = self._dialog_hint()
         if standing.state.value == "exited":
             reply["exit"] = session.ending.result
         waiter.peer.reply(reply)

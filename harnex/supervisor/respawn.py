@@ -51,8 +51,8 @@ def respawn(session: Session, now: float) -> bool:
     spec = session.spec
     name = session.agent_session_id
     reader = session.adapter.reader(session.version)
-    reader.resumes = name or "" if reader.keeps_agent else ""
-    resumed = bool(reader.resumes or (spec.resume_argv and name and session.turns.done))
+    resumed = bool(name and (reader.keeps_agent or (spec.resume_argv and session.turns.done)))
+    reader.resumes = (name or "") if resumed else ""
     argv = spec.argv
     if resumed and spec.resume_argv:
         argv = [word.replace(SESSION_ID, name or "") for word in spec.resume_argv]

@@ -40,6 +40,7 @@ from harnex.supervisor.evidence import Evidence, FollowedFiles, descendants
 from harnex.supervisor.facts import closed_before, end_event, take_fact
 from harnex.supervisor.helpers import Helpers
 from harnex.supervisor.journal import Journal
+from harnex.supervisor.measured import Measured
 from harnex.supervisor.records import Records
 from harnex.supervisor.requests import Requests
 from harnex.supervisor.spec import Spec
@@ -69,6 +70,7 @@ class Session:
         self.delivery = Delivery(self)
         self.inbox = self.delivery.inbox
         self.totals = Totals()
+        self.measured = Measured(self)
         self.verdict = Verdict(State.STARTING)
         self.started_at = clock.iso()
         self.state_since = self.started_at
@@ -239,6 +241,7 @@ class Session:
         self.background.step(now)
         if self.headless is not None:
             self.headless.conclusion.step(now)
+        self.measured.step(now)
         self.watcher.step(now)
         self.delivery.step(now)
         if self._turn_closed:
@@ -277,6 +280,7 @@ class Session:
             self.answers.wake_at(now),
             self.background.wake_at(),
             self.headless.conclusion.wake_at() if self.headless is not None else None,
+            self.measured.wake_at(now),
             self.watcher.wake_at(),
             self.ending.wake_at(now),
             self.records.wake_at(now),
@@ -395,6 +399,7 @@ class Session:
         for change in changes:
             self.journal.changed()
             self.background.turn(change, now)
+            self.measured.turn(change, now)
             if isinstance(change, Opened):
                 self.watcher.turn(change, now)
                 self.emit(events.TurnStarted(turn=change.turn, message_id=change.message_id))
@@ -462,6 +467,7 @@ class Session:
             "started_at": self.started_at,
             "calls": self.totals.calls,
             "tokens": self.totals.tokens,
+            "tokens_unknown": self.totals.unknown,
             "tmux": self.tmux,
             "description": spec.description or None,
             "meta": spec.meta,

@@ -3,44 +3,43 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
-from harnex.events import PREVIEW_LIMIT, Call
-from harnex.model import ModelCall
-
-FIELDS = (
-    "input_tokens",
-    "cache_read_tokens",
-    "cache_write_tokens",
-    "output_tokens",
-    "reasoning_tokens",
-    "total_tokens",
-)
+from harnex.core.usage import Sums, unknown_calls
+from harnex.events import PREVIEW_LIMIT, Call, UsageRest
+from harnex.model import ModelCall, Rest
 
 
 class Totals:
     """Adds calls up; a call id that was seen before is not a new call."""
 
     def __init__(self) -> None:
-        self._seen: set[str] = set()
-        self._sum: dict[str, int | None] = dict.fromkeys(FIELDS)
-        self._turns: dict[int | None, dict[str, int | None]] = {}
+        self._seen: dict[str, int | None] = {}  # call id -> turn
+        self._sum = Sums()
+        self._turns: dict[int | None, Sums] = {}
 
     def add(self, call: ModelCall, turn: int | None) -> Call | None:
         """The event of a new call; None if it was counted already."""
         if call.call_id in self._seen:
             return None
-        self._seen.add(call.call_id)
+        self._seen[call.call_id] = turn
         values = dataclasses.asdict(call)
         if values["total_tokens"] is None and call.input_tokens is not None and call.output_tokens is not None:
             values["total_tokens"] = call.input_tokens + call.output_tokens
         values["text_preview"] = call.text_preview[:PREVIEW_LIMIT]
-        of_turn = self._turns.setdefault(turn, {"calls": 0, **dict.fromkeys(FIELDS)})
-        of_turn["calls"] = (of_turn["calls"] or 0) + 1
-        for sums in (self._sum, of_turn):
-            for name in FIELDS:
-                if values[name] is not None:
-                    sums[name] = (sums[name] or 0) + values[name]
+        self._sum.take(values)
+        self._turns.setdefault(turn, Sums()).take(values)
         return Call(turn=turn, **values)
+
+    def rest(self, rest: Rest) -> UsageRest:
+        """What calls used together that were added without their output."""
+        turns = {self._seen.get(call_id) for call_id in rest.call_ids}
+        turn = turns.pop() if len(turns) == 1 else None
+        values = dataclasses.asdict(rest)
+        self._sum.take(values)
+        if turn is not None:
+            self._turns.setdefault(turn, Sums()).take(values)
+        return UsageRest(turn=turn, **values)
 
     @property
     def calls(self) -> int | None:
@@ -48,11 +47,18 @@ class Totals:
 
     @property
     def tokens(self) -> int | None:
-        return self._sum["total_tokens"]
+        """As far as they are known: see `unknown`."""
+        total: int | None = self._sum.used()["total_tokens"]
+        return total
 
-    def sums(self) -> dict[str, int | None] | None:
+    @property
+    def unknown(self) -> int:
+        """Of how many calls the tokens are not known."""
+        return unknown_calls(self._sum.used())
+
+    def sums(self) -> dict[str, Any] | None:
         """Totals by kind, None if no call was seen."""
-        return dict(self._sum) if self._seen else None
+        return {k: v for k, v in self._sum.used().items() if k != "calls"} if self._seen else None
 
-    def of_turn(self, turn: int) -> dict[str, int | None] | None:
-        return self._turns.get(turn)
+    def of_turn(self, turn: int) -> dict[str, Any] | None:
+        return self._turns[turn].used() if turn in self._turns else None

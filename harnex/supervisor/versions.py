@@ -1,4 +1,4 @@
-"""Which version a program is, cheaply: the npm package around it, else `--version`, remembered."""
+"""Which version a program is, cheaply: the npm package around it, else what it answers to `--version`, remembered."""
 
 from __future__ import annotations
 
@@ -7,18 +7,31 @@ import json
 import os
 import re
 import subprocess
+from collections.abc import Iterable
 from hashlib import blake2s
 
 from harnex import paths
+from harnex.adapters import PACKAGES, TITLES
 from harnex.store import durable
 
 PATIENCE_S = 10.0
+FORMAT = 2  # of the keys of what is remembered: 1 held versions of other programs
+
+_SEQUENCES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|[\]P_^X][^\x07\x1b]*(?:\x07|\x1b\\)|[ -/]*[0-~])")
+_NUMBER = r"(?<![\w.])v?(\d+\.\d+(?:\.\d+)*(?:[-+][0-9A-Za-z][\w.+-]*)?)(?!\w)"
+_FILLERS = re.compile(r"[\s()]")
+_NEWS = re.compile(
+    r"\b(?:available|updated?|upgraded?|newer?|latest|released?|out of date|outdated|requires?)\b|→|->", re.IGNORECASE
+)
 
 
-def detect(state: str, program: str, env: dict[str, str]) -> str | None:
-    """The version text of a resolved program (`0.169.0`), None if it does not tell."""
+def detect(state: str, program: str, env: dict[str, str], cli: str, cwd: str | None = None) -> str | None:
+    """The version text of a resolved program (`0.169.0`), which is the agent CLI `cli`; None if it does not say.
+
+    `cwd` is where the program will run: version managers choose by the directory.
+    """
     real = os.path.realpath(program)
-    return _package_version(real) or _asked_version(state, real, program, env)
+    return _package_version(real, PACKAGES[cli]) or _asked_version(state, real, program, env, cli, cwd)
 
 
 def parse(text: str | None) -> tuple[int, ...] | None:
@@ -27,8 +40,32 @@ def parse(text: str | None) -> tuple[int, ...] | None:
     return tuple(map(int, match[1].split("."))) if match else None
 
 
-def _package_version(real: str) -> str | None:
-    """From the nearest package.json above an npm-installed program."""
+def told(output: str, titles: Iterable[str]) -> str | None:
+    """The version in the answer to `--version` of a program that calls itself by one of `titles`.
+
+    Other programs print there as well (version managers, wrappers, notices of updates). In this order: a line of
+    nothing but a title and a version, a version beside a title in a line that is no news of an update, a line of nothing
+    but a version. Two versions of one kind are none.
+    """
+    title = "(?:" + "|".join(re.escape(title) for title in titles) + r")(?![\w-])"
+    beside = re.compile(rf"{_NUMBER}[\s(]+{title}|(?<![\w-]){title}[\s:]+(?:version\s+)?{_NUMBER}", re.IGNORECASE)
+    own: set[str] = set()
+    named: set[str] = set()
+    bare: set[str] = set()
+    for line in _SEQUENCES.sub("", output).replace("\r", "\n").split("\n"):
+        found = {(first or second).rstrip(".") for first, second in beside.findall(line)}
+        if not _FILLERS.sub("", beside.sub("", line)):
+            own |= found
+        elif not _NEWS.search(line):
+            named |= found
+        if (alone := re.fullmatch(_NUMBER, line.strip())) is not None:
+            bare.add(alone[1])
+    versions = own or named or bare
+    return versions.pop() if len(versions) == 1 else None
+
+
+def _package_version(real: str, name: str) -> str | None:
+    """From the package.json of the npm package `name` around a program."""
     directory = os.path.dirname(real)
     if "node_modules" not in directory:
         return None
@@ -36,7 +73,7 @@ def _package_version(real: str) -> str | None:
         try:
             with open(os.path.join(directory, "package.json"), encoding="utf-8") as f:
                 package = json.load(f)
-            if package.get("version") and package.get("name"):
+            if package.get("version") and package.get("name") == name:
                 return str(package["version"])
         except (OSError, ValueError, AttributeError):
             pass
@@ -44,23 +81,19 @@ def _package_version(real: str) -> str | None:
     return None
 
 
-def _asked_version(state: str, real: str, program: str, env: dict[str, str]) -> str | None:
-    try:
-        info = os.stat(real)
-    except OSError:
-        return None
-    # A hash: a path may hold a secret.
-    key = blake2s(f"{real}:{info.st_size}:{info.st_mtime_ns}".encode("utf-8", "surrogateescape")).hexdigest()
+def _asked_version(state: str, real: str, program: str, env: dict[str, str], cli: str, cwd: str | None) -> str | None:
+    key = _key(real, program, cli)
     cache = os.path.join(paths.subdir(state, "cache"), "versions.json")
     known: dict[str, str] = {}
     with contextlib.suppress(OSError, ValueError), open(cache, encoding="utf-8") as f:
         known = json.load(f)
-    if isinstance(known, dict) and key in known:
+    if key and isinstance(known, dict) and key in known:
         return known[key]
     try:
         done = subprocess.run(
             [program, "--version"],
             env=env,
+            cwd=cwd,
             stdin=subprocess.DEVNULL,
             capture_output=True,
             timeout=PATIENCE_S,
@@ -68,10 +101,30 @@ def _asked_version(state: str, real: str, program: str, env: dict[str, str]) -> 
         )
     except (OSError, subprocess.TimeoutExpired):
         return None
-    match = re.search(r"\d+\.\d+(?:\.\d+)?(?:[-+][\w.]+)?", done.stdout.decode("utf-8", "replace"))
-    if match is None:
-        return None
-    with contextlib.suppress(OSError):
-        told = {**(known if isinstance(known, dict) else {}), key: match[0]}
-        durable.replace(cache, json.dumps(told).encode(), through=False)
-    return match[0]
+    texts = (stream.decode("utf-8", "replace") for stream in (done.stdout, done.stderr))
+    version = next((v for text in texts if (v := told(text, TITLES[cli])) is not None), None)
+    if version is not None and key:
+        with contextlib.suppress(OSError):
+            kept = {**(known if isinstance(known, dict) else {}), key: version}
+            durable.replace(cache, json.dumps(kept).encode(), through=False)
+    return version
+
+
+def _key(real: str, program: str, cli: str) -> str:
+    """What the version of this program is remembered by; "" if it must be asked each time.
+
+    A script, and the shim of a version manager (one binary for all tools), stay the same file when the version behind
+    them changes. A binary that bears the name of the CLI, or a version, is the CLI itself.
+    """
+    name = os.path.basename(real)
+    if cli not in name.lower() and not re.match(r"v?\d+\.\d+", name):
+        return ""
+    try:
+        info = os.stat(real)
+        with open(real, "rb") as f:
+            if f.read(2) == b"#!":
+                return ""
+    except OSError:
+        return ""
+    words = f"{FORMAT}:{program}:{real}:{info.st_size}:{info.st_mtime_ns}"
+    return blake2s(words.encode("utf-8", "surrogateescape")).hexdigest()  # a path may hold a secret

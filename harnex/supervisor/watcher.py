@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import signal
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -62,6 +63,7 @@ class Watcher:
         self.nudges: set[str] = set()  # ids of our own messages
         self._checks = 0
         self._prices: Prices | None = None
+        self._priced = False  # what a call costs is asked for
         self.buried = False  # the old process is gone, and what it left was read
         self._lost = ""  # what the old process had running in the background, in words
 
@@ -83,9 +85,14 @@ class Watcher:
             start_s=max(START_S, 5 * session.reader.boot_s),
         )
         self._screen = Screen()
+        self._priced = policy.max_cost is not None
         turns, totals = session.turns, session.totals
         turn = turns.open
-        watch.budget.begin(totals.calls or 0, totals.tokens or 0, turn.number if turn is not None else turns.done)
+        if policy.limits_calls or policy.max_turns is not None:
+            from harnex.supervisor import spent
+
+            before = spent.used(session.spec.state, session.spec.run_id, self._cost)
+            watch.budget.begin(before, turn.number if turn is not None else turns.done, now)
         watch.tasked = bool(session.inbox.pending or turn is not None or turns.done or turns.last is not None)
         if turn is not None:
             came = (totals.of_turn(turn.number) or {}).get("calls")  # then its message is not said again
@@ -128,12 +135,45 @@ class Watcher:
     @property
     def holds(self) -> bool:
         """Whether it goes on by itself although the agent is at its prompt: nobody who waits is told otherwise."""
-        return self.watch is not None and self.watch.phase in ("cutting", "background", "checking", "waiting", "down")
+        watch = self.watch
+        if watch is None:
+            return False
+        settling = watch.policy.limits_calls and watch.phase != "over" and self._session.measured.settling
+        return settling or watch.phase in ("cutting", "background", "checking", "waiting", "down")
+
+    @property
+    def unmeasured(self) -> str:
+        """Why it is not known whether the budget was kept, in words; "" if it is known, or there is none."""
+        watch, measured = self.watch, self._session.measured
+        if watch is None:
+            return ""
+        if watch.policy.limits_calls and (measured.gap or measured.settling):
+            return (
+                f"{watch.policy.limits} can't be kept: {measured.gap or 'of the last turn no model call was recorded'}"
+            )
+        return watch.budget.unknown
+
+    def answers_dialog(self) -> bool:
+        """Whether the policy will answer the dialog that is up, in a moment."""
+        from harnex.core.watch_dialogs import TRIES, by_policy
+
+        watch = self.watch
+        if watch is None or not watch.policy.care or watch.phase in ("person", "over") or watch.dialogs.tries >= TRIES:
+            return False
+        sight = self._sight(clock.monotonic())
+        return by_policy(sight, self._session.spec.permissions, watch.restarts.count > 0) is not None
 
     def outcome(self, reason: str) -> int | None:
         """The exit code of a session that was ended by others than the watch: was its task done? None: the usual."""
         watch = self.watch
-        if watch is None or reason not in ("success", "stopped") or not watch.policy.care:
+        if watch is None or reason not in ("success", "stopped"):
+            return None
+        if self.unmeasured:
+            return errors.PERSON_NEEDED
+        checked = watch.policy.verify or watch.policy.done_when
+        if checked and reason == "success" and watch.tasked and watch.phase not in ("done", "over", "person"):
+            return errors.FAILED  # the agent left before the check passed
+        if not watch.policy.care:
             return None
         if watch.phase == "person":
             return errors.PERSON_NEEDED
@@ -169,21 +209,20 @@ class Watcher:
 
     def call(self, call: events.Call, now: float) -> None:
         if self.watch is not None:
-            cost = None
-            if self.watch.policy.max_cost is not None:
-                cost = self._cost(call)
-            last = None if call.stop_reason is None else "tool" not in call.stop_reason
-            self.watch.call(call.total_tokens, cost, call.model, last, now)
+            from harnex.supervisor.spent import bill
 
-    def _cost(self, call: events.Call) -> float | None:
-        """In US dollars; None if it is not known."""
+            last = None if call.stop_reason is None else "tool" not in call.stop_reason
+            self.watch.call(bill(dataclasses.asdict(call), self._cost), last, now)
+
+    def _cost(self, call: Mapping[str, Any]) -> float | None:
+        """In US dollars; None if it is not known, or nobody asks."""
+        if not self._priced:
+            return None
         if self._prices is None:
             from harnex.store.prices import Prices
 
             self._prices = Prices(self._session.spec.state)
-        cost = self._prices.cost(
-            {**dataclasses.asdict(call), "cli": self._session.spec.adapter, "ts": clock.iso(clock.wall())}
-        )
+        cost = self._prices.cost({"ts": clock.iso(clock.wall()), **call, "cli": self._session.spec.adapter})
         self._prices.remember()
         return cost
 
@@ -285,6 +324,9 @@ class Watcher:
             reason=f"{verdict.source}: {verdict.reason}" if verdict.source else verdict.reason,
             background=tuple(session.background.running),
             looking=session.background.unsure,
+            gap=session.measured.gap,
+            settling=session.measured.settling,
+            unseen=session.measured.unseen,
         )
 
     def _do(self, action: Action, now: float) -> None:

@@ -120,7 +120,7 @@ def test_a_stop_climbs_over_the_phantom(paseo: Paseo) -> None:
     paseo.busy("s", SLOW)
     assert paseo.place.json("stop", "--id", "s")["reason"] == "stopped"
     assert len([c for c in paseo.calls() if c[0] == "stop"]) == 2
-    assert paseo.ends("s") == ["interrupted"]
+    assert (paseo.ends("s"), paseo.cut("s")) == (["interrupted"], ["words"])
     assert paseo.place.running("double") == []
 
 
@@ -164,7 +164,7 @@ def test_a_killed_provider_is_a_failed_turn(paseo: Paseo, cli: str, word: str) -
         paseo.place.until(lambda: psutil.Process(paseo.place.running(word)[0]).create_time() + 5 < _now(), 15)
     os.kill(paseo.place.running(word)[0], signal.SIGKILL)
     done = paseo.place.run("wait", "--id", "k", "--timeout", "30")
-    assert (done.returncode, paseo.ends("k")) == (1, ["failed"])
+    assert (done.returncode, paseo.ends("k"), paseo.cut("k")) == (1, ["failed"], ["call"])
     paseo.place.ok("wait", "--id", "k", "--until", "prompt", "--timeout", "20")
     assert paseo.send("k", ["text", "Alive."])["last_message"] == "Alive."
     paseo.place.ok("stop", "--id", "k")
@@ -202,6 +202,7 @@ def test_a_killed_private_daemon_ends_the_run(paseo: Paseo) -> None:
     done = paseo.place.run("wait", "--id", "d", "--timeout", "30")
     assert done.returncode == 1
     assert (paseo.ends("d"), paseo.place.events("d", "exited")[0]["reason"]) == (["failed"], "killed")
+    assert paseo.cut("d") == ["call"]
     assert paseo.place.running("double") == []
 
 

@@ -58,7 +58,7 @@ def test_a_daemon_that_dies_under_the_watch_is_started_again_with_its_agent(pase
     daemon.kill()
     code, said = finish(process)
     assert code == 0, said
-    assert paseo.ends("d") == ["failed", "completed"]
+    assert (paseo.ends("d"), paseo.cut("d")) == (["failed", "completed"], ["call"])
     [restart] = paseo.place.events("d", "restart")
     assert (restart["resumed"], restart["error"]) == (True, None)
     assert "daemon" in restart["reason"]

@@ -169,6 +169,61 @@ def test_a_message_while_it_starts_works_or_shows_a_dialog_is_queued_and_in_orde
     assert harnex.prompts("queue") == [f"message {n}" for n in range(4)]
 
 
+SENDING = [(), ("--timeout", "30"), ("--wait-for-idle",), ("--wait-for-idle", "--timeout", "30")]
+
+
+@pytest.mark.parametrize("how", SENDING, ids=lambda how: " ".join(how) or "plain")
+def test_a_message_to_a_session_that_is_blocked_is_turned_away_at_once(harnex: Harnex, how: tuple[str, ...]) -> None:
+    harnex.agent("ask", {"text": "a", "tools": [{"bash": "true"}]}, {"text": "b"}, {"text": "c"}, tui=("--permission",))
+    harnex.ok("send", "--id", "ask", "--message", "first")
+    harnex.ok("wait", "--id", "ask", "--until", "blocked", "--timeout", "20")
+    begun = time.monotonic()
+    done = harnex.run("send", "--id", "ask", "--message", "second", *how, timeout=20)
+    reply = json.loads(done.stdout)
+    assert (done.returncode, reply["ok"], reply["status"]) == (4, False, "expired") and time.monotonic() < begun + 5
+    assert "permission dialog" in reply["error"] and "not sent" in reply["error"]
+    assert "harnex approve --id ask" in reply["hint"] and "deny" in reply["hint"]
+    assert harnex.json("status", "--json")[0]["pending"] == 0
+    harnex.ok("approve", "--id", "ask")
+    harnex.ok("wait", "--id", "ask", "--until", "task_complete", "--timeout", "20")
+    assert harnex.prompts("ask") == ["first"]  # what was told as not sent does not arrive later
+
+
+def test_a_message_may_wait_in_the_queue_for_the_end_of_a_dialog(harnex: Harnex) -> None:
+    harnex.agent("ask", {"text": "a", "tools": [{"bash": "true"}]}, {"text": "b"}, {"text": "c"}, tui=("--permission",))
+    harnex.ok("send", "--id", "ask", "--message", "first")
+    harnex.ok("wait", "--id", "ask", "--until", "blocked", "--timeout", "20")
+    reply = harnex.json("send", "--id", "ask", "--message", "second", "--no-wait")
+    assert reply["status"] == "queued" and "permission dialog" in reply["note"]
+    harnex.ok("approve", "--id", "ask")
+    assert harnex.json("wait", "--id", "ask", "--timeout", "20")["turn"] == 2
+    assert harnex.prompts("ask") == ["first", "second"]
+
+
+def test_a_dialog_that_comes_up_while_a_message_waits_turns_it_away(harnex: Harnex) -> None:
+    """Two senders wait for the end of a turn, whose dialog comes up only then."""
+    harnex.agent(
+        "ask",
+        {"text": "slow words " * 30, "pause": 0.1, "tools": [{"bash": "true"}]},
+        {"text": "b"},
+        tui=("--permission",),
+    )
+    harnex.ok("send", "--id", "ask", "--message", "first")
+    harnex.ok("wait", "--id", "ask", "--until", "busy", "--timeout", "20")
+    words = (
+        ("send", "--id", "ask", "--message", f"waits {n}", *how) for n, how in enumerate(((), ("--wait-for-idle",)))
+    )
+    senders = [harnex.start(*given) for given in words]
+    for sender in senders:
+        out, _ = sender.communicate(timeout=40)
+        assert (sender.returncode, json.loads(out)["status"]) == (4, "expired")
+    told = [r["status"] for r in harnex.events("ask", "delivery")]
+    assert told.count("queued") == 3 and told.count("expired") == 2
+    harnex.ok("approve", "--id", "ask")
+    harnex.ok("wait", "--id", "ask", "--until", "task_complete", "--timeout", "20")
+    assert harnex.prompts("ask") == ["first"]
+
+
 def type_keys(harnex: Harnex, session_id: str, keys: bytes) -> None:
     """Press keys as an attached person would."""
     import pexpect

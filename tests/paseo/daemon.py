@@ -153,7 +153,8 @@ class Agent:
             path = root / "sessions" / "2026" / "11" / "20" / f"rollout-2026-11-20T00-00-00-{session}.jsonl"
         path.parent.mkdir(parents=True, exist_ok=True)
         with open(path, "a") as f:
-            f.write(json.dumps({"timestamp": now(), **row}) + "\n")
+            own = {"uuid": str(uuid.uuid4())} if self.family == "claude" else {}
+            f.write(json.dumps({"timestamp": now(), **own, **row}) + "\n")
 
     def event(self, kind: str, **payload: Any) -> None:
         self.record_row(type="event_msg", payload={"type": kind, **payload})
@@ -400,7 +401,7 @@ class Agent:
             self.pending.clear()
             self.usage = dict(ZEROS) if self.family == "claude" else None
             self.changed.notify_all()
-            if running and not was_phantom and self.record["persistence"]:
+            if running and not was_phantom and self.record["persistence"] and not self.answers.get("dead"):
                 if self.family == "claude":
                     self.record_row(
                         type="user",

@@ -52,6 +52,14 @@ class Paseo:
         kinds = ("task_complete", "turn_failed")
         return [r.get("outcome", "completed") for r in self.place.events(name) if r["type"] in kinds]
 
+    def cut(self, name: str) -> list[str]:
+        """What is told of an answer of which there is no record: a call without numbers, or words."""
+        rows = self.place.events(name)
+        calls = [r for r in rows if r["type"] == "call" and r["partial"]]
+        assert all(r["output_tokens"] is None and r["total_tokens"] is None for r in calls)
+        words = [r["what"] for r in rows if r["type"] == "diagnostic" and "interrupted before" in r["what"]]
+        return ["call"] * len(calls) + ["words"] * len(words)
+
     def home(self, name: str) -> Path:
         return self.place.state / "runs" / self.runs[name]["run_id"] / "paseo"
 

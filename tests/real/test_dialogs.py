@@ -117,11 +117,16 @@ def test_a_question_waits_for_a_person(agent: Agent) -> None:
     assert (sent.returncode, json.loads(sent.stdout)["state"]) == (4, "blocked")
     assert agent.wait("which", "blocked")["dialog"] == "question"
     agent.place.until(lambda: agent.record("which")["options"])  # it is painted
+    another = agent.place.run("send", "--id", "which", "--message", "and the door", timeout=20)
+    assert (another.returncode, json.loads(another.stdout)["status"]) == (4, "expired")
+    assert "question dialog" in another.stderr and "harnex approve --id which" in another.stderr
     with Person(agent.place, "attach", "--id", "which") as person:
         person.sees("Blue")
         person.answers(b"\r", "which")
         done = agent.until_event("which", "task_complete")
         person.detach()
     assert (done["turn"], done["last_message"]) == (1, "Red it is.")
+    assert [r["msg"] for r in agent.events("which", "send")] == ["paint it", "and the door"]
+    assert len(agent.log("which", "request")) == 2
     agent.stop("which")
     agent.check_ended("which")

@@ -6,6 +6,7 @@ Run with 0.1.65-beta.5 (f3de568, built from its source). What the model server b
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
@@ -24,7 +25,7 @@ import pytest
 from harnex.adapters import adapter_for
 from tests.e2e.conftest import HARNEX, Harnex
 from tests.real import agents
-from tests.real.conftest import TOKENS
+from tests.real.conftest import TOKENS, late_usage
 
 pytestmark = pytest.mark.timeout(480)  # Node takes a second to start, and twenty on a machine that is swamped
 PROVIDERS = {"claude": "claude/claude-opus-4-6", "codex": "codex/gpt-5.1-codex"}
@@ -65,6 +66,14 @@ class Paseo:
         rows = self.place.events(name)
         return [(r.get("outcome", "completed"), r.get("reason", "")) for r in rows if r["type"] in ENDS]
 
+    def cut(self, name: str) -> list[str]:
+        """What is told of an answer of which there is no record: a call without numbers, or words."""
+        rows = self.place.events(name)
+        calls = [r for r in rows if r["type"] == "call" and r["partial"]]
+        assert all(r["output_tokens"] is None and r["total_tokens"] is None for r in calls)
+        words = [r["what"] for r in rows if r["type"] == "diagnostic" and "interrupted before" in r["what"]]
+        return ["call"] * len(calls) + ["words"] * len(words)
+
     def home(self, name: str) -> Path:
         return self.place.state / "runs" / self.run_ids[name] / "paseo"
 
@@ -89,13 +98,14 @@ ENDS = ("task_complete", "turn_failed")
 
 
 @pytest.fixture
-def paseo(harnex: Harnex) -> Paseo:
+def paseo(harnex: Harnex, request: pytest.FixtureRequest) -> Paseo:
     program = shutil.which("paseo")
     if program is None:
         pytest.skip("there is no `paseo` on the PATH (npm install -g @getpaseo/cli); its double is tested in tests/e2e")
     for cli in PROVIDERS:
         if not agents.installed(cli, agents.VERSIONS[cli][0]):
             pytest.skip(f"{cli} {agents.VERSIONS[cli][0]} is not installed: python tests/real/agents.py")
+    late_usage(harnex.env, request)
     return Paseo(harnex, program)
 
 
@@ -166,6 +176,7 @@ def test_stop_in_the_middle_of_a_turn(paseo: Paseo, cli: str) -> None:
     paseo.wait("s", "busy")
     assert paseo.place.json("stop", "--id", "s", timeout=80)["reason"] == "stopped"
     assert paseo.ends("s") == [("interrupted", "interrupted")]
+    assert paseo.cut("s") == ["words"]
     assert paseo.left() == []
     assert paseo.place.running(cli) == []
 
@@ -178,6 +189,7 @@ def test_a_killed_daemon_ends_the_session_and_its_turn_is_failed(paseo: Paseo) -
         process.kill()
     assert paseo.wait("k", "task_complete", code=1)["state"] == "exited"
     assert paseo.ends("k") == [("failed", "other")]
+    assert paseo.cut("k") == ["call"]
     assert paseo.place.events("k", "exited")[0]["reason"] == "killed"
     assert paseo.place.running("claude") == []  # orphans would finish the turn, tools included
 
@@ -223,13 +235,16 @@ def test_watched_a_daemon_that_dies_is_started_again_and_its_agent_goes_on(paseo
     out, err = person.communicate(timeout=240)
     assert person.returncode == 0, out + err
     assert [e[0] for e in paseo.ends("w")] == ["failed", "completed"]
+    assert paseo.cut("w") == ["call"]
+    assert {c["attempts"] for c in paseo.place.events("w", "call") if not c["partial"]} == {1}
     [restart] = paseo.place.events("w", "restart")
     assert (restart["resumed"], "daemon" in restart["reason"]) == (True, True)
     path = paseo.place.state / "runs" / paseo.run_ids["w"] / "rehearsal.jsonl"
     asked = [
         r for r in map(json.loads, path.read_text().splitlines()) if r["event"] == "request" and r["kind"] == "main"
     ]
-    assert any("the task" in str(p) for p in asked[-1]["prompts"])  # it knows what it was asked before
+    sha = hashlib.sha256(b"the task").hexdigest()
+    assert sha in [p["sha256"] for p in asked[-1]["prompts"]]  # it knows what it was asked before
     assert paseo.left() == []
 
 

@@ -229,7 +229,7 @@ def test_every_source_says_busy_while_it_works(agent: Callable[..., Driver]) -> 
     assert a.truth("turn_end")[0]["outcome"] == "interrupted"
     a.until_outcome("interrupted")
     (call,) = [f for f in a.facts() if isinstance(f, ModelCall)]
-    assert (call.partial, call.output_tokens) == (True, 1)
+    assert (call.partial, call.output_tokens, call.input_tokens) == (True, None, 1118)
 
 
 @pytest.mark.parametrize("status", ["no-stream", "never"])

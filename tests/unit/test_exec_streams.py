@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from harnex.adapters import headless_for
+from harnex.adapters._claude_calls import UNTOLD
 from harnex.adapters._ledger import Ledger, difference
 from harnex.model import (
     AgentSession,
@@ -23,6 +24,7 @@ from harnex.model import (
     ModelCall,
     Observation,
     Remark,
+    Rest,
     State,
     Submitted,
     TodoList,
@@ -288,22 +290,69 @@ def test_a_difference_to_codexs_total_is_one_remark_with_both_numbers() -> None:
 # ---- Claude Code ----
 
 
-def test_calls_without_numbers_take_the_rest_of_the_total() -> None:
-    """Without partial messages and without a transcript a row says what the message's start said."""
+def play_claude(*rows: dict[str, Any], version: tuple[int, ...] = (2, 1, 329)) -> list[Fact]:
+    """All facts of a run without partial messages and without a transcript."""
+    reader = headless_for("claude").reader(version)
+    list(reader.spawned(1, {"HOME": "/h"}, "/w"))
+    return [*(fact for row in rows for fact in reader.row("stream", row)), *reader.ended()]
+
+
+def message(n: int, stop: str | None = None, out: int = 1) -> dict[str, Any]:
+    usage = {"input_tokens": 10 * n, "output_tokens": out}
+    own = {"id": f"m{n}", "model": "x", "content": [], "stop_reason": stop, "usage": usage}
+    return {"type": "assistant", "message": own}
+
+
+def result(**usage: int) -> dict[str, Any]:
+    return {"type": "result", "subtype": "success", "result": "ok", "usage": usage}
+
+
+def test_a_total_tells_the_one_call_that_has_no_number() -> None:
+    (call,) = calls_of(play_claude(message(1), result(input_tokens=10, output_tokens=9)))
+    assert (call.output_tokens, call.total_tokens, call.source, call.partial) == (9, 19, "cumulative", False)
+
+
+def test_of_several_calls_without_a_number_a_total_tells_the_sum_alone() -> None:
+    facts = play_claude(message(1), message(2), result(input_tokens=30, output_tokens=9))
+    assert [(c.call_id, c.output_tokens, c.partial) for c in calls_of(facts)] == [
+        ("m1", None, False),
+        ("m2", None, False),
+    ]
+    (rest,) = [f for f in facts if isinstance(f, Rest)]
+    assert (rest.call_ids, rest.output_tokens, rest.total_tokens) == (("m1", "m2"), 9, 39)
+    assert facts.index(rest) > max(facts.index(c) for c in calls_of(facts))
+
+
+@pytest.mark.parametrize("given", [31, 29, 0], ids=["another call is in it", "one is not", "nothing"])
+def test_a_total_of_other_calls_proves_nothing(given: int) -> None:
+    facts = play_claude(message(1), message(2), result(input_tokens=given, output_tokens=9))
+    assert [c.output_tokens for c in calls_of(facts)] == [None, None]
+    assert not any(isinstance(f, Rest) for f in facts)
+
+
+def test_a_total_that_holds_an_answer_that_was_cut_off_proves_nothing() -> None:
+    """2.1.329 adds up what the start of such an answer said."""
+    start = {"type": "message_start", "message": message(2)["message"]}
+    facts = play_claude(message(1), {"type": "stream_event", "event": start}, result(input_tokens=30, output_tokens=9))
+    assert [(c.call_id, c.output_tokens) for c in calls_of(facts)] == [("m1", None), ("m2", None)]
+    assert not any(isinstance(f, Rest) for f in facts)
+
+
+def test_an_answer_that_ended_without_a_usage_has_none() -> None:
+    """Neither by its row in the transcript, which has the placeholder, nor by a total, which is made of those."""
     reader = headless_for("claude").reader((2, 1, 329))
     list(reader.spawned(1, {"HOME": "/h"}, "/w"))
-
-    def message(n: int) -> dict[str, Any]:
-        usage = {"input_tokens": 10 * n, "output_tokens": 1}
-        return {"type": "assistant", "message": {"id": f"m{n}", "model": "x", "content": [], "usage": usage}}
-
-    result = {"type": "result", "subtype": "success", "result": "ok", "usage": {"input_tokens": 30, "output_tokens": 9}}
-    facts = [fact for row in (message(1), message(2), result) for fact in reader.row("stream", row)]
-    facts += list(reader.ended())
-    calls = {call.call_id: call for call in calls_of(facts)}
-    assert set(calls) == {"m1", "m2"}
-    assert (calls["m2"].source, calls["m2"].partial, calls["m2"].output_tokens) == ("cumulative", True, 9)
-    assert (calls["m1"].partial, calls["m1"].output_tokens) == (True, None)
+    told: list[dict[str, Any]] = [
+        {"type": "message_start", "message": message(1)["message"]},
+        {"type": "message_delta", "delta": {"stop_reason": "end_turn"}},
+        {"type": "message_stop"},
+    ]
+    facts = [fact for event in told for fact in reader.row("stream", {"type": "stream_event", "event": event})]
+    facts += reader.row("transcript", {**message(1, "end_turn"), "uuid": "u"})
+    facts += [*reader.row("stream", result(input_tokens=10, output_tokens=1)), *reader.ended()]
+    assert [(c.call_id, c.output_tokens, c.stop_reason) for c in calls_of(facts)] == [("m1", None, "end_turn")]
+    assert not any(isinstance(f, Rest) for f in facts)
+    assert [f.text for f in facts if isinstance(f, Remark)] == [UNTOLD]
 
 
 def test_an_answer_that_was_cut_is_no_answer() -> None:
@@ -337,7 +386,7 @@ def test_a_call_is_told_once_by_whoever_has_its_end() -> None:
     ledger.start()
     assert list(ledger.take(ModelCall("a", input_tokens=5, output_tokens=3))) == []
     assert ledger.sums() == {}
-    assert list(ledger.close()) == []
+    assert list(ledger.close(cut=False)) == []
 
 
 def test_a_difference_names_only_what_both_know() -> None:

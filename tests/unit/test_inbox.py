@@ -135,6 +135,44 @@ def test_withdrawn_by_its_sender_only_before_it_is_typed() -> None:
     assert box.withdraw("b") is not None
 
 
+BLOCKED = replace(READY, state=State.BLOCKED, on_screen=State.BLOCKED, draft=None)
+
+
+def in_a_dialog() -> Inbox:
+    """A message of which the text was typed when a dialog came up."""
+    box = inbox()
+    box.put(Message("m", "hello"))
+    box.step(READY, 0.0)
+    assert box.step(BLOCKED, 0.1) == []
+    return box
+
+
+def test_a_message_whose_enter_a_dialog_stopped_can_be_withdrawn_and_leaves_nothing() -> None:
+    box = in_a_dialog()
+    message = box.withdraw("m")
+    assert message is not None and (message.status, box.pending, box.has_work) == ("expired", 0, True)
+    assert box.step(BLOCKED, 0.2) == []  # a key would answer the dialog
+    assert box.step(replace(READY, state=State.BUSY, draft="hello"), 0.3) == []
+    assert writes(box.step(replace(READY, draft="hello"), 0.4)) == b"<clear>"
+    assert not box.has_work
+    assert box.fail_all("over") == []
+
+
+def test_what_a_withdrawn_message_left_is_a_persons_once_they_type() -> None:
+    box = in_a_dialog()
+    box.withdraw("m")
+    assert box.step(replace(READY, draft="hello there", person_typed=0.3), 9.0) == []
+    assert not box.has_work
+
+
+def test_a_message_after_a_withdrawn_one_finds_its_box_empty() -> None:
+    box = in_a_dialog()
+    box.withdraw("m")
+    box.put(Message("n", "second"))
+    assert writes(box.step(replace(READY, draft="hello"), 0.4)) == b"<clear>"
+    assert writes(box.step(READY, 0.5)) == b"second"
+
+
 def test_a_draft_in_the_box_is_cleared_first_in_a_write_of_its_own() -> None:
     box = inbox()
     box.put(Message("m", "hello"))

@@ -166,3 +166,14 @@ def test_messages_in_their_order(tmp_path: Path) -> None:
     (directory / "0001000009-m-x.json.tmp").write_text("{")  # a crash left it
     (directory / "0001000009-m-y.json").write_text(json.dumps({"id": 7}))
     assert [m["text"] for m in undelivered.rows(state, "r")] == ["m-a", "m-b", "m-c"]
+
+
+def test_a_run_that_ended_as_it_was_resumed_is_told_so(capsys: pytest.CaptureFixture[str]) -> None:
+    from harnex.commands.recover import say
+
+    reply = {"ok": True, "id": "x", "how": "resumed: --resume 1", "run_id": "r2"}
+    say([], [{**reply, "exit": {"reason": "budget", "message": "the budget is spent"}}, reply])
+    assert capsys.readouterr().out.splitlines() == [
+        "x: resumed: --resume 1; run r2; it ended at once: the budget is spent",
+        "x: resumed: --resume 1; run r2",
+    ]

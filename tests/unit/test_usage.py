@@ -293,24 +293,6 @@ def test_captured_exec_json_gives_a_call_a_turn(tmp_path: Path) -> None:
     ]
 
 
-def test_captured_stream_json(tmp_path: Path) -> None:
-    """From 2.1 on the rows hold what the start said; the result's total goes to the last call, marked."""
-
-    def row(call_id: str) -> dict[str, Any]:
-        message = {**said(call_id, stop=None, out=1)["message"]}
-        return {"type": "assistant", "session_id": "s", "parent_tool_use_id": None, "message": message}
-
-    init = {"type": "system", "subtype": "init", "session_id": "s", "cwd": "/w", "claude_code_version": "2.1.329"}
-    result = {"type": "result", "session_id": "s", "usage": {"output_tokens": 50}}
-    found, _ = read(write(tmp_path / "a.jsonl", init, row("a"), row("b"), result), "claude")
-    assert [(f.call.call_id, f.call.output_tokens, f.call.source, f.call.partial) for f in found] == [
-        ("a", None, "stream", False),
-        ("b", 50, "cumulative", False),
-    ]
-    found, _ = read(write(tmp_path / "b.jsonl", init, row("a")), "claude")
-    assert [(f.call.output_tokens, f.call.partial) for f in found] == [(None, True)]
-
-
 @given(st.binary(max_size=300), st.integers(1, 40))
 def test_pieces_lose_nothing(data: bytes, size: int) -> None:
     before, logs.PIECE = logs.PIECE, size

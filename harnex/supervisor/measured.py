@@ -1,0 +1,91 @@
+"""Whether the session's model calls are being counted: feeds `core/measure.py`, and tells once what is missing."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from harnex.core.measure import Measure
+from harnex.core.turns import Closed, Opened
+from harnex.model import State, ToolUse
+
+if TYPE_CHECKING:
+    from harnex.supervisor.session import Session
+
+UNREAD = "the agent's records of the last turn hold no model call that harnex can read"
+MEANS = "its model calls and tokens are not counted, and no budget of them can be kept"
+UNSEEN = "this program gives no sign of its turns, so that they can't be counted or timed"
+
+
+class Measured:
+    """One session's. A headless run needs none of it: its stream tells of its calls."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._measure = Measure()
+        self._reader: object = None
+        self._rows = 0
+        self._told: set[str] = set()
+        self.gap = ""  # what is missing, in words
+
+    @property
+    def _on(self) -> bool:
+        return self._session.headless is None and self._session.reader.counts
+
+    @property
+    def settling(self) -> bool:
+        """Whether calls of a turn that has ended may still come."""
+        return self._on and self._measure.settling
+
+    @property
+    def unseen(self) -> str:
+        """Why turns can't be counted, in words; "" if they can."""
+        return UNSEEN if self._measure.unseen else ""
+
+    def turn(self, change: Opened | Closed, now: float) -> None:
+        self._look(now)
+        if isinstance(change, Opened):
+            self._measure.opened(change.message_id is not None, now)
+        else:
+            self._measure.closed(change, now)
+
+    def called(self) -> None:
+        self._measure.called()
+        self.gap = ""
+
+    def tool(self, use: ToolUse, now: float) -> None:
+        if use.status != "started":
+            self._measure.tool_ended(now)
+
+    def typed(self) -> None:
+        """A message was typed, and no more than that is known of it."""
+        if self._session.reader.may_type_unknown and self._session.verdict.state is State.UNKNOWN:
+            self._measure.untold()
+
+    def _look(self, now: float) -> None:
+        """Were rows read since the last look?"""
+        reader = self._session.reader
+        if reader is not self._reader:
+            self._reader, self._rows = reader, 0
+        rows = reader.recorded()
+        if rows != self._rows:
+            self._rows = rows
+            self._measure.heard(now)
+
+    def step(self, now: float) -> None:
+        reader = self._session.reader
+        if not self._on:
+            return
+        self._look(now)
+        gap = self._measure.step(self._session.verdict.state is State.BUSY, now)
+        if gap:
+            why = (
+                UNREAD if gap == "unread" else reader.unrecorded() or "no record of the agent's conversation was found"
+            )
+            self.gap = f"{why}: {MEANS}"
+            if gap not in self._told:
+                self._told.add(gap)
+                self._session.journal.diagnose(self.gap)
+
+    def wake_at(self, now: float) -> float | None:
+        wake = self._measure.wake_at() if self._on else None
+        return wake if wake is not None and wake > now else None  # what is due waits for the agent to work again
