@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 
-from harnex import clock, errors, jsonl
+from harnex import clock, errors, jsonl, protocol
 from harnex.client import connect
 from harnex.commands._find import live_session
 from harnex.commands._hot import CLI, ID, REPO, Option
@@ -66,6 +66,8 @@ def run(
     if text is not None and (relay if relay is not None else own is not None):
         name, sender_cli = own or "shell", os.environ.get("HARNEX_CLI", "shell") if own else "shell"
         text = f"[harnex relay from={sender_cli} id={name} at={clock.iso()}]\n{text}"
+    if text is not None and (why := protocol.too_long(text)):
+        raise UsageError(f"session '{record['id']}': {why}", protocol.TOO_LONG_HINT)
     request = {
         "op": "send",
         "text": text,

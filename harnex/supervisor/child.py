@@ -10,12 +10,14 @@ from collections.abc import Mapping
 
 import pexpect
 
-from harnex import process
+from harnex import process, protocol
 from harnex.errors import HarnexError
 
 READ_MAX = 256 << 10  # bytes taken from the PTY in one turn of the loop
 WRITE_CHUNK = 16 << 10
-INPUT_MAX = 8 << 20  # bytes that may wait for a child that has stopped reading its terminal
+# Bytes that may wait for a child that has stopped reading its terminal. The longest message fits: what guards its lines
+# (`adapters/_text.py`) adds half of it at most.
+INPUT_MAX = 2 * protocol.MESSAGE_MAX
 
 
 class Child:

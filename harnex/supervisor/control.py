@@ -16,7 +16,7 @@ from collections.abc import Callable
 from typing import Any
 
 from harnex import jsonl, paths, protocol
-from harnex.errors import HarnexError
+from harnex.errors import HarnexError, UsageError
 
 OUT_MAX = 32 << 20  # bytes that may wait for a peer
 VIEWER_MAX = 1 << 20  # the same for a viewer, who gets a redraw instead of what was dropped
@@ -119,6 +119,8 @@ class Peer:
             return
         self._incoming += data
         if len(self._incoming) > protocol.LINE_MAX:
+            error = f"the request is longer than {protocol.LINE_MAX:,} bytes"
+            self.fail(UsageError(error, protocol.TOO_LONG_HINT))
             self.close()
             return
         while b"\n" in data and self.frames is None and self.sock.fileno() >= 0:

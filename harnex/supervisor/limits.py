@@ -1,4 +1,4 @@
-"""How large what a person gives a session may be. It stands in small files that every command reads, so that more is
+"""How large what a person gives a session may be. Most of it stands in small files that every command reads. More is
 refused at the start, with a way out, before anything is prepared."""
 
 from __future__ import annotations
@@ -6,7 +6,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from harnex import jsonl
+from harnex import jsonl, protocol
 from harnex.errors import UsageError
 
 if TYPE_CHECKING:
@@ -32,6 +32,8 @@ def check(options: RunOptions) -> None:
         "bytes of JSON",
         "keep it in a file, and the file's path in --meta",
     )
+    context = (options.context or "").encode("utf-8", "surrogatepass")
+    _refuse("the first message", len(context), protocol.MESSAGE_MAX, "bytes", protocol.TOO_LONG_HINT)
     _refuse("--cli-version", len(options.version or ""), VERSION_CHARS, "characters", "for example 2.1.329")
     _refuse("the CLI's name", len(os.fsencode(os.path.basename(options.cli))), NAME_BYTES, "bytes", "name a program")
     hint = "what is that long belongs into a file that the CLI reads"

@@ -99,6 +99,8 @@ class Requests:
         text, timeout, until = request.get("text"), _seconds(request.get("timeout")), request.get("until", "done")
         if text is not None and not isinstance(text, str):
             raise UsageError("the message is not text")
+        if text is not None and (why := protocol.too_long(text)):
+            raise UsageError(why, protocol.TOO_LONG_HINT)
         if session.ending.under_way:
             raise HarnexError(f"session {session.spec.id} is ending", "start another one with: harnex run")
         if session.headless is not None:
@@ -362,6 +364,8 @@ class Requests:
         verb, option, text = request.get("verb"), request.get("option"), request.get("text")
         if verb not in ("approve", "deny") or not isinstance(option, int | None) or not isinstance(text, str | None):
             raise UsageError("that is no answer", "see: harnex approve --help")
+        if text is not None and (why := protocol.too_long(text)):
+            raise UsageError(why, protocol.TOO_LONG_HINT)
         dialog = str(request.get("dialog") or self._session.verdict.dialog)
         since = str(request["since"]) if request.get("since") else None
 

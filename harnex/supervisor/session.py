@@ -439,15 +439,18 @@ class Session:
         else:
             self.type(self.adapter.interrupt(self.terminal.view, self.version))
 
-    def type(self, data: bytes) -> None:
-        """Send bytes to the agent's terminal."""
+    def type(self, data: bytes) -> str:
+        """Send bytes to the agent's terminal, all or none; why not, "" if they were sent."""
+        problem = ""
         self.watcher.disturbed(ECHO_S)
         try:
             self.child.write(data)
         except HarnexError as e:
-            self.journal.diagnose(e.message)
+            problem = e.message
+            self.journal.diagnose(problem)
         self.evidence.stir(clock.monotonic())
         self._watch_writable()
+        return problem
 
     # ---- what is written ----
 
