@@ -18,7 +18,7 @@ The text comes from --message, --file or standard input. It is queued, typed whe
 prompt (never into a dialog), and the command returns when the agent has taken it: `accepted` is said
 on evidence only. With --timeout a message that could not be typed in time is withdrawn (`expired`,
 exit code 124). While a dialog waits for a person nothing is typed: the message is withdrawn and the exit code
-is 4, at once; --no-wait leaves it in the queue.
+is 4, at once; --no-wait leaves it in the queue. A text of more than 8 MiB is refused (exit code 2).
 
 From inside another session the text gets a header `[harnex relay from=CLI id=ID at=TIME]`."""
 OPTIONS = (
