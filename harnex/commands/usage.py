@@ -312,6 +312,13 @@ def _print(rows: list[dict[str, Any]], by: str, totals: dict[str, Any]) -> None:
     if unknown:
         count = max(unknown.values())
         print(f"+ is a sum of what is known: {count:,} of {totals['calls']:,} calls did not tell", file=sys.stderr)
+    absent = [name for name in ("input", "output") if totals[f"{name}_tokens"] is None]
+    if absent:
+        print(f"no {' and no '.join(absent)} tokens: none of {_calls(totals['calls'])} tells them", file=sys.stderr)
+
+
+def _calls(count: int) -> str:
+    return "1 call" if count == 1 else f"{count:,} calls"
 
 
 def _key(row: dict[str, Any], by: str) -> list[str]:

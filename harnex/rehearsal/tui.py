@@ -47,7 +47,13 @@ def options(argv: list[str] | None) -> argparse.Namespace:
     add("--ignore-exit", action="store_true", help="/exit, Ctrl-C and Ctrl-D don't end it")
     add("--exit-code", type=int, default=0, metavar="N", help="the code of an ordinary exit")
     add("--crash-after", type=float, metavar="S", help="die with a traceback after so long")
-    add("--deaf", action="store_true", help="stop reading the terminal once it is ready")
+    add(
+        "--deaf",
+        nargs="?",
+        const="/",
+        metavar="FILE",
+        help="stop reading the terminal once it is ready, if FILE is there",
+    )
     add("--flood", type=int, default=0, metavar="BYTES", help="write so much in the first turn")
     add("--wake", action="store_true", help="begin a turn when a command in the background has ended")
     add("--no-record", action="store_true", help="say nothing of commands in the background")

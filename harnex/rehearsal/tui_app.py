@@ -263,7 +263,7 @@ class App:
     def ready(self) -> None:
         self.be("prompt")
         self.evidence("ready", pid=os.getpid(), session=self.session)
-        self.read_terminal = not self.opts.deaf
+        self.read_terminal = self.opts.deaf is None or not os.path.exists(self.opts.deaf)
 
     def exit(self, code: int) -> NoReturn:
         if self.cancel is not None:

@@ -137,3 +137,31 @@ def test_a_reader_that_goes_away(harnex: Harnex, form: tuple[str, ...]) -> None:
     child.wait(20)
     assert "Traceback" not in child.stderr.read()
     child.stderr.close()
+
+
+@pytest.mark.parametrize(
+    ("outputs", "words"),
+    [
+        ((None, None), "no output tokens: none of 2 calls tells them"),
+        ((12, None), "+ is a sum of what is known: 1 of 2 calls did not tell"),
+        ((12, 8), ""),
+    ],
+)
+def test_what_no_call_tells_is_said(harnex: Harnex, outputs: tuple[int | None, ...], words: str) -> None:
+    """A row without a stop reason holds a placeholder: a column that is not there is said, as a sum in part is."""
+    rows = []
+    for n, output in enumerate(outputs):
+        message = {
+            "id": f"m{n}",
+            "model": "claude-sonnet-4-5",
+            "role": "assistant",
+            "content": [{"type": "text", "text": "x"}],
+            "stop_reason": None if output is None else "end_turn",
+            "usage": {"input_tokens": 5, "cache_read_input_tokens": 4, "output_tokens": output or 1},
+        }
+        rows.append({"type": "assistant", "sessionId": "s", "uuid": f"u{n}", "message": message})
+    log = harnex.base / "s.jsonl"
+    log.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    done = harnex.run("usage", "--from", "claude", str(log))
+    assert done.returncode == 0
+    assert [line for line in done.stderr.splitlines() if "call" in line] == ([words] if words else [])
