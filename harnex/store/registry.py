@@ -87,13 +87,16 @@ def is_live(record: Record) -> bool:
     return process.alive(record["supervisor_pid"], record.get("supervisor_start"))
 
 
-def at(state: str, path: str) -> Record | None:
-    """The record of this file, or what stands for it while a live session's is damaged."""
+def at(state: str, path: str, starting: str = "") -> Record | None:
+    """The record of this file, or what stands for it while a live session's is damaged.
+
+    `starting` is a run that is about to write this file: garbage there is not its own.
+    """
     record = read(path)
     if record is None and os.path.lexists(path):
         from harnex.store.damaged import stand_ins
 
-        return next(iter(stand_ins(state, [path])), None)
+        return next((r for r in stand_ins(state, [path]) if r["run_id"] != starting), None)
     return record
 
 

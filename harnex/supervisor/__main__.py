@@ -62,7 +62,7 @@ def claim_id(spec: Spec) -> None:
     """Enter the session into the registry. Raises HarnexError if a live one has that id here."""
     path = paths.session_file(spec.state, spec.repo, spec.id)
     with registry_lock(spec.state, START_LOCK_PATIENCE_S):
-        old = registry.at(spec.state, path)
+        old = registry.at(spec.state, path, spec.run_id)
         if old is not None and registry.is_live(old):
             raise HarnexError(
                 f"session '{spec.id}' is already running here ({old.get('cli')}, {old.get('state')}, "

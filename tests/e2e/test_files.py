@@ -362,12 +362,14 @@ def test_a_session_file_that_is_damaged_while_it_lives_is_written_again(harnex: 
     record = json.loads(path.read_text())
     path.write_bytes(b'{"id": "good", "supe')
     done = harnex.run("status", "--json")
-    assert (done.stdout, "is not a session record" in done.stderr) == ("[]\n", True)
+    assert [r["id"] for r in json.loads(done.stdout)] == ["good"]
+    if json.loads(done.stdout)[0].get("damaged"):  # or it is written anew already
+        assert "entry of session 'good' is damaged" in done.stderr
     with socket.socket(socket.AF_UNIX) as s:  # what a command that found it before the damage does
         s.connect(record["socket"])
         s.sendall(b'{"op": "send", "text": "go", "until": "done"}\n')
         assert json.loads(s.makefile().readline())["status"] == "accepted"
-    harnex.until(lambda: b'"turn":1' in path.read_bytes(), what="the next change mends it")
+    harnex.until(lambda: b'"turn":1' in path.read_bytes(), what="it is mended")
     assert [r["id"] for r in harnex.json("status", "--json")] == ["good"]
     psutil.Process(record["supervisor_pid"]).terminate()
     assert harnex.json("wait", "--id", "good", "--until", "exited", "--timeout", "20")["exit"]["reason"] == "stopped"
