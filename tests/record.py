@@ -82,6 +82,7 @@ class NoScript:
     """Stands for the product's own recording: this one is made here."""
 
     raw = True
+    behind = False
 
     def output(self, at: float, data: bytes) -> None: ...
     def resized(self, at: float, columns: int, rows: int) -> None: ...

@@ -250,6 +250,13 @@ class _Selector:
         return {}
 
 
+class _Control:
+    """Nobody asks."""
+
+    def wake_at(self, now: float) -> None: ...
+    def step(self) -> None: ...
+
+
 class _Records:
     """No git, and no files to cover."""
 
@@ -290,6 +297,7 @@ class ReplayedSession(Session):
         now = clock.monotonic()
         self.journal = _Journal()  # type: ignore[assignment]
         self.records = _Records()  # type: ignore[assignment]
+        self.control = _Control()  # type: ignore[assignment]
         self.told: list[events.Event] = []
         self.emit = self.told.append
         self.terminal = Terminal(about["columns"], about["rows"], NoScript(), now)  # type: ignore[arg-type]
@@ -378,6 +386,8 @@ def _run(case: Case, items: list[dict[str, Any]], off: str, held: dict[str, floa
             at += 1
             kind = item["kind"]
             if kind == "output":
+                while session.terminal.unread:  # the product reads no more before
+                    session.read_child(BASE + now)
                 session.child.data = output_of(item)  # type: ignore[attr-defined]
                 session.read_child(BASE + now)
                 break  # one read, one `think`

@@ -11,15 +11,17 @@ class Row:
     """One row of cells. A wide character is followed by an empty string: the cell that it covers.
 
     Styles are interned by the emulator, so that `is` tells them apart. `text` and `runs` are cached until the row
-    is written to, which is what makes a view of an unchanged row free.
+    is written to, which is what makes a view of an unchanged row free. `blank` is the style of a row that was erased
+    and not written to since: erasing it again is free, too, however often a program clears its screen.
     """
 
-    __slots__ = ("_runs", "_text", "cells", "styles", "wrapped")
+    __slots__ = ("_runs", "_text", "blank", "cells", "styles", "wrapped")
 
     def __init__(self, columns: int, style: Style = PLAIN) -> None:
         self.cells = [" "] * columns
         self.styles = [style] * columns
         self.wrapped = False  # the text goes on in the next row
+        self.blank: Style | None = style
         self._text: str | None = None
         self._runs: Runs | None = None
 
@@ -30,7 +32,19 @@ class Row:
         self.split(end)
         self.cells[column:end] = cells
         self.styles[column:end] = [style] * len(cells)
+        self._text = self._runs = self.blank = None
+
+    def erase(self, style: Style) -> bool:
+        """Makes the whole row blank; False if it was already."""
+        self.wrapped = False
+        if self.blank is style:
+            return False
+        columns = len(self.cells)
+        self.cells = [" "] * columns
+        self.styles = [style] * columns
         self._text = self._runs = None
+        self.blank = style
+        return True
 
     def split(self, column: int) -> None:
         """Makes sure that no wide character lies across the left edge of `column`."""
@@ -67,7 +81,7 @@ class Row:
         self.touched()
 
     def touched(self) -> None:
-        self._text = self._runs = None
+        self._text = self._runs = self.blank = None
 
     def text(self) -> str:
         if self._text is None:

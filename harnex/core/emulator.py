@@ -1,23 +1,26 @@
 """The emulator behind `make_screen`: a parser before the hardened pyte of `core/vt.py`. Imported lazily.
 
 pyte's own parser reads one character at a time (1 to 2 MB/s), prints what it doesn't know and forgets nothing that
-is never ended. Here one regex finds the sequences, and those that are split over reads are carried over.
+is never ended. Here one regex finds the sequences, and those that are split over reads are carried over. Output is
+drawn as far as the caller has time for it (`push`, `advance`): 256 KB of some sequences take seconds.
 """
 
 from __future__ import annotations
 
 import codecs
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from itertools import islice
 
-from harnex.core.screen import Runs, runs_text
+from harnex.core.screen import Runs, end_of, runs_text
 from harnex.core.vt import Terminal
 from harnex.model import ScreenView
 
 STRING_LIMIT = 65536
 
+# Text comes in pieces, so that a long line can be drawn in several turns.
 _TOKEN = re.compile(
-    r"(?P<text>[^\x00-\x1f\x7f-\x9f]++)"
+    r"(?P<text>[^\x00-\x1f\x7f-\x9f]{1,512}+)"
     r"|\x1b\[(?P<params>[\x00-\x17\x19\x1c-?\x7f]{0,512}+)(?P<final>[@-~]|(?P<csi_torn>\Z)|)"
     r"|\x1b\](?P<osc>[^\x07\x18\x1a\x1b]*+)(?P<osc_end>\x07|\x1b\\|\x1b?\Z|[\x18\x1a]?)"
     r"|\x1b[PX^_](?P<string>[^\x18\x1a\x1b]*+)(?P<string_end>\x1b\\|\x1b?\Z|[\x18\x1a]?)"
@@ -63,6 +66,10 @@ class Emulator:
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
         self._carry = ""
         self._ignoring: re.Pattern[str] | None = None  # inside an over-long string: what ends it
+        self._waiting: list[bytes] = []  # pushed, and not yet begun
+        self._text = ""  # being drawn
+        self._tokens: Iterator[re.Match[str]] | None = None  # the rest of it
+        self._at = 0  # how far it is drawn
         self.title = ""
 
     # -- the interface -------------------------------------------------------------------------------------
@@ -120,37 +127,69 @@ class Emulator:
     def runs(self, row: int) -> Runs:
         return self._terminal.buffer[row].runs()
 
-    def scrolled_runs(self) -> list[Runs]:
-        taken = [row.runs() for row in self._terminal.scrolled]
-        self._terminal.scrolled.clear()
-        return taken
+    def scrolled_runs(self, most: int | None = None) -> list[Runs]:
+        rows = self._terminal.scrolled
+        return [rows.popleft().runs() for _ in range(len(rows) if most is None else min(most, len(rows)))]
+
+    def scrolled_next(self, count: int) -> list[Runs]:
+        return [row.runs() for row in islice(self._terminal.scrolled, count)]
 
     def scrolled(self) -> list[str]:
         return [runs_text(runs) for runs in self.scrolled_runs()]
 
-    def dirty(self) -> set[int]:
-        taken = {row for row in self._terminal.changed if row < self.rows}
-        self._terminal.changed.clear()
-        return taken
-
     def feed(self, data: bytes) -> None:
-        text = self._carry + self._decoder.decode(data)
+        self.push(data)
+        while self.behind:
+            self.advance(1 << 30)
+
+    def push(self, data: bytes) -> None:
+        self._waiting.append(data)
+
+    @property
+    def behind(self) -> bool:
+        return self._tokens is not None or bool(self._waiting)
+
+    def advance(self, work: int) -> int:
+        begun = self._terminal.work
+        while self.behind and self._terminal.work < begun + work:
+            if self._tokens is None:
+                self._tokens = self._begin(self._waiting.pop(0))
+            self._view = None
+            if self._draw(self._tokens, begun + work):
+                self._text, self._tokens = "", None
+        return self._terminal.work - begun
+
+    def give_up(self, keep: int) -> int:
+        rest = self._text[self._at :].encode() if self._tokens is not None else b""
+        rest = b"".join([rest, *self._waiting])
+        cut = end_of(rest, keep)
+        self.reset()
+        self.push(rest[cut:])
+        return cut
+
+    def _begin(self, data: bytes) -> Iterator[re.Match[str]]:
+        self._text = self._carry + self._decoder.decode(data)
         self._carry = ""
-        self._view = None
-        start = 0
+        self._at = 0
         if self._ignoring:
-            found = self._ignoring.search(text)
+            found = self._ignoring.search(self._text)
             if not found:
-                return
+                return iter(())
             self._ignoring = None
-            start = found.start() if found[0] == "\x1b" else found.end()
-        draw = self._terminal.draw
-        for token in _TOKEN.finditer(text, start):
+            self._at = found.start() if found[0] == "\x1b" else found.end()
+        return _TOKEN.finditer(self._text, self._at)
+
+    def _draw(self, tokens: Iterator[re.Match[str]], until: int) -> bool:
+        """Goes on to the end of the text, or until so much work is done: then False."""
+        terminal, text = self._terminal, self._text
+        draw = terminal.draw
+        for token in tokens:
             group = token.lastgroup
             try:
                 if group == "text":
                     draw(token[0])
                 elif group == "final":
+                    terminal.work += 1 + len(token[0]) // 32
                     if token["final"]:
                         self._sequence(token["params"], token["final"])
                     elif token["csi_torn"] is not None:
@@ -160,6 +199,7 @@ class Emulator:
                     if control:
                         control()
                 elif group in ("osc_end", "string_end"):
+                    terminal.work += 1 + len(token[0]) // 1024
                     self._string(token, group, text)
                 elif group == "escape":
                     escape = self._escapes.get(token["escape"])
@@ -169,6 +209,11 @@ class Emulator:
                     self._carry = token[0]
             except Exception:  # a program's output must never end the harness that reads it
                 self.faults += 1
+            terminal.work += 1
+            if terminal.work >= until:
+                self._at = token.end()
+                return False
+        return True
 
     def _string(self, token: re.Match[str], group: str, text: str) -> None:
         body = token[group[:-4]]
@@ -189,6 +234,7 @@ class Emulator:
             return
         if _CONTROLS.search(params):  # controls inside a sequence act at once
             for control in _CONTROLS.findall(params):
+                self._terminal.work += 1
                 self._controls.get(control, int)()
             params = _CONTROLS.sub("", params)
             self._sequence(params, final)
@@ -199,6 +245,7 @@ class Emulator:
                 return
             numbers = [_number(p) for p in params[1:].split(";")[:32]]
             if final in "hl":
+                terminal.work += 2 * len(numbers)
                 for mode in numbers:
                     terminal.private_mode(mode, final == "h")
             elif final in "JK":
@@ -225,6 +272,7 @@ class Emulator:
 
     def _margins(self, top: int = 0, bottom: int = 0) -> None:
         terminal = self._terminal
+        terminal.work += 3
         if (bottom or terminal.lines) - (top or 1) < 1:
             return
         if (top or 1) == 1 and (bottom or terminal.lines) >= terminal.lines:

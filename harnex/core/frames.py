@@ -57,6 +57,7 @@ class FrameEncoder:
     """Holds what the player shows. `frame` is asked at most ten times a second; "" when nothing changed."""
 
     def __init__(self) -> None:
+        self.behind = False  # more lines have scrolled off than the last frame was to take
         self._context: list[Runs] = []
         self.forget()
 
@@ -78,14 +79,17 @@ class FrameEncoder:
         self._rows = None
         return None if first else f"{size[0]}x{size[1]}"
 
-    def frame(self, screen: Screen, redactor: Redactor) -> str:
-        """Ask `resize` first. Takes the screen's scrolled lines, which go into the player's scrollback."""
-        gone = screen.scrolled_runs()
+    def frame(self, screen: Screen, redactor: Redactor, most: int | None = None) -> str:
+        """Ask `resize` first. Takes the screen's scrolled lines, which go into the player's scrollback: `most` of them,
+        and then, if there are more (`behind`), nothing of the screen, which comes after them."""
+        gone = screen.scrolled_runs(most)
         height = screen.rows
+        follow = screen.scrolled_next(_CONTEXT)
+        self.behind = bool(follow)
         # One pass over both, because a key can be half scrolled off. Only whole rows leave, in order.
         # The last rows that left earlier come first: a key that began in them goes on here.
         before = len(self._context)
-        every = self._context + gone + [screen.runs(row) for row in range(height)]
+        every = self._context + gone + (follow or [screen.runs(row) for row in range(height)])
         self._context = (self._context + gone)[-_CONTEXT:]
         every = redact_runs(every, screen.columns, redactor)
         gone, rows = every[before : before + len(gone)], every[before + len(gone) :]
@@ -100,6 +104,9 @@ class FrameEncoder:
                 out.append("\x1b[?1049l" + CLEAR)
                 shown, self._alternate = [()] * height, False
             shown = self._push(out, shown, gone, height)
+        if follow:
+            self._rows = shown
+            return "".join(out)
         if screen.alternate != self._alternate:
             out.append(f"\x1b[?1049{'h' if screen.alternate else 'l'}" + CLEAR)
             shown = [()] * height

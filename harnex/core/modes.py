@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 # Private modes that a fresh terminal has off, in the order in which `enter` sets them. The alternate screen has
 # three names: `Modes` keeps the one that was used.
@@ -43,6 +43,9 @@ class Modes:
     @property
     def kitty_stack(self) -> list[int]:
         return self.kitty_alternate if self.alternate else self.kitty
+
+    def copy(self) -> Modes:
+        return replace(self, kitty=list(self.kitty), kitty_alternate=list(self.kitty_alternate))
 
     def reset(self, *, soft: bool = False) -> None:
         """RIS, or DECSTR (`soft`), which leaves the screen, the mouse and the paste mode as they are."""

@@ -29,6 +29,8 @@ LEARNED_LENGTH = 4096
 TRUNCATED = 6  # characters of a known value at the end of a text that was cut off there
 DEPTH = 3  # a secret in JSON in a URL in JSON
 EXTRA_LINE = 4096  # an own pattern sees so much of a line at a time: it can't run away
+TURN = 64 << 10  # characters of a long text that are looked at in one go
+OVERLAP = 24 << 10  # the same again in the next one: longer than any shape
 # JSON keys whose values harnex works with
 PATHS = frozenset(("cwd", "repo", "events_path", "socket", "path", "summary_out"))
 _CHARS = re.compile(r"[A-Za-z0-9_+/=.~-]+")
@@ -139,8 +141,22 @@ class Redactor:
     def text(self, text: str) -> str:
         """`text` with a mark in the place of each secret. A secret that the end of the text cuts off counts, too."""
         found = self.spans(text)
-        if not found:
-            return text
+        return self.replaced(text, found) if found else text
+
+    def turns(self, text: str) -> Iterator[list[Span] | None]:
+        """`spans` of a long text, in turns that take a moment each: None while there is more to do, then what was found."""
+        found: list[Span] = []
+        at = 0
+        while at + TURN + OVERLAP < len(text):
+            end = max(at + TURN + OVERLAP - 1024, text.rfind(" ", at, at + TURN + OVERLAP))
+            found += [(at + start, at + stop) for start, stop in self.spans(text[at:end])]
+            at += TURN
+            yield None
+        found += [(at + start, at + stop) for start, stop in self.spans(text[at:])]
+        yield merged(found)
+
+    def replaced(self, text: str, found: list[Span]) -> str:
+        """`text` with a mark in each of these places."""
         self.count += len(found)
         out: list[str] = []
         at = 0

@@ -67,7 +67,24 @@ class Screen(Protocol):
     def dropped(self) -> int:
         """Lines that scrolled off and were dropped because nobody asked for them in time."""
 
-    def feed(self, data: bytes) -> None: ...
+    def feed(self, data: bytes) -> None:
+        """Draw this, however long it takes."""
+
+    def push(self, data: bytes) -> None:
+        """Take this; `advance` draws it."""
+
+    def advance(self, work: int) -> int:
+        """Draw what was pushed, for so many units of work (each about a microsecond), and say how many it were.
+        The screen is good to look at in between, too: it is then what it was somewhere in the middle."""
+
+    @property
+    def behind(self) -> bool:
+        """Whether something that was pushed is not drawn yet."""
+
+    def give_up(self, keep: int) -> int:
+        """Forget what was pushed and not drawn, but for its last `keep` bytes, which come on a fresh screen; how many
+        bytes that is."""
+
     def resize(self, columns: int, rows: int) -> None: ...
     def reset(self) -> None: ...
     def view(self) -> ScreenView: ...
@@ -77,11 +94,22 @@ class Screen(Protocol):
     def scrolled(self) -> list[str]:
         """The lines that scrolled off the main screen since the last call of this or of `scrolled_runs`."""
 
-    def scrolled_runs(self) -> list[Runs]:
-        """The same lines with their styles; asking for one takes them from the other."""
+    def scrolled_runs(self, most: int | None = None) -> list[Runs]:
+        """The same lines with their styles, the first `most` of them; asking for one takes them from the other."""
 
-    def dirty(self) -> set[int]:
-        """The rows that may have changed since the last call."""
+    def scrolled_next(self, count: int) -> list[Runs]:
+        """The first of the lines that would be taken next; they stay."""
+
+
+def end_of(output: bytes, most: int) -> int:
+    """Where the last `most` bytes of `output` begin. If a line begins in their first half, or else a sequence, they
+    begin there, so that no sequence is cut in two; at least half of `most` is kept."""
+    begin = max(0, len(output) - most)
+    if not begin:
+        return 0
+    half = begin + most // 2
+    line = output.find(b"\n", begin, half) + 1
+    return line or max(begin, output.find(b"\x1b", begin, half))
 
 
 def make_screen(columns: int, rows: int) -> Screen:

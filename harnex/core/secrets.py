@@ -117,6 +117,8 @@ class Shape(NamedTuple):
     learn: bool = True
 
 
+# Every quantifier has a bound, unless what follows it can't begin a match of its own: a row of 5,000 dashes with `x-key`
+# behind it once took seconds. tests/unit/test_linear.py looks for others.
 _END = r"(?=[ \t\xa0│┃|║]*(?:\n|\Z|…|\.\.\.\Z))"
 
 
@@ -127,7 +129,7 @@ def _vendor(prefix: str, body: str, least: int, *literals: str, weak: bool = Fal
     end = rf"(?![{body}])" if most != "300" else ""
     return Shape(
         re.compile(rf"{start}{random}[{body}]{{{least},{most}}}{end}"),
-        re.compile(rf"{start}{random}[{body}]{{1,}}{_END}"),
+        re.compile(rf"{start}{random}[{body}]{{1,300}}+{_END}"),
         literals,
     )
 
@@ -155,8 +157,8 @@ _LABELS = ("key", "token", "secret", "password", "passwd", "passphrase")
 SHAPES: tuple[Shape, ...] = (
     Shape(
         re.compile(
-            r"-----BEGIN [A-Z ]*PRIVATE KEY(?: BLOCK)?-----"
-            r"(?:[^\"'<>{}]{0,20000}?-----END [A-Z ]*PRIVATE KEY(?: BLOCK)?-----"
+            r"-----BEGIN [A-Z ]{0,40}PRIVATE KEY(?: BLOCK)?-----"
+            r"(?:(?:[^\"'<>{}-]|-(?!----BEGIN )){0,20000}?-----END [A-Z ]{0,40}PRIVATE KEY(?: BLOCK)?-----"
             r"|(?:(?:\s|\\n|\\r)*[A-Za-z0-9+/=]{16,})*(?:(?:\s|\\n|\\r)*[A-Za-z0-9+/]{1,76}={1,2})?)",
         ),
         None,
@@ -180,8 +182,8 @@ SHAPES: tuple[Shape, ...] = (
     _vendor(r"hvs\.|SG\.", "A-Za-z0-9_.-", 24, "hvs.", "sg.", weak=True),
     _vendor("AGE-SECRET-KEY-1", "A-Z0-9", 20, "age-secret-key-1"),
     Shape(
-        re.compile(r"(?<![A-Za-z0-9])eyJ[A-Za-z0-9_-]{8,}\.eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]*"),
-        re.compile(rf"(?<![A-Za-z0-9])eyJ[A-Za-z0-9_-]{{12,}}(?:\.[A-Za-z0-9_-]*)?{_END}"),
+        re.compile(r"(?<![A-Za-z0-9])eyJ[A-Za-z0-9_-]{8,1024}+\.eyJ[A-Za-z0-9_-]{8,16384}+\.[A-Za-z0-9_-]*"),
+        re.compile(rf"(?<![A-Za-z0-9])eyJ[A-Za-z0-9_-]{{12,1024}}+(?:\.[A-Za-z0-9_-]{{0,4096}}+)?+{_END}"),
         ("eyj",),
     ),
     Shape(re.compile(r"(?<![A-Za-z0-9])\d{8,10}:AA[A-Za-z0-9_-]{33}(?![A-Za-z0-9_-])"), None, (":aa",)),
@@ -197,10 +199,10 @@ SHAPES: tuple[Shape, ...] = (
         learn=True,
     ),
     _words(rf"(\bauthorization[\\\"']{{0,3}}\s*[:=]\s*[\\\"']{{0,3}}(?:(?:token|apikey|digest|bearer|basic)\s+)?)(?!bearer|basic){_VALUE}{{8,}}", "authorization"),
-    _words(rf"(\bx-[a-z-]*(?:key|token|secret|auth)[\"']?\s*[:=]\s*[\"']?){_VALUE}{{8,}}", "x-"),
+    _words(rf"(\bx-[a-z-]{{0,40}}(?:key|token|secret|auth)[\"']?\s*[:=]\s*[\"']?){_VALUE}{{8,}}", "x-"),
     _words(r"(\b(?:set-)?cookie[\"']?\s*:\s*[\"']?[^=;\s\"']{1,64}=)[^;\s\"']{8,}", "cookie"),
-    _words(r"(\b[a-z][a-z0-9+.-]*://[^\s:/@\"']*:)[^\s/@\"']{3,}(?=@)", "://"),
-    _words(r"(\b[a-z][a-z0-9+.-]*://)[A-Za-z0-9_-]{16,}(?=@)", "://"),
+    _words(r"(\b[a-z][a-z0-9+.-]{0,30}+://[^\s:/@\"']*:)[^\s/@\"']{3,}(?=@)", "://"),
+    _words(r"(\b[a-z][a-z0-9+.-]{0,30}+://)[A-Za-z0-9_-]{16,}(?=@)", "://"),
     _words(r"([?&](?:sig|signature|auth|key|x-amz-(?:signature|credential|security-token))=)[A-Za-z0-9%+/=_.~-]{16,}", "sig", "auth=", "key=", "x-amz-"),
     _words(
         r"((?:api[_-]?key|access[_-]?key|secret[_-]?key|token|secret|passw(?:or)?d|passphrase)"
@@ -216,5 +218,5 @@ SHAPES: tuple[Shape, ...] = (
         ("_key", "_token", "_secret", "_pass", "_pwd", "_cred", "_cookie", "_auth", "apikey"),
         False,
     ),
-    _words(rf"(--?[a-z-]*(?:api-?key|token|secret|password|passwd|access-?key)(?:=|\s+)[\"']?){_CODE}(?!-|\d{{1,12}}\b)(?=[^\s]*[\d_]){_VALUE}{{8,}}", "-key", "-token", "-secret", "-passw", "--token", "--secret", "--passw", "--apikey"),
+    _words(rf"((?<!-)--?[a-z-]{{0,60}}(?:api-?key|token|secret|password|passwd|access-?key)(?:=|\s+)[\"']?){_CODE}(?!-|\d{{1,12}}\b)(?=[^\s]{{0,200}}?[\d_]){_VALUE}{{8,}}", "-key", "-token", "-secret", "-passw", "--token", "--secret", "--passw", "--apikey"),
 )  # fmt: skip

@@ -5,18 +5,25 @@ queries that agents send (DESIGN section 5: unanswered they start slower and kee
 the order asked, because Claude Code skips its second round of queries when DA1 is answered before XTVERSION.
 
 Speed is a property here: one compiled regex finds the few sequences that matter, colours and cursor moves are
-never looked at. Sources: ECMA-48, xterm's ctlseqs, the kitty keyboard and graphics protocols.
+never looked at. A read that is full of those few is scanned in several turns (`scan`), so that the loop is never held up.
+Sources: ECMA-48, xterm's ctlseqs, the kitty keyboard and graphics protocols.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from itertools import chain
 
 from harnex.core.modes import Modes, number
 
 STRING_LIMIT = 65536  # an OSC, DCS or APC that is longer is passed on unread
+PALETTE_ANSWERS = 256  # of one OSC 4: there are no more colours
+# Units of work, each about a microsecond: of a sequence that is told to the session, of a look at the cursor (what is
+# drawn for it is not in it), of a full reset.
+_TOLD, _LOOK, _RESET = 60, 15, 6
 CELL_WIDTH, CELL_HEIGHT = 8, 16  # what 14t and 16t are told: there are no pixels here, but the ratio is usual
 
 # A string sequence ends with ST; OSC also with BEL. CAN, SUB and any other ESC cut it off. `\Z` as the end means
@@ -59,25 +66,65 @@ def _rgb(colour: str) -> str:
 
 @dataclass(slots=True)
 class Scanned:
-    """What one read held. `clean` is the output without the queries: fit for an attached person's terminal."""
+    """What was found. `clean` is the output without the queries: fit for an attached person's terminal. `rest` is the
+    end of it that `cursor` was not given."""
 
     replies: bytes = b""
     oscs: list[tuple[int, str]] = field(default_factory=list)
     clean: bytes = b""
+    rest: bytes = b""
     synced: bool = False
     bell: bool = False
+
+
+Position = tuple[int, int]
+
+
+class _Turn:
+    """One call of `scan`: what it has found so far, and how much work is left to it."""
+
+    def __init__(self, work: int) -> None:
+        self.work = work
+        self.stopped = False  # at a cursor query
+        self.bell = False
+        self.kept: list[bytes] = []
+        self._given = 0  # how many of `kept` the cursor was asked with
+        self._replies: list[bytes] = []
+        self._oscs: list[tuple[int, str]] = []
+
+    def keep(self, shown: bytes) -> None:
+        if shown:
+            self.kept.append(shown)
+
+    def shown(self) -> bytes:
+        given, self._given = self._given, len(self.kept)
+        return b"".join(self.kept[given:])
+
+    def reply(self, data: bytes) -> None:
+        self.work -= 1
+        self._replies.append(data)
+
+    def tell(self, code: int, body: bytes) -> None:
+        self.work -= _TOLD + len(body) // 256
+        self._oscs.append((code, body.decode("utf-8", "replace")))
+
+    def done(self, synced: bool) -> Scanned:
+        rest = self.shown()
+        clean = rest if len(rest) == sum(map(len, self.kept)) else b"".join(self.kept)
+        return Scanned(b"".join(self._replies), self._oscs, clean, rest, synced, self.bell)
 
 
 class Scanner:
     """Reads the output stream of one terminal program; see the module's docstring.
 
-    `cursor` is asked for (row, column), from 0, at a cursor position query. While it runs, `before` is what this
-    read shows up to the query (always a beginning of its `clean`): feed it to the screen first, and only once.
+    `cursor(shown)` is asked for (row, column), from 0, at a cursor position query. `shown` is what was to be shown up
+    to the query and not given to it before: it goes to the screen first. The answer None means "not known yet": `scan`
+    stops there, and asks again when it is called again.
     """
 
     def __init__(
         self,
-        cursor: Callable[[], tuple[int, int]] = lambda: (0, 0),
+        cursor: Callable[[bytes], Position | None] = lambda shown: (0, 0),
         columns: int = 120,
         rows: int = 40,
         version: str = "0",
@@ -85,7 +132,12 @@ class Scanner:
         self.modes = Modes()
         self._cursor = cursor
         self._version = version
-        self.before = b""
+        self._queue: deque[bytes] = deque()  # pushed, and not yet begun
+        self._data = b""  # being scanned
+        self._tokens: Iterator[re.Match[bytes]] | None = None  # the rest of it
+        self._held: re.Match[bytes] | None = None  # a cursor query that has no answer yet
+        self._last = 0  # up to where `_data` was passed on
+        self._at: Position = (0, 0)
         self._carry = b""
         self._passing = b""  # the ends of the over-long string sequence that is being passed on unread
         self.resize(columns, rows)
@@ -94,56 +146,107 @@ class Scanner:
         self._columns, self._rows = columns, rows
 
     def feed(self, data: bytes) -> Scanned:
-        out = Scanned(synced=self.modes.synced)
+        """Scan this whole, if `cursor` always knows."""
+        self.push(data)
+        return self.scan()
+
+    def push(self, data: bytes) -> None:
+        """Take this; `scan` reads it."""
+        if data:
+            self._queue.append(data)
+
+    @property
+    def unread(self) -> bool:
+        """Whether something that was pushed is not scanned yet."""
+        return self._tokens is not None or bool(self._queue)
+
+    def scan(self, work: int = 1 << 60) -> Scanned:
+        """What was pushed, as far as so many units of work go."""
+        turn = _Turn(work)
+        while self.unread and turn.work > 0 and not turn.stopped:
+            if self._tokens is None:
+                self._begin(self._queue.popleft(), turn)
+            if self._tokens is not None and self._go_on(self._tokens, turn):
+                self._data, self._tokens = b"", None
+        return turn.done(self.modes.synced)
+
+    def _begin(self, data: bytes, turn: _Turn) -> None:
         if self._carry:
             data, self._carry = self._carry + data, b""
+        turn.work -= 1 + len(data) // 1024
         start = 0
         if self._passing:
             start = self._end_of_long_string(data)
-            if start < 0:
-                out.clean = data
-                return out
         bells = b"\x07" in data
-        if not bells and b"\x1b" not in data:
-            out.clean = data
-            return out
-        replies: list[bytes] = []
-        kept: list[bytes] = []
-        last = 0
-        for token in (_TOKEN_OR_BELL if bells else _TOKEN).finditer(data, start):
-            query = False
-            group = token.lastgroup
-            if group in ("query", "final") and token[0][-1:] == b"n":
-                self.before = b"".join([*kept, data[last : token.start()]])
-            if group is None:
-                out.bell = True
-            elif group == "final":
-                query = self._private(token["private"].decode(), token["final"], replies)
-            elif group == "osc_end":
-                if self._unfinished(token, "osc", "osc_end", data):
-                    break
-                query = self._osc(token["osc"], token["osc_end"], out, replies)
-            elif group == "string_end":
-                if self._unfinished(token, "string", "string_end", data):
-                    break
-                query = self._string(token["kind"], token["string"], token["string_end"], replies)
-            elif group == "query":
-                query = self._query(token["params"].decode(), token["query"], replies)
-            elif group == "escape":
-                query = self._escape(token["escape"], replies)
-            elif group == "soft":
-                self.modes.reset(soft=True)
-            else:
-                self._carry = data[token.start() :]
-                break
+        if start < 0 or (not bells and b"\x1b" not in data):
+            turn.kept.append(data)
+            return
+        self._data, self._last = data, 0
+        self._tokens = (_TOKEN_OR_BELL if bells else _TOKEN).finditer(data, start)
+
+    def _go_on(self, tokens: Iterator[re.Match[bytes]], turn: _Turn) -> bool:
+        """True: `_data` is scanned to its end."""
+        held, self._held = self._held, None
+        for token in chain((held,), tokens) if held is not None else tokens:
+            if self._asks_cursor(token):
+                turn.work -= _LOOK
+                turn.keep(self._data[self._last : token.start()])
+                self._last = token.start()
+                at = self._cursor(turn.shown())
+                if at is None:
+                    self._held, turn.stopped = token, True
+                    return False
+                self._at = at
+            query = self._take(token, turn)
+            if query is None:
+                turn.keep(self._data[self._last : len(self._data) - len(self._carry)])
+                return True
             if query:
-                kept.append(data[last : token.start()])
-                last = token.end()
-        end = len(data) - len(self._carry)
-        out.clean = b"".join([*kept, data[last:end]]) if last or end < len(data) else data
-        out.replies = b"".join(replies)
-        out.synced = self.modes.synced
-        return out
+                turn.keep(self._data[self._last : token.start()])
+                self._last = token.end()
+            turn.work -= 2
+            if turn.work <= 0:
+                turn.keep(self._data[self._last : token.end()])
+                self._last = token.end()
+                return False
+        turn.keep(self._data[self._last :])
+        return True
+
+    @staticmethod
+    def _asks_cursor(token: re.Match[bytes]) -> bool:
+        if token.lastgroup == "query" and token["query"] == b"n":
+            params = token["params"]
+        elif token.lastgroup == "final" and token["final"] == b"n" and token["private"][:1] == b"?":
+            params = token["private"][1:]
+        else:
+            return False
+        return number(params.partition(b";")[0].decode()) == 6
+
+    def _take(self, token: re.Match[bytes], turn: _Turn) -> bool | None:
+        """Act on one sequence. True: a query, which viewers don't get; None: it goes on in the next read."""
+        group = token.lastgroup
+        if group is None:
+            turn.bell = True
+        elif group == "final":
+            return self._private(token["private"].decode(), token["final"], turn)
+        elif group == "osc_end":
+            if self._unfinished(token, "osc", "osc_end"):
+                return None
+            return self._osc(token["osc"], token["osc_end"], turn)
+        elif group == "string_end":
+            if self._unfinished(token, "string", "string_end"):
+                return None
+            return self._string(token["kind"], token["string"], token["string_end"], turn)
+        elif group == "query":
+            return self._query(token["params"].decode(), token["query"], turn)
+        elif group == "escape":
+            return self._escape(token["escape"], turn)
+        elif group == "soft":
+            self.modes.reset(soft=True)
+        else:
+            self._carry = self._data[token.start() :]
+            return None
+        return False
 
     def _end_of_long_string(self, data: bytes) -> int:
         found = [at for at in (data.find(self._passing[i : i + 1]) for i in range(len(self._passing))) if at >= 0]
@@ -153,8 +256,9 @@ class Scanner:
         at = min(found)
         return at if data[at : at + 1] == b"\x1b" else at + 1  # ESC begins the ST, or the next sequence
 
-    def _unfinished(self, token: re.Match[bytes], body: str, end: str, data: bytes) -> bool:
+    def _unfinished(self, token: re.Match[bytes], body: str, end: str) -> bool:
         """True when the string sequence goes on in the next read: it is carried over, or passed on if too long."""
+        data = self._data
         if token.end() < len(data) or token[end] not in (b"", b"\x1b"):
             return False
         if len(token[body]) <= STRING_LIMIT:
@@ -165,56 +269,57 @@ class Scanner:
             self._passing = b"\x1b\x18\x1a" + (b"\x07" if body == "osc" else b"")
         return True
 
-    def _osc(self, body: bytes, end: bytes, out: Scanned, replies: list[bytes]) -> bool:
+    def _osc(self, body: bytes, end: bytes, turn: _Turn) -> bool:
         which, _, rest = body.partition(b";")
         if len(body) > STRING_LIMIT or end not in (b"\x07", b"\x1b\\") or not which.isdigit() or len(which) > 9:
             return False
         if b"?" not in rest:
-            out.oscs.append((int(which), rest.decode("utf-8", "replace")))
+            turn.tell(int(which), rest)
             return False
         parts = rest.split(b";")
         if which == b"7501" and rest == b"?":
-            replies.append(b"\x1b]7501;?\x1b\\")
+            turn.reply(b"\x1b]7501;?\x1b\\")
         elif which in (b"10", b"11", b"12") and b"?" in parts:
             # Each further parameter is about the next number: `10;?;?` asks for both colours.
             for target, part in enumerate(parts, int(which)):
                 if part == b"?" and target in (10, 11, 12):
                     colour = BACKGROUND if target == 11 else FOREGROUND
-                    replies.append(f"\x1b]{target};{_rgb(colour)}".encode() + end)
+                    turn.reply(f"\x1b]{target};{_rgb(colour)}".encode() + end)
         elif which == b"4" and b"?" in parts[1::2]:
-            for index, part in zip(parts[::2], parts[1::2], strict=False):
+            for index, part in list(zip(parts[::2], parts[1::2], strict=False))[:PALETTE_ANSWERS]:
                 if part == b"?" and index.isdigit() and len(index) < 4 and int(index) < 256:
-                    replies.append(f"\x1b]4;{int(index)};{_rgb(palette(int(index)))}".encode() + end)
+                    turn.reply(f"\x1b]4;{int(index)};{_rgb(palette(int(index)))}".encode() + end)
         elif not (which == b"52" and parts[-1] == b"?") and not (which == b"21" and rest.endswith(b"?")):
-            out.oscs.append((int(which), rest.decode("utf-8", "replace")))
+            turn.tell(int(which), rest)
             return False
         # The clipboard (52) is nobody's to read, and kitty's colours (21) are not known here: no answer.
         return True
 
-    def _string(self, kind: bytes, body: bytes, end: bytes, replies: list[bytes]) -> bool:
+    def _string(self, kind: bytes, body: bytes, end: bytes, turn: _Turn) -> bool:
         if end != b"\x1b\\" or len(body) > STRING_LIMIT:
             return False
         if kind == b"P" and body.startswith(b"+q"):  # XTGETTCAP: no such capability
-            replies.append(b"\x1bP0+r" + body[2:66] + b"\x1b\\")
+            turn.reply(b"\x1bP0+r" + body[2:66] + b"\x1b\\")
             return True
         if kind == b"P" and body.startswith(b"$q"):  # DECRQSS: not reported
-            replies.append(b"\x1bP0$r\x1b\\")
+            turn.reply(b"\x1bP0$r\x1b\\")
             return True
         # A kitty graphics query is answered by silence: the protocol has the program ask for DA1 right after it
         # and take an answer to that alone as "no graphics". xterm does the same; ghostty can draw, we can't.
         return kind == b"_" and body.startswith(b"G") and b"a=q" in body.partition(b";")[0].split(b",")
 
-    def _escape(self, kind: bytes, replies: list[bytes]) -> bool:
+    def _escape(self, kind: bytes, turn: _Turn) -> bool:
         if kind == b"Z":
-            replies.append(b"\x1b[?62;22c")
+            turn.reply(b"\x1b[?62;22c")
             return True
         if kind == b"c":
+            turn.work -= _RESET
             self.modes.reset()
         else:
             self.modes.keypad = kind == b"="
         return False
 
-    def _query(self, params: str, final: bytes, replies: list[bytes]) -> bool:
+    def _query(self, params: str, final: bytes, turn: _Turn) -> bool:
         """CSI without a private mark: DA1, DSR, CPR, window reports, ANSI DECRQM."""
         answer = ""
         first = number(params.partition(";")[0])
@@ -222,7 +327,7 @@ class Scanner:
             answer = "\x1b[?62;22c" if not first else ""
         elif final == b"n":
             if first == 6:
-                row, column = self._cursor()
+                row, column = self._at
                 answer = f"\x1b[{row + 1};{column + 1}R"
             elif first == 5:
                 answer = "\x1b[0n"
@@ -241,15 +346,16 @@ class Scanner:
             if first not in sizes:
                 return first in (20, 21)  # title reports are refused: they echo what the program wrote
             answer = f"\x1b[{sizes[first]}t"
-        replies.append(answer.encode())
+        turn.reply(answer.encode())
         return True
 
-    def _private(self, params: str, final: bytes, replies: list[bytes]) -> bool:
+    def _private(self, params: str, final: bytes, turn: _Turn) -> bool:
         """CSI with `?`, `>`, `<` or `=`: modes, DA2, DA3, XTVERSION, keyboard protocols, DECRQM."""
         mark, params = params[0], params[1:]
         first = number(params.partition(";")[0])
         answer = ""
         if mark == "?" and final in (b"h", b"l"):
+            turn.work -= 1 + len(params) // 4
             for mode in params.split(";"):
                 self.modes.set_private(number(mode), final == b"h")
             return False
@@ -266,7 +372,7 @@ class Scanner:
             answer = f"\x1b[?{first};{self.modes.report(first)}$y"
         elif mark == "?" and final == b"n":
             if first == 6:
-                row, column = self._cursor()
+                row, column = self._at
                 answer = f"\x1b[?{row + 1};{column + 1}R"
             elif first == 996:
                 answer = "\x1b[?997;1n"  # a dark theme
@@ -282,5 +388,5 @@ class Scanner:
             answer = f"\x1bP>|harnex({self._version})\x1b\\"
         else:
             return False
-        replies.append(answer.encode())
+        turn.reply(answer.encode())
         return True

@@ -1,14 +1,19 @@
 """pyte's screen with other cells: what each terminal sequence does. Imported by the emulator only.
 
-Stock pyte 0.8.2 raised IndexError on a quarter of Codex's frames. Kept from it: margins, tab stops, origin mode,
+Stock pyte 0.8.2 raised IndexError on a quarter of Codex's frames. Kept from it: margins, origin mode,
 cursor addressing, character sets. Replaced: its cells (`core/cells.py`) and all that touches them: wide characters
-and graphemes, alternate screen, scrolling (with the lines that leave), faint, colon SGR, REP, SU/SD, ED 3.
+and graphemes, alternate screen, scrolling (with the lines that leave), faint, colon SGR, REP, SU/SD, ED 3; and its tab
+stops, which it sorts anew at each tab.
+
+Every handler adds to `work` about as many units as it takes microseconds, so that the emulator can stop in time. No
+sequence takes more than a screen's worth, whatever its count says.
 """
 
 from __future__ import annotations
 
 import copy
 import re
+from bisect import bisect_left, bisect_right, insort
 from collections import deque
 from typing import Any
 
@@ -19,7 +24,9 @@ from wcwidth import wcwidth
 from harnex.core.cells import Row, apply_sgr
 from harnex.core.screen import PLAIN, Style
 
-SCROLLED_LINES = 5000  # kept until somebody asks for them: at most 10 MB, in a flood
+SCROLLED_LINES = 5000  # kept until somebody asks for them
+SCROLLED_CELLS = 600_000  # the same in cells: at most 10 MB, in a flood
+STYLES = 8192  # remembered
 CELL_CHARACTERS = 12  # of one grapheme: the rest of a pile of combining marks is dropped
 
 # Emoji that VS16 makes wide and a ZWJ may join: by blocks, which is near enough.
@@ -29,7 +36,9 @@ _EMOJI = re.compile(
 )
 _SKIN_TONES = frozenset("\U0001f3fb\U0001f3fc\U0001f3fd\U0001f3fe\U0001f3ff")
 _FLAG_LETTERS = frozenset(chr(c) for c in range(0x1F1E6, 0x1F200))
+_KNOWN_MAX = 50_000
 _narrow = {chr(c) for c in range(0x20, 0x7F)}  # grows by the one-cell characters seen: they need no look at each
+_wide: set[str] = set()  # the same for those of two cells that join with nothing: no emoji
 _ZWJ, _VS16 = "\u200d", "\ufe0f"
 _DECOM, _DECAWM, _IRM = int(modes.DECOM), int(modes.DECAWM), int(modes.IRM)
 _Screen: Any = pyte.Screen  # its cells have another type here
@@ -44,11 +53,11 @@ class Terminal(_Screen):  # type: ignore[misc]
     cursor: Any
     margins: Any
     mode: set[int]
-    tabstops: set[int]
+    work: int  # done so far, in units of about a microsecond
 
     def __init__(self, columns: int, rows: int) -> None:
         self.lines, self.columns = max(1, rows), max(2, columns)
-        self.changed: set[int] = set()
+        self.work = 0
         self.scrolled: deque[Row] = deque()
         self.dropped = 0
         self.alternate = False
@@ -63,9 +72,11 @@ class Terminal(_Screen):  # type: ignore[misc]
         self.cursor.attrs = PLAIN
         self.alternate = False
         self._other: list[Row] = []
+        self._spare: list[Row] = []  # the rows of the alternate screen before this one
+        self._stops = list(range(8, self.columns, 8))
+        self.work += 20 + self.lines * (1 + self.columns // 256)
         self._saved: dict[bool, tuple[Any, ...]] = {}
         self._last = ""
-        self.changed.update(range(self.lines))
 
     def resize(self, lines: int | None = None, columns: int | None = None) -> None:
         """No reflow: agents paint anew after SIGWINCH. Rows go from below the cursor first, then into scrollback."""
@@ -90,21 +101,26 @@ class Terminal(_Screen):  # type: ignore[misc]
                 screen += [Row(columns) for _ in range(lines - len(screen))]
         self.lines, self.columns = lines, columns
         self.margins = None
-        self.tabstops = set(range(8, columns, 8))
+        self._spare = []
+        self._stops = list(range(8, columns, 8))
         self.cursor.y -= over
         self.ensure_hbounds()
         self.ensure_vbounds()
-        self.changed.update(range(lines))
 
     # -- text ----------------------------------------------------------------------------------------------
 
     def draw(self, data: str) -> None:
         charset = self.g1_charset if self.charset else self.g0_charset
         if charset is not charsets.LAT1_MAP:
+            self.work += 1 + len(data) // 64
             data = data.translate(charset)
-        if _IRM not in self.mode and (data.isascii() or _narrow.issuperset(data)):
-            self._draw_narrow(data)
-            return
+        if _IRM not in self.mode:
+            if data.isascii() or _narrow.issuperset(data):
+                self._draw_narrow(data)
+                return
+            if _wide.issuperset(data):
+                self._draw_wide(data)
+                return
         for character in data:
             self._draw_one(character)
 
@@ -122,10 +138,38 @@ class Terminal(_Screen):  # type: ignore[misc]
                     room = columns
             part = data[at : at + room] if at or length > room else data
             self.buffer[cursor.y].put(cursor.x, part, cursor.attrs)
-            self.changed.add(cursor.y)
             cursor.x += len(part)
             at += len(part)
+            self.work += 2 + len(part) // 256
         self._last = data[-1]
+
+    def _draw_wide(self, data: str) -> None:
+        """Characters of two cells each, row by row: what `_draw_one` does with them, in a twentieth of the time."""
+        cursor, columns = self.cursor, self.columns
+        at, length = 0, len(data)
+        while at < length:
+            room = (columns - cursor.x) // 2
+            if room <= 0:
+                if _DECAWM not in self.mode:  # the last two columns take every further character
+                    cursor.x, at = columns - 2, max(at, length - 1)
+                    room = 1
+                else:
+                    self._wrap_wide()
+                    room = columns // 2
+            part = data[at : at + room]
+            cells = [""] * (2 * len(part))
+            cells[::2] = part
+            self.buffer[cursor.y].put(cursor.x, cells, cursor.attrs)
+            cursor.x += len(cells)
+            at += len(part)
+            self.work += 6 + len(part) // 16
+        self._last = data[-1]
+
+    def _wrap_wide(self) -> None:
+        """A wide character does not fit in the last cell, which stays blank."""
+        if self.cursor.x < self.columns:
+            self.buffer[self.cursor.y].put(self.cursor.x, " ", self.cursor.attrs)
+        self._wrap()
 
     def _wrap(self) -> None:
         self.buffer[self.cursor.y].wrapped = True
@@ -134,6 +178,7 @@ class Terminal(_Screen):  # type: ignore[misc]
 
     def _draw_one(self, character: str) -> None:
         cursor = self.cursor
+        self.work += 2
         width = 1 if character in _narrow else wcwidth(character)
         if width < 0:
             return
@@ -143,21 +188,20 @@ class Terminal(_Screen):  # type: ignore[misc]
             return
         if width == 0:
             return
-        if width == 1 and len(_narrow) < 50_000 and character not in _FLAG_LETTERS:
+        if width == 1 and len(_narrow) < _KNOWN_MAX and character not in _FLAG_LETTERS:
             _narrow.add(character)
+        elif width == 2 and len(_wide) < _KNOWN_MAX and character not in _SKIN_TONES and not _EMOJI.match(character):
+            _wide.add(character)
         if cursor.x + width > self.columns:
             if _DECAWM in self.mode:
-                if cursor.x < self.columns:  # a wide character does not fit in the last cell: it stays blank
-                    self.buffer[cursor.y].put(cursor.x, " ", cursor.attrs)
-                    self.changed.add(cursor.y)
-                self._wrap()
+                self._wrap_wide()
             else:
                 cursor.x = self.columns - width
         row = self.buffer[cursor.y]
         if _IRM in self.mode:
             row.insert(cursor.x, width, cursor.attrs)
+            self.work += 1 + self.columns // 64
         row.put(cursor.x, [character, ""] if width == 2 else character, cursor.attrs)
-        self.changed.add(cursor.y)
         cursor.x += width
         self._last = character
 
@@ -191,20 +235,28 @@ class Terminal(_Screen):  # type: ignore[misc]
             joined = [before + character] + ([""] if wide or grow else [])
             style = row.styles[at]
             row.put(at, joined, style)
-            self.changed.add(cursor.y)
             cursor.x = at + len(joined)
         self._last = ""
         return True
 
     def repeat(self, count: int = 1) -> None:
-        """REP. At most one screen of it: more would only scroll."""
-        if self._last:
-            self.draw(self._last * min(max(1, count), self.columns * self.lines))
+        """REP. At most one screen of it, or one row where each character must be looked at: more would only scroll."""
+        last, count = self._last, max(1, count)
+        if not last:
+            return
+        if _IRM in self.mode or last in _FLAG_LETTERS:
+            self.draw(last * min(count, self.columns))
+        elif last in _narrow:
+            self._draw_narrow(last * min(count, self.columns * self.lines))
+        else:
+            self._draw_one(last)  # only the first can join with what is there
+            if count > 1:
+                self._draw_wide(last * (min(count, self.columns * self.lines) - 1))
 
     # -- scrolling -----------------------------------------------------------------------------------------
 
     def _keep(self, row: Row) -> None:
-        if len(self.scrolled) >= SCROLLED_LINES:
+        if len(self.scrolled) >= min(SCROLLED_LINES, SCROLLED_CELLS // self.columns):
             self.scrolled.popleft()
             self.dropped += 1
         self.scrolled.append(row)
@@ -213,18 +265,20 @@ class Terminal(_Screen):  # type: ignore[misc]
         """Moves the rows from `top` to `bottom` up (`count` > 0) or down; blank ones come in at the other end."""
         rows, style = self.buffer, self.blank
         size = bottom - top + 1
-        if count > 0:
-            count = min(count, size)
-            if keep and top == 0 and not self.alternate:
-                for row in rows[:count]:
-                    self._keep(row)
-            del rows[top : top + count]
-            rows[bottom + 1 - count : bottom + 1 - count] = [Row(self.columns, style) for _ in range(count)]
+        number = min(abs(count), size)
+        first, into = (top, bottom + 1 - number) if count > 0 else (bottom + 1 - number, top)
+        gone = rows[first : first + number]
+        if keep and count > 0 and top == 0 and not self.alternate:
+            for row in gone:
+                self._keep(row)
+            gone = [Row(self.columns, style) for _ in gone]
+            self.work += number * (2 + self.columns // 128)
         else:
-            count = min(-count, size)
-            del rows[bottom + 1 - count : bottom + 1]
-            rows[top:top] = [Row(self.columns, style) for _ in range(count)]
-        self.changed.update(range(top, bottom + 1))
+            for row in gone:  # nobody sees them any more: they come in again at the other end
+                self.work += row.erase(style)
+        del rows[first : first + number]
+        rows[into:into] = gone
+        self.work += 1 + size // 16
 
     @property
     def region(self) -> tuple[int, int]:
@@ -274,7 +328,7 @@ class Terminal(_Screen):  # type: ignore[misc]
         return self._intern(Style(bg=self.cursor.attrs.bg)) if self.cursor.attrs.bg else PLAIN
 
     def _intern(self, style: Style) -> Style:
-        if len(self._styles) > 8192:
+        if len(self._styles) > STYLES or len(self._sgr) > STYLES:
             self._styles = {PLAIN: PLAIN}
             self._sgr = {}
         return self._styles.setdefault(style, style)
@@ -282,22 +336,26 @@ class Terminal(_Screen):  # type: ignore[misc]
     def _row(self) -> Row:
         """The cursor's row, to be changed; ends a pending wrap, which every sequence that edits cells does."""
         self.cursor.x = min(self.cursor.x, self.columns - 1)
-        self.changed.add(self.cursor.y)
         row: Row = self.buffer[self.cursor.y]
         return row
 
     def _clear(self, row: int, start: int, end: int) -> None:
+        if start == 0 and end >= self.columns:
+            self.work += self.buffer[row].erase(self.blank)
+            return
+        self.work += 1
         self.buffer[row].put(start, " " * (end - start), self.blank)
         if end >= self.columns:
             self.buffer[row].wrapped = False
-        self.changed.add(row)
 
     def insert_characters(self, count: int | None = None) -> None:
         row = self._row()
+        self.work += 3 + self.columns // 128
         row.insert(self.cursor.x, min(max(1, count or 1), self.columns - self.cursor.x), self.blank)
 
     def delete_characters(self, count: int | None = None) -> None:
         row = self._row()
+        self.work += 3 + self.columns // 128
         row.delete(self.cursor.x, min(max(1, count or 1), self.columns - self.cursor.x), self.blank)
 
     def erase_characters(self, count: int | None = None) -> None:
@@ -315,14 +373,16 @@ class Terminal(_Screen):  # type: ignore[misc]
         y = self.cursor.y
         if how in (0, 1):
             self.erase_in_line(how)
-        rows = {0: range(y + 1, self.lines), 1: range(y), 2: range(self.lines)}.get(how, range(0))
-        for row in rows:
-            self._clear(row, 0, self.columns)
+        first, end = {0: (y + 1, self.lines), 1: (0, y), 2: (0, self.lines)}.get(how, (0, 0))
+        style = self.blank
+        for row in self.buffer[first:end]:
+            self.work += row.erase(style)
+        self.work += 1 + self.lines // 16
 
     def alignment_display(self) -> None:
         for row in range(self.lines):
             self.buffer[row].put(0, "E" * self.columns, PLAIN)
-            self.changed.add(row)
+        self.work += self.lines * (2 + self.columns // 128)
         self.margins = None
         self.cursor_position()
 
@@ -330,7 +390,9 @@ class Terminal(_Screen):  # type: ignore[misc]
         key = (self.cursor.attrs, params)
         style = self._sgr.get(key)
         if style is None:
-            style = self._sgr[key] = self._intern(apply_sgr(*key))
+            self.work += 5 + len(params) // 8
+            style = self._intern(apply_sgr(*key))
+            self._sgr[key] = style
         self.cursor.attrs = style
 
     # -- cursor and modes ----------------------------------------------------------------------------------
@@ -356,15 +418,31 @@ class Terminal(_Screen):  # type: ignore[misc]
         self.cursor_position(line, self.cursor.x + 1)
 
     def back_tab(self, count: int = 1) -> None:
-        for _ in range(min(max(1, count), self.columns)):
-            self.cursor.x = max((stop for stop in self.tabstops if stop < self.cursor.x), default=0)
+        at = bisect_left(self._stops, self.cursor.x) - max(1, count)
+        self.cursor.x = self._stops[at] if at >= 0 else 0
 
     def tabs(self, count: int = 1) -> None:
-        for _ in range(min(max(1, count), self.columns)):
-            self.tab()
+        at = bisect_right(self._stops, self.cursor.x) + max(1, count) - 1
+        self.cursor.x = self._stops[at] if at < len(self._stops) else self.columns - 1
+
+    def tab(self) -> None:
+        self.tabs()
+
+    def set_tab_stop(self) -> None:
+        stops, x = self._stops, self.cursor.x
+        at = bisect_left(stops, x)
+        if stops[at : at + 1] != [x]:
+            insort(stops, x)
+
+    def clear_tab_stop(self, how: int = 0) -> None:
+        if how == 0 and self.cursor.x in self._stops:
+            self._stops.remove(self.cursor.x)
+        elif how == 3:
+            self._stops = []
 
     def save_cursor(self) -> None:
         """One slot for each screen, as everywhere but in pyte, whose stack grew for ever."""
+        self.work += 4
         self._saved[self.alternate] = (
             copy.copy(self.cursor), self.g0_charset, self.g1_charset, self.charset, _DECOM in self.mode
         )  # fmt: skip
@@ -398,10 +476,10 @@ class Terminal(_Screen):  # type: ignore[misc]
             self.alternate = on
             self.buffer, self._other = self._other, self.buffer
             if on:
-                self.buffer = [Row(self.columns) for _ in range(self.lines)]
+                self.buffer = self._spare or [Row(self.columns) for _ in range(self.lines)]
+                self.work += 1 + self.lines // 8 + sum(row.erase(PLAIN) for row in self.buffer)
             else:
-                self._other = []
-            self.changed.update(range(self.lines))
+                self._spare, self._other = self._other, []
         if mode == 1049 and not on:
             self.restore_cursor()
 

@@ -52,15 +52,20 @@ class Recording:
         self._fd = -1
         self._open()
 
-    def frame(self, now: float, screen: Screen) -> bool:
-        """Writes what changed since the last frame; False when nothing did."""
+    @property
+    def behind(self) -> bool:
+        """Whether the last frame left out lines that had scrolled off: the next one has them."""
+        return self._encoder.behind
+
+    def frame(self, now: float, screen: Screen, most: int | None = None) -> bool:
+        """Writes what changed since the last frame, `most` scrolled lines at a time; False when nothing did."""
         if self._written > self._max_bytes:
             self._rotate()
         size = self._encoder.resize(screen)
         if size:
             self._size = (screen.columns, screen.rows)
             self._event(now, "r", size)
-        data = self._encoder.frame(screen, self.redactor)
+        data = self._encoder.frame(screen, self.redactor, most)
         if not data:
             return False
         self._event(now, "o", data)

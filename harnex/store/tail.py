@@ -26,6 +26,7 @@ class LineTail:
         self.offset = offset
         self.skipped = 0  # bytes of lines longer than max_line
         self._max_line = max_line
+        self._searched = 0  # up to there the line at `offset` has no end: it is not read again before it has one
         self._inode: tuple[int, int] | None = None
 
     def to_end(self) -> None:
@@ -47,32 +48,45 @@ class LineTail:
             info = os.fstat(fd)
             inode = (info.st_dev, info.st_ino)
             if (self._inode is not None and inode != self._inode) or info.st_size < self.offset:
-                self.offset = 0
+                self.offset = self._searched = 0
             self._inode = inode
-            if info.st_size == self.offset:
+            if info.st_size == self.offset or not self._has_end(fd):
                 return
-            rest, at = b"", self.offset
+            rest: list[bytes] = []
+            at = self.offset
             while True:
                 data = os.pread(fd, CHUNK, at)
                 if not data:
                     return
                 at += len(data)
+                rest.append(data)
                 if b"\n" not in data:
-                    rest += data
-                    if len(rest) > self._max_line:
-                        self.skipped += len(rest)
-                        rest = b""
+                    self._searched = at
+                    if at - self.offset > self._max_line:
+                        self.skipped += at - self.offset
+                        rest.clear()
                         self.offset = at
                     continue
-                parts = (rest + data).split(b"\n")
-                rest = parts.pop()
+                parts = b"".join(rest).split(b"\n")
+                rest = [parts.pop()]
                 for line in parts:
                     self.offset += len(line) + 1
                     yield line
+                self._searched = at
         except OSError:
             return
         finally:
             os.close(fd)
+
+    def _has_end(self, fd: int) -> bool:
+        """Whether the newline of a long line that was seen before is there now."""
+        if self._searched <= self.offset or self._searched - self.offset > self._max_line - CHUNK:
+            return True
+        while data := os.pread(fd, CHUNK, self._searched):
+            if b"\n" in data:
+                return True
+            self._searched += len(data)
+        return False
 
     def size_changed(self) -> bool:
         """A cheap look (one stat) whether `lines` may have something."""

@@ -19,7 +19,7 @@ from harnex.core.redact import Redactor
 from harnex.errors import HarnexError
 from harnex.store import history, registry, runlock
 from harnex.store.eventlog import FULL, EventLog
-from harnex.supervisor import lease, records, redaction
+from harnex.supervisor import lease, records, redaction, reserve
 from harnex.supervisor.boot import child_env
 from harnex.supervisor.scrub import Scrub
 from harnex.supervisor.session import Session
@@ -183,12 +183,16 @@ def main() -> int:
     session.on_boot = lambda reply: tell(reply_fd, reply)
     try:
         session.run()
-    except BaseException:
+    except BaseException as e:
         # A bug in harnex must not leave an agent behind that nobody sees: end it, and leave a trace.
         import traceback  # only here: it costs half a megabyte
 
+        session.reserve.release()
         report = session.redactor.text(traceback.format_exc())
         print(report, file=sys.stderr, flush=True)
+        if reserve.is_lack(e):
+            session.crash(report, "failure", reserve.words(e))
+            return errors.FAILED
         session.crash(report)
         return errors.BUG
     return errors.DONE

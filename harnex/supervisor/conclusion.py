@@ -15,6 +15,8 @@ from harnex.model import State, TurnEnded
 if TYPE_CHECKING:
     from harnex.supervisor.session import Session
 
+CALLS_S = 0.5  # for the rest of the evidence, so that the answer comes behind its calls
+
 
 class Conclusion:
     """Of one headless session. Each further process of it (`--schema`: asked again) begins anew."""
@@ -105,7 +107,7 @@ class Conclusion:
         """The turn is over, and its answer is told."""
         session = self._session
         assert session.headless is not None
-        while facts := session.evidence.poll(now, force=True):
+        for facts in session.evidence.rest(now, CALLS_S):
             session.take(facts, now)
         if session.headless.tell():
             session.apply(session.turns.result(now), now)

@@ -1,13 +1,16 @@
 """The control socket: JSON lines in, JSON lines out, and attached viewers (protocol.py).
 
 A unix socket, 0600, in a 0700 directory; the peer's uid is checked. A peer that does not read is
-dropped, never waited for.
+dropped, never waited for. Connections are so many at most that the session keeps descriptors for its own work: further
+ones wait to be accepted, a peer that asks for nothing makes room for them, and some places are kept for requests that
+are answered at once, so that `stop` and `status` get through whoever waits.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
+import resource
 import selectors
 import socket
 import struct
@@ -15,11 +18,17 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from harnex import jsonl, paths, protocol
+from harnex import clock, jsonl, paths, protocol
 from harnex.errors import HarnexError, UsageError
 
 OUT_MAX = 32 << 20  # bytes that may wait for a peer
 VIEWER_MAX = 1 << 20  # the same for a viewer, who gets a redraw instead of what was dropped
+REQUESTS_A_PASS = 32  # of one connection, before the loop looks at its other business
+PEERS_MAX, PEERS_MIN = 256, 8  # connections
+RESERVED = 40  # descriptors for all else: 19 at rest, and what git, helpers and the sweep need for a moment
+QUICK = 4  # connections that are kept for requests that are answered at once
+IDLE_S = 0.5  # a peer that asked for nothing for so long makes room
+LISTEN_AGAIN_S = 0.1
 
 Handler = Callable[["Peer", dict[str, Any]], None]
 
@@ -31,6 +40,7 @@ class Peer:
         self._control = control
         self.sock = sock
         self._incoming = bytearray()
+        self._looked = 0  # up to there it has no newline
         self._outgoing = bytearray()
         self.frames: protocol.FrameReader | None = None
         self.on_frame: Callable[[bytes, bytes], None] | None = None
@@ -39,8 +49,21 @@ class Peer:
         self.read_only = False
         self.overflowed = False
         self._closing = False
+        self._heard = clock.monotonic()
+        self._owed = 0  # replies
+
+    @property
+    def stays(self) -> bool:
+        """Whether it waits for something that may take long."""
+        return self.frames is not None or self.on_closed is not None
+
+    def idle(self, now: float) -> bool:
+        """Whether it asks for nothing."""
+        waits = self.stays or self._owed or self._outgoing or self in self._control.backlog
+        return not waits and now >= self._heard + IDLE_S
 
     def reply(self, message: dict[str, Any]) -> None:
+        self._owed -= 1
         self._send(jsonl.dumps(message).encode() + b"\n")
 
     def fail(self, error: HarnexError) -> None:
@@ -48,7 +71,7 @@ class Peer:
 
     def show(self, kind: bytes, payload: bytes) -> None:
         """A frame to a viewer; one that lags too far behind gets a redraw later instead."""
-        if self.overflowed:
+        if self.overflowed and kind == protocol.OUTPUT:
             return
         if len(self._outgoing) + len(payload) > VIEWER_MAX and kind == protocol.OUTPUT:
             self.overflowed = True
@@ -92,16 +115,14 @@ class Peer:
             if self._closing:
                 self.close()
                 return
-            if self.overflowed:
-                self.overflowed = False
-                if self.on_drained is not None:
-                    self.on_drained()
+            if self.overflowed and self.on_drained is not None:
+                self.on_drained()
         self._control.want_write(self, bool(self._outgoing))
 
     def ready(self, mask: int) -> None:
         if mask & selectors.EVENT_WRITE:
             self._flush()
-        if mask & selectors.EVENT_READ and self.sock.fileno() >= 0:
+        if mask & selectors.EVENT_READ and self.sock.fileno() >= 0 and self not in self._control.backlog:
             self._read()
 
     def _read(self) -> None:
@@ -117,27 +138,41 @@ class Peer:
         if self.frames is not None:
             self._read_frames(data)
             return
+        self._heard = clock.monotonic()
         self._incoming += data
         if len(self._incoming) > protocol.LINE_MAX:
             error = f"the request is longer than {protocol.LINE_MAX:,} bytes"
             self.fail(UsageError(error, protocol.TOO_LONG_HINT))
             self.close()
             return
-        while b"\n" in data and self.frames is None and self.sock.fileno() >= 0:
-            line, newline, rest = self._incoming.partition(b"\n")
-            if not newline:
+        self.answer()
+
+    def answer(self) -> None:
+        """Answer the requests that are whole, some of them in each pass of the loop."""
+        self._control.backlog.discard(self)
+        for _ in range(REQUESTS_A_PASS):
+            if self.frames is not None or self.sock.fileno() < 0:
+                break
+            end = self._incoming.find(b"\n", self._looked)
+            if end < 0:
+                self._looked = len(self._incoming)
                 return
-            self._incoming = rest
-            request = jsonl.loads_dict(bytes(line))
+            line = bytes(self._incoming[:end])
+            del self._incoming[: end + 1]
+            self._looked = 0
+            self._owed += 1
+            request = jsonl.loads_dict(line)
             if request is None:
                 self.reply({"ok": False, "error": "the request is not a JSON object", "hint": "", "exit_code": 2})
-                continue
-            self._control.handle(self, request)
-            data = bytes(rest)
+            else:
+                self._control.handle(self, request)
+        else:
+            self._control.backlog.add(self)
+            return
         if self.frames is not None and self._incoming:
-            rest_bytes = bytes(self._incoming)
+            rest = bytes(self._incoming)
             self._incoming.clear()
-            self._read_frames(rest_bytes)
+            self._read_frames(rest)
 
     def _read_frames(self, data: bytes) -> None:
         assert self.frames is not None
@@ -157,6 +192,10 @@ class Control:
         self._selector = selector
         self.handle = handler
         self.peers: set[Peer] = set()
+        self.backlog: set[Peer] = set()  # those that have asked for more than was answered in the last pass
+        self._most = peers_at_most()
+        self._listen_at: float | None = None  # nobody is accepted before
+        self._spare = [os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)]  # for a connection, if no descriptor is left
         self._listener = self._listen()
 
     def _listen(self) -> socket.socket:
@@ -188,15 +227,27 @@ class Control:
             return
         with contextlib.suppress(OSError):
             new = self._listen()
-            self._selector.unregister(self._listener)
+            if self._listen_at is None:
+                self._selector.unregister(self._listener)
+            self._listen_at = None
             self._listener.close()
             self._listener = new
 
     def _accept(self, mask: int) -> None:
         while True:
+            if len(self.peers) >= self._most and not self._make_room():
+                self._pause()
+                return
             try:
                 sock, _ = self._listener.accept()
-            except OSError:
+            except BlockingIOError:
+                return
+            except OSError:  # no descriptor is left: asked again at once, it would fail at once
+                if self._spare:
+                    os.close(self._spare.pop())
+                    continue
+                self._make_room()
+                self._pause()
                 return
             if peer_uid(sock) not in (None, os.geteuid()):
                 sock.close()
@@ -206,6 +257,28 @@ class Control:
             self.peers.add(peer)
             self._selector.register(sock, selectors.EVENT_READ, peer.ready)
 
+    def _make_room(self) -> bool:
+        """Close the peer that has asked for nothing for longest. False if each one may still ask, or waits."""
+        now = clock.monotonic()
+        idle = [peer for peer in self.peers if peer.idle(now)]
+        if idle:
+            min(idle, key=lambda peer: peer._heard).close()
+        return bool(idle)
+
+    def _pause(self) -> None:
+        """Accept nobody for a moment; they wait in the system's queue."""
+        self._selector.unregister(self._listener)
+        self._listen_at = clock.monotonic() + LISTEN_AGAIN_S
+
+    @property
+    def full(self) -> bool:
+        """Whether so many peers wait for something that no further one may."""
+        return sum(peer.stays for peer in self.peers) >= self._most - QUICK
+
+    def wake_at(self, now: float) -> float | None:
+        """When `step` has something to do."""
+        return now if self.backlog else self._listen_at
+
     def want_write(self, peer: Peer, wanted: bool) -> None:
         if peer in self.peers:
             mask = selectors.EVENT_READ | (selectors.EVENT_WRITE if wanted else 0)
@@ -213,9 +286,25 @@ class Control:
                 self._selector.modify(peer.sock, mask, peer.ready)
 
     def forget(self, peer: Peer) -> None:
+        self.backlog.discard(peer)
         if peer in self.peers:
             self.peers.discard(peer)
             self._selector.unregister(peer.sock)
+
+    def step(self) -> None:
+        """Go on with what the last pass had no time for, or no room."""
+        for peer in list(self.backlog):
+            peer.answer()
+        if self._listen_at is not None and clock.monotonic() >= self._listen_at:
+            self._listen_at = None
+            self._selector.register(self._listener, selectors.EVENT_READ, self._accept)
+            if not self._spare:
+                with contextlib.suppress(OSError):
+                    self._spare.append(os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC))
+
+    def shrink(self) -> None:
+        """Descriptors are scarce: have one more connection than now, at most."""
+        self._most = min(self._most, len(self.peers) + 1)
 
     @property
     def unsent(self) -> bool:
@@ -226,9 +315,21 @@ class Control:
         for peer in list(self.peers):
             peer.on_closed = None
             peer.close()
-        self._selector.unregister(self._listener)
+        while self._spare:
+            os.close(self._spare.pop())
+        if self._listen_at is None:
+            self._selector.unregister(self._listener)
+        self._listen_at = None
         self._listener.close()
         paths.remove_socket(self.path)
+
+
+def peers_at_most() -> int:
+    """How many connections the limit of open files (`ulimit -n`) has room for beside the session's own work."""
+    files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if files == resource.RLIM_INFINITY:
+        return PEERS_MAX
+    return max(PEERS_MIN, min(PEERS_MAX, files - RESERVED))
 
 
 def peer_uid(sock: socket.socket) -> int | None:

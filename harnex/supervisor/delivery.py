@@ -79,7 +79,7 @@ class Delivery:
         )
         screen = self._session.activity.on_screen()
         return Gate(
-            state=self._session.verdict.state,
+            state=State.UNKNOWN if self._session.changes.held else self._session.verdict.state,
             on_screen=screen.state if screen else None,
             draft=draft,
             reads_draft=self._session.reader.reads_draft,

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 PIPES_CLOSED_S = 30.0
 DRAIN_S = 0.5  # for the rest of the output, when something else holds the terminal open
+DRAW_S = 5.0  # for the rest of it on the screen, which a flood may fill with what is slow to draw
+ROWS_S = 30.0  # for the rest of the evidence, when something else goes on to write it
 EVIDENCE_S = 0.3  # agents buffer their last rows for about 100 ms
 SWEEP_EVERY_S = 0.05
 SWEEP_S = 8.0
@@ -47,8 +49,10 @@ class Ending:
         self.reason: str | None = None  # why harnex ends it; None: the agent ended by itself
         self.ladder: Ladder | None = None
         self.done = False
+        self._reaped_at: float | None = None  # the child is gone, and not all that it wrote is read
         self._gone_at: float | None = None
         self._eof_at: float | None = None
+        self._reading = False  # there was more than a pass of the loop had time for
         self._sweep: Sweep | None = None
         self._next_sweep = 0.0
         self._swept = False
@@ -113,10 +117,12 @@ class Ending:
             self.ladder.give_up(now)
 
     def wake_at(self, now: float) -> float | None:
-        if self._gone_at is not None and self._closed and self._sweep is None:
+        if self._sweep is not None:
+            return self._next_sweep
+        if self._closed:
             return None  # what a headless agent left running is waited for: its conclusion says when to look
-        if self._gone_at is not None:
-            return now + 0.02 if self._sweep is None else self._next_sweep
+        if self._gone_at is not None or self._reaped_at is not None:
+            return now if self._reading else now + 0.02
         if self.ladder is not None:
             return self.ladder.wake_at()
         return self._eof_at + self._patience if self._eof_at is not None else None
@@ -135,10 +141,15 @@ class Ending:
             session.background.ending(now)
         if self._gone_at is None:
             if session.child.reap():
-                if self.reason is None and session.headless is not None and session.headless.again(now):
-                    return
+                if self.reason is None and (session.headless is not None or session.watcher.may_restart):
+                    self._reaped_at = self._reaped_at or now
+                    if not self._read_out(self._reaped_at, now):
+                        return
+                    if session.headless is not None and session.headless.again(now):
+                        self._reaped_at = None
+                        return
                 if self.reason is None and session.watcher.gone(now, self._killed):
-                    self._killed = ""
+                    self._killed, self._reaped_at = "", None
                     return  # another process takes its place
                 if self.reason is None and self._killed:
                     self.reason, self._words = "killed", self._killed
@@ -198,18 +209,30 @@ class Ending:
         """Whether the rest of the output and of the evidence has been read."""
         session = self._session
         assert self._gone_at is not None
-        while session.read_child(now):
-            pass
-        if not session.child.at_eof and now < self._gone_at + DRAIN_S:
+        if not self._read_out(self._reaped_at or self._gone_at, now):
             return False
-        while facts := session.evidence.poll(now, force=True):  # a row may name a further file
-            session.take(facts, now)
         waits = session.turns.open is not None and session.turns.open.ended is None
         return not waits or now >= self._gone_at + EVIDENCE_S
 
+    def _read_out(self, since: float, now: float) -> bool:
+        """Read the rest of what a process that is gone `since` wrote, a part of it in each pass of the loop; True when
+        nothing more comes. What others write who hold its terminal or its files open may never end: not waited for."""
+        session = self._session
+        late = now >= since + DRAIN_S and not session.child.at_eof
+        self._reading = (session.behind or not late) and session.read_child(now)
+        if session.behind or (self._reading if session.child.at_eof else not late):
+            return False
+        if session.terminal.drawing and now < since + DRAW_S:
+            self._reading = True
+            return False
+        facts = session.evidence.poll(now, force=True)
+        session.take(facts, now)
+        self._reading = (bool(facts) or session.evidence.backlog) and now < since + ROWS_S  # a row may name a file
+        return not self._reading
+
     def _close_turn(self, now: float) -> None:
         session = self._session
-        session.terminal.settle(now, force=True)
+        session.terminal.finish(now)
         session.take(session.reader.ended(), now)
         outcome = "failed" if self.reason in (None, "disconnected", "killed") else "interrupted"
         words = self._words or f"the session ended ({self.reason})"

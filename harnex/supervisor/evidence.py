@@ -26,7 +26,7 @@ FIND_EVERY_S = 0.5
 FIND_FOR_S, SELDOM_S = 30.0, 10.0  # a file that did not come for so long is looked for less often
 SINCE_BYTES = 1 << 20  # the end of a file, read for its rows since a time
 FOLLOWED = "followed.jsonl"  # in the run's evidence: which files were read, so that they can be read again
-ROWS_A_POLL = 2000  # a long transcript is read in slices, so that the terminal is not kept waiting
+ROWS_A_POLL, BYTES_A_POLL = 200, 512 << 10  # long files are read in slices, so that nobody is kept waiting
 
 
 class Evidence:
@@ -50,7 +50,7 @@ class Evidence:
         self._brisk_until = now + 10.0  # a start is always watched closely
         self._next = now
         self._next_find = now
-        self._backlog = False
+        self.backlog = False  # there was more than the last poll took
 
     def stir(self, now: float) -> None:
         """Something happened: look closely for a while."""
@@ -88,7 +88,7 @@ class Evidence:
         if self._finds and (force or (now >= self._next_find and (named or now < self._brisk_until))):
             self._next_find = now + FIND_EVERY_S
             facts += self._find(now, force)
-        self._backlog = False
+        self.backlog = False
         for path, (source, document) in list(self._documents.items()):
             text = document.changed()
             if text is not None:
@@ -97,25 +97,36 @@ class Evidence:
                     continue  # torn: it is read again when it is whole
                 facts += self._reader.document(source, row)
                 del path
+        rows, size = 0, 0
         for source, tail in list(self._rows.values()):
+            if self.backlog:
+                break
             if not tail.size_changed():
                 continue
-            for n, line in enumerate(tail.lines()):
+            for line in tail.lines():
+                rows, size = rows + 1, size + len(line)
                 row = jsonl.loads_dict(line)
-                if row is None:
-                    if line.strip():
-                        facts.append(Remark(f"a line of {source} is not JSON ({len(line)} bytes)"))
-                    continue
-                facts += self._reader.row(source, row)
-                if n >= ROWS_A_POLL:
-                    self._backlog = True
+                if row is not None:
+                    facts += self._reader.row(source, row)
+                elif line.strip():
+                    facts.append(Remark(f"a line of {source} is not JSON ({len(line)} bytes)"))
+                if rows >= ROWS_A_POLL or size >= BYTES_A_POLL:
+                    self.backlog = True
                     break
         if facts:
             self._brisk_until = max(self._brisk_until, now + BRISK_FOR_S)
         rests = resting and now >= self._brisk_until + REST_AFTER_S
         pause = BRISK_S if now < self._brisk_until else REST_S if rests else IDLE_S
-        self._next = now if self._backlog else now + pause
+        self._next = now if self.backlog else now + pause
         return facts
+
+    def rest(self, now: float, seconds: float) -> Iterator[list[Fact]]:
+        """What is there now, in parts, for so long at most. Take each before the next: a row may name a further file."""
+        until = clock.monotonic() + seconds
+        while (facts := self.poll(now, force=True)) or self.backlog:
+            yield facts
+            if clock.monotonic() >= until:
+                return
 
     def _find(self, now: float, force: bool) -> list[Fact]:
         """Which of the wanted files are there, or are held open by the agent's processes? (/proc; elsewhere psutil)"""

@@ -10,23 +10,27 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import select
+from collections import deque
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from harnex import clock, errors, events, jsonl, paths
+from harnex import errors, events, jsonl, paths
 from harnex.errors import HarnexError
 from harnex.model import FinalAnswer, Submitted
 from harnex.supervisor import schema
 from harnex.supervisor.conclusion import Conclusion
 from harnex.supervisor.delivery import new_message_id
+from harnex.supervisor.lines import Lines
 from harnex.supervisor.pipes import PipeChild
 
 if TYPE_CHECKING:
     from harnex.supervisor.session import Session
 
 LINE_MAX = 64 << 20  # bytes of one row
+LONG_ROW = 64 << 10  # bytes: the secrets of a longer one are looked for in turns
+WORD_LINE_MAX = 64 << 10  # of one line of standard error
+ROWS_A_PASS, BYTES_A_PASS = 300, 64 << 10  # that are taken before the loop looks at its other business
 WORDS_MAX = 4000  # characters of standard error that an error may quote
-DRAIN_S = 0.5  # for the rest of the output when something else holds the pipes open
 SHOWN_MAX = 4000  # characters of one piece of text in the recording
 
 REPAIR = (
@@ -41,8 +45,9 @@ class Headless:
     def __init__(self, session: Session) -> None:
         self._session = session
         self._directory = paths.subdir(session.spec.state, "runs", session.spec.run_id, "evidence")
-        self._rest = b""  # a row that is not whole yet
-        self._words = b""  # a line of standard error that is not whole yet
+        self._out, self._err = Lines(LINE_MAX), Lines(WORD_LINE_MAX)
+        self._rows: deque[bytes] = deque()  # whole ones that wait for their turn
+        self._long: Iterator[list[tuple[int, int]] | None] | None = None  # the first of them is being looked at
         self.words = ""  # the end of standard error
         self._message = ""  # the id of the prompt in hand
         self._submitted = False
@@ -86,22 +91,39 @@ class Headless:
     # ---- reading ----
 
     def read(self, now: float) -> bool:
-        """Take what the agent wrote; False if there was nothing."""
+        """Take what the agent wrote, as much of it as a pass of the loop has time for; False if there was nothing."""
         session, child = self._session, self._child
+        if self._rows:  # they come first: a pipe that is full makes its writer wait
+            self._take_rows(now)
+            return True
+        was_open = not child.at_eof
         data, words = child.read(), child.read_errors()
         for fd in (child.fd, child.error_fd):
             if fd not in child.fds and fd in session.selector.get_map():
                 session.selector.unregister(fd)
         if words or child.at_eof:
-            self._take_words(words, now)
+            self._take_words(self._err.cut(words, child.at_eof), now)
         if data or child.at_eof:
-            self._take_rows(data, now)
+            self._rows += self._out.cut(data, child.at_eof)
+            self._take_rows(now)
+        self._say_skipped()
         if not data and not words:
-            return False
+            return was_open and child.at_eof
         session.activity.output(now)
         session.evidence.stir(now)
         session.journal.agent_wrote(now)
         return True
+
+    @property
+    def behind(self) -> bool:
+        """Whether rows that were read wait for their turn: call `read` again."""
+        return bool(self._rows)
+
+    def _say_skipped(self) -> None:
+        for lines, what in ((self._out, "row of the agent's output"), (self._err, "line of its standard error")):
+            for _ in range(lines.skipped):
+                self._session.journal.diagnose(f"a {what} is too long: left out")
+            lines.skipped = 0
 
     @property
     def _child(self) -> PipeChild:
@@ -109,40 +131,49 @@ class Headless:
         assert isinstance(child, PipeChild)
         return child
 
-    def _take_rows(self, data: bytes, now: float) -> None:
-        *lines, self._rest = (self._rest + data).split(b"\n")
-        if self._child.at_eof and self._rest:
-            lines, self._rest = [*lines, self._rest], b""
-        if len(self._rest) > LINE_MAX:
-            self._session.journal.diagnose(f"a row of the agent's output is longer than {LINE_MAX >> 20} MB: left out")
-            self._rest = b""
+    def _take_rows(self, now: float) -> None:
+        session = self._session
         kept: list[str] = []
-        for line in lines:
-            if not line.strip():
-                continue
-            row = jsonl.loads_dict(line)
-            text = line.decode("utf-8", "replace")
-            if row is None:
+        rows = size = 0
+        while self._rows and rows < ROWS_A_PASS and size < BYTES_A_PASS:
+            line = self._rows[0]
+            rows, size = rows + bool(line.strip()), size + len(line)
+            row = jsonl.loads_dict(line) if self._long is None and line.strip() else None
+            if self._long is not None or (row is not None and session.reader.keeps(row)):
+                text = line.decode("utf-8", "replace")
+                found = self._secrets_of(text)
+                if found is None:
+                    break
+                row = row or jsonl.loads_dict(line)
+                kept.append(session.redactor.replaced(text, found))
+            self._rows.popleft()
+            if row is not None:
+                self.conclusion.row(now)
+                session.take(session.reader.row("stream", row), now)
+            elif line.strip():
                 self._keep("stream.jsonl", kept)
                 kept = []
-                self._take_words(line + b"\n", now)  # some say on standard output why they don't start
-                continue
-            self.conclusion.row(now)
-            if self._session.reader.keeps(row):
-                kept.append(self._session.redactor.text(text))
-            self._session.take(self._session.reader.row("stream", row), now)
+                self._take_words([line[:WORD_LINE_MAX]], now)  # some say on standard output why they don't start
         self._keep("stream.jsonl", kept)
 
-    def _take_words(self, data: bytes, now: float) -> None:
-        *lines, self._words = (self._words + data).split(b"\n")
-        if self._child.at_eof and self._words:
-            lines, self._words = [*lines, self._words], b""
+    def _secrets_of(self, text: str) -> list[tuple[int, int]] | None:
+        """Where they are; None: it is a long row, and there is more to look at in the next pass."""
+        if len(text) <= LONG_ROW:
+            return self._session.redactor.spans(text)
+        self._long = self._long or self._session.redactor.turns(text)
+        found = next(self._long)
+        if found is not None:
+            self._long = None
+        return found
+
+    def _take_words(self, lines: list[bytes], now: float) -> None:
         if not lines:
             return
-        clean = [self._session.redactor.text(line.decode("utf-8", "replace").rstrip("\r")) for line in lines]
-        self._keep("stderr.txt", clean)
-        self.words = "\n".join([self.words, *clean])[-WORDS_MAX:].strip()
-        self.show("\n".join(clean), now)
+        text = "\n".join(line.decode("utf-8", "replace").rstrip("\r") for line in lines)
+        clean = self._session.redactor.text(text)
+        self._keep("stderr.txt", [clean])
+        self.words = f"{self.words}\n{clean}"[-WORDS_MAX:].strip()
+        self.show(clean, now)
 
     def _keep(self, name: str, lines: list[str]) -> None:
         if not lines:
@@ -168,9 +199,8 @@ class Headless:
         self.answer = fact
 
     def again(self, now: float) -> bool:
-        """The agent is gone. Its answer is checked; True if it was asked once more, and works again."""
+        """The agent is gone, and was read. Its answer is checked; True if it was asked once more, and works again."""
         session, spec = self._session, self._session.spec
-        self.drain(now)
         turn = session.turns.open
         if spec.schema is None or turn is None or turn.ended is None or turn.ended.outcome != "completed":
             return False
@@ -195,19 +225,6 @@ class Headless:
         self.show("harnex: the answer is not valid for the schema; asked again", now)
         session.take(session.reader.spawned(child.pid, self._env, spec.cwd), now)
         return True
-
-    def drain(self, now: float) -> None:
-        """The rest of the output and of the evidence of a process that is gone. Waits DRAIN_S at most."""
-        session, end = self._session, clock.monotonic() + DRAIN_S
-        while True:
-            while self.read(now):
-                pass
-            left = end - clock.monotonic()
-            if self._child.at_eof or left <= 0:
-                break
-            select.select(self._child.fds, [], [], left)
-        while facts := session.evidence.poll(now, force=True):
-            session.take(facts, now)
 
     def _must_ask_again(self) -> bool:
         """Check the answer. Whether it does not fit, and can still be asked for once more."""

@@ -20,6 +20,7 @@ from harnex.supervisor.spec import Spec
 TOUCH_EVERY_S = 1.0  # how exact `idle_s` is
 RETRY_S = 1.0  # a full disk is tried again this often
 LOOK_EVERY_S = 5.0  # whether the entry is still there
+REMARKS_MAX = 200  # different diagnostics: some quote what the agent says
 
 
 class Journal:
@@ -45,7 +46,9 @@ class Journal:
         self.log.append(event)
 
     def diagnose(self, what: str) -> None:
-        """Write a diagnostic; the same one again only at powers of ten."""
+        """Write a diagnostic; the same one again only at powers of ten, and further ones than REMARKS_MAX as one."""
+        if len(self._remarks) >= REMARKS_MAX and what not in self._remarks:
+            what = f"there are more than {REMARKS_MAX} different diagnostics: no further ones are written"
         count = self._remarks[what] = self._remarks.get(what, 0) + 1
         if count in (1, 10, 100, 1000, 10000):
             self.emit(events.Diagnostic(what=what, count=count))

@@ -16,6 +16,8 @@ from harnex import process
 from harnex.errors import HarnexError
 from harnex.supervisor.child import READ_MAX, restore_signals
 
+ERRORS_MAX = 16 << 10  # bytes of standard error in one turn of the loop: each line of it is looked at
+
 
 class PipeChild:
     """One agent process without a terminal. Raises HarnexError, with the real cause, if it can't be started."""
@@ -65,17 +67,17 @@ class PipeChild:
 
     def read(self) -> bytes:
         """What came on standard output; `read_errors` has the rest."""
-        return self._read(self.fd)
+        return self._read(self.fd, READ_MAX)
 
     def read_errors(self) -> bytes:
-        return self._read(self.error_fd)
+        return self._read(self.error_fd, ERRORS_MAX)
 
-    def _read(self, fd: int) -> bytes:
+    def _read(self, fd: int, most: int) -> bytes:
         parts: list[bytes] = []
         total = 0
-        while fd in self._open and total < READ_MAX:
+        while fd in self._open and total < most:
             try:
-                data = os.read(fd, 65536)
+                data = os.read(fd, min(most, 65536))
             except BlockingIOError:
                 break
             except OSError:

@@ -12,6 +12,7 @@ from harnex.core.inbox import Message
 from harnex.core.turns import Closed
 from harnex.core.viewing import Viewable
 from harnex.errors import HarnexError, UsageError
+from harnex.supervisor import reserve
 from harnex.supervisor.control import Peer
 from harnex.supervisor.delivery import new_message_id
 from harnex.supervisor.watcher import REDRAW_S
@@ -19,6 +20,7 @@ from harnex.supervisor.watcher import REDRAW_S
 if TYPE_CHECKING:
     from harnex.supervisor.session import Session
 
+PANE_S = 0.05  # how long a look at the screen waits for one that is somewhere in the middle of much output
 NO_TURN_S = 10.0  # an agent that is at its prompt for so long after it took a message does not answer it
 COLUMNS_MIN, COLUMNS_MAX, ROWS_MIN, ROWS_MAX = 10, 1000, 3, 500
 
@@ -59,6 +61,8 @@ class Requests:
         self._stoppers: list[Peer] = []
         self._viewers: list[Peer] = []
         self._viewable = Viewable()
+        self._panes: list[tuple[Peer, dict[str, Any], float]] = []  # and until when they wait
+        self._lagging: list[Peer] = []  # viewers that get a redraw as soon as there is one
 
     # ---- dispatch ----
 
@@ -69,10 +73,18 @@ class Requests:
         try:
             if method is None:
                 raise UsageError(f"unknown request '{op}'", "is the client older or newer than this session?")
+            if _stays(request) and self._session.control.full:
+                raise HarnexError(
+                    f"session {self._session.spec.id} has too many connections that wait or look on",
+                    "end some of them (harnex wait, send, attach), or start it with a higher limit of open files (ulimit -n)",
+                )
             method(peer, request)
         except HarnexError as e:
             peer.fail(e)
         except Exception as e:  # a bug that one request meets must not end the session
+            if reserve.is_lack(e):
+                peer.fail(HarnexError(reserve.words(e), "the session ends; see: harnex history", **self._base()))
+                raise
             self._session.journal.diagnose(f"harnex failed at a request '{op}': {type(e).__name__}: {e}")
             peer.fail(HarnexError(f"a bug in harnex: {type(e).__name__}: {e}", "please report it", errors.BUG))
 
@@ -232,6 +244,8 @@ class Requests:
         self._waiters = [w for w in self._waiters if w.peer is not peer]
         self._stoppers = [p for p in self._stoppers if p is not peer]
         self._viewers = [p for p in self._viewers if p is not peer]
+        self._lagging = [p for p in self._lagging if p is not peer]
+        self._panes = [p for p in self._panes if p[0] is not peer]
 
     def tick(self, now: float) -> None:
         """Answer those whose condition holds, and those whose time is up."""
@@ -248,6 +262,13 @@ class Requests:
                 self._answer_waiter(waiter, answer, now)
         for sender in list(self._senders):
             self._tick_sender(sender, standing, now)
+        for peer, request, until in list(self._panes):
+            if now >= until or not self._session.terminal.drawing:
+                self._drop_peer(peer)
+                peer.on_closed = None
+                self._show_pane(peer, request)
+        for peer in list(self._lagging):
+            self._redraw(peer)
 
     def _tick_sender(self, sender: _Sender, standing: waiting.Standing, now: float) -> None:
         if self._turned_away(sender, standing):
@@ -309,6 +330,7 @@ class Requests:
         times = [w.deadline for w in self._waiters] + [s.deadline for s in self._senders]
         times += [s.accepted_at + NO_TURN_S for s in self._senders if s.accepted and s.closed is None]
         now = clock.monotonic()
+        times += [until for _, _, until in self._panes]
         times = [max(t, now + 0.05) for t in times if t is not None]
         return min((t for t in times if t is not None), default=None)
 
@@ -337,9 +359,18 @@ class Requests:
     # ---- pane, attach ----
 
     def _op_pane(self, peer: Peer, request: dict[str, Any]) -> None:
+        terminal, now = self._session.terminal, clock.monotonic()
+        terminal.settle(now, force=True)
+        if terminal.drawing:
+            self._panes.append((peer, request, now + PANE_S))
+            peer.on_closed = lambda: self._drop_peer(peer)
+        else:
+            self._show_pane(peer, request)
+
+    def _show_pane(self, peer: Peer, request: dict[str, Any]) -> None:
         terminal = self._session.terminal
-        terminal.settle(clock.monotonic(), force=True)
-        view, screen = terminal.view, terminal.screen
+        screen = terminal.screen
+        view = screen.view() if screen is not None else terminal.view
         reply: dict[str, Any] = {
             "ok": True,
             **self._base(),
@@ -407,7 +438,7 @@ class Requests:
         peer.frames = protocol.FrameReader()
         peer.read_only = bool(request.get("read_only"))
         peer.on_frame = lambda kind, payload: self._from_viewer(peer, kind, payload)
-        peer.on_drained = lambda: self._redraw(peer)
+        peer.on_drained = lambda: self._lag(peer)
         peer.on_closed = lambda: self._drop_peer(peer)
         if not self._viewers:
             self._viewable = Viewable()
@@ -416,8 +447,20 @@ class Requests:
             self._resize(request.get("columns"), request.get("rows"))
         self._redraw(peer)
 
+    def _lag(self, peer: Peer) -> None:
+        """It missed something: it gets nothing before its redraw."""
+        peer.overflowed = True
+        if peer not in self._lagging:
+            self._lagging.append(peer)
+
     def _redraw(self, peer: Peer) -> None:
-        peer.show(protocol.OUTPUT, self._session.terminal.redraw())
+        data = self._session.terminal.redraw()
+        if data is None:
+            self._lag(peer)
+            return
+        self._lagging = [p for p in self._lagging if p is not peer]
+        peer.overflowed = False
+        peer.show(protocol.OUTPUT, data)
 
     def _resize(self, columns: object, rows: object) -> None:
         if not isinstance(columns, int) or not isinstance(rows, int):
@@ -447,6 +490,11 @@ class Requests:
         shown = self._viewable.feed(data) if self._viewers else b""
         for viewer in self._viewers if shown else ():
             viewer.show(protocol.OUTPUT, shown)
+
+
+def _stays(request: dict[str, Any]) -> bool:
+    """Whether the connection of this request may be held for long."""
+    return request.get("op") in ("wait", "attach") or (request.get("op") == "send" and request.get("until") != "queued")
 
 
 def _seconds(value: object) -> float | None:

@@ -22,15 +22,13 @@ from harnex.supervisor.spec import SESSION_ID
 if TYPE_CHECKING:
     from harnex.supervisor.session import Session
 
+LATE_S = 1.0  # for the rest of the evidence
 CLEAN = b"\x1bc"  # the screen that the old process left is not the new one's
 
 
 def bury(session: Session, now: float) -> None:
-    """The process is gone: take what it still said, and close its turn."""
-    while session.read_child(now):
-        pass
-    session.take(session.evidence.poll(now, force=True), now)
-    session.terminal.settle(now, force=True)
+    """The process is gone, and what it said was read: close its turn."""
+    session.terminal.finish(now)
     session.take(session.reader.ended(), now)
     detail = "the agent's process ended in the middle of the turn"
     session.apply(session.turns.process_ended(now, TurnEnded("process", "failed", reason="other", detail=detail)), now)
@@ -56,7 +54,8 @@ def respawn(session: Session, now: float) -> bool:
     argv = spec.argv
     if resumed and spec.resume_argv:
         argv = [word.replace(SESSION_ID, name or "") for word in spec.resume_argv]
-    session.take(session.evidence.poll(now, force=True), now)  # rows that came late
+    for late in session.evidence.rest(now, LATE_S):
+        session.take(late, now)
     env = boot.child_env(spec)
     columns, rows = session.terminal.size
     began = clock.wall()

@@ -10,14 +10,18 @@ from __future__ import annotations
 import os
 import re
 import time
-from collections.abc import Iterator
+from bisect import bisect_left, bisect_right
+from collections.abc import Generator, Iterator
 
 from harnex import jsonl
-from harnex.core.redact import Redactor, masked
+from harnex.core.redact import Redactor, Span, masked
 from harnex.core.rows import merged
 
 EVERY_S = 2.0
-SLICE = 1 << 18
+SLICE = 1 << 16
+TURN = 1 << 14  # bytes of short rows that are looked at in one go
+LONG = 1 << 16  # a longer row is looked at in turns
+FORMS_MAX = 20
 LINE_MAX = 4 << 20
 OWN = ("events.jsonl", "manifest.json", "session.cast", "start.json")  # written by us, redacted
 PACKED = (".zst", ".gz")
@@ -31,6 +35,7 @@ class Scrub:
         self._done: dict[str, int] = {}  # path -> up to where its lines were seen to
         self._sizes: dict[str, int] = {}
         self._next = 0.0
+        self._begun: dict[str, Iterator[None]] = {}  # what the last step did not get through
         self._work: Iterator[None] | None = None
         self.failed = 0  # files that could not be mended
 
@@ -46,13 +51,16 @@ class Scrub:
                 continue
             until, self._sizes[path] = self._sizes.get(path, 0), size
             if until > self._done.get(path, 0):
-                for _ in self._lines(path, until):
+                work = self._begun.pop(path, None) or self._lines(path, until)
+                for _ in work:
                     if time.monotonic() > self._next - EVERY_S + 0.05:
-                        break  # much at once: the next step goes on
+                        self._begun[path] = work  # much at once: the next step goes on
+                        break
 
     def finish(self, slice_s: float) -> bool:
         """The rest, everywhere below the directory, for so long; True when all is done."""
         if self._work is None:
+            self._begun.clear()
             self._work = self._all()
         until = time.monotonic() + slice_s
         return all(time.monotonic() < until for _ in self._work)
@@ -81,7 +89,7 @@ class Scrub:
                     break
                 end = data.rfind(b"\n") + 1
                 while not end and len(data) < LINE_MAX:
-                    more = os.pread(fd, SLICE, at + len(data))
+                    more = os.pread(fd, 8 * SLICE, at + len(data))
                     if not more:
                         end = len(data) if until is None else 0
                         break
@@ -93,15 +101,17 @@ class Scrub:
                     end = len(data)
                 elif end < len(data) and until is None and len(data) < SLICE:
                     end = len(data)  # the last line has no end
-                rows = path.endswith(".jsonl")
-                place = at
-                for part in data[:end].splitlines(keepends=True) if rows else [data[:end]]:
-                    for start, stop in _byte_spans(part, self._redactor):
-                        os.pwrite(fd, masked(" " * (stop - start)).encode(), place + start)
+                turn = at
+                for part in data[:end].splitlines(keepends=True) if path.endswith(".jsonl") else [data[:end]]:
+                    found = yield from _byte_spans(part, self._redactor)
+                    for start, stop in found:
+                        os.pwrite(fd, masked(" " * (stop - start)).encode(), at + start)
                         self._redactor.count += 1
-                    place += len(part)
-                at += end
-                self._done[path] = at
+                    at += len(part)
+                    self._done[path] = at
+                    if at - turn > TURN:
+                        turn = at
+                        yield
                 yield
         except OSError:
             self.failed += 1
@@ -132,8 +142,11 @@ class _Texts:
     def __init__(self) -> None:
         self.count = 0
 
-    def spans(self, text: str) -> list[tuple[int, int]]:
+    def spans(self, text: str) -> list[Span]:
         return [] if jsonl.loads_dict(text) is not None else [(0, len(text.rstrip("\n")))]
+
+    def turns(self, text: str) -> Iterator[list[Span]]:
+        yield self.spans(text)
 
     def is_field(self, name: str, value: str) -> bool:
         return name not in self.KEPT and len(value) >= self.SHORT
@@ -149,13 +162,15 @@ def _rows_of(directory: str) -> list[str]:
     return [*(os.path.join(evidence, n) for n in names), os.path.join(directory, "rehearsal.jsonl")]
 
 
-def _byte_spans(data: bytes, redactor: Redactor) -> list[tuple[int, int]]:
-    """Where secrets are. In a JSON row each text is looked at as what it says."""
+def _byte_spans(data: bytes, redactor: Redactor) -> Generator[None, None, list[Span]]:
+    """Where secrets are, in turns if the data is long. In a JSON row each text is looked at as what it says."""
     try:
         text = data.decode("utf-8")
     except UnicodeDecodeError:
         return redactor.spans(data.decode("latin-1"))
-    found = redactor.spans(text)
+    turns = redactor.turns(text) if len(text) > LONG else iter([redactor.spans(text)])
+    while (found := next(turns)) is None:
+        yield
     row = jsonl.loads_dict(text) if text[:1] == "{" else None
     if row is not None:
         found = _within_texts(text, merged(found + _texts_of(text, row, redactor)))
@@ -168,31 +183,41 @@ _ESCAPE = re.compile(r"\\(?:u[0-9a-fA-F]{4}|.)")
 _STRING = re.compile(r'"((?:[^"\\]|\\.)*)"')
 
 
-def _within_texts(text: str, found: list[tuple[int, int]]) -> list[tuple[int, int]]:
+def _within_texts(text: str, found: list[Span]) -> list[Span]:
     """Spans of a JSON row that leave it JSON: no escape is cut in two; if that is not enough, whole texts."""
     if not found:
         return found
     escapes = [match.span() for match in _ESCAPE.finditer(text)]
+    begins = [first for first, _ in escapes]
     out = []
     for start, end in found:
-        for first, last in escapes:
-            if first < start < last:
-                start = first
-            if first < end < last:
-                end = last
+        before, last = bisect_left(begins, start) - 1, bisect_left(begins, end) - 1
+        if before >= 0 and start < escapes[before][1]:
+            start = escapes[before][0]
+        if last >= 0 and end < escapes[last][1]:
+            end = escapes[last][1]
         out.append((start, end))
-    covered = text
+    out = merged(out)
+    parts: list[str] = []
+    at = 0
     for start, end in out:
-        covered = covered[:start] + "*" * (end - start) + covered[end:]
-    if jsonl.loads_dict(covered) is not None:
-        return merged(out)
-    inner = [match.span(1) for match in _STRING.finditer(text)]
-    return [place for place in inner if any(place[0] < end and start < place[1] for start, end in out)]
+        parts += (text[at:start], "*" * (end - start))
+        at = end
+    if jsonl.loads_dict("".join([*parts, text[at:]])) is not None:
+        return out
+    ends = [end for _, end in out]
+    whole: list[Span] = []
+    for match in _STRING.finditer(text):
+        first, last = match.span(1)
+        at = bisect_right(ends, first)  # the first one that ends behind its beginning
+        if at < len(out) and out[at][0] < last:
+            whole.append((first, last))
+    return whole
 
 
-def _texts_of(text: str, row: object, redactor: Redactor) -> list[tuple[int, int]]:
+def _texts_of(text: str, row: object, redactor: Redactor) -> list[Span]:
     """The texts of a row that hold a secret only as a whole (a name says so): where they stand, covered whole."""
-    found: list[tuple[int, int]] = []
+    forms: set[str] = set()
     todo: list[tuple[str, object]] = [("", row)]
     while todo:
         name, value = todo.pop()
@@ -201,9 +226,13 @@ def _texts_of(text: str, row: object, redactor: Redactor) -> list[tuple[int, int
         elif isinstance(value, list):
             todo += [(name, inner) for inner in value]
         elif isinstance(value, str) and name and redactor.is_field(name, value):
-            for form in {jsonl.dumps(value)[1:-1], value}:
-                at = text.find(form)
-                while form and at >= 0:
-                    found.append((at, at + len(form)))
-                    at = text.find(form, at + len(form))
+            forms |= {jsonl.dumps(value)[1:-1], value} - {""}
+    if len(forms) > FORMS_MAX:  # each would be looked for in the whole text
+        return [match.span(1) for match in _STRING.finditer(text) if match[1] in forms]
+    found: list[Span] = []
+    for form in forms:
+        at = text.find(form)
+        while at >= 0:
+            found.append((at, at + len(form)))
+            at = text.find(form, at + len(form))
     return found

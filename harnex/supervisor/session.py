@@ -18,6 +18,8 @@ from typing import TYPE_CHECKING, Any
 from harnex import clock, events, paths, process
 from harnex.adapters import adapter_for, headless_for
 from harnex.core.activity import Activity, Verdict
+from harnex.core.changes import Changes
+from harnex.core.terminal import Scanned
 from harnex.core.turns import Closed, Opened, Turns
 from harnex.core.waiting import Standing, describe
 from harnex.errors import HarnexError
@@ -29,7 +31,7 @@ from harnex.model import (
     TurnEnded,
 )
 from harnex.store.recording import Recording
-from harnex.supervisor import boot, redaction
+from harnex.supervisor import boot, redaction, reserve
 from harnex.supervisor.answers import Answers
 from harnex.supervisor.background import BackgroundWork
 from harnex.supervisor.child import Child
@@ -54,6 +56,7 @@ if TYPE_CHECKING:
     from harnex.supervisor.pipes import PipeChild
 
 GOODBYE_S = 3.0  # for clients to take their last reply
+ANSWERS_MAX = 64 << 10  # bytes that wait for a child that does not read: more answers to its queries don't
 
 
 class Session:
@@ -72,6 +75,7 @@ class Session:
         self.totals = Totals()
         self.measured = Measured(self)
         self.verdict = Verdict(State.STARTING)
+        self.changes = Changes()
         self.started_at = clock.iso()
         self.state_since = self.started_at
         self.agent_session_id = spec.agent_session_id
@@ -83,6 +87,7 @@ class Session:
         if spec.before:  # the run that this one goes on with had come to rest: its last turn is the last one still
             self.turns.last = closed_before(spec.before)
         self._lines: tuple[str, ...] = ()  # of the screen, when it was last read
+        self._prompt_after: int | None = None  # a place in the output: what is before it must be drawn first
         self.begun = now
         self.selector = selectors.DefaultSelector()
         self.finished = False
@@ -105,6 +110,7 @@ class Session:
         """Start the child. Raises HarnexError with the real cause if it can't be."""
         spec = self.spec
         run_dir = paths.run_dir(spec.state, spec.run_id)
+        self.reserve = reserve.Reserve()
         env = boot.child_env(spec)
         boot.take_zone(env)
         self.redactor = redaction.redactor(spec.redact, env, spec.lease["secrets"] if spec.lease else ())
@@ -207,13 +213,24 @@ class Session:
     def run(self) -> None:
         """Until the session is over. Never raises for what the agent or a client does."""
         while not self.finished:
-            wake = self._wake_at()
-            timeout = None if wake is None else max(0.0, wake - clock.monotonic())
-            for key, mask in self.selector.select(timeout):
-                if key.fd in self.selector.get_map():  # an earlier one may have closed it
-                    key.data(mask)
-            self.think(clock.monotonic())
+            try:
+                self._pass()
+            except OSError as e:
+                if not reserve.is_lack(e) or not self.reserve.release():
+                    raise
+                self.control.shrink()
+                self.journal.diagnose(reserve.words(e))
+                if not self.child.reap():  # else it ended by itself, and its end is told
+                    self.ending.stop("failure", message=reserve.words(e))
         self._say_goodbye()
+
+    def _pass(self) -> None:
+        wake = self._wake_at()
+        timeout = None if wake is None else max(0.0, wake - clock.monotonic())
+        for key, mask in self.selector.select(timeout):
+            if key.fd in self.selector.get_map():  # an earlier one may have closed it
+                key.data(mask)
+        self.think(clock.monotonic())
 
     def _say_goodbye(self) -> None:
         """Let the last replies reach their readers, for a moment, and take the socket away."""
@@ -228,6 +245,10 @@ class Session:
         """What follows from what happened. Ordered: evidence, state, turns, delivery, replies, record."""
         if self._look_stopped:
             self._see_stopped()
+        if self.terminal.unread:
+            self._heed(self.terminal.output(b"", now), now)
+        if self.headless is not None and self.headless.behind:
+            self.headless.read(now)
         if self.terminal.settle(now):
             self._read_screen(now)
         if self.terminal.resync_due(now):
@@ -250,6 +271,7 @@ class Session:
             if self.terminal.settle(now, early=True):
                 self._read_screen(now)
                 self._decide(now)
+        self.control.step()
         self.requests.tick(now)
         if self.deadline is not None and now >= self.deadline:
             self.deadline = None
@@ -271,9 +293,12 @@ class Session:
         now = clock.monotonic()
         times = [
             self.terminal.wake_at(now),
+            now if self.behind else None,
             self.evidence.wake_at(),
             self.helpers.wake_at(now),
+            self.control.wake_at(now),
             self.verdict.wake_at,
+            self.changes.wake_at(),
             self.turns.wake_at(),
             self.delivery.wake_at(now),
             self.requests.wake_at(),
@@ -290,16 +315,24 @@ class Session:
         ]
         return min((t for t in times if t is not None), default=None)
 
+    @property
+    def behind(self) -> bool:
+        """Whether output that was read waits for its turn."""
+        return self.terminal.unread or (self.headless is not None and self.headless.behind)
+
     def _on_child(self, mask: int) -> None:
         if mask & selectors.EVENT_WRITE:
             self.child.flush()
-        if mask & selectors.EVENT_READ:
+        if mask & selectors.EVENT_READ and not self.terminal.unread:  # what was read before comes first
             self.read_child(clock.monotonic())
 
     def read_child(self, now: float) -> bool:
-        """Take what the child wrote; False if there was nothing."""
+        """Take what the child wrote, or more of what was taken before; False if there was nothing."""
         if self.headless is not None:
             return self.headless.read(now)
+        if self.terminal.unread:
+            self._heed(self.terminal.output(b"", now), now)
+            return True
         data = self.child.read()
         if self.child.at_eof and self.child.fd in self.selector.get_map():
             self.selector.unregister(self.child.fd)
@@ -307,13 +340,22 @@ class Session:
             return False
         self.activity.output(now)
         self.evidence.stir(now)
-        scanned = self.terminal.output(data, now)
-        self.child.write(scanned.replies)
-        for code, body in scanned.oscs:
-            self.take(self.reader.osc(code, body), now)
-        self.requests.show(scanned.clean)
         self.journal.agent_wrote(now)
+        if self.terminal.resync_at is not None:
+            self.watcher.flooded(now)
+        self._heed(self.terminal.output(data, now), now)
         return True
+
+    def _heed(self, scanned: Scanned, now: float) -> None:
+        """What was found in the output: it is answered, told and shown."""
+        if self.headless is None:
+            if scanned.replies and self.child.waiting > ANSWERS_MAX:
+                self.journal.diagnose("the agent asks its terminal, and does not read the answers: they are left out")
+            else:
+                self.child.write(scanned.replies)
+            for code, body in scanned.oscs:
+                self.take(self.reader.osc(code, body), now)
+        self.requests.show(scanned.clean)
 
     def _watch_writable(self) -> None:
         if self.headless is None and self.child.fd in self.selector.get_map():
@@ -353,10 +395,17 @@ class Session:
     # ---- state and turns ----
 
     def _decide(self, now: float) -> None:
+        if self.changes.hold(now) and not self.ending.under_way:
+            return  # a storm: the last word counts
         verdict = self.activity.decide(now)
-        if verdict.state is State.PROMPT is not self.verdict.state and self.terminal.settle(now, early=True):
-            self._read_screen(now)  # what was painted before it was declared, a dialog perhaps
-            verdict = self.activity.decide(now)
+        if verdict.state is State.PROMPT is not self.verdict.state and not self.ending.under_way:
+            if self.terminal.settle(now, early=True):
+                self._read_screen(now)  # what was painted before it was declared, a dialog perhaps
+                verdict = self.activity.decide(now)
+            if self._half_drawn():
+                return
+        else:
+            self._prompt_after = None
         self.apply(self.turns.state(verdict.beneath, now, self.reader.records_prompts()), now)
         turn = self.turns.open
         if verdict.state is State.PROMPT and turn is not None and not turn.worked and turn.ended is None:
@@ -370,6 +419,8 @@ class Session:
         old, self.verdict = self.verdict, verdict
         if verdict.same_as(old):
             return
+        if self.changes.count(now):
+            self.journal.diagnose(f"the state changes very often (by {verdict.source}): only the last word is told")
         if verdict.state is not old.state or verdict.dialog != old.dialog or verdict.asks_else(old.asks):
             self.state_since = clock.iso()
         self.emit(
@@ -386,6 +437,13 @@ class Session:
         elif verdict.state is State.BUSY and self.inbox.current is not None:
             self.delivery.act(self.inbox.accepted())
         self.journal.changed()
+
+    def _half_drawn(self) -> bool:
+        """Whether the screen lacks what was painted before a prompt was first declared: much was painted at once."""
+        terminal = self.terminal
+        if self._prompt_after is None:
+            self._prompt_after = terminal.taken
+        return terminal.drawing and terminal.shown < self._prompt_after
 
     def _screen_end(self) -> TurnEnded | None:
         """What the screen shows of how the last turn ended, asked only when nothing better came."""
@@ -417,7 +475,7 @@ class Session:
         state = self.verdict.state
         if self.ending.under_way:
             state = State.EXITED if self.ending.done else State.STOPPING
-        elif self.answers.in_hand or self.delivery.will_leave:
+        elif self.answers.in_hand or self.delivery.will_leave or self.changes.held:
             state = State.STARTING
         return Standing(
             state,
@@ -488,7 +546,7 @@ class Session:
             "events_path": self.journal.log.path,
         }
 
-    def crash(self, report: str) -> None:
+    def crash(self, report: str, reason: str = "supervisor_lost", why: str = "") -> None:
         """The last resort after a bug: the agent is killed and swept, the end is written."""
         self.journal.diagnose(f"harnex failed: {report.strip().splitlines()[-1][:300]}")
         self.child.kill(signal.SIGKILL)
@@ -496,6 +554,5 @@ class Session:
         self.child.reap()
         self.control.close()
         self.records.close_now()
-        self.ending.record_end(
-            "supervisor_lost", "a bug in harnex ended the session; see supervisor.log", clock.monotonic()
-        )
+        why = why or "a bug in harnex ended the session; see supervisor.log"
+        self.ending.record_end(reason, why, clock.monotonic())

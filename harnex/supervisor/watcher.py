@@ -190,6 +190,11 @@ class Watcher:
         if self.watch is not None:
             self._disturbed_until = max(self._disturbed_until, clock.monotonic() + seconds)
 
+    def flooded(self, now: float) -> None:
+        """The agent prints more than can be shown: something moves, though nobody sees what."""
+        if self.watch is not None:
+            self.watch.moved(now)
+
     def turn(self, change: Opened | Closed, now: float) -> None:
         if self.watch is None:
             return
@@ -235,6 +240,11 @@ class Watcher:
                 del self._texts[next(iter(self._texts))]
         if self.watch is not None:
             self.watch.asked()
+
+    @property
+    def may_restart(self) -> bool:
+        """Whether another process may take the agent's place: what this one said is read before."""
+        return self.watch is not None and not self.buried
 
     def gone(self, now: float, why: str = "") -> bool:
         """The agent's process ended, and nobody asked for it: will there be another one? `why`: if it was not the child."""

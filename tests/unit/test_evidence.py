@@ -164,3 +164,20 @@ def test_a_file_that_does_not_come_is_looked_for_seldom(tmp_path: Path) -> None:
         looks = told(evidence.poll(now))
         now += FIND_EVERY_S
     assert looks and now > FIND_FOR_S + SELDOM_S + 2.0
+
+
+def test_many_rows_are_read_in_parts_and_none_is_left_out(tmp_path: Path) -> None:
+    """Of two files; a part of nothing but rows that tell nothing does not end it."""
+    silent, full = tmp_path / "silent.jsonl", tmp_path / "full.jsonl"
+    silent.write_text("\n" * 3 * module.ROWS_A_POLL)
+    full.write_text("".join(f'{{"n": {n}}}\n' for n in range(5 * module.ROWS_A_POLL)))
+    evidence = Evidence(Echo(), list, 0.0)
+    for path in (silent, full):
+        evidence.take(Follow("rows", str(path)))
+    parts = list(evidence.rest(1.0, 60.0))
+    assert [fact.text for part in parts for fact in part if isinstance(fact, Remark)] == [
+        str(n) for n in range(5 * module.ROWS_A_POLL)
+    ]
+    assert max(map(len, parts)) <= module.ROWS_A_POLL
+    assert not evidence.backlog
+    assert len(list(evidence.rest(1.0, 0.0))) == 0

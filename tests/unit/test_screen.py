@@ -127,14 +127,11 @@ def test_scrolled_lines_are_given_once_bounded_and_counted() -> None:
     assert screen.dropped > 10000
 
 
-def test_view_title_cursor_and_dirty() -> None:
+def test_view_title_and_cursor() -> None:
     screen = shown("\x1b]0;✳ work\x07ab\x1b[?25l")
     view = screen.view()
     assert (view.title, view.cursor, view.cursor_hidden, view.columns) == ("✳ work", (0, 2), True, 12)
     assert screen.view() is view
-    screen.dirty()
-    screen.feed(b"\x1b[3;1Hx")
-    assert screen.dirty() == {2}
     screen.reset()
     assert screen.view().lines == ("",) * 4
     assert screen.view().title == ""

@@ -11,7 +11,7 @@ from harnex.core.terminal import STRING_LIMIT, Scanned, Scanner
 
 
 def scan(data: bytes) -> Scanned:
-    return Scanner(cursor=lambda: (4, 9), columns=100, rows=30, version="1.2").feed(data)
+    return Scanner(cursor=lambda shown: (4, 9), columns=100, rows=30, version="1.2").feed(data)
 
 
 @pytest.mark.parametrize(
@@ -148,8 +148,9 @@ PIECES = st.sampled_from(
 )  # fmt: skip
 
 
-@given(st.lists(PIECES, max_size=25), st.lists(st.integers(1, 9), min_size=1, max_size=8))
-def test_chunking_changes_nothing(pieces: list[bytes], sizes: list[int]) -> None:
+@given(st.lists(PIECES, max_size=25), st.lists(st.integers(1, 9), min_size=1, max_size=8), st.integers(1, 99))
+def test_chunking_changes_nothing(pieces: list[bytes], sizes: list[int], work: int) -> None:
+    """Neither where reads are cut nor how much is done in a turn."""
     data = b"".join(pieces) + b"end"
     whole, split = Scanner(), Scanner()
     one = whole.feed(data)
@@ -157,7 +158,9 @@ def test_chunking_changes_nothing(pieces: list[bytes], sizes: list[int]) -> None
     at = turn = 0
     while at < len(data):
         size = sizes[turn % len(sizes)]
-        parts.append(split.feed(data[at : at + size]))
+        split.push(data[at : at + size])
+        while split.unread:
+            parts.append(split.scan(work))
         at, turn = at + size, turn + 1
     assert b"".join(p.replies for p in parts) == one.replies
     assert [o for p in parts for o in p.oscs] == one.oscs
@@ -171,11 +174,24 @@ def test_chunking_changes_nothing(pieces: list[bytes], sizes: list[int]) -> None
 def test_a_cursor_query_sees_what_was_written_before_it() -> None:
     seen: list[bytes] = []
 
-    def cursor() -> tuple[int, int]:
-        seen.append(scanner.before)
+    def cursor(shown: bytes) -> tuple[int, int]:
+        seen.append(shown)
         return 0, 0
 
-    scanner = Scanner(cursor)
-    got = scanner.feed(b"one\x1b[ctwo\x1b[6nthree\x1b[?6nfour")
-    assert seen == [b"onetwo", b"onetwothree"]
-    assert all(got.clean.startswith(part) for part in seen)
+    got = Scanner(cursor).feed(b"one\x1b[ctwo\x1b[6nthree\x1b[?6nfour\x1b[?1;6nfive")
+    assert seen == [b"onetwo", b"three"]
+    assert (got.clean, got.rest) == (b"onetwothreefourfive", b"fourfive")
+
+
+def test_a_cursor_that_is_not_known_yet_holds_up_what_follows() -> None:
+    """In order: nothing behind the query is answered before it."""
+    known: list[tuple[int, int]] = []
+    scanner = Scanner(lambda shown: known.pop() if known else None)
+    got = scanner.feed(b"one\x1b[c\x1b[6ntwo\x1b[5n")
+    assert (got.clean, got.rest, got.replies, scanner.unread) == (b"one", b"", b"\x1b[?62;22c", True)
+    scanner.push(b"three")
+    got = scanner.scan()
+    assert (got.clean, got.replies, scanner.unread) == (b"", b"", True)
+    known.append((2, 3))
+    got = scanner.scan()
+    assert (got.clean, got.replies, scanner.unread) == (b"twothree", b"\x1b[3;4R\x1b[0n", False)
