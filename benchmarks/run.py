@@ -11,6 +11,7 @@ import signal
 import statistics
 import subprocess
 import sys
+import sysconfig
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -31,12 +32,27 @@ class Place:
         self.base = Path(tempfile.mkdtemp(prefix="harnex-bench-"))
         self.work = self.base / "work"
         self.work.mkdir()
+        self.program = [HARNEX]
         clean = {k: v for k, v in os.environ.items() if not k.startswith(("HARNEX_", "TMUX"))}
         self.env = {**clean, "HARNEX_STATE_DIR": str(self.base / "state"), "TMUX_TMPDIR": str(self.base)}
 
+    def customize(self, code: str) -> None:
+        """Run this at the start of every Python process of harnex, by a virtual environment on top of the installed one."""
+        site = self.base / "venv" / "lib" / f"python3.{sys.version_info[1]}" / "site-packages"
+        site.mkdir(parents=True)
+        python = self.base / "venv" / "bin" / "python"
+        python.parent.mkdir()
+        python.symlink_to(os.path.realpath(sys.executable))
+        (self.base / "venv" / "pyvenv.cfg").write_text(
+            f"home = {os.path.dirname(os.path.realpath(sys.executable))}\ninclude-system-site-packages = false\n"
+        )
+        (site / "installed.pth").write_text(sysconfig.get_path("purelib") + "\n")
+        (site / "sitecustomize.py").write_text(code)
+        self.program = [str(python), HARNEX]
+
     def run(self, *words: str) -> str:
         done = subprocess.run(
-            [HARNEX, *words],
+            [*self.program, *words],
             env=self.env,
             cwd=self.work,
             capture_output=True,
@@ -219,8 +235,7 @@ if "harnex-supervisor" in sys.orig_argv:
 def redaction(n: int) -> Iterator[str]:
     """The flood with and without redaction, in turn, with twelve secrets in the environment."""
     with place() as here:
-        (here.base / "sitecustomize.py").write_text(WITHOUT)
-        here.env["PYTHONPATH"] = str(here.base)
+        here.customize(WITHOUT)
         here.env |= {f"BENCH_{k}_TOKEN": f"bench{k}Secret9Value{k}abcdefghijklmnop" for k in range(12)}
         plain = "x" * 78 + "\n"
         # Every thousandth line has a word that makes the redactor look closer, as real output has.

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import sys
 
-from harnex import errors
+from harnex import errors, interpreter
 from harnex.errors import HarnexError
 
 TYPE_CHECKING = False
@@ -22,6 +22,7 @@ JSON_VERBS = ("send", "wait", "stop", "approve", "deny")  # and `run --detach`, 
 
 def main() -> int:
     """Entry point of the `harnex` command."""
+    interpreter.settle()
     argv = sys.argv[1:]
     if sys.stdin is None or sys.stdout is None or sys.stderr is None:
         _open_standard_files()
@@ -85,6 +86,14 @@ def _guard(action: Callable[[], int], argv: list[str]) -> int:
             _report(HarnexError(f"the disk is full: {e.filename or 'can not write'}", "make room and try again"), argv)
             return errors.FAILED
         return _bug(e, argv)
+    except ModuleNotFoundError as e:
+        if not e.name or e.name.partition(".")[0] in ("harnex", *sys.stdlib_module_names):
+            return _bug(e, argv)
+        _report(
+            HarnexError(f"harnex needs the module '{e.name}', which is not installed with it", interpreter.MISSING),
+            argv,
+        )
+        return errors.FAILED
     except Exception as e:
         return _bug(e, argv)
 

@@ -97,12 +97,13 @@ class Send(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class Delivery(Event):
-    """What became of a message: `queued` `typed` `accepted` `expired` `failed`."""
+    """What became of a message: `queued` `typed` `accepted` `expired` `failed`. `note`: what arrives otherwise than sent."""
 
     type = "delivery"
     message_id: str
     status: str
     error: str | None = None
+    note: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

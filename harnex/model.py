@@ -58,12 +58,26 @@ def letters(text: str) -> str:
 
 
 @dataclass(frozen=True, slots=True)
+class OpenView:
+    """What a person opened over the agent's prompt: another mode of the input box, a search, a view to read in.
+
+    A message that is typed there would be a shell command, a search or nothing. `leave`: the keys that close it or
+    take the next step to it (b"": none is known to be safe); `holds_text`: a draft would be lost with it.
+    """
+
+    name: str  # for people: "shell mode"
+    leave: bytes = b""
+    holds_text: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Observation:
     """One source's present opinion of the state. It holds until the same source says otherwise.
 
     `reason` is for a person: the words or bytes that were seen ("spinner `✻ Cooking…`"). `settle_s`: a `prompt` that is
     to be believed only after so long without output, because something is known to follow. `asks`: what a dialog asks,
-    in letters only (`letters`), so that one can be told from the next that offers the same answers.
+    in letters only (`letters`), so that one can be told from the next that offers the same answers. `view`: what a person
+    left open over the prompt; `state` is then that of the agent behind it.
     """
 
     source: str
@@ -73,6 +87,7 @@ class Observation:
     options: tuple[str, ...] = ()
     settle_s: float = 0.0
     asks: str = ""
+    view: OpenView | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +95,11 @@ class Retracted:
     """The source has no opinion any more (its file went away, its title was cleared)."""
 
     source: str
+
+
+@dataclass(frozen=True, slots=True)
+class Suspended:
+    """The agent gave the terminal back to a shell that is not there (Ctrl-Z): only SIGCONT brings it back."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -296,6 +316,7 @@ class Remark:
 Fact = (
     Observation
     | Retracted
+    | Suspended
     | Submitted
     | TurnEnded
     | Follow

@@ -44,6 +44,16 @@ def start_time(pid: int) -> str | None:
         return None
 
 
+def is_stopped(pid: int) -> bool:
+    """Whether `pid` is suspended by a signal (SIGSTOP): it lives, and does nothing until SIGCONT."""
+    import psutil
+
+    try:
+        return bool(psutil.Process(pid).status() == psutil.STATUS_STOPPED)
+    except psutil.Error:
+        return False
+
+
 def alive(pid: int, started: str | None) -> bool:
     """Whether the very process lives. Without a known start time any process of that pid counts."""
     now = start_time(pid)

@@ -10,7 +10,7 @@ cli=${2:?usage: buddy.sh SESSION_ID BUDDY_CLI}
 buddy="buddy-of-$worker-$$"
 follower=""
 trap '[ -z "$follower" ] || kill "$follower" 2>/dev/null || true; harnex stop --id "$buddy" >/dev/null 2>&1 || true' EXIT
-field() { python3 -c 'import json, sys; print(json.load(sys.stdin).get(sys.argv[1]) or "")' "$1"; }
+field() { python3 -I -c 'import json, sys; print(json.load(sys.stdin).get(sys.argv[1]) or "")' "$1"; }
 
 # shellcheck disable=SC2086  # the options are words
 harnex run "$cli" --detach --id "$buddy" --description "advises $worker" ${HARNEX_RUN_OPTIONS:-} </dev/null >/dev/null

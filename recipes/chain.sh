@@ -19,7 +19,7 @@ start() { # CLI ID
 ask() { # ID TEXT -> the answer on stdout; a failed turn ends the script with its exit code
   local reply code=0
   reply=$(printf '%s\n' "$2" | harnex send --id "$1" --file - --wait-for-idle --timeout "${TURN_TIMEOUT:-2h}") || code=$?
-  printf '%s' "$reply" | python3 -c 'import json, sys; print(json.load(sys.stdin).get("last_message") or "")'
+  printf '%s' "$reply" | python3 -I -c 'import json, sys; print(json.load(sys.stdin).get("last_message") or "")'
   return "$code"
 }
 

@@ -24,6 +24,6 @@ case $code in
   124) echo "the time is over" >&2 ;;
   *) echo "failed" >&2 ;;
 esac
-harnex usage --id "$id" --json | python3 -c 'import json, sys; print(json.dumps(json.load(sys.stdin)["totals"]))'
+harnex usage --id "$id" --json | python3 -I -c 'import json, sys; print(json.dumps(json.load(sys.stdin)["totals"]))'
 harnex report --id "$id" -o "$id.html" >&2
 exit "$code"

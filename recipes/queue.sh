@@ -47,7 +47,7 @@ for file in "$folder"/*.md; do
     *) into=failed failed=1 ;;
   esac
   harnex stop --id "$id" >/dev/null 2>&1 || true
-  tokens=$(harnex history --id "$id" --json | python3 -c 'import json, sys; print(sum(r.get("tokens") or 0 for r in json.load(sys.stdin)))')
+  tokens=$(harnex history --id "$id" --json | python3 -I -c 'import json, sys; print(sum(r.get("tokens") or 0 for r in json.load(sys.stdin)))')
   used=$((used + tokens))
   mv "$file" "$folder/$into/"
   printf '%s\t%s\t%s\n' "$into" "$tokens" "$(basename "$file")"

@@ -24,7 +24,7 @@ for task in "${tasks[@]}"; do
   tree="$root.$name"
   git worktree add -q -b "task/$name" "$tree" "$base"
   reply=$(harnex run "$cli" --detach --id "$name" --cwd "$tree" --trust --context-file "$task" "$@" </dev/null)
-  runs+=("$(printf '%s' "$reply" | python3 -c 'import json, sys; print(json.load(sys.stdin)["run_id"])')")
+  runs+=("$(printf '%s' "$reply" | python3 -I -c 'import json, sys; print(json.load(sys.stdin)["run_id"])')")
   names+=("$name") trees+=("$tree")
 done
 

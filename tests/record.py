@@ -970,7 +970,9 @@ def shell_mode(s: Stage) -> None:
     s.turns = None
     s.start(["never"])
     s.ready()
-    s.type("!sleep 3; date > made.txt")
+    at = s.keys(b"!")
+    s.label("blocked", "`!` as the first key: shell mode", dialog="other", t=at, uncertain=0.9)
+    s.type("sleep 3; date > made.txt")
     s.pump(0.3)
     at = s.keys(ENTER)
     s.label("busy", "Enter on a command of shell mode", t=at)

@@ -19,7 +19,6 @@ Version = tuple[int, ...]
 Permissions = Literal["ask", "auto", "bypass"]
 
 PREVIEW = 200  # characters of an answer or of a tool's input that events show
-PASTE_START, PASTE_END = b"\x1b[200~", b"\x1b[201~"
 
 
 @dataclass(frozen=True)
@@ -136,7 +135,7 @@ class Source:
 class Typing:
     """How a message gets into the agent's input box, and how it is sent.
 
-    `clear` empties the box, `paste` puts the text in; when its echo has been on the screen for
+    `clear` empties the box (`clear_more` are the keys for what it leaves, one write after another), `paste` puts the text in; when its echo has been on the screen for
     `settle_s` (or after `echo_s`, at most) and no dialog is up, `submit` sends it. No proof that it was
     taken within `accept_s` (`again_s` the first time): `submit` once more if the text is still in the
     box, else the delivery failed.
@@ -149,6 +148,8 @@ class Typing:
     accept_s: float = 5.0
     settle_s: float = 0.0
     again_s: float | None = None  # None: accept_s
+    clear_more: tuple[bytes, ...] = ()
+    notes: tuple[str, ...] = ()  # what does not arrive as it was sent, in words for its sender
     handed: bool = False  # not typed at all: `Reader.deliver` gives it to the agent, and proof must come in accept_s
 
 
@@ -287,13 +288,3 @@ SCHEMA_WORDS = (
     "\n\nYour final answer must be one JSON value that is valid for this JSON Schema, and nothing else: "
     "no words around it, no code fence.\n\n"
 )
-
-
-def bracketed(text: str) -> bytes:
-    """`text` as one bracketed paste. Control bytes that could end the paste or act as keys are left out."""
-    clean = "".join(
-        c
-        for c in text.replace("\r\n", "\n").replace("\r", "\n")
-        if c in "\n\t" or (c >= " " and c != "\x7f" and not "\x80" <= c <= "\x9f")
-    )
-    return PASTE_START + clean.encode("utf-8", "replace") + PASTE_END

@@ -20,7 +20,7 @@ from harnex.adapters._base import (
     Version,
 )
 from harnex.adapters._claude_stream import ClaudeStream
-from harnex.adapters.claude import ClaudeAdapter, _has_flag, events_for
+from harnex.adapters.claude import ClaudeAdapter, _has_flag, events_for, guarded_prompt
 from harnex.model import State
 
 PARTIAL_SINCE: Version = (1, 0, 128)  # --include-partial-messages; not looked for in older ones
@@ -81,7 +81,7 @@ class ClaudeExec(ClaudeAdapter):
             launch,
             files={**launch.files, **files},
             notes=(*map(_headless, launch.notes), *self._asked(request), *notes),
-            stdin=prompt + tail,
+            stdin=guarded_prompt(prompt + tail),
             again=again,
         )
 

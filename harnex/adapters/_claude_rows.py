@@ -28,6 +28,7 @@ from harnex.adapters._claude_calls import (
 )
 from harnex.adapters._claude_declared import DIALOG_OF_TOOL, program_status, session_status, speaks_again
 from harnex.adapters._claude_totals import Seen, by_model, last_totals
+from harnex.adapters._claude_views import Views, suspended
 from harnex.adapters._rest import Sums
 from harnex.model import (
     AgentSession,
@@ -42,6 +43,7 @@ from harnex.model import (
     State,
     SubAgent,
     Submitted,
+    Suspended,
     ToolUse,
     TurnEnded,
 )
@@ -69,6 +71,7 @@ class ClaudeReader(Reader):
         self._unanswered = False  # the hook of a prompt came, and since then nothing of the model
         self._rests = False  # the screen shows a prompt
         self._stopped = False  # such a Stop was the last word
+        self._views = Views(version)
         self._title_spins = False
         self._was_ready = False
         self._turn = 0  # prompts so far: names the turn for whoever gets word of its end twice
@@ -148,7 +151,10 @@ class ClaudeReader(Reader):
         seen = screen.observe(view, self._was_ready)
         if seen.state in (State.PROMPT, State.BUSY):
             self._was_ready = True
-        yield seen
+        if suspended(view.lines):
+            seen = Observation(screen.SCREEN, State.UNKNOWN, "Claude Code is suspended")
+            yield Suspended()
+        yield replace(seen, view=self._views.opened(view)) if seen.state is not State.BLOCKED else seen
         self._rests = seen.state is State.PROMPT
         if self._rests and not self._hooks_heard:
             # Without hooks nothing else says that no more rows of a call can come.

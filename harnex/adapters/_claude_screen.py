@@ -37,7 +37,7 @@ _HINT = re.compile(
 )
 _PLACEHOLDER = re.compile(
     r"^(?:Try \"|Press up to edit queued messages|Once fixed, resend your message|Resend your message to try again"
-    r"|Message @|Type your message|Add a follow-up)"
+    r"|Message @|Type your message|Add a follow-up|Add to memory\. Try \")"
 )
 _DONE_LINE = re.compile(r"^[·✢✳✶✻✽∗*] \S+ for (?:\d+[hms] ?)+")
 
@@ -85,13 +85,14 @@ BELOW_DIALOG = 8  # lines with words that may stand below a dialog's last option
 
 
 @dataclass(frozen=True, slots=True)
-class _Box:
+class Box:
     top: int  # the row of the upper rule
     bottom: int  # the row of the lower rule
     draft: str
+    mark: str = "❯"  # what stands before the text: the prompt's own, or that of another mode (`!`, `#`, `&`)
 
 
-def _unframed(view: ScreenView) -> tuple[str, ...]:
+def unframed(view: ScreenView) -> tuple[str, ...]:
     """The lines of the screen, with the frame around boxes and dialogs of old versions (1.0.60) as bare rules.
 
     Only frames as wide as the screen: the greeting has a frame, too.
@@ -110,7 +111,7 @@ def _unframed(view: ScreenView) -> tuple[str, ...]:
     return tuple(lines)
 
 
-def _find_box(lines: tuple[str, ...]) -> _Box | None:
+def find_box(lines: tuple[str, ...]) -> Box | None:
     """The input box: a rule, a caret line that is not a menu item, and the lower rule. The lowest one counts."""
     for top in range(len(lines) - 2, -1, -1):
         caret = lines[top + 1]
@@ -120,7 +121,7 @@ def _find_box(lines: tuple[str, ...]) -> _Box | None:
             continue  # the box has a no-break space after its caret, a menu has a space (measured, all versions)
         for bottom in range(top + 2, len(lines)):
             if _RULE.match(lines[bottom]):
-                return _Box(top, bottom, _draft(lines[top + 1 : bottom]))
+                return Box(top, bottom, _draft(lines[top + 1 : bottom]), caret[:1])
         return None
     return None
 
@@ -133,14 +134,14 @@ def _draft(body: tuple[str, ...]) -> str:
 
 def draft(view: ScreenView) -> str | None:
     """The text in the input box. The known placeholders are an empty box; that they are dim, text can't tell."""
-    box = _find_box(_unframed(view))
+    box = find_box(unframed(view))
     return None if box is None else box.draft
 
 
 def observe(view: ScreenView, was_ready: bool) -> Observation:
     """The state that the screen shows. `was_ready`: a box has been seen before, so this is no start."""
-    lines = _unframed(view)
-    box = _find_box(lines)
+    lines = unframed(view)
+    box = find_box(lines)
     if box is None:
         return _without_box(lines, was_ready)
     asked = _above_box(lines[: box.top])
@@ -176,7 +177,7 @@ def _above_box(lines: tuple[str, ...]) -> Observation | None:
     return None
 
 
-def _busy(lines: tuple[str, ...], box: _Box) -> str:
+def _busy(lines: tuple[str, ...], box: Box) -> str:
     """The words above or below the box that say that a turn runs; "" if there are none."""
     footer = "\n".join(lines[box.bottom + 1 :])
     if re.search(r"\besc to interrupt\b", footer, re.IGNORECASE):
@@ -305,8 +306,8 @@ def outcome(view: ScreenView) -> TurnEnded | None:
 
     Only the newest block counts: an error that is followed by an answer is over.
     """
-    lines = _unframed(view)
-    box = _find_box(lines)
+    lines = unframed(view)
+    box = find_box(lines)
     if box is None or _busy(lines, box):
         return None
     block: list[str] = []

@@ -24,7 +24,6 @@ INTERRUPTED = re.compile(r"^Conversation interrupted")
 # `■` lines that answer a slash command and end no turn.
 NOT_A_TURN = re.compile(r"^(?:Unrecognized command|Usage: |'/|Failed to (?:open|save|copy)|Invalid )")
 LOADING = re.compile(r"^(?:│ model: +loading\b|     loading$)")
-OVERLAY = re.compile(r"^/ (?:[A-Z] ){3}")  # `/ T R A N S C R I P T / / /`, the pager (Ctrl-T)
 
 # (dialog, what is said at its head, what stands in its last lines). Ordered: the first that fits names it.
 # The tail is the proof: below a composer there is a footer, so these words can't be a draft.
@@ -150,8 +149,6 @@ def read(view: ScreenView) -> Reading:
             return Reading(State.STARTING, f"status line `{what}`")
         return Reading(State.BUSY, f"status line `{what}`")
     if row is None:
-        if any(OVERLAY.match(line) for line in lines[:3]):
-            return Reading(State.BLOCKED, "a pager is open", "other")
         return Reading(None, "")
     if any(LOADING.match(line) for line in lines):
         return Reading(State.STARTING, "the header says `loading`")

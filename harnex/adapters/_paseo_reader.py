@@ -11,6 +11,7 @@ from harnex.adapters._paseo_cli import Reply, read
 from harnex.adapters._paseo_ending import SETTLE, Leaving
 from harnex.adapters._paseo_state import PaseoState
 from harnex.adapters._paseo_turn import Snapshot
+from harnex.adapters._text import BLANK, lead
 from harnex.model import CommandResult, Fact, Remark, Undone
 
 ASKED = 7719  # the OSC with which the view asks for an interrupt: a person pressed Ctrl-C in it
@@ -47,8 +48,9 @@ class PaseoReader(PaseoState):
         if self._lost:
             yield Undone("deliver", self._lost)
             return
-        self._sent = text
-        yield self._cli.send(self._id, self._plan.message_file, text)
+        # The daemon hands the text to the agent's own SDK, and that of Claude Code runs a `/command` (`claude -p` does).
+        self._sent = BLANK + text if lead(text) == "/" else text
+        yield self._cli.send(self._id, self._plan.message_file, self._sent)
 
     def _on_reload(self, reply: Reply) -> Iterator[Fact]:
         if not reply.ok:

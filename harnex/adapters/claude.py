@@ -22,9 +22,20 @@ from harnex.adapters._base import (
     StopStep,
     Typing,
     Version,
-    bracketed,
 )
 from harnex.adapters._claude_rows import HOOKS_FILE, ClaudeReader
+from harnex.adapters._claude_views import clear_keys
+from harnex.adapters._text import (
+    BLANK,
+    bracketed,
+    clean,
+    ends_in_word,
+    is_invisible,
+    kept_as_path,
+    lead,
+    losses,
+    visible,
+)
 from harnex.model import ScreenView, State
 
 SETTINGS_SINCE: Version = (1, 0, 61)  # --settings: an unknown option in 1.0.60
@@ -170,30 +181,44 @@ def _own_settings(request: LaunchRequest) -> tuple[dict[str, Any], str]:
 
 
 _EXIT_WORDS = ("exit", "quit", ":q", ":q!", ":wq", ":wq!")
-# A character that is drawn as nothing and that no `trim` takes for white space. Zero-width ones are
-# stripped by 2.1.329 before it looks for a command.
-_BLANK = "\u2800"
-CLEAR_LINES = 100
+_COMMANDS = "/!#@&?"  # first characters that the box takes for a key
 
 
-def _guarded(text: str, version: Version | None) -> str:
-    """`text`, with what keeps its first and last characters from being a key.
+def guarded(text: str, version: Version | None) -> str:
+    """`text`, cleaned, with what keeps its first and last characters from being a key.
 
     - `/help`, `!ls`, `# x`, `@file`, `& x` and `?` alone: a space before them makes them text (1.0.128
-      to 2.1.197); 2.1.329 trims before it looks for a command, so there a blank that is no white space.
+      to 2.1.197). 2.1.329 trims white space and removes invisible characters before it looks for a command
+      (46 of 51 prefixes tried), so `/` gets a blank that is neither. So does a character that stands behind
+      others that a box may remove.
     - `exit` and `quit` alone end the program, with spaces too.
     - a backslash at the end makes a newline of Enter, an `@path` opens a menu that eats Enter: a space.
+    - a line that is the path of a picture is attached as that picture (2.0.77, 2.1.329): a blank before it.
     """
-    if text.strip() in _EXIT_WORDS:
-        return _BLANK + text
-    first = text.lstrip()[:1]
-    if first == "/" and (version is None or version > V3):
-        text = _BLANK + text
-    elif first and first in "/!#@&?" and text[:1] == first:
-        text = " " + text
-    words = text.split(" ")
-    last = words[-1].rpartition("\n")[2]
-    return text + " " if text.endswith("\\") or last.startswith("@") else text
+    text = kept_as_path(clean(text))
+    words, first = visible(text), lead(text)
+    if words.lower() in _EXIT_WORDS:
+        return BLANK + text
+    if first and first in _COMMANDS:
+        old = version is not None and version <= V3
+        text = (" " if text[0] == first and (old or first != "/") else BLANK) + text
+    return text + " " if words.endswith("\\") or ends_in_word(text, "@") else text
+
+
+def changes(text: str, version: Version | None) -> tuple[str, ...]:
+    """What the input box makes of a text, in words for its sender."""
+    words = [*losses(text)]
+    if "\t" in text:
+        words.append("Claude Code makes four spaces of each tab")
+    hidden = any(is_invisible(c) and not c.isspace() and c not in "\u200c\u200d\ufe0f" for c in clean(text))
+    if hidden and (version is None or version > V3):
+        words.append("Claude Code leaves out invisible characters")
+    return tuple(words)
+
+
+def guarded_prompt(text: str) -> str:
+    """The prompt of `claude -p`, so that it is text: `/name` runs a command there, nothing else does (2.0.77, 2.1.329)."""
+    return BLANK + text if lead(text) == "/" else text
 
 
 class ClaudeAdapter:
@@ -345,16 +370,15 @@ class ClaudeAdapter:
         """One bracketed paste; the text's first and last characters are kept from meaning something to the box.
 
         Measured with pastes that arrived as a prompt, byte for byte but for the guard and tabs (the
-        box makes 4 spaces of one); `_guarded` says what the guards are. The clear is for a draft that an
-        interrupt put back: Ctrl-U alone takes one line. 1.x and 2.0 know Ctrl-L (it empties the box),
-        but use a stale copy of the draft if the paste comes in the same write; later ones only redraw
-        on Ctrl-L, and take Ctrl-U with Backspace, line by line, also in one write.
+        box makes 4 spaces of one); `guarded` says what the guards are. The clear is for a draft that an
+        interrupt put back.
         """
-        old = version is not None and version < (2, 1)
-        clear = b"\x0c" if old else b"\x15\x7f" * CLEAR_LINES
-        paste = bracketed(_guarded(text, version)) if text else b""
+        paste = bracketed(guarded(text, version)) if text else b""
         # Right behind a paste's echo Enter is lost in 2.1.20 (1 of 3 at 5 ms, none of 24 from 20 ms on).
-        return Typing(clear, paste, accept_s=3.0, settle_s=0.08, again_s=1.0)
+        clear, *more = clear_keys(version)
+        return Typing(
+            clear, paste, clear_more=tuple(more), notes=changes(text, version), accept_s=3.0, settle_s=0.08, again_s=1.0
+        )
 
     def interrupt(self, view: ScreenView, version: Version | None) -> bytes:
         """Esc, in every version and state; Ctrl-C does not stop a stream in 1.x and 2.0 (measured)."""

@@ -16,6 +16,7 @@ from typing import Any
 from harnex.adapters import _codex_home as homes
 from harnex.adapters import _codex_launch as launching
 from harnex.adapters import _codex_screen as screens
+from harnex.adapters import _codex_views as views
 from harnex.adapters._base import (
     Credential,
     Launch,
@@ -27,10 +28,10 @@ from harnex.adapters._base import (
     StopStep,
     Typing,
     Version,
-    bracketed,
 )
 from harnex.adapters._codex_calls import LATE_ITEMS_UNTIL
 from harnex.adapters._codex_rollout import PLAN_S, Rollout
+from harnex.adapters._text import BLANK, bracketed, clean, ends_in_word, kept_as_path, lead, losses
 from harnex.model import Fact, FindFile, Follow, Observation, Retracted, ScreenView, State, TurnEnded
 
 TITLE_SINCE = (0, 117)  # and from 0.128 on it tells of dialogs
@@ -241,6 +242,10 @@ class CodexReader(Reader):
 
     def screen(self, view: ScreenView) -> Iterable[Fact]:
         self._view = view
+        over = views.opened(view, CLEAR)
+        if over is not None and screens.composer_row(view) is None:
+            yield Observation("screen", State.UNKNOWN, f"{over.name} is open", view=over)
+            return
         reading = screens.read(view)
         if reading.state is State.BUSY and self.rollout.cut_off:
             # Resumed, 0.104 paints `Working` for ever of the turn that its last process did not end, and takes messages.
@@ -257,7 +262,10 @@ class CodexReader(Reader):
             if state is State.PROMPT and not self._was_ready:
                 self._first = screens.transcript(view)
             self._was_ready = self._was_ready or state is State.PROMPT
-            yield Observation("screen", state, reading.reason, reading.dialog, reading.options, asks=reading.asks)
+            shown = over if state is not State.BLOCKED else None
+            yield Observation(
+                "screen", state, reading.reason, reading.dialog, reading.options, asks=reading.asks, view=shown
+            )
         elif not self._was_ready:
             yield Observation("screen", State.STARTING, "no composer yet")
         else:
@@ -329,28 +337,31 @@ def _prompts(transcript: tuple[str, ...]) -> int:
 # 320 lines before the cursor and 32 behind it; a paste of more than 1,000 characters is one placeholder.
 CLEAR = b"\x15" * 640 + b"\x0b" * 64
 BANG_BY_SPACE_SINCE = (0, 169)
-INVISIBLE = "\u200b"
 FOLDED_FROM = 900  # characters; the box folds from 1,001 on
-MENTION = re.compile(r"(?:^|\s)[@$]\S*\Z")
 
 
 def plain(text: str, version: Version | None) -> str:
-    """`text` so that it is a message, whatever it begins with (measured with the endpoint's own log).
+    """`text`, cleaned, so that it is a message, whatever it begins with (measured with the endpoint's own log).
 
-    A blank in front is trimmed on arrival and keeps `/` from being a command in all versions; `!` runs a
-    local shell command even behind a blank up to 0.145, so there a zero-width space has to stay in front.
+    A space in front is trimmed on arrival and keeps `/` from being a command in all versions; `!` runs a
+    local shell command even behind white space up to 0.145, so there a blank has to stay in front that is none.
+    The same blank goes before a character that stands behind others that a box may remove.
     `#` and a pasted `?` are text as they are. A last word with `@` or `$` opens a list of files or skills, which
-    takes the Enter for itself (and may put its choice in): a blank behind it closes the list, and is trimmed.
+    takes the Enter for itself (and may put its choice in): a space behind it closes the list, and is trimmed.
+    A text that is the path of a picture becomes `[Image #1]` (0.104, 0.169), but for a blank before it.
     """
-    if MENTION.search(text):
+    text = clean(text)
+    if "\n" not in text.strip():
+        text = kept_as_path(text)
+    if ends_in_word(text, "@$"):
         text += " "
+    first = lead(text)
+    if not first or first not in "/!":
+        return text
     head = text.lstrip()
-    if head.startswith("/"):
-        # Folded into a placeholder, a long paste is trimmed first and then taken for a command (0.169).
-        return (INVISIBLE if len(head) >= FOLDED_FROM else " ") + head
-    if head.startswith("!"):
-        return (" " if version is not None and version >= BANG_BY_SPACE_SINCE else INVISIBLE) + head
-    return text
+    # Folded into a placeholder, a long paste is trimmed first and then taken for a command (0.169).
+    trimmed = len(head) >= FOLDED_FROM if first == "/" else version is None or version < BANG_BY_SPACE_SINCE
+    return (BLANK if trimmed or head[0] != first else " ") + head
 
 
 class CodexAdapter:
@@ -398,7 +409,9 @@ class CodexAdapter:
         size = len(text.encode("utf-8", "replace"))
         # A paste that ends beyond a read of 1,024 bytes may be painted only with the next key (seen in 4 versions):
         # waiting long for its echo is in vain, and Enter right behind it is exact.
-        return Typing(CLEAR, bracketed(plain(text, version)), echo_s=0.6, accept_s=3.0 + size * 40e-6)
+        return Typing(
+            CLEAR, bracketed(plain(text, version)), echo_s=0.6, accept_s=3.0 + size * 40e-6, notes=losses(text)
+        )
 
     def interrupt(self, view: ScreenView, version: Version | None) -> bytes:
         """Esc; but up to 0.145 Esc does nothing while the status line is hidden: there Ctrl-C.

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any, cast, get_args
 
+from harnex import interpreter
 from harnex.adapters._base import (
     Credential,
     Launch,
@@ -22,9 +23,9 @@ from harnex.adapters._base import (
     StopStep,
     Typing,
     Version,
-    bracketed,
 )
 from harnex.adapters._status import status_fact
+from harnex.adapters._text import bracketed, clean, losses, visible
 from harnex.model import (
     FAILURE_REASONS,
     AgentSession,
@@ -44,12 +45,6 @@ from harnex.model import (
 
 EVENTS_FILE = "agent.jsonl"
 EVIDENCE = "HARNEX_DEMO_EVIDENCE"  # tells the reader, by the child's environment, where the events are
-ROOT = __file__.rsplit("/", 3)[0]
-# The agent is found whether harnex is installed or not, and nothing in the working directory shadows it.
-START = (
-    "import sys; sys.path.insert(0, sys.argv.pop(1)); "
-    "from harnex.rehearsal.tui import main; sys.exit(main(sys.argv[1:]))"
-)
 FRAMES = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
 PLACEHOLDER = 'Try "fix the failing tests"'
 _RULE = re.compile(r"^─{10,}$")
@@ -261,7 +256,7 @@ def _dialog(lines: list[str]) -> Observation | None:
 
 
 class Demo:
-    """The scripted agent. `request.command` is the Python that runs it."""
+    """The scripted agent, one of harnex's own processes. `request.command` is the Python that runs it."""
 
     name = "demo"
     program = ""
@@ -284,8 +279,9 @@ class Demo:
         if session:
             args = ("--session", session, *args)
         events = f"{request.evidence_dir.rstrip('/')}/{EVENTS_FILE}"
+        own = interpreter.command("harnex.rehearsal.tui", "--evidence", events, *args)
         return Launch(
-            argv=(request.command, "-P", "-c", START, ROOT, "--evidence", events, *args),
+            argv=(request.command, *own[1:]),
             env={EVIDENCE: events},
             session_id=session,
             permissions="asks before commands" if "--permission" in args else "never asks",
@@ -304,7 +300,7 @@ class Demo:
         return DemoReader()
 
     def typing(self, text: str, version: Version | None) -> Typing:
-        return Typing(clear=b"\x15", paste=bracketed(_guarded(text)))
+        return Typing(clear=b"\x15", paste=bracketed(_guarded(text)), notes=losses(text))
 
     def interrupt(self, view: ScreenView, version: Version | None) -> bytes:
         return b"\x1b"
@@ -323,7 +319,8 @@ class Demo:
 
 def _guarded(text: str) -> str:
     """A lone `/word` is a command of the agent; with a space before it, it is text."""
-    return f" {text}" if re.match(r"/[a-z-]+\s*$", text) else text
+    text = clean(text)
+    return f" {text}" if re.fullmatch(r"/[a-z-]+", visible(text)) else text
 
 
 ADAPTER = Demo()

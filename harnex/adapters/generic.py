@@ -19,9 +19,9 @@ from harnex.adapters._base import (
     StopStep,
     Typing,
     Version,
-    bracketed,
 )
 from harnex.adapters._status import status_fact
+from harnex.adapters._text import bracketed, losses
 from harnex.model import Fact, Observation, ScreenView, State
 
 SPINNER = "⠁⠂⠄⡀⢀⠠⠐⠈⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏◐◓◑◒"
@@ -82,7 +82,7 @@ class Generic:
 
     def typing(self, text: str, version: Version | None) -> Typing:
         # A bracketed paste only where the program asked for it: the session falls back to plain keys.
-        return Typing(clear=b"", paste=bracketed(text), echo_s=0.15, accept_s=0.3)
+        return Typing(clear=b"", paste=bracketed(text), echo_s=0.15, accept_s=0.3, notes=losses(text))
 
     def interrupt(self, view: ScreenView, version: Version | None) -> bytes:
         return b"\x03"

@@ -1,13 +1,16 @@
-"""tmux windows that show a session. The agent does not live in them: closing one ends nothing."""
+"""tmux windows that show a session. The agent does not live in them: closing one ends nothing.
+
+tmux expands names as formats: `#(CMD)` in a window's name runs CMD (3.3a). It also takes a `;` at the end of any
+argument for the end of its command. `_literal` and `_argument` are the two places that keep a text a text.
+"""
 
 from __future__ import annotations
 
 import os
-import shlex
 import shutil
 import subprocess
-import sys
 
+from harnex import interpreter, paths
 from harnex.errors import HarnexError
 
 SESSION = "harnex"  # the tmux session for windows that are opened from outside of tmux
@@ -25,21 +28,31 @@ def check() -> None:
 
 def open_window(name: str, run_id: str) -> str:
     """A window that attaches the run, beside ours or in the tmux session `harnex`; its pane as `session:1.0`."""
-    command = shlex.join([sys.executable, "-P", "-c", _BOOT, _root(), "attach", "--id", run_id])
     # The window must find the same state directory, whatever the tmux server was started with.
-    settings = {k: os.environ[k] for k in ("HARNEX_STATE_DIR", "XDG_STATE_HOME", "HOME") if os.environ.get(k)}
-    command = "env " + " ".join(f"{k}={shlex.quote(v)}" for k, v in settings.items()) + " " + command
-    window = ["-d", "-P", "-F", FORMAT, "-n", name]
+    settings = [f"{k}={os.environ[k]}" for k in ("HARNEX_STATE_DIR", "XDG_STATE_HOME", "HOME") if os.environ.get(k)]
+    # Several words, not one: tmux runs them as they are, one would go through the person's shell.
+    command = ["env", *settings, *interpreter.command("harnex.cli", "attach", "--id", run_id)]
+    window = ["-d", "-P", "-F", FORMAT, "-n", _literal(name)]
     if os.environ.get("TMUX"):
-        return _tmux("new-window", *window, command)
+        return _tmux("new-window", *window, *command)
     if _exists():
-        return _tmux("new-window", *window, "-t", f"={SESSION}:", command)
+        return _tmux("new-window", *window, "-t", f"={SESSION}:", *command)
     try:
-        return _tmux("new-session", *window, "-s", SESSION, "-x", "160", "-y", "48", command)
+        return _tmux("new-session", *window, "-s", SESSION, "-x", "160", "-y", "48", *command)
     except HarnexError:
         if not _exists():
             raise
-        return _tmux("new-window", *window, "-t", f"={SESSION}:", command)  # somebody else was faster
+        return _tmux("new-window", *window, "-t", f"={SESSION}:", *command)  # somebody else was faster
+
+
+def _literal(text: str) -> str:
+    """A text for a place where tmux expands formats, so that it shows the text itself."""
+    return paths.printable(text).replace("#", "##")
+
+
+def _argument(word: str) -> str:
+    """An argument as tmux must get it to take it whole."""
+    return word[:-1] + "\\;" if word.endswith(";") else word
 
 
 def _exists() -> bool:
@@ -57,12 +70,12 @@ def _run(*words: str) -> subprocess.CompletedProcess[str]:
     # A tmux server that is started here must not carry the marks of the session that we may run in.
     env = {k: v for k, v in os.environ.items() if k not in OWN_VARIABLES}
     return subprocess.run(
-        ["tmux", *words], env=env, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL, timeout=20
+        ["tmux", *map(_argument, words)],
+        env=env,
+        capture_output=True,
+        text=True,
+        errors="replace",
+        check=False,
+        stdin=subprocess.DEVNULL,
+        timeout=20,
     )
-
-
-_BOOT = "import sys; sys.path.append(sys.argv.pop(1)); from harnex.cli import main; sys.exit(main())"
-
-
-def _root() -> str:
-    return os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))

@@ -30,6 +30,7 @@ COMMANDS = {
     "history": "Finished runs.",
     "report": "One HTML page of a run, or of a night.",
     "recover": "End dead runs; start them again where they were.",
+    "trust": "Consent to what a repository's .harnex.toml runs.",
     "detect": "What an adapter makes of a screen.",
     "doctor": "Check what harnex needs, and how to mend it.",
     "demo": "The whole tour, with a bundled agent, in 20 seconds.",

@@ -8,9 +8,9 @@ from typing import Any, TypeVar
 
 import click
 
-from harnex import clock, config
+from harnex import clock, config, paths
 from harnex.commands._types import SECONDS
-from harnex.core.watch_policy import DEFAULT, Policy, choose, next_time
+from harnex.core.watch_policy import DEFAULT, Policy, choose, next_time, tightened
 from harnex.errors import UsageError
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -50,21 +50,24 @@ def policy_options(f: F) -> F:
     return f
 
 
-def read_policy(o: Mapping[str, Any], repo: str | None, watching: bool, cli: str | None) -> Policy | None:
-    """The policy that the options and the configuration files make, None if nothing of it was asked for.
+def read_policy(
+    o: Mapping[str, Any], repo: str | None, watching: bool, cli: str | None
+) -> tuple[Policy | None, list[str]]:
+    """The policy that the options and the configuration files make, None if nothing of it was asked for; and in words
+    what was left out of the files, and why.
 
     `watching`: a watch was asked for by name. `cli`: the agent, as far as it is known. Raises UsageError.
     """
     care = watching or any(o[name] is not None for name in CARING)
     if not care and not o["auto_stop"] and not o["notify_url"] and all(o[name] is None for name in LIMITING):
-        return None
+        return None, []
+    files = config.load(repo)
     values: dict[str, Any] = {"care": care}
+    left: list[str] = []
     if care:
-        own = [(s.path, s.values) for s in config.sections("presets", repo)]
-        try:
-            values |= choose(o["preset"] or DEFAULT, own)
-        except ValueError as e:
-            raise UsageError(str(e), "see: harnex guide, or: harnex watch --help") from None
+        preset, keys = read_preset(o["preset"], files)
+        values |= preset
+        left = [f"{key} (presets.{preset['preset']})" for key in keys if not o.get(key)]
     for name in (*CARING[1:], *LIMITING):
         if o[name] is not None:
             values[name] = o[name]
@@ -77,10 +80,45 @@ def read_policy(o: Mapping[str, Any], repo: str | None, watching: bool, cli: str
     values["auto_stop"] = o["auto_stop"] or values.get("auto_stop", False)
     if o["deadline"] is not None:
         values["deadline"] = read_deadline(o["deadline"])
-    _add_notify(values, o, repo)
+    left += _add_notify(values, o, files)
     policy = Policy.load(values)
     _possible(policy, cli)
-    return policy
+    return policy, [*files.notes, *left_out(files, left)]
+
+
+def read_preset(asked: str | None, files: config.Config) -> tuple[dict[str, Any], list[str]]:
+    """The values of the preset that was asked for, or of the usual one; and which keys of it wait for consent.
+
+    Raises UsageError, also for a preset that was asked for by name and that a file names which nobody trusts.
+    """
+    name, left = asked or DEFAULT, list[str]()
+    trusted = [(s.path, s.values) for s in files.sections("presets") if s.trusted]
+    own = next((s for s in files.sections("presets") if not s.trusted), None)  # the repository's
+    bounds: dict[str, Any] = {}
+    if own is not None:
+        try:
+            bounds, left = tightened({}, name, own.values)
+        except ValueError as e:
+            raise UsageError(f"{own.path}: {e}", "mend it") from None
+        if asked is not None and name in own.values:
+            raise UsageError(
+                f"the preset '{name}' is in {paths.printable(own.path)}, which is not trusted",
+                config.how_to_trust(own.path),
+            )
+    try:
+        values = choose(name, trusted)
+    except ValueError as e:
+        raise UsageError(str(e), "; ".join(files.notes) or "see: harnex guide, or: harnex watch --help") from None
+    values, _ = tightened(values, name, {name: bounds})
+    return values, left
+
+
+def left_out(files: config.Config, left: list[str]) -> list[str]:
+    """In words: what of the repository's file is not used."""
+    if not left or files.repo is None:
+        return []
+    path = files.repo.path
+    return [f"{paths.printable(path)} is not trusted, left out: {', '.join(left)}; {config.how_to_trust(path)}"]
 
 
 def read_deadline(text: str) -> float:
@@ -94,18 +132,29 @@ def read_deadline(text: str) -> float:
     return at.timestamp()
 
 
-def _add_notify(values: dict[str, Any], o: Mapping[str, Any], repo: str | None) -> None:
-    """`[notify]`: `cmd` and `urls`; the command line's go before."""
+def read_notify(section: config.Section) -> dict[str, Any]:
+    """`[notify]` of one file, checked. Raises UsageError."""
+    for key, value in section.values.items():
+        if key not in ("cmd", "urls"):
+            raise UsageError(f"{section.path}: [notify] {key}: unknown key", "keys: cmd, urls")
+        right = isinstance(value, str) if key == "cmd" else isinstance(value, list)
+        if not right or not value or (key == "urls" and not all(isinstance(url, str) for url in value)):
+            wanted = "a command" if key == "cmd" else "a list of URLs"
+            raise UsageError(f"{section.path}: [notify] {key}: {value!r} is not {wanted}")
+    return section.values
+
+
+def _add_notify(values: dict[str, Any], o: Mapping[str, Any], files: config.Config) -> list[str]:
+    """`[notify]`: `cmd` and `urls`; the command line's go before. Which keys wait for consent."""
     found: dict[str, Any] = {}
-    for section in config.sections("notify", repo):
-        for key, value in section.values.items():
-            if key not in ("cmd", "urls"):
-                raise UsageError(f"{section.path}: [notify] {key}: unknown key", "keys: cmd, urls")
-            right = isinstance(value, str) if key == "cmd" else isinstance(value, list)
-            if not right or not value or (key == "urls" and not all(isinstance(url, str) for url in value)):
-                wanted = "a command" if key == "cmd" else "a list of URLs"
-                raise UsageError(f"{section.path}: [notify] {key}: {value!r} is not {wanted}")
-            found[key] = value
+    left: list[str] = []
+    for section in files.sections("notify"):
+        given = read_notify(section)
+        if section.trusted:
+            found |= given
+        else:
+            said = {"cmd": o["notify_cmd"], "urls": o["notify_url"]}
+            left += [f"{key} (notify)" for key in given if not said[key]]
     if values.get("notify_cmd") is None and "cmd" in found:
         values["notify_cmd"] = found["cmd"]
     values["notify_urls"] = tuple(o["notify_url"]) or tuple(found.get("urls", ()))
@@ -114,6 +163,7 @@ def _add_notify(values: dict[str, Any], o: Mapping[str, Any], repo: str | None) 
 
         if find_spec("apprise") is None:
             raise UsageError("notification URLs need Apprise, which is not installed", "pip install 'harnex[notify]'")
+    return left
 
 
 def _possible(policy: Policy, cli: str | None) -> None:

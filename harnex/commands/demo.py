@@ -15,9 +15,8 @@ from typing import Any
 
 import click
 
-from harnex import errors
+from harnex import errors, interpreter
 from harnex.errors import HarnexError
-from harnex.supervisor.environment import python_module
 
 SCRIPT = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "rehearsal", "demo.json")
 TASK = "Look around, write hello.txt, and tell me what you did."
@@ -153,7 +152,7 @@ class Tour:
 
 def own_command(*words: str) -> list[str]:
     """This very harnex, wherever it is installed."""
-    return python_module("harnex.cli", *words)
+    return interpreter.command("harnex.cli", *words)
 
 
 def short(event: dict[str, Any]) -> str:

@@ -148,6 +148,33 @@ def state_directory() -> Iterator[Check]:
     yield Check("sockets", "ok", os.path.dirname(socket))
 
 
+def configuration() -> Iterator[Check]:
+    """The user's file and this repository's: can they be read, and may the second say what is run?"""
+    from harnex import config, trust
+    from harnex.commands.trust import waiting
+
+    path = config.user_file()
+    found, problem = config.read(path)
+    if problem:
+        yield Check("configuration", "error", f"{path} is not used: {problem}", "chown it, or chmod go-w")
+    else:
+        yield Check("configuration", "ok", path if found else f"no {path}")
+    path = config.repo_file(paths.here())
+    found, problem = config.read(path)
+    if problem:
+        yield Check("repository's file", "warning", f"{path} is not used: {problem}", "chown it, or chmod go-w")
+    elif found is None:
+        yield Check("repository's file", "ok", f"no {path}")
+    elif trust.given(path, found.data):
+        yield Check("repository's file", "ok", f"{path}, trusted")
+    elif list(waiting(found)):
+        yield Check(
+            "repository's file", "warning", f"{path} is not trusted: it runs nothing", config.how_to_trust(path)
+        )
+    else:
+        yield Check("repository's file", "ok", f"{path}: nothing in it needs trust")
+
+
 def sessions() -> Iterator[Check]:
     """Live ones that answer, dead ones, and files that are no records."""
     from harnex.client import connect
@@ -206,6 +233,7 @@ def processes() -> Iterator[Check]:
 LOOKS: tuple[Callable[[], Iterator[Check]], ...] = (
     harnex_itself,
     state_directory,
+    configuration,
     terminal_tools,
     user,
     agents,

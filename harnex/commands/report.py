@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
-import subprocess
 import sys
+import tempfile
 from typing import Any
 
 import click
 
-from harnex import __version__, clock, errors, events, jsonl, paths
+from harnex import __version__, clock, errors, events, git, jsonl, paths
 from harnex.commands._find import mend, run_of
 from harnex.commands._types import MOMENT, which_session
 from harnex.commands.history import ended
@@ -21,6 +22,7 @@ from harnex.store.prices import remembered
 
 RUNS_MAX = 200
 COMMITS_MAX = 200
+GIT_S = 20.0
 FORM = "%H%x1f%cI%x1f%an%x1f%s"
 
 
@@ -50,7 +52,8 @@ def command(
         mend(state)
         where = None if everywhere else paths.repo_root(repo) if repo else paths.here()
         chosen = since_then(state, since, where, cli)
-    page = report.page([run(*one) for one in chosen], clock.iso(), __version__)
+    with Repositories() as repositories:
+        page = report.page([run(*one, repositories) for one in chosen], clock.iso(), __version__)
     data = page.encode("utf-8", "replace")
     if output is None or output == "-":
         sys.stdout.buffer.write(data)
@@ -72,7 +75,7 @@ def since_then(state: str, since: float, where: str | None, cli: str | None) -> 
     return [(paths.run_dir(state, r["run_id"]), r, lives) for r, lives in rows[-RUNS_MAX:]]
 
 
-def run(directory: str, about: dict[str, Any], lives: bool) -> report.Run:
+def run(directory: str, about: dict[str, Any], lives: bool, repositories: Repositories) -> report.Run:
     """What the files say of a run; what is missing is said on the page."""
     notes, rows = [], []
     try:
@@ -88,7 +91,7 @@ def run(directory: str, about: dict[str, Any], lives: bool) -> report.Run:
         except OSError:
             notes.append("Its recording can't be read.")
     found = report.Run(about=about, events=rows, live=lives, screen=screen, notes=notes)
-    found.commits = commits(directory, about, found.begin, found.end)
+    found.commits = commits(directory, about, found.begin, found.end, repositories)
     found.cost_usd = cost(rows, str(about.get("cli")))
     return found
 
@@ -103,7 +106,33 @@ def cost(rows: list[dict[str, Any]], cli: str) -> float | None:
     return sum(c for c in costs if c is not None) if costs and None not in costs else None
 
 
-def commits(directory: str, about: dict[str, Any], begin: float, end: float) -> list[dict[str, Any]]:
+class Repositories:
+    """What git is asked for the page. Each repository is opened once, however many runs were in it."""
+
+    def __enter__(self) -> Repositories:
+        self._open = contextlib.ExitStack()
+        self._scratch = self._open.enter_context(tempfile.TemporaryDirectory(prefix="harnex-git-"))
+        self._known: dict[str, tuple[git.Apart, str] | None] = {}
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._open.close()
+
+    def log(self, repo: str, since: str, *words: str) -> str:
+        """`git log` from a commit ("": from the first) to HEAD; "" outside of git, or if git can't say."""
+        if repo not in self._known:
+            self._known[repo] = self._open.enter_context(git.apart(repo, self._scratch, GIT_S))
+        known = self._known[repo]
+        if known is None:
+            return ""
+        own, head = known
+        argv = own.command("log", f"{since}..{head}" if since else head, "--no-ext-diff", "--no-textconv", *words)
+        return git.readable(git.run(argv, own.env(), GIT_S) or "")
+
+
+def commits(
+    directory: str, about: dict[str, Any], begin: float, end: float, repositories: Repositories
+) -> list[dict[str, Any]]:
     """What was committed in its work tree while it ran; [] outside of git, or if git can't say."""
     manifest = None
     try:
@@ -116,15 +145,11 @@ def commits(directory: str, about: dict[str, Any], begin: float, end: float) -> 
     where = str(about.get("repo") or "")
     if not os.path.exists(os.path.join(where, ".git")):
         return []
-    scope = [f"{sha}..HEAD"] if sha.isalnum() else ["HEAD"]
-    words = ["git", "-C", where, "log", *scope, f"--max-count={COMMITS_MAX}", f"--format=%x1e{FORM}", "--numstat"]
+    words = [f"--max-count={COMMITS_MAX}", f"--format=%x1e{FORM}", "--numstat"]
     words += [f"--since=@{int(begin)}", f"--until=@{int(end) + 2}"]
-    try:
-        done = subprocess.run(words, capture_output=True, timeout=20, check=False, stdin=subprocess.DEVNULL)
-    except (OSError, subprocess.TimeoutExpired):
-        return []
+    told = repositories.log(where, sha if sha.isalnum() else "", *words)
     found = []
-    for record in done.stdout.decode("utf-8", "replace").split("\x1e")[1:]:
+    for record in told.split("\x1e")[1:]:
         first, _, rest = record.partition("\n")
         fields = first.split("\x1f")
         if len(fields) != 4:

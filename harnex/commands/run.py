@@ -110,7 +110,8 @@ def command(**o: Any) -> int:
         watch_file=o["watch_file"],
         own={name: o[key] for key in OWN if (name := key.replace("_", "-")) and o[key] is not None},
     )
-    policy = read_policy(o, paths.repo_root(options.cwd) if options.cwd else paths.here(), watched, options.cli)
+    repo = paths.repo_root(options.cwd) if options.cwd else paths.here()
+    policy, options.notes = read_policy(o, repo, watched, options.cli)
     options.policy = policy.dump() if policy is not None else None
     options.columns, options.rows = read_size(o["size"])
     mend(paths.state_dir())  # the end of a dead run whose id is used again

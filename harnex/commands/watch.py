@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import click
@@ -31,10 +32,12 @@ def command(**o: Any) -> int:
         record = live_session(o["session_id"], o["repo"], o["cli"])
     except NotFound:
         _, row, lives = run_of(o["session_id"], o["repo"], o["cli"])
-        if lives or read_policy(o, row.get("repo"), False, None) is not None:
+        if lives or read_policy(o, row.get("repo"), False, None)[0] is not None:
             raise
         return Follower(str(row["run_id"]), str(row["id"])).ended()  # it ended meanwhile
-    policy = read_policy(o, record.get("repo"), record.get("watch") is None, str(record["cli"]))
+    policy, notes = read_policy(o, record.get("repo"), record.get("watch") is None, str(record["cli"]))
+    for note in notes:
+        print(f"harnex: {note}", file=sys.stderr)
     follower = Follower(str(record["run_id"]), str(record["id"]), from_end=True)
     try:
         reply = connect.request(record, {"op": "watch", "policy": policy.dump() if policy is not None else None})

@@ -15,6 +15,8 @@ Pure. The rules, in the order in which they count:
    (before the first one: until the screen has not changed for so long).
 6. Before the first `prompt`, both the best source and the screen must say it: the box is painted
    before it can be typed into, and CLIs declare `idle` before they paint.
+7. What a person opened over the prompt (shell mode, a search, a view) is `blocked` while the agent rests:
+   a message must not go there. `beneath` is the agent's own state, by which turns are told.
 """
 
 from __future__ import annotations
@@ -23,7 +25,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from harnex.adapters._base import Source, Version
-from harnex.model import Observation, Retracted, State
+from harnex.model import Observation, OpenView, Retracted, State
 
 LAG_S = 1.0  # how long a lower source may trail behind a change of a better one (measured: 0.57 s at most)
 AFTER_DIALOG_S = 0.5  # for what an answer starts to show (measured: 0.04 s at most): `prompt` stood all the while
@@ -45,6 +47,13 @@ class Verdict:
     options: tuple[str, ...] = ()
     wake_at: float | None = None
     asks: str = ""
+    view: OpenView | None = None  # what a person left open; `dialog` is `other` then
+    behind: State | None = None  # the agent's own state behind that view
+
+    @property
+    def beneath(self) -> State:
+        """The agent's own state, whatever a person opened over its prompt."""
+        return self.state if self.behind is None else self.behind
 
     def same_as(self, other: Verdict) -> bool:
         same = (self.state, self.dialog, self.options) == (other.state, other.dialog, other.options)
@@ -68,7 +77,7 @@ class Activity:
     def __init__(self, sources: Iterable[Source], version: Version | None, now: float) -> None:
         self._sources = {s.name: s for s in sources if s.holds_for(version)}
         self._levels: dict[str, _Level] = {}
-        self._last_output = self._last_change = now
+        self.last_output = self._last_change = now
         self._was_ready = False
         self._state = State.STARTING
         self._held = Verdict(State.STARTING)  # the last verdict: its dialog stays while a change is not believed
@@ -76,7 +85,7 @@ class Activity:
 
     def output(self, now: float) -> None:
         """The agent wrote something."""
-        self._last_output = now
+        self.last_output = now
 
     def changed(self, now: float) -> None:
         """The screen shows something else."""
@@ -128,7 +137,8 @@ class Activity:
             self._was_ready = True
         self._state = verdict.state
         self._held = verdict
-        return verdict
+        screen = self.on_screen()
+        return verdict if screen is None or screen.view is None else _covered(verdict, screen.view)
 
     def _fuse(self, now: float) -> Verdict:
         levels = sorted(self._levels.values(), key=lambda x: (x.source.rank, -x.since))
@@ -146,7 +156,7 @@ class Activity:
             return self._prompt(best, levels[1:], None, now) if best.seen.state is State.PROMPT else self._of(best)
         if not best.source.level and best.seen.state is not State.PROMPT and screen.seen.state is State.PROMPT:
             patience = STALE_S if screen.since > best.since else UNSEEN_S
-            stale_at = max(best.since, screen.since, self._last_output) + patience
+            stale_at = max(best.since, screen.since, self.last_output) + patience
             if now >= stale_at:
                 return self._weigh(levels[1:], now)  # it was left behind: what do the others say?
             return replace(self._of(best), wake_at=stale_at)
@@ -201,7 +211,7 @@ class Activity:
             return Verdict(State.UNKNOWN, best.source.name, "a dialog went away (settling)", wake_at=over)
         settle_s = max(best.source.settle_s, best.seen.settle_s)
         # Codex 0.98 repaints each second at rest, in its first minutes; 0.104 does so with a stalled answer, too.
-        quiet_since = self._last_output if self._was_ready else self._last_change
+        quiet_since = self.last_output if self._was_ready else self._last_change
         settled_at = max(best.since, quiet_since) + settle_s
         if settle_s and now < settled_at and self._state is not State.PROMPT:
             held = self._hold(best)
@@ -225,3 +235,11 @@ class Activity:
         seen = level.seen
         dialog = (seen.dialog or "other") if seen.state is State.BLOCKED else ""
         return Verdict(seen.state, seen.source, seen.reason, dialog, seen.options, asks=seen.asks)
+
+
+def _covered(verdict: Verdict, view: OpenView) -> Verdict:
+    """The verdict while `view` is open: an agent that works is busy all the same."""
+    if verdict.state not in (State.PROMPT, State.UNKNOWN, State.STARTING):
+        return verdict
+    reason = f"{view.name} is open"
+    return replace(verdict, state=State.BLOCKED, reason=reason, dialog="other", view=view, behind=verdict.state)

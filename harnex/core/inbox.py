@@ -12,14 +12,16 @@ from dataclasses import dataclass
 from typing import Literal
 
 from harnex.adapters._base import Typing
-from harnex.model import State
+from harnex.model import State, letters
 
 Status = Literal["queued", "typed", "accepted", "expired", "failed"]
 CLEAR_S = 0.5  # for a draft to leave the box; Claude Code 1 and 2.0 take the keys and the paste apart only then
 PERSON_S = 5.0  # leave the box to a person at the keyboard for this long after their last key
 LEFT_S = 0.3  # where nothing declares the state: an empty box so long after Enter means that the text was taken
 PROOF_S = 15.0  # where every prompt is told: how long that may take once the text has left the box
+MIXES_MAX = 4  # how often a text is cleared and typed again that came to stand beside a draft
 SUBMITS = 5  # how often Enter is pressed for a text that is still in the box
+HUNG_S = 60.0  # an agent that has written nothing since Enter may be suspended: how long it is waited for
 
 
 @dataclass(slots=True)
@@ -34,6 +36,7 @@ class Message:
     deadline: float | None = None
     status: Status = "queued"
     error: str | None = None
+    note: str | None = None  # what arrives otherwise than it was sent
     told: Status = "queued"  # the status that was last written to the log
 
 
@@ -50,6 +53,8 @@ class Gate:
     may_type_unknown: bool  # nothing ever tells the state of this program: quiet is enough
     declared: bool = True  # the agent says its state itself: its own proof is waited for
     proves: bool = False  # it tells of every prompt that it takes: an empty box alone is no proof
+    view: str = ""  # what a person opened over the prompt and left open ("shell mode"): nothing is typed into it
+    output_at: float = 1e18  # when the agent last wrote anything (monotonic)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +92,8 @@ class Inbox:
         self._since = 0.0
         self._submits = 0
         self._draft_before: str | None = None
+        self._clears = self._mixes = 0
+        self._stubborn = False  # the draft changes when it is cleared, and does not go
         self._retype = False
         self._echoed_at: float | None = None
 
@@ -126,11 +133,15 @@ class Inbox:
         self.queue.clear()
         return left
 
-    def accepted(self) -> list[Action]:
-        """Evidence came that the agent took a prompt: it was the one in hand, if that was submitted."""
-        if self.current is None or self._phase != "accept":
+    def accepted(self, text: str = "") -> list[Action]:
+        """Evidence came that the agent took a prompt: it was the one in hand, if that was submitted.
+
+        A person in `attach` may have pressed the Enter: then `text`, the agent's record of the prompt, proves it.
+        """
+        if self.current is None:
             return []
-        return self._finish("accepted")
+        ours = self._phase == "echo" and bool(text) and letters(text) == letters(self.current.text or "")
+        return self._finish("accepted") if self._phase == "accept" or ours else []
 
     def refused(self, why: str) -> list[Action]:
         """The message in hand could not be given to the agent."""
@@ -160,22 +171,26 @@ class Inbox:
             times.append(max(self._since + limit[self._phase], now + 0.05))
             if self._phase == "echo" and self._echoed_at is not None:
                 times.append(self._echoed_at + self._typing.settle_s)
-            if self._phase == "accept" and not gate.declared and not gate.proves:
-                times.append(max(self._since + LEFT_S, now + 0.05))
+            if self._phase == "accept":
+                if not gate.declared and not gate.proves:
+                    times.append(max(self._since + LEFT_S, now + 0.05))
+                times.append(self._since + HUNG_S)
         elif self.queue and now < gate.person_typed + PERSON_S:
             times.append(gate.person_typed + PERSON_S)
         return min(times, default=None)
 
     def _patience(self, typing: Typing, gate: Gate) -> float:
         """How long to wait for proof, before Enter is pressed again or the message given up."""
+        if gate.draft == "" and (gate.proves or self._echoed_at is None):
+            return max(typing.accept_s, PROOF_S)  # the box says nothing: the agent's own record is to come
         if not gate.draft:
-            return max(typing.accept_s, PROOF_S) if gate.proves and gate.draft == "" else typing.accept_s
+            return typing.accept_s
         return typing.again_s if typing.again_s is not None and self._submits == 1 else typing.accept_s
 
     def _may_type(self, message: Message, gate: Gate, now: float) -> bool:
         if gate.state in (State.STARTING, State.STOPPING, State.EXITED, State.BLOCKED):
             return False
-        if gate.on_screen is State.BLOCKED:
+        if gate.on_screen is State.BLOCKED or gate.view:
             return False
         if message.force:
             return True
@@ -188,10 +203,13 @@ class Inbox:
         return not (gate.draft and now < gate.person_typed + PERSON_S)
 
     def _begin(self, message: Message, gate: Gate, now: float) -> list[Action]:
+        if self.current is not message:
+            self._mixes = 0
         self.current = message
         self._since, self._submits, self._retype, self._echoed_at = now, 0, False, None
         self._draft_before = gate.draft
         self._typing = self._typing_for(message.text or "")
+        message.note = "; ".join(self._typing.notes) or None
         if self._typing.handed:
             return self._hand(message)
         if message.text is None:
@@ -200,9 +218,13 @@ class Inbox:
             self.current = None
             return out
         if gate.draft and self._typing.clear:
-            self._phase = "clear"
+            self._phase, self._clears, self._stubborn = "clear", 1, False
             return [Write(self._typing.clear)]
-        self._phase = "echo"
+        return self._paste(gate, now)
+
+    def _paste(self, gate: Gate, now: float) -> list[Action]:
+        assert self._typing is not None
+        self._phase, self._since, self._draft_before = "echo", now, gate.draft
         return [Write(self._typing.paste)]
 
     def _hand(self, message: Message) -> list[Action]:
@@ -216,42 +238,79 @@ class Inbox:
         assert message is not None and typing is not None
         if typing.handed:
             return [] if now < self._since + typing.accept_s else self.refused("no proof came that the agent took it")
-        if self._phase != "accept":
-            if gate.state is State.BLOCKED or gate.on_screen is State.BLOCKED:
-                self._retype = True  # a dialog came up: what was typed may have gone into it, or be gone
-                self._since = now
-                return []
-            if self._retype:
-                if not self._may_type(message, gate, now):
-                    return []
+        if self._phase == "accept":
+            return self._accept(message, typing, gate, now)
+        if gate.state is State.BLOCKED or gate.on_screen is State.BLOCKED or gate.view:
+            self._retype = True  # a dialog came up: what was typed may have gone into it, or be gone
+            self._since = now
+            return []
+        if gate.person_typed > self._since and not self._retype:
+            self._retype = True  # a person is at the keyboard: the text in the box may not be ours alone any more
+        if self._retype:
+            return self._begin(message, gate, now) if self._may_type(message, gate, now) else []
+        return self._clear(typing, gate, now) if self._phase == "clear" else self._echo(message, typing, gate, now)
+
+    def _clear(self, typing: Typing, gate: Gate, now: float) -> list[Action]:
+        """Wait for the draft to leave the box. One that no key changes is the box's own words: a placeholder."""
+        steps = (typing.clear, *typing.clear_more)
+        if not gate.draft:
+            return self._paste(gate, now)
+        if now < self._since + CLEAR_S:
+            return []
+        self._stubborn = self._stubborn or gate.draft != self._draft_before
+        if self._clears < len(steps) * (2 if self._stubborn else 1):
+            keys = steps[self._clears % len(steps)]
+            self._clears += 1
+            self._since, self._draft_before = now, gate.draft
+            return [Write(keys)]
+        if self._stubborn:
+            return self.refused(f"the draft in the agent's input box can't be cleared: {gate.draft[:60]!r}")
+        return self._paste(gate, now)
+
+    def _echo(self, message: Message, typing: Typing, gate: Gate, now: float) -> list[Action]:
+        """Wait for the text to be seen in the box, then press Enter."""
+        echoed = gate.reads_draft and bool(gate.draft) and gate.draft != self._draft_before
+        if not echoed:
+            self._echoed_at = None
+        elif self._echoed_at is None:
+            self._echoed_at = now
+        settled = self._echoed_at is not None and now >= self._echoed_at + typing.settle_s
+        if not settled and now < self._since + typing.echo_s:
+            return []
+        if self._mixed(message, gate):
+            self._mixes += 1  # a busy machine may not have shown yet what the keys cleared
+            if self._mixes < MIXES_MAX:
                 return self._begin(message, gate, now)
-            if self._phase == "clear":
-                if gate.draft and now < self._since + CLEAR_S:
-                    return []
-                self._phase, self._since, self._draft_before = "echo", now, gate.draft
-                return [Write(typing.paste)]
-            echoed = gate.reads_draft and bool(gate.draft) and gate.draft != self._draft_before
-            if not echoed:
-                self._echoed_at = None
-            elif self._echoed_at is None:
-                self._echoed_at = now
-            settled = self._echoed_at is not None and now >= self._echoed_at + typing.settle_s
-            if not settled and now < self._since + typing.echo_s:
-                return []
-            out: list[Action] = []
-            if message.status == "queued":
-                message.status = "typed"
-                out.append(Progress(message, over=not message.submit))
-            if not message.submit:
-                self.current = None
-                return out
-            self._phase, self._since, self._submits = "accept", now, 1
-            return [*out, Write(typing.submit)]
-        if gate.reads_draft and gate.draft == "" and gate.state is State.BUSY:
+            return [Write(typing.clear), *self.refused("it would have been sent with a draft that can't be cleared")]
+        out: list[Action] = []
+        if message.status == "queued":
+            message.status = "typed"
+            out.append(Progress(message, over=not message.submit))
+        if not message.submit:
+            self.current = None
+            return out
+        self._phase, self._since, self._submits = "accept", now, 1
+        return [*out, Write(typing.submit)]
+
+    def _mixed(self, message: Message, gate: Gate) -> bool:
+        """Whether the box holds the draft of before beside the message: words that nobody meant to send."""
+        before, shown, text = (letters(t or "") for t in (self._draft_before, gate.draft, message.text))
+        return bool(before) and text != shown and shown in (before + text, text + before)
+
+    def _accept(self, message: Message, typing: Typing, gate: Gate, now: float) -> list[Action]:
+        """Enter was pressed: is there evidence that the agent took the text? What a frozen screen shows is none."""
+        frozen = gate.output_at < self._since
+        empty = gate.reads_draft and gate.draft == ""
+        left = empty and self._echoed_at is not None  # the text was seen in the box, and is not there any more
+        if empty and not frozen and gate.state is State.BUSY:
             return self._finish("accepted")  # forced into a running turn: it left the box for the agent's own queue
-        left = gate.reads_draft and gate.draft == "" and self._echoed_at is not None
         if left and not gate.declared and not gate.proves:
             return self._finish("accepted") if now >= self._since + LEFT_S else []
+        if frozen and gate.reads_draft:
+            if now < self._since + HUNG_S:
+                return []
+            message.error = f"the agent has shown no sign of life for {HUNG_S:.0f} s: it may still take the text"
+            return self._finish("failed")
         if now < self._since + self._patience(typing, gate):
             return []
         if gate.state is State.BLOCKED or gate.on_screen is State.BLOCKED:
@@ -265,6 +324,9 @@ class Inbox:
             return [Write(typing.clear), *self._finish("failed")]
         if gate.reads_draft and gate.draft is None:
             message.error = "no evidence that the agent took it: its input box is not to be seen"
+            return self._finish("failed")
+        if gate.reads_draft and not left:
+            message.error = "no evidence that the agent took it: the text was never seen in its input box"
             return self._finish("failed")
         # The box is empty again: it was taken. Of a program whose box can't be read no more can be said than typed.
         return self._finish("accepted" if gate.reads_draft else "typed")

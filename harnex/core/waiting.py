@@ -28,6 +28,7 @@ class Standing:
     last: Closed | None
     one_turn: bool = False  # a headless run: its end is its turn's end
     outcome: int | None = None  # the exit code of a watched session that is over
+    view: str = ""  # what a person left open over the prompt, and harnex does not leave
 
     @property
     def settled(self) -> bool:
@@ -73,11 +74,8 @@ def answer(until: str, standing: Standing) -> Answer | None:
     if until == "busy" and (state is State.BUSY or standing.open_turn):
         return Answer(errors.DONE)
     if state is State.BLOCKED:
-        return Answer(
-            errors.PERSON_NEEDED,
-            f"a {standing.dialog} dialog waits for a person",
-            "look: harnex pane; take over: harnex attach",
-        )
+        what = f"{standing.view} was left open" if standing.view else f"a {standing.dialog} dialog waits for a person"
+        return Answer(errors.PERSON_NEEDED, what, "look: harnex pane; take over: harnex attach")
     if until == "prompt" and standing.settled:
         return Answer(errors.DONE)
     if until == "task_complete" and standing.settled and standing.last is not None:

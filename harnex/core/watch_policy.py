@@ -106,6 +106,9 @@ COUNTS = ("max_resumes", "max_retries", "loop_after", "max_tokens", "max_calls",
 TEXTS = ("nudge_text", "verify", "done_when", "notify_cmd")
 FLAGS = ("auto_stop", "care")
 KEYS = (*TIMES, *COUNTS, *TEXTS, *FLAGS, "max_cost")
+# What a file may say that nobody trusts: limits, as far as they end a run sooner than it would end without them. All else
+# waits for consent: commands, what is said in the person's name (nudge_text), and what makes the watch do more or less.
+HARMLESS = ("turn_timeout", "max_tokens", "max_cost", "max_calls", "max_turns")
 LEAST = {"stall_after": 0.5, "loop_after": 3, "turn_timeout": 0.5, "verify_timeout": 0.1}
 
 
@@ -183,6 +186,26 @@ def choose(name: str, own: Iterable[tuple[str, Mapping[str, Any]]]) -> dict[str,
     if name not in known:
         raise ValueError(f"there is no preset '{name}'; presets: {', '.join(known)}")
     return {"preset": name, **values}
+
+
+def tightened(values: dict[str, Any], name: str, table: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
+    """`values` with the lower limits of the preset `name` in a table of presets that nobody trusts, and what else that
+    preset says and is left out. Raises ValueError (`[presets.NAME] KEY: ...`)."""
+    wanted: dict[str, Any] = {}
+    for preset, keys in table.items():
+        if not isinstance(keys, Mapping):
+            raise ValueError(f"presets.{preset} is not a table; write it as [presets.{preset}]")
+        try:
+            found = checked(keys)
+        except ValueError as e:
+            raise ValueError(f"[presets.{preset}] {e}") from None
+        if preset == name:
+            wanted = found
+    values = dict(values)
+    for key in HARMLESS:
+        if key in wanted and (values.get(key) is None or wanted[key] < values[key]):
+            values[key] = wanted[key]
+    return values, [key for key in wanted if key not in HARMLESS]
 
 
 def next_time(text: str, now: datetime) -> datetime:

@@ -59,6 +59,11 @@ class Answers:
             raise HarnexError(
                 f"session {name} shows no dialog now (it is {verdict.state.value})", "see: harnex status, harnex pane"
             )
+        if verdict.view is not None:
+            raise HarnexError(
+                f"session {name} shows no dialog: a person left {verdict.reason}",
+                f"close it in: harnex attach --id {name}",
+            )
         if seen is not None and verdict.dialog != seen:
             raise HarnexError(
                 f"session {name} shows another dialog now: {verdict.dialog}, not {seen}",

@@ -7,11 +7,12 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from harnex import clock, events
-from harnex.adapters._base import PASTE_END, PASTE_START
+from harnex.adapters._text import PASTE_END, PASTE_START
 from harnex.core.inbox import Gate, Hand, Inbox, Message, Progress, Write
+from harnex.core.leaving import Leaving, Surroundings
 from harnex.core.turns import Closed
 from harnex.errors import HarnexError
-from harnex.model import Submitted
+from harnex.model import State, Submitted
 from harnex.store import undelivered
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ class Delivery:
     def __init__(self, session: Session) -> None:
         self._session = session
         self.inbox = Inbox(lambda text: session.adapter.typing(text, session.version))
+        self._leaving = Leaving()
         # Taken, but their turn runs: an agent that is killed now may not have kept them in its conversation.
         self._answered: list[Message] = []
 
@@ -86,10 +88,49 @@ class Delivery:
             may_type_unknown=self._session.reader.may_type_unknown,
             declared=self._session.activity.declared,
             proves=self._session.reader.proves_prompts(),
+            view=screen.view.name if screen and screen.view else "",
+            output_at=self._session.activity.last_output,
         )
+
+    def _around(self) -> Surroundings:
+        session = self._session
+        return Surroundings(self.inbox.pending > 0, session.requests.has_viewers, session.person_typed)
+
+    @property
+    def will_leave(self) -> bool:
+        """Whether what a person left open over the prompt is going to be closed by harnex: nobody is needed for it."""
+        return self._leaving.will_leave(self._around())
+
+    def _leave_view(self, now: float) -> None:
+        session, given_up = self._session, self._leaving.gave_up
+        self._leaving.see(session.verdict.view, now)
+        if name := self._leaving.left():
+            session.journal.diagnose(f"{name} was open in the agent's terminal and was left, so that it takes messages")
+        keys = self._leaving.step(self._around(), now)
+        if keys:
+            session.type(keys)
+        if self._leaving.gave_up and not given_up and session.verdict.view is not None:
+            session.journal.diagnose(f"{session.verdict.view.name} is open in the agent's terminal and can't be left")
+
+    @property
+    def held_by(self) -> str | None:
+        """Why messages wait and are not typed now, for people; None: none waits, or one is being typed."""
+        verdict = self._session.verdict
+        if not self.inbox.queue or (self.inbox.current is not None and verdict.view is None):
+            return None
+        if verdict.view is not None:
+            return verdict.reason
+        if verdict.state is State.BLOCKED:
+            return f"a {verdict.dialog} dialog is open"
+        return f"the agent is {verdict.state.value}" if verdict.state is not State.PROMPT else "a draft is in its box"
+
+    def wake_at(self, now: float) -> float | None:
+        times = (self.inbox.wake_at(self.gate(), now), self._leaving.wake_at(self._around()))
+        return min((t for t in times if t is not None), default=None)
 
     def step(self, now: float) -> None:
         """Do what is due."""
+        self._leave_view(now)
         if self.inbox.pending:
             self.act(self.inbox.step(self.gate(), now))
 
@@ -120,7 +161,10 @@ class Delivery:
                 self._drop(message)
             if message.status != message.told:
                 message.told = message.status
-                self._session.emit(events.Delivery(message_id=message.id, status=message.status, error=message.error))
+                note = message.note if message.status == "typed" else None
+                self._session.emit(
+                    events.Delivery(message_id=message.id, status=message.status, error=message.error, note=note)
+                )
             if message.status == "accepted" and message.submit and not message.force:
                 self._answered.append(message)
             elif action.over:

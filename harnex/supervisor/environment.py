@@ -8,12 +8,10 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
-import harnex
 from harnex.adapters import AGENTS, PACKAGES, name_for
 from harnex.errors import HarnexError
 
 OWN_VARIABLES = ("HARNEX_ID", "HARNEX_RUN_ID", "HARNEX_CLI", "HARNEX_SPAWNER_PANE")
-BOOTSTRAP = "import sys; sys.path.append(sys.argv.pop(1)); from {module} import main; sys.exit(main())"
 
 
 def clean_env() -> dict[str, str]:
@@ -54,9 +52,3 @@ def spawner() -> dict[str, Any] | None:
         "pane": os.environ.get("TMUX_PANE"),
     }
     return found if any(found.values()) else None
-
-
-def python_module(module: str, *arguments: str) -> list[str]:
-    """A command that runs `main()` of one of our modules: nothing in the working directory can shadow it."""
-    root = os.path.dirname(os.path.dirname(os.path.abspath(harnex.__file__)))
-    return [sys.executable, "-P", "-c", BOOTSTRAP.format(module=module), root, *arguments]

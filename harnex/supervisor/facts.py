@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from typing import TYPE_CHECKING
 
 from harnex import events
@@ -22,6 +23,7 @@ from harnex.model import (
     RunCommand,
     SubAgent,
     Submitted,
+    Suspended,
     TodoList,
     ToolUse,
     TurnEnded,
@@ -38,7 +40,10 @@ def take_fact(session: Session, fact: Fact, now: float) -> None:
         session.apply(session.turns.submitted(fact, now), now)
         if session.headless is not None:
             session.headless.submitted(fact)
-        session.delivery.act(session.inbox.accepted())
+        session.delivery.act(session.inbox.accepted(fact.text))
+    elif isinstance(fact, Suspended):
+        session.child.kill(signal.SIGCONT)
+        session.journal.diagnose("the agent was suspended (Ctrl-Z), and was continued: no shell is there to do it")
     elif isinstance(fact, TurnEnded):
         session.apply(session.turns.ended(fact, now), now)
     elif isinstance(fact, Follow | FindFile):

@@ -1,8 +1,10 @@
 """What git knows of a run's repository, at its start and at its end: never waited for by the loop, bounded in time.
 
 Each command is a child that is polled. What can't be known in time, or at all (no repository, no commit, a broken
-one), is None. Commands take no locks, fetch nothing, and run no program that the repository's configuration names
-as a monitor, a hook or a diff tool.
+one), is None. How git is called, so that nothing of the repository is run, is in `harnex/git.py`.
+
+Filters of the repository (`filter.NAME`, as git-lfs has) are never run, so the content of a file with one can't be compared.
+Such a file counts as changed when its size or its times are not those of the index, and its lines are not counted.
 """
 
 from __future__ import annotations
@@ -12,16 +14,30 @@ import os
 import re
 import subprocess
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import IO, Any
+
+from harnex import git, paths
+from harnex.errors import HarnexError
 
 START_S = 20.0
 END_S = 8.0
 POLL_S = 0.02
-OUTPUT_MAX = 1 << 20
+OUTPUT_MAX = 16 << 20
 
-Step = Generator[tuple[str, ...], "str | None", None]
+
+@dataclass(frozen=True)
+class Call:
+    """One command of git. `names` are its standard input, each with a zero byte behind it."""
+
+    argv: list[str]
+    env: dict[str, str]
+    names: frozenset[str] = frozenset()
+
+
+QUIET = ("--no-ext-diff", "--no-textconv", "--ignore-submodules=dirty")
+Step = Generator[Call, "str | None", None]
 
 
 @dataclass
@@ -51,13 +67,15 @@ class Facts:
 class GitLook:
     """A look at a work tree. `step` until it says True; then `facts` is None (not a repository) or what was found.
 
-    `since`: the commit at the start ("" if there was none then), None for the look at the start itself.
+    `since`: the commit at the start ("" if there was none then), None for the look at the start itself. `state`: the
+    state directory, in which it needs a little room.
     """
 
-    def __init__(self, repo: str, since: str | None, now: float, timeout: float) -> None:
+    def __init__(self, repo: str, since: str | None, state: str, now: float, timeout: float) -> None:
         self.facts: Facts | None = None
         self.timed_out = False
-        self._repo, self._deadline = repo, now + timeout
+        self._repo, self._state, self._deadline = repo, state, now + timeout
+        self._apart: git.Apart | None = None
         self._found = Facts()
         self._is_repo = False
         self._steps = self._look(since)
@@ -88,25 +106,39 @@ class GitLook:
                     self._output += data[: OUTPUT_MAX - len(self._output)]
             process.stdout.close()
             self._process = None
-            self._next(self._output.decode("utf-8", "replace") if process.returncode == 0 else None)
+            whole = process.returncode == 0 and len(self._output) < OUTPUT_MAX
+            self._next(git.text(self._output) if whole else None)
         return self.done
 
     def _next(self, output: str | None, first: bool = False) -> None:
         try:
-            words = next(self._steps) if first else self._steps.send(output)
+            call = next(self._steps) if first else self._steps.send(output)
             self._output = b""
-            self._process = subprocess.Popen(
-                ["git", "-c", "core.fsmonitor=false", "-c", "core.hooksPath=/dev/null", "-C", self._repo, *words],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.DEVNULL,
-                env=environment(),
-                start_new_session=True,
-            )
+            given = self._input(call.names)
+            try:
+                self._process = subprocess.Popen(
+                    call.argv,
+                    stdin=given,
+                    stdout=subprocess.PIPE,
+                    stderr=subprocess.DEVNULL,
+                    env=call.env,
+                    start_new_session=True,
+                )
+            finally:
+                if not isinstance(given, int):
+                    given.close()
             assert self._process.stdout is not None
             os.set_blocking(self._process.stdout.fileno(), False)
         except (StopIteration, OSError):
             self._end()
+
+    def _input(self, names: frozenset[str]) -> int | IO[bytes]:
+        if not names or self._apart is None:
+            return subprocess.DEVNULL
+        path = os.path.join(self._apart.directory, "names")
+        with open(path, "wb") as f:
+            f.write(b"".join(os.fsencode(name) + b"\0" for name in names))
+        return open(path, "rb")
 
     def _end(self) -> None:
         if self._process is not None:
@@ -116,6 +148,8 @@ class GitLook:
             assert self._process.stdout is not None
             self._process.stdout.close()
             self._process = None
+        if self._apart is not None:
+            self._apart.close()
         self.done = True
         self.facts = self._found if self._is_repo else None
 
@@ -125,53 +159,75 @@ class GitLook:
             self._end()
 
     def _look(self, since: str | None) -> Step:
-        found = self._found
-        top = yield ("rev-parse", "--is-inside-work-tree")
-        if top is None or top.strip() != "true":
+        found, env = self._found, git.environment()
+        if not git.is_top((yield Call(git.command(self._repo, *git.TOP), env))):
             return
         self._is_repo = True
-        found.branch = ((yield ("symbolic-ref", "--short", "-q", "HEAD")) or "").strip() or None
-        found.sha = ((yield ("rev-parse", "--verify", "-q", "HEAD^{commit}")) or "").strip() or None
+        branch = yield Call(git.command(self._repo, "symbolic-ref", "--short", "-q", "HEAD"), env)
+        found.branch = git.readable(branch or "").strip() or None
+        found.sha = ((yield Call(git.command(self._repo, *git.COMMIT), env)) or "").strip() or None
+        settings = yield Call(git.command(self._repo, *git.settings_words()), env)
+        self._apart = apart = git.Apart(self._repo, found.sha, settings or "", scratch(self._state))
         if since is not None:
-            yield from self._between(since)
-        if found.sha is not None:
-            _, found.dirty_added, found.dirty_removed = short(
-                (yield ("diff", "--shortstat", "--no-ext-diff", "--no-textconv", "HEAD", "--"))
-            )
-        changed = yield ("status", "--porcelain", "-z", "--untracked-files=normal", "--ignore-submodules=dirty")
-        if changed is not None:
-            found.dirty_files = count_status(changed)
-            found.dirty = found.dirty_files > 0
+            yield from self._between(apart, since)
+        yield from self._uncommitted(apart)
 
-    def _between(self, since: str) -> Step:
-        found = self._found
-        if found.sha is None:
+    def _between(self, apart: git.Apart, since: str) -> Step:
+        found, sha = self._found, self._found.sha
+        if sha is None or since == sha:
             found.commits = found.files_changed = found.loc_added = found.loc_removed = 0
+            found.rewritten = None if sha is None else False
             return
-        if since == found.sha:
-            found.commits = found.files_changed = found.loc_added = found.loc_removed = 0
-            found.rewritten = False
-            return
-        if since and (yield ("cat-file", "-e", since + "^{commit}")) is None:
+        if since and (yield self._call(apart, "cat-file", "-e", since + "^{commit}")) is None:
             found.rewritten = True  # it is gone: collected, or another clone took the place
             return
         base = since
         if since:
-            found.rewritten = (yield ("merge-base", "--is-ancestor", since, "HEAD")) is None
+            found.rewritten = (yield self._call(apart, "merge-base", "--is-ancestor", since, sha)) is None
         else:
-            base = ((yield ("hash-object", "-t", "tree", "/dev/null")) or "").strip()
-        listed = yield ("rev-list", "--count", "HEAD", *((f"^{since}",) if since else ()))
+            base = ((yield self._call(apart, "hash-object", "-t", "tree", "/dev/null")) or "").strip()
+        listed = yield self._call(apart, "rev-list", "--count", sha, *((f"^{since}",) if since else ()))
         found.commits = int(listed) if listed and listed.strip().isdigit() else None
         if base:
             found.files_changed, found.loc_added, found.loc_removed = short(
-                (yield ("diff", "--shortstat", "--no-ext-diff", "--no-textconv", base, "HEAD", "--"))
+                (yield self._call(apart, "diff", "--shortstat", *QUIET, base, sha, "--"))
             )
 
+    def _uncommitted(self, apart: git.Apart) -> Step:
+        found, lines = self._found, None
+        if found.sha is not None:
+            lines = numbers((yield self._call(apart, "diff", "--numstat", "-z", *QUIET, found.sha, "--")))
+        told = yield self._call(
+            apart, "status", "--porcelain", "-z", "--untracked-files=normal", "--ignore-submodules=dirty"
+        )
+        changed = None if told is None else list(entries(told))
+        hidden: frozenset[str] = frozenset()  # what may be changed or not: a filter stands between
+        names = {path for path, _, _ in lines or ()} | {path for way, path in changed or () if way != "??"}
+        if names and apart.filters:
+            told = yield self._call(apart, "check-attr", "-z", "--stdin", "filter", names=frozenset(names))
+            hidden = frozenset(path for path, value in attributes(told or "") if value in apart.filters)
+        if lines is not None:
+            found.dirty_added = sum(added for path, added, _ in lines if path not in hidden)
+            found.dirty_removed = sum(removed for path, _, removed in lines if path not in hidden)
+        if changed is not None:
+            if any(way == " M" and path in hidden for way, path in changed):
+                words = ("diff-files", "-z", "--name-only", "--ignore-submodules=dirty")
+                told = yield Call(apart.command(*words), apart.env(by_times=True))
+                touched = set((told or "").split("\0"))
+                changed = [(way, path) for way, path in changed if not (way == " M" and path in hidden - touched)]
+            found.dirty_files = len(changed)
+            found.dirty = found.dirty_files > 0
 
-def environment() -> dict[str, str]:
-    """Ours without what a git hook or another repository left in it; nothing is asked, locked or fetched."""
-    env = {k: v for k, v in os.environ.items() if not k.startswith("GIT_")}
-    return env | {"GIT_OPTIONAL_LOCKS": "0", "GIT_TERMINAL_PROMPT": "0", "GIT_NO_LAZY_FETCH": "1", "LC_ALL": "C"}
+    def _call(self, apart: git.Apart, *words: str, names: frozenset[str] = frozenset()) -> Call:
+        return Call(apart.command(*words), apart.env(), names)
+
+
+def scratch(state: str) -> str:
+    """Where a git directory of ours may be for a moment. Raises OSError."""
+    try:
+        return paths.subdir(state, "tmp")
+    except HarnexError as e:
+        raise OSError(e.message) from None
 
 
 def short(text: str | None) -> tuple[int | None, int | None, int | None]:
@@ -183,21 +239,41 @@ def short(text: str | None) -> tuple[int | None, int | None, int | None]:
     return files, added, removed
 
 
-def count_status(text: str) -> int:
-    """Entries of `status --porcelain -z`; a rename has its old name after it."""
-    fields = text.split("\0")
-    count, at = 0, 0
-    while at < len(fields):
-        if len(fields[at]) > 2:
-            count += 1
-            at += 1 if fields[at][0] in "RC" else 0
-        at += 1
-    return count
+def entries(told: str) -> Iterator[tuple[str, str]]:
+    """Entries of `status --porcelain -z`: two letters and the path; a rename has its old name after it."""
+    fields = iter(told.split("\0"))
+    for field in fields:
+        if len(field) > 3:
+            yield field[:2], field[3:]
+            if field[0] in "RC":
+                next(fields, None)
 
 
-def look_now(repo: str, since: str | None, timeout: float) -> Facts | None:
+def numbers(told: str | None) -> list[tuple[str, int, int]] | None:
+    """`diff --numstat -z`: path, lines added and removed (0 of binary files); a rename has both names behind it."""
+    if told is None:
+        return None
+    found, fields = [], iter(told.split("\0"))
+    for field in fields:
+        added, _, rest = field.partition("\t")
+        removed, tab, path = rest.partition("\t")
+        if tab and not path:
+            next(fields, None)
+            path = next(fields, "")
+        if tab:
+            found.append((path, int(added) if added.isdigit() else 0, int(removed) if removed.isdigit() else 0))
+    return found
+
+
+def attributes(told: str) -> Iterator[tuple[str, str]]:
+    """`check-attr -z`: path and value."""
+    fields = told.split("\0")
+    return zip(fields[::3], fields[2::3], strict=False)
+
+
+def look_now(repo: str, since: str | None, state: str, timeout: float) -> Facts | None:
     """The same, waited for: after a crash, when there is no loop."""
-    look = GitLook(repo, since, time.monotonic(), timeout)
+    look = GitLook(repo, since, state, time.monotonic(), timeout)
     while not look.step(time.monotonic()):
         time.sleep(POLL_S)
     return look.facts

@@ -30,7 +30,7 @@ class Late:
         # `--env` gave may have been another value.
         given = start["options"].get("env") or {} if start else {}
         self.may_quote = all(name in os.environ and name not in given for name in start.get("secrets") or ())
-        rules = redaction.load_quietly(str(about.get("repo") or "") or None)
+        rules = redaction.of_start(start, str(about.get("repo") or "") or None)
         self._redactor = redaction.redactor(rules, os.environ, lease.left_behind(run_dir))
 
     def open(self) -> None:

@@ -13,7 +13,7 @@ import uuid
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from harnex import errors, jsonl, names, paths
+from harnex import config, errors, interpreter, jsonl, names, paths
 from harnex.adapters import (
     AGENTS,
     HEADLESS,
@@ -37,7 +37,7 @@ from harnex.errors import HarnexError, UsageError
 from harnex.store import registry, runlock, undelivered
 from harnex.supervisor import lease as leases
 from harnex.supervisor import manifest, redaction, rehearse, startfile, versions
-from harnex.supervisor.environment import apply_env, clean_env, python_module, resolve, spawner
+from harnex.supervisor.environment import apply_env, clean_env, resolve, spawner
 from harnex.supervisor.files import reader_in, write_files
 from harnex.supervisor.rehearse import Endpoint
 from harnex.supervisor.spec import SESSION_ID, Spec
@@ -73,6 +73,7 @@ class RunOptions:
     resume: Resume | None = None
     policy: dict[str, Any] | None = None
     watch_file: str | None = None
+    notes: list[str] = field(default_factory=list)  # what the person is told of the start
     own: dict[str, str] = field(default_factory=dict)  # options that only one adapter takes
     headless: bool = False  # `harnex exec`; then:
     prompt: str = ""
@@ -111,7 +112,8 @@ def start(options: RunOptions) -> dict[str, Any]:
     repo = paths.repo_root(cwd)
     session_id = paths.normal_id(options.id) if options.id is not None else _free_name(state)
     refuse_duplicate(state, repo, session_id)
-    rules = redaction.load(repo)
+    rules, left_out = rules_for(state, repo, options)
+    notes = [*options.notes, *left_out]
     summary_out = summary_path(options.summary_out)
     env = {**clean_env(), **options.env}
     given = leases.secrets_of(options.credential) if options.credential else []
@@ -143,8 +145,9 @@ def start(options: RunOptions) -> dict[str, Any]:
         home = (resume.home if resume else None) or os.path.join(run_dir, "home")
         context_id = _keep_context(state, run_id, options, redactor) if options.context is not None else None
         about = startfile.about(
-            options, id=session_id, run_id=run_id, adapter=adapter_name, program=program, repo=repo, cwd=cwd, home=home
-        )
+            options, id=session_id, run_id=run_id, adapter=adapter_name, program=program, repo=repo, cwd=cwd, home=home,
+            redact=rules,
+        )  # fmt: skip
         startfile.write(run_dir, about, env)
         rehearsal = Rehearsal()
         if options.rehearse is not None:
@@ -195,7 +198,7 @@ def start(options: RunOptions) -> dict[str, Any]:
             permissions=options.permissions,
             permissions_used=launch.permissions,
             trust=options.trust,
-            notes=[*launch.notes, *leased.notes, *record_notes(options.record)],
+            notes=list(dict.fromkeys([*notes, *launch.notes, *leased.notes, *record_notes(options.record)])),
             agent_session_id=launch.session_id,
             columns=options.columns,
             rows=options.rows,
@@ -242,6 +245,17 @@ def start(options: RunOptions) -> dict[str, Any]:
     if endpoint is not None:
         endpoint.let_go()
     return reply
+
+
+def rules_for(state: str, repo: str, options: RunOptions) -> tuple[redaction.Rules, list[str]]:
+    """What counts as a secret, and what is to be told of the files that say so. Raises UsageError.
+
+    A run that goes on with another one keeps its rules: an agent that changed the file meanwhile changed nothing.
+    """
+    if options.resume is not None:
+        return redaction.of_start(startfile.read(paths.run_dir(state, options.resume.run_id)), repo), []
+    files = config.load(repo)
+    return redaction.rules_of(files), files.notes
 
 
 def lease_for(
@@ -341,16 +355,18 @@ def _free_name(state: str) -> str:
 
 
 def _spawn(spec: Spec, endpoint: Endpoint | None, lock: int, patience: float) -> dict[str, Any]:
-    process = subprocess.Popen(
-        python_module("harnex.supervisor.__main__", "harnex-supervisor", spec.id),
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-        cwd="/",
-        env=clean_env(),
-        pass_fds=(lock, endpoint.keeper) if endpoint else (lock,),
-    )
+    log = os.path.join(paths.run_dir(spec.state, spec.run_id), "supervisor.log")
+    with open(os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "wb") as words:
+        process = subprocess.Popen(
+            interpreter.command("harnex.supervisor.__main__", "harnex-supervisor", spec.id),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=words,
+            start_new_session=True,
+            cwd="/",
+            env=clean_env(),
+            pass_fds=(lock, endpoint.keeper) if endpoint else (lock,),
+        )
     assert process.stdin is not None and process.stdout is not None
     with contextlib.suppress(BrokenPipeError):
         process.stdin.write(jsonl.dumps(spec.dump()).encode())
@@ -361,8 +377,10 @@ def _spawn(spec: Spec, endpoint: Endpoint | None, lock: int, patience: float) ->
     process.returncode = 0  # it is not ours to wait for: it outlives us
     reply = jsonl.loads_dict(line)
     if reply is None:
-        log = os.path.join(paths.run_dir(spec.state, spec.run_id), "supervisor.log")
-        raise HarnexError(f"the supervisor of session '{spec.id}' did not start", f"its log: {log}", errors.BUG)
+        what, why = f"the supervisor of session '{spec.id}' did not start", _last_words(log)
+        if why.startswith("ModuleNotFoundError"):
+            raise HarnexError(f"{what}: {why}", interpreter.MISSING)
+        raise HarnexError(f"{what}{': ' if why else ''}{why}", f"its log: {log}", errors.BUG)
     if not reply.get("ok"):
         known = ("ok", "error", "hint", "exit_code")
         raise HarnexError(
@@ -372,3 +390,13 @@ def _spawn(spec: Spec, endpoint: Endpoint | None, lock: int, patience: float) ->
             **{k: v for k, v in reply.items() if k not in known},
         )
     return reply
+
+
+def _last_words(log: str) -> str:
+    """The last line of a log: of a traceback, the error itself. "" if there is none."""
+    try:
+        with open(log, encoding="utf-8", errors="replace") as f:
+            lines = f.read().strip().splitlines()
+    except OSError:
+        return ""
+    return lines[-1] if lines else ""

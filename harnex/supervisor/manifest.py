@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 from collections.abc import Mapping
 
 import harnex
-from harnex import clock
+from harnex import clock, git
 from harnex.adapters._base import Launch
 from harnex.supervisor import redaction
 from harnex.supervisor.files import write_files
 from harnex.supervisor.spec import Spec
+
+GIT_S = 5.0
 
 
 def write(run_dir: str, spec: Spec, launch: Launch, env: Mapping[str, str]) -> None:
@@ -51,16 +52,8 @@ def git_head(repo: str) -> dict[str, str] | None:
     """Commit and branch of a work tree, None outside of git or without commits."""
     if not os.path.exists(os.path.join(repo, ".git")):
         return None
-    try:
-        done = subprocess.run(
-            ["git", "-C", repo, "rev-parse", "HEAD", "--abbrev-ref", "HEAD"],
-            capture_output=True,
-            text=True,
-            timeout=5,
-            check=False,
-            stdin=subprocess.DEVNULL,
-        )
-    except (OSError, subprocess.TimeoutExpired):
+    found = git.ask(repo, *git.TOP, "HEAD", "--abbrev-ref", "HEAD", timeout=GIT_S)
+    if found is None or not git.is_top(found):
         return None
-    lines = done.stdout.split()
-    return {"sha": lines[0], "branch": lines[1]} if done.returncode == 0 and len(lines) == 2 else None
+    lines = git.readable(found).split()[1:]
+    return {"sha": lines[0], "branch": lines[1]} if len(lines) == 2 else None

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from harnex import clock, jsonl, paths
+from harnex import clock, interpreter, jsonl, paths
 from harnex.core.watch_policy import Policy
 
 if TYPE_CHECKING:
@@ -71,9 +71,7 @@ def _commands(policy: Policy) -> list[tuple[str, str | list[str], dict[str, Any]
     if policy.notify_cmd:
         found.append(("the notify command", policy.notify_cmd, {}))
     if policy.notify_urls:
-        from harnex.supervisor.environment import python_module
-
-        found.append(("apprise", python_module("harnex.supervisor.notify"), {"urls": list(policy.notify_urls)}))
+        found.append(("apprise", interpreter.command("harnex.supervisor.notify"), {"urls": list(policy.notify_urls)}))
     return found
 
 

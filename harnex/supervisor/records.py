@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from harnex import events, jsonl, paths
 from harnex.core.usage import Sums
 from harnex.store import durable, history
-from harnex.supervisor import lease, redaction
+from harnex.supervisor import lease, redaction, startfile
 from harnex.supervisor.gitfacts import END_S, START_S, Facts, GitLook, look_now
 from harnex.supervisor.scrub import Scrub
 
@@ -37,7 +37,7 @@ class Records:
         self._session = session
         self.run_dir = paths.run_dir(session.spec.state, session.spec.run_id)
         self._scrub = Scrub(self.run_dir, session.redactor)
-        self._look: GitLook | None = GitLook(session.spec.repo, None, now, START_S)
+        self._look: GitLook | None = GitLook(session.spec.repo, None, session.spec.state, now, START_S)
         self.start: Facts | None = None
         self.end: Facts | None = None
         self._ending: GitLook | None = None
@@ -72,7 +72,7 @@ class Records:
                 self._look.close()  # a run too short for git: what is known so far
                 self.step(now)
             since = None if self.start is None else self.start.sha or ""
-            self._ending = GitLook(self._session.spec.repo, since, now, END_S)
+            self._ending = GitLook(self._session.spec.repo, since, self._session.spec.state, now, END_S)
         if self._ending is not None and self._ending.step(now):
             self.end = self._told(self._ending, "end")
             self._ending = None
@@ -187,14 +187,16 @@ def recovered(
     """
     manifest = _document(os.path.join(run_dir, "manifest.json"))
     repo = str(record.get("repo"))
-    redactor = redaction.redactor(redaction.load_quietly(repo), os.environ, lease.left_behind(run_dir))
+    redactor = redaction.redactor(
+        redaction.of_start(startfile.read(run_dir), repo), os.environ, lease.left_behind(run_dir)
+    )
     leased = manifest.get("lease")
     lease.remove(run_dir, leased["logs"] if isinstance(leased, dict) and isinstance(leased.get("logs"), list) else ())
     Scrub(run_dir, redactor).finish(LAST_S)
     start, end, sums, calls, counts = _from_log(os.path.join(run_dir, "events.jsonl"))
     told: list[events.Event] = []
     if start is not None and end is None:
-        facts = look_now(repo, str(start.get("sha") or ""), LAST_S)
+        facts = look_now(repo, str(start.get("sha") or ""), os.path.dirname(os.path.dirname(run_dir)), LAST_S)
         if facts is not None:
             end = facts.dump()
             told.append(events.Git(phase="end", **end))

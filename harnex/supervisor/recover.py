@@ -197,10 +197,16 @@ def give_back(state: str, run_id: str, old: str) -> None:
 
 
 def _tidy(state: str) -> None:
-    """Half-written entries of processes that are gone."""
+    """Half-written entries, and git directories (git.py), of processes that are gone."""
     directory = paths.sessions_dir(state)
     with contextlib.suppress(OSError):
         for name in os.listdir(directory):
             pid = name.removesuffix(".tmp").rpartition(".")[2]
             if name.endswith(".tmp") and pid.isdecimal() and process.start_time(int(pid)) is None:
                 os.unlink(os.path.join(directory, name))
+    directory = os.path.join(state, "tmp")
+    with contextlib.suppress(OSError):
+        for name in os.listdir(directory):
+            pid = name.partition("-")[2].partition("-")[0]
+            if pid.isdecimal() and process.start_time(int(pid)) is None:
+                shutil.rmtree(os.path.join(directory, name), ignore_errors=True)

@@ -17,8 +17,8 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from harnex import config
-from harnex.core.redact import Redactor, secret_values
-from harnex.errors import UsageError
+from harnex.core.redact import MARK, Redactor, secret_values
+from harnex.errors import HarnexError, UsageError
 
 KEYS = ("patterns", "names")
 TRY_S = 0.2  # for a pattern on each of the texts that make bad ones run for ever
@@ -27,8 +27,13 @@ Rules = dict[str, list[str]]
 
 def load(repo: str | None) -> Rules:
     """The rules for sessions of that repository. Raises UsageError, naming the file and the key."""
+    return rules_of(config.load(repo))
+
+
+def rules_of(files: config.Config) -> Rules:
+    """The same of files that were read. A repository's file needs no trust for this: it only takes more out."""
     rules: Rules = {key: [] for key in KEYS}
-    for section in config.sections("redact", repo):
+    for section in files.sections("redact"):
         strangers = sorted(set(section.values) - set(KEYS))
         if strangers:
             raise UsageError(f"{section.path}: unknown key '{strangers[0]}' in [redact]", f"keys: {', '.join(KEYS)}")
@@ -49,8 +54,23 @@ def load_quietly(repo: str | None) -> Rules:
     """The same where nobody can be told of a bad file any more: no rules."""
     try:
         return load(repo)
-    except UsageError:
+    except HarnexError:
         return {key: [] for key in KEYS}
+
+
+def of_start(start: Mapping[str, Any], repo: str | None) -> Rules:
+    """The rules that a run was started with, from its start file: what became of the file since then does not count.
+
+    A pattern that is a secret itself was not kept: then those of the file as it is now count as well.
+    """
+    kept = start.get("redact")
+    if not isinstance(kept, dict):
+        return load_quietly(repo)
+    rules = {key: [str(word) for word in kept.get(key) or () if MARK not in str(word)] for key in KEYS}
+    if any(MARK in str(word) for key in KEYS for word in kept.get(key) or ()):
+        now = load_quietly(repo)
+        rules = {key: list(dict.fromkeys([*rules[key], *now[key]])) for key in KEYS}
+    return rules
 
 
 def redactor(rules: Mapping[str, list[str]], env: Mapping[str, str], more: Iterable[str] = ()) -> Redactor:

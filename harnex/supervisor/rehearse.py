@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 import subprocess
 
-from harnex import jsonl
+from harnex import interpreter, jsonl
 from harnex.adapters import AGENTS, REHEARSED_AS, adapter_for
 from harnex.adapters._base import Adapter, Rehearsal, Version
 from harnex.errors import UsageError
 from harnex.process import start_time
-from harnex.supervisor.environment import clean_env, python_module
+from harnex.supervisor.environment import clean_env
 
 
 def rehearsal(
@@ -42,7 +42,7 @@ class Endpoint:
         reader, self.keeper = os.pipe()
         try:
             self.process = subprocess.Popen(
-                python_module("harnex.rehearsal.__main__", *command),
+                interpreter.command("harnex.rehearsal.__main__", *command),
                 stdin=reader,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,

@@ -74,6 +74,11 @@ class Requests:
             self._session.journal.diagnose(f"harnex failed at a request '{op}': {type(e).__name__}: {e}")
             peer.fail(HarnexError(f"a bug in harnex: {type(e).__name__}: {e}", "please report it", errors.BUG))
 
+    @property
+    def has_viewers(self) -> bool:
+        """Whether somebody is attached who may press keys."""
+        return any(not peer.read_only for peer in self._viewers)
+
     def _base(self) -> dict[str, Any]:
         return {"id": self._session.spec.id, "run_id": self._session.spec.run_id}
 
@@ -100,7 +105,7 @@ class Requests:
                 "a session that does: harnex run",
             )
         force = bool(request.get("force"))
-        if force and session.verdict.state.value == "blocked":
+        if force and session.verdict.state.value == "blocked" and session.verdict.view is None:
             raise HarnexError(
                 f"session {session.spec.id} shows a {session.verdict.dialog} dialog: a message would answer it",
                 "answer it in: harnex attach",
@@ -172,8 +177,9 @@ class Requests:
                 reply["outcome"] = sender.closed.end.outcome
                 reply["last_message"] = sender.closed.end.last_message
             reply["waited_s"] = round(clock.monotonic() - sender.begun, 3)
-        if sender.note:
-            reply["note"] = sender.note
+        notes = [words for words in (sender.note, sender.message.note) if words]
+        if notes:
+            reply["note"] = "; ".join(notes)
         if error:
             reply["error"], reply["hint"] = error, hint
         sender.peer.reply(reply)

@@ -75,6 +75,8 @@ class Session:
         self.tmux: str | None = None
         self.person_typed = -1e9
         self._turn_closed = False  # in this pass of the loop
+        self._look_stopped = False  # a signal told of a child
+        self.stopped = False  # the agent's process is suspended by a signal
         self._lines: tuple[str, ...] = ()  # of the screen, when it was last read
         self.begun = now
         self.selector = selectors.DefaultSelector()
@@ -179,9 +181,20 @@ class Session:
         signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: self.ending.stop(reason="stopped", message=SIGNALLED))
-        signal.signal(signal.SIGCHLD, lambda *_: None)
+        signal.signal(signal.SIGCHLD, lambda *_: self._child_changed())
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
         self.selector.register(reader, selectors.EVENT_READ, lambda mask: os.read(reader, 512))
+
+    def _child_changed(self) -> None:
+        self._look_stopped = True
+
+    def _see_stopped(self) -> None:
+        """A child was stopped, continued or ended: is it the agent's process that stands still?"""
+        self._look_stopped = False
+        stopped = process.is_stopped(self.child.pid)
+        if stopped and not self.stopped:
+            self.journal.diagnose(f"the agent's process {self.child.pid} was stopped by a signal: no message is typed")
+        self.stopped = stopped
 
     # ---- the loop ----
 
@@ -207,6 +220,8 @@ class Session:
 
     def think(self, now: float) -> None:
         """What follows from what happened. Ordered: evidence, state, turns, delivery, replies, record."""
+        if self._look_stopped:
+            self._see_stopped()
         if self.terminal.settle(now):
             self._read_screen(now)
         if self.terminal.resync_due(now):
@@ -250,7 +265,7 @@ class Session:
             self.helpers.wake_at(now),
             self.verdict.wake_at,
             self.turns.wake_at(),
-            self.inbox.wake_at(self.delivery.gate(), now),
+            self.delivery.wake_at(now),
             self.requests.wake_at(),
             self.answers.wake_at(now),
             self.watcher.wake_at(),
@@ -329,11 +344,14 @@ class Session:
         if verdict.state is State.PROMPT is not self.verdict.state and self.terminal.settle(now, early=True):
             self._read_screen(now)  # what was painted before it was declared, a dialog perhaps
             verdict = self.activity.decide(now)
-        self.apply(self.turns.state(verdict.state, now, self.reader.records_prompts()), now)
+        self.apply(self.turns.state(verdict.beneath, now, self.reader.records_prompts()), now)
         turn = self.turns.open
         if verdict.state is State.PROMPT and turn is not None and not turn.worked and turn.ended is None:
             # The agent took a prompt and does not show it yet: what it shows is the moment before.
             verdict = Verdict(State.BUSY, "turn", "a prompt was taken", wake_at=verdict.wake_at)
+        if self.stopped:
+            why = f"its process is stopped by a signal (kill -CONT {self.child.pid})"
+            verdict = Verdict(State.UNKNOWN, "process", why, wake_at=verdict.wake_at)
         if self.ending.under_way:
             verdict = Verdict(State.STOPPING, "harnex", self.ending.reason or "ending", wake_at=verdict.wake_at)
         old, self.verdict = self.verdict, verdict
@@ -384,7 +402,7 @@ class Session:
         state = self.verdict.state
         if self.ending.under_way:
             state = State.EXITED if self.ending.done else State.STOPPING
-        elif self.answers.in_hand:
+        elif self.answers.in_hand or self.delivery.will_leave:
             state = State.STARTING
         return Standing(
             state,
@@ -395,6 +413,7 @@ class Session:
             self.turns.last,
             self.headless is not None,
             self.ending.result.get("exit_code") if self.watcher.watch is not None else None,
+            self.verdict.view.name if self.verdict.view is not None else "",
         )
 
     def interrupt(self, now: float) -> None:
@@ -440,6 +459,7 @@ class Session:
             "spawner": spec.spawner,
             "options": list(verdict.options),
             "pending": self.inbox.pending,
+            "held_by": self.delivery.held_by,
             **self.watcher.record,
             "agent_session_id": self.agent_session_id,
             "permissions": spec.permissions,

@@ -29,7 +29,7 @@ KEEP = (
     "OPENAI_BASE_URL", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy",
     "SSL_CERT_FILE", "NODE_EXTRA_CA_CERTS",
 )  # fmt: skip
-NOT_KEPT = ("context", "prompt", "resume", "credential")  # the first message is in the inbox (undelivered.py)
+NOT_KEPT = ("context", "prompt", "resume", "credential", "notes")  # the first message is in the inbox (undelivered.py)
 
 
 def about(options: Any, **known: Any) -> dict[str, Any]:
@@ -65,7 +65,7 @@ def launched(start: Mapping[str, Any], spec: Spec) -> dict[str, Any]:
 def write(run_dir: str, start: Mapping[str, Any], env: Mapping[str, str]) -> None:
     """Write it whole, without the secrets of `env`, which is the agent's environment. Raises HarnexError."""
     options = start["options"]
-    redactor = redaction.redactor(redaction.load_quietly(start["repo"]), {**env, **options["env"]})
+    redactor = redaction.redactor(start["redact"], {**env, **options["env"]})
     clean = redactor.clean(dict(start))
     clean["options"]["env"] = {
         name: None if secret_values({name: value}) or MARK in redactor.text(value) else value

@@ -264,11 +264,11 @@ class Watcher:
 
         session = self._session
         turn, verdict = session.turns.open, session.verdict
-        busy = turn is not None and verdict.state is not State.PROMPT
+        busy = turn is not None and verdict.beneath is not State.PROMPT
         return Sight(
-            state=verdict.state,
+            state=verdict.beneath,  # what a person left open is left again: nobody is asked for it
             wall=clock.wall(),
-            dialog=verdict.dialog,
+            dialog=verdict.dialog if verdict.view is None else "",
             options=verdict.options,
             turn=turn.number if turn is not None else None,
             pending=session.inbox.pending,

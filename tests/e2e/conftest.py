@@ -11,6 +11,7 @@ import os
 import signal
 import subprocess
 import sys
+import sysconfig
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -47,6 +48,23 @@ class Harnex:
             "TMUX_TMPDIR": str(base),
         }
         (base / "home").mkdir()
+        self.program = [HARNEX]
+
+    def customize(self, code: str) -> None:
+        """Run this at the start of every Python process of harnex: a virtual environment on top of the installed one.
+
+        harnex's own processes ignore PYTHONPATH, so that a `sitecustomize` there would not reach them.
+        """
+        venv = self.base / "venv"
+        site = venv / "lib" / f"python3.{sys.version_info[1]}" / "site-packages"
+        site.mkdir(parents=True)
+        (venv / "bin").mkdir()
+        base = os.path.realpath(sys.executable)
+        (venv / "bin" / "python").symlink_to(base)
+        (venv / "pyvenv.cfg").write_text(f"home = {os.path.dirname(base)}\ninclude-system-site-packages = false\n")
+        (site / "installed.pth").write_text(sysconfig.get_path("purelib") + "\n")
+        (site / "sitecustomize.py").write_text(code)
+        self.program = [str(venv / "bin" / "python"), HARNEX]
 
     def run(self, *words: str, **options: Any) -> subprocess.CompletedProcess[str]:
         """One command, to its end; nothing is checked."""
@@ -62,7 +80,7 @@ class Harnex:
         settings |= options
         if "input" in settings:
             settings.pop("stdin")
-        return subprocess.run([HARNEX, *words], check=False, **settings)
+        return subprocess.run([*self.program, *words], check=False, **settings)
 
     def ok(self, *words: str, **options: Any) -> str:
         """One command that must succeed; its output."""
@@ -84,7 +102,12 @@ class Harnex:
             "text": True,
             "preexec_fn": hear_interrupts,
         }
-        return subprocess.Popen([HARNEX, *words], **(settings | options))
+        return subprocess.Popen([*self.program, *words], **(settings | options))
+
+    def trust(self, text: str) -> None:
+        """Let the repository have this file, with its person's consent."""
+        (self.work / ".harnex.toml").write_text(text)
+        self.ok("trust")
 
     def script(self, *calls: Any, **more: Any) -> str:
         """A rehearsal script with these answers."""

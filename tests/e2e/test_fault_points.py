@@ -77,8 +77,7 @@ class Trap:
         code = TRAP.format(
             done=str(self._done), file=file, function=function, line=line, condition=condition, signal=int(number)
         )
-        (harnex.base / "sitecustomize.py").write_text(code)
-        harnex.env["PYTHONPATH"] = str(harnex.base)
+        harnex.customize(code)
 
     def sprung(self) -> None:
         self._harnex.until(self._done.exists, 20, what="the supervisor came to that point")

@@ -229,13 +229,11 @@ def test_evidence_is_covered_while_the_session_lives_and_after_a_crash(harnex: H
 def test_a_bug_report_tells_no_secret(harnex: Harnex) -> None:
     environment(harnex)
     (harnex.work / "boom").mkdir()
-    (harnex.base / "sitecustomize.py").write_text(
-        "import sys\nif 'harnex' in sys.argv[0]:\n"
-        "    import harnex.commands.history as h\n"
-        f"    def bad(*a, **k): raise ValueError('broken by {SHAPED['openai']} and {KNOWN['ACME_TOKEN']}')\n"
-        "    h.mend = bad\n"
+    harnex.customize(
+        "import harnex.commands.history as h\n"
+        f"def bad(*a, **k): raise ValueError('broken by {SHAPED['openai']} and {KNOWN['ACME_TOKEN']}')\n"
+        "h.mend = bad\n"
     )
-    harnex.env["PYTHONPATH"] = str(harnex.base)
     done = harnex.run("history", "--id", f"key={SHAPED['github']}")
     assert done.returncode == 3, done.stderr
     report = next((harnex.state / "reports").iterdir())

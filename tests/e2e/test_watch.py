@@ -27,7 +27,7 @@ max_resumes = 1
 
 def watched(place: Harnex, *calls: Any, options: tuple[str, ...] = (), tui: tuple[str, ...] = ()) -> tuple[str, ...]:
     """The words of a watched run of the scripted TUI."""
-    (place.work / ".harnex.toml").write_text(PRESET)
+    place.trust(PRESET)
     words = ("run", "demo", "--watch", "--preset", "fast", "--id", "w", "--rehearse", place.script(*calls))
     return (*words, "--context", "do the task", *options, "--", "--log", str(place.base / "w.truth"), *tui)
 
@@ -218,7 +218,7 @@ def test_a_check_blocks_nothing(harnex: Harnex) -> None:
 
 def test_people_are_told_and_a_notifier_that_fails_is_no_matter(harnex: Harnex) -> None:
     told = harnex.base / "töld file.jsonl"
-    (harnex.work / ".harnex.toml").write_text(f"[notify]\ncmd = \"cat >> '{told}'; echo no luck; exit 3\"\n")
+    harnex.trust(f"[notify]\ncmd = \"cat >> '{told}'; echo no luck; exit 3\"\n")
     harnex.agent("w", "All done.", run=("--watch", "--context", "go"))
     harnex.until(told.exists)
     (failed,) = harnex.until(lambda: harnex.events("w", "diagnostic"))

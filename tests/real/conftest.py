@@ -113,7 +113,7 @@ class Agent:
     def log(self, run: str, event: str, kind: str = "main") -> list[dict[str, Any]]:
         """Rows of the endpoint's log: `request` as they came, `call` as they ended. `run`: id or run_id."""
         path = self.place.state / "runs" / self.run_ids.get(run, run) / "rehearsal.jsonl"
-        rows = [json.loads(line) for line in path.read_text().splitlines()]
+        rows = [json.loads(line) for line in path.read_text().split("\n") if line]
         return [r for r in rows if r["event"] == event and r["kind"] == kind]
 
     def check_ended(self, session_id: str) -> list[dict[str, Any]]:

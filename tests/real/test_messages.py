@@ -27,6 +27,10 @@ TEXTS = (
     " ".join(f"word{n}" for n in range(520))[:4000],
     "\n".join(f"{n:04d} a line of a longer task, with its own words" for n in range(400)),
 )
+PNG = (
+    "89504e470d0a1a0a0000000d4948445200000001000000010804000000b51c0c020000000b4944415478da6364f80f00010501012718e366"
+    "0000000049454e44ae426082"
+)
 WRAPPED = re.compile(r'\s*<(pasted_content id="\w+")>\n')
 
 
@@ -113,3 +117,76 @@ def test_messages_that_are_queued_while_it_works(agent: Agent) -> None:
     assert heads == ["message 0", "message 0", "message 1", "message 2"]
     agent.stop("queue")
     agent.check_ended("queue")
+
+
+# In front of a command: control characters, which the paste leaves out; what a box removes or trims; what stays.
+PREFIXES = (
+    "\x01",
+    "\x1b",
+    "\x7f",
+    "\x85",
+    "\u200b",
+    "\ufeff",
+    "\u2060\xad",
+    "\u034f",
+    "\u2028",
+    "\xa0\t",
+    "\n",
+    "\u0301",
+)
+
+
+def test_nothing_in_front_of_a_command_makes_it_one(agent: Agent) -> None:
+    """Neither a shell command, nor a command of the CLI (a known one, which would be run), nor the end of it."""
+    place = agent.place
+    marker = place.work / "RAN"
+    command = "/status" if agent.cli == "codex" else "/zzz"
+    if agent.cli == "claude":
+        (place.work / ".claude" / "commands").mkdir(parents=True)
+        (place.work / ".claude" / "commands" / "zzz.md").write_text("THE COMMAND RAN\n")
+    commands = (f"!touch '{marker}'", command)
+    texts = [p + commands[n % 2] for n, p in enumerate((*PREFIXES, *PREFIXES[1:4]))]
+    texts += ["\u200bexit", "\x01quit", "!\u200btouch x", "/\u200bzzz"]
+    agent.start("texts", *[f"Answer {n}." for n in range(len(texts))], bypass=False)
+    for n, text in enumerate(texts):
+        sent = agent.send("texts", text)
+        assert (sent["turn"], sent["last_message"]) == (n + 1, f"Answer {n}."), ascii(text)
+        assert not marker.exists(), ascii(text)
+    heads = [str(r["prompt_head"]) for r in agent.log("texts", "request")]
+    words = [re.sub(r"\W", "", text)[:9] for text in texts]
+    assert [w for w, head in zip(words, heads, strict=True) if w not in re.sub(r"\W", "", head)] == []
+    assert not any("THE COMMAND RAN" in head for head in heads)
+    agent.stop("texts")
+    agent.check_ended("texts")
+
+
+def test_a_path_of_a_picture_and_tabs(agent: Agent) -> None:
+    """A path alone would be attached as a picture. Tabs arrive as such in Codex; Claude Code's change is told."""
+    place = agent.place
+    picture = place.work / "pic.png"
+    picture.write_bytes(bytes.fromhex(PNG))
+    texts = (str(picture), f"'{picture}'", f"Two:\n{picture}\n{picture}", "all:\n\tmake")
+    agent.start("texts", *[f"Answer {n}." for n in range(len(texts))])
+    sent = [agent.send("texts", text) for text in texts]
+    heads = [str(r["prompt_head"]) for r in agent.log("texts", "request")]
+    assert [head.count("pic.png") for head in heads] == [1, 1, 2, 0]
+    assert not any("[Image" in head for head in heads)
+    assert ("\tmake" in heads[3]) is (agent.cli == "codex")
+    assert [s.get("note") for s in sent] == [None] * 3 + [
+        None if agent.cli == "codex" else "Claude Code makes four spaces of each tab"
+    ]
+    agent.stop("texts")
+    agent.check_ended("texts")
+
+
+def test_a_prompt_of_exec_is_no_command_either(agent: Agent) -> None:
+    place = agent.place
+    (place.work / ".claude" / "commands").mkdir(parents=True)
+    (place.work / ".claude" / "commands" / "zzz.md").write_text("THE COMMAND RAN\n")
+    for text in ("/zzz", "\u200b/zzz", " /zzz"):
+        words = ("exec", agent.cli, "-", "--id", "once", "--rehearse", place.script("An answer."))
+        assert place.ok(*words, input=text).strip() == "An answer."
+        run = max((place.state / "runs").iterdir()).name
+        heads = [str(r["prompt_head"]) for r in agent.log(run, "request")]
+        assert len(heads) == 1
+        assert "/zzz" in heads[0]

@@ -38,7 +38,7 @@ class Night:
 
     def __init__(self, agent: Agent, *calls: Any, options: tuple[str, ...] = (), permissions: str = "bypass") -> None:
         self.agent, self.place = agent, agent.place
-        (self.place.work / ".harnex.toml").write_text(PRESET)
+        self.place.trust(PRESET)
         words = ["run", agent.cli, "--watch", "--preset", "night", "--id", "night", "--auto-stop"]
         words += ["--rehearse", self.place.script(*calls), "--permissions", permissions, "--context", "do the task"]
         self.follower = self.place.start(*words, *options)

@@ -10,10 +10,12 @@ from typing import Any
 
 import pytest
 
-from harnex.adapters._base import PASTE_END, PASTE_START, LaunchRequest
+from harnex.adapters._base import LaunchRequest
 from harnex.adapters._claude_rows import ClaudeReader
 from harnex.adapters._claude_screen import classify
-from harnex.adapters.claude import ADAPTER, CLEAR_LINES, events_for, hook_command
+from harnex.adapters._claude_views import CLEAR_LINES
+from harnex.adapters._text import PASTE_END, PASTE_START
+from harnex.adapters.claude import ADAPTER, events_for, hook_command
 from harnex.model import (
     FAILURE_REASONS,
     AgentSession,

@@ -17,8 +17,9 @@ from typing import Any
 import pytest
 
 from harnex.adapters import _codex_screen as screens
-from harnex.adapters._base import PASTE_END, PASTE_START, LaunchRequest, Version
+from harnex.adapters._base import LaunchRequest, Version
 from harnex.adapters._codex_launch import EVIDENCE, flags, subcommand, toml
+from harnex.adapters._text import PASTE_END, PASTE_START
 from harnex.adapters.codex import ADAPTER, CodexReader, plain
 from harnex.model import (
     AgentSession,
@@ -571,8 +572,8 @@ def test_what_begins_like_a_command_is_typed_as_text() -> None:
     assert plain("/quit", (0, 169)) == " /quit"
     assert plain("  /quit", (0, 80)) == " /quit"
     assert plain("!ls", (0, 169)) == " !ls"
-    assert plain("!ls", (0, 145)) == "\u200b!ls"  # behind a blank it still runs a shell command there
-    assert plain("!ls", None) == "\u200b!ls"
+    assert plain("!ls", (0, 145)) == "\u2800!ls"  # behind a blank it still runs a shell command there
+    assert plain("!ls", None) == "\u2800!ls"
     for text in ("#x", "@x y", "$x y", "?x", "plain", " two\nlines", "me@x"):
         assert plain(text, (0, 80)) == text
     for text in ("@x", "use $x", "look\n@src/a.py"):  # the list that they open would take the Enter
@@ -614,7 +615,7 @@ def test_a_page_that_wants_enter_is_no_start() -> None:
 
 def test_a_long_paste_is_no_command_and_its_draft_is_one() -> None:
     """0.169 folds a paste of more than 1,000 characters, trims it, refuses `/long` and puts the placeholder back."""
-    assert plain("/long " + "z" * 5000, (0, 169)).startswith("\u200b/long")
+    assert plain("/long " + "z" * 5000, (0, 169)).startswith("\u2800/long")
     assert plain("/short", (0, 169)) == " /short"
     assert ADAPTER.reader((0, 169)).draft(case("0.169.0", "refused_command")) == "[Pasted Content 5000 chars]"
 

@@ -17,7 +17,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harnex.adapters._base import LaunchRequest, bracketed
+from harnex.adapters._base import LaunchRequest
+from harnex.adapters._text import bracketed
 from harnex.adapters.demo import ADAPTER, PLACEHOLDER, DemoReader
 from harnex.core.screen import make_screen
 from harnex.model import (

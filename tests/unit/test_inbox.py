@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harnex.adapters._base import Typing
-from harnex.core.inbox import LEFT_S, PERSON_S, PROOF_S, SUBMITS, Action, Gate, Inbox, Message, Progress, Write
+from harnex.core.inbox import HUNG_S, LEFT_S, PERSON_S, PROOF_S, SUBMITS, Action, Gate, Inbox, Message, Progress, Write
 from harnex.model import State
 from harnex.store import undelivered
 from harnex.supervisor.delivery import Delivery
@@ -302,3 +302,116 @@ def test_what_a_lost_conversation_did_not_answer_is_said_again(
     delivery.say_again()
     assert [m.text for m in delivery.inbox.queue] == expected
     assert [row["text"] for row in undelivered.rows(str(tmp_path), "r")] == expected
+
+
+# -- evidence -------------------------------------------------------------------------------------
+
+
+def typed(draft_before: str = "") -> tuple[Inbox, Message]:
+    """A message that was seen in the box; Enter was pressed at 0.2."""
+    box, message = inbox(), Message("m", "hello")
+    box.put(message)
+    box.step(replace(READY, draft=draft_before), 0.0)
+    assert writes(box.step(replace(READY, draft="hello"), 0.2)) == b"<cr>"
+    return box, message
+
+
+def test_a_frozen_screen_is_no_evidence() -> None:
+    """Nothing was written since Enter: the program is stopped, or hangs, and its box is that of before."""
+    box, message = inbox(), Message("m", "hello")
+    box.put(message)
+    frozen = replace(READY, output_at=-1.0)
+    box.step(frozen, 0.0)
+    assert writes(box.step(frozen, 2.0)) == b"<cr>"  # no echo came: some programs paint a paste with the next key only
+    for second in range(3, 60, 3):
+        assert box.step(replace(frozen, proves=second % 2 == 0), float(second)) == []
+        assert box.step(replace(frozen, state=State.BUSY), float(second)) == []
+    assert statuses(box.step(frozen, 2.0 + HUNG_S)) == ["failed"]
+    assert "no sign of life" in (message.error or "")
+
+
+def test_a_frozen_agent_that_wakes_is_taken_at_its_word() -> None:
+    box, _ = typed()
+    assert box.step(replace(READY, draft="hello", output_at=0.1), 30.0) == []  # stopped with the text in the box
+    assert writes(box.step(replace(READY, draft="hello", output_at=31.0), 31.0)) == b"<cr>"
+    assert statuses(box.step(replace(READY, output_at=31.2), 32.5)) == ["accepted"]
+
+
+def test_an_empty_box_in_which_the_text_was_never_seen_is_no_evidence() -> None:
+    box, message = inbox(), Message("m", "hello")
+    box.put(message)
+    box.step(READY, 0.0)
+    box.step(READY, 2.0)
+    assert box.step(READY, 3.5) == []
+    assert statuses(box.step(READY, 2.0 + PROOF_S)) == ["failed"]
+    assert "never seen" in (message.error or "")
+
+
+# -- what a person left ---------------------------------------------------------------------------
+
+
+def test_nothing_is_typed_into_what_a_person_left_open() -> None:
+    for force in (False, True):
+        box = inbox()
+        box.put(Message("m", "hello", force=force))
+        assert box.step(replace(READY, view="shell mode"), 0.0) == []
+        assert writes(box.step(READY, 1.0)) == b"hello"
+        assert box.step(replace(READY, view="shell mode", draft="hello"), 1.1) == []  # no Enter there
+        assert writes(box.step(replace(READY, draft="hello"), 2.0)) == b"<clear>"
+
+
+def test_enter_alone_is_not_pressed_there_either() -> None:
+    box = inbox()
+    box.put(Message("m", None))
+    assert box.step(replace(READY, view="shell mode", draft="rm -r x"), 0.0) == []
+
+
+def test_keys_of_a_person_between_text_and_enter_stop_the_enter() -> None:
+    box = inbox()
+    box.put(Message("m", "hello"))
+    box.step(READY, 0.0)
+    both = replace(READY, draft="hello there", person_typed=0.1)
+    assert box.step(both, 0.2) == []
+    assert box.step(both, PERSON_S) == []
+    assert writes(box.step(both, 0.1 + PERSON_S)) == b"<clear>"
+
+
+def test_a_person_who_presses_enter_for_us_is_heard() -> None:
+    box = inbox()
+    box.put(Message("m", "hello"))
+    box.step(READY, 0.0)
+    box.step(replace(READY, draft="hello", person_typed=0.1), 0.2)
+    assert box.accepted("something else") == []
+    assert statuses(box.accepted("hello")) == ["accepted"]
+
+
+def test_a_draft_that_only_shrinks_is_cleared_again_and_never_sent() -> None:
+    """Ctrl-U takes what is left of the cursor; more keys take the rest."""
+    box = Inbox(lambda text: Typing(b"<1>", text.encode(), b"<cr>", clear_more=(b"<2>", b"<3>")))
+    box.put(Message("m", "hello"))
+    assert writes(box.step(replace(READY, draft="some words"), 0.0)) == b"<1>"
+    assert writes(box.step(replace(READY, draft="words"), 0.5)) == b"<2>"
+    assert writes(box.step(replace(READY, draft="words"), 1.0)) == b"<3>"
+    assert writes(box.step(READY, 1.2)) == b"hello"
+
+    stuck = Inbox(lambda text: Typing(b"<1>", text.encode(), b"<cr>"))
+    message = Message("m", "hello")
+    stuck.put(message)
+    pressed = writes(stuck.step(replace(READY, draft="some words"), 0.0))
+    for n in range(1, 9):
+        pressed += writes(stuck.step(replace(READY, draft="words"[n % 2 :]), n * 0.6))
+    assert message.status == "failed"
+    assert b"hello" not in pressed
+
+
+def test_a_text_beside_an_old_draft_is_not_sent() -> None:
+    """The box did not show what the keys cleared: what looks like a placeholder was a draft."""
+    box, message = inbox(), Message("m", "hello")
+    box.put(message)
+    pressed, now = b"", 0.0
+    old, mixed = replace(READY, draft="left over"), replace(READY, draft="helloleft over")
+    while message.status not in ("failed", "expired") and now < 60:
+        sent = writes(box.step(mixed if pressed.endswith(b"hello") else old, now))
+        pressed += sent
+        now += 0.6
+    assert (message.status, b"<cr>" in pressed) == ("failed", False)

@@ -1,0 +1,81 @@
+"""Leaving what a person opened over the agent's prompt and left open: shell mode, a search, a view to read in.
+
+Pure. One step is pressed at a time, and the screen must show what it did before the next: keys that close one view
+may mean something else in the box behind it. What does not go after a few presses is left to a person.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from harnex.core.inbox import PERSON_S
+from harnex.model import OpenView
+
+LOOKER_S = 30.0  # somebody is attached, and perhaps reads: after this long without a key the view is left all the same
+STEP_S = 1.5  # for a key to show on the screen (measured: 0.3 s on an idle machine)
+PRESSES_MAX = 6  # a draft of several modes takes three
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What decides whether a view may be left now. Times are monotonic seconds."""
+
+    pending: bool  # a message waits to be typed
+    attached: bool  # a person's terminal shows the session
+    person_typed: float  # when a person last pressed a key
+
+
+class Leaving:
+    """One per session. `step` returns the keys to press now (b"": none)."""
+
+    def __init__(self) -> None:
+        self._view: OpenView | None = None
+        self._opened = 0.0
+        self._pressed_at: float | None = None
+        self._presses = 0
+        self._left = ""
+
+    def see(self, view: OpenView | None, now: float) -> None:
+        """Take what the screen shows."""
+        if view == self._view:
+            return
+        if view is None and self._presses and self._view is not None:
+            self._left = self._view.name
+        if view is None or self._view is None:
+            self._opened, self._presses = now, 0
+        self._view, self._pressed_at = view, None
+
+    def left(self) -> str:
+        """The name of a view that was just left by us, once; else ""."""
+        name, self._left = self._left, ""
+        return name
+
+    @property
+    def gave_up(self) -> bool:
+        """Whether the open view did not go: a person is needed."""
+        return self._view is not None and self._presses >= PRESSES_MAX
+
+    def will_leave(self, around: Surroundings) -> bool:
+        """Whether the open view is one that is left without a person, sooner or later."""
+        view = self._view
+        if view is None or not view.leave or self.gave_up:
+            return False
+        return around.pending or not view.holds_text
+
+    def step(self, around: Surroundings, now: float) -> bytes:
+        if not self.will_leave(around) or now < self._due(around):
+            return b""
+        assert self._view is not None
+        self._pressed_at = now
+        self._presses += 1
+        return self._view.leave
+
+    def wake_at(self, around: Surroundings) -> float | None:
+        return self._due(around) if self.will_leave(around) else None
+
+    def _due(self, around: Surroundings) -> float:
+        if self._presses:
+            shown = self._opened if self._pressed_at is None else self._pressed_at + STEP_S
+            return max(shown, around.person_typed + PERSON_S)
+        patience = LOOKER_S if around.attached and not around.pending else PERSON_S
+        return max(self._opened + STEP_S, around.person_typed + patience)
