@@ -16,7 +16,8 @@ from typing import Any
 from harnex.adapters import _claude_screen, _codex_screen
 from harnex.adapters._claude_calls import UNTOLD
 from harnex.adapters._claude_rows import ClaudeReader
-from harnex.adapters._codex_rollout import Rollout, seconds
+from harnex.adapters._codex_rollout import Rollout
+from harnex.adapters._log import seconds
 from harnex.model import (
     Compacted,
     Fact,
