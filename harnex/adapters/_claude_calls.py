@@ -130,6 +130,8 @@ class Calls:
                 if agent != SIDE:  # of several that write at once nobody can tell who was asked when
                     call.since, state.since = state.since, ""
             state.open[call_id] = call
+        elif agent != SIDE:
+            state.asked = ""  # the results of its first tools came before its last words
         call.at = str(row.get("timestamp") or "") if timed else ""
         text, found = "", blocks(message.get("content"))
         if (usage.get("output_tokens") or 0) <= PLACEHOLDER:
@@ -216,10 +218,12 @@ class Calls:
             yield from self.over(False, name, only_stopped=name not in agents)
 
     def gone(self, finished: Container[str] = ()) -> Iterable[ModelCall]:
-        """The program has ended: what is open was cut off, but of the agents whose turns were `finished`. An answer of
-        which there is no row was all the same asked for: a call of which nothing is known."""
+        """The program has ended: what is open was cut off, but of the agents whose turns were `finished`, and but what has
+        its tools' results behind it. An answer of which there is no row was all the same asked for: a call of which
+        nothing is known."""
         yield from self.finished(finished)
-        yield from self.over(True)
+        for name, state in list(self._agents.items()):
+            yield from self.over(not state.asked, name)
         for name in list(self._agents):
             asked = self._silent(name)
             self.refused(name)

@@ -528,6 +528,7 @@ class ClaudeReader(Reader):
             yield from self._calls.prompted(agent, str(row.get("timestamp") or ""))
         if results:
             self._calls.answered(agent, (str(b.get("tool_use_id")) for b in results), str(row.get("uuid")))
+            yield from self._calls.finished(self._finished)  # a sub-agent's last one: its answer is here
         elif (side or self._unanswered or not self._hooks_heard) and asks(row, text):
             self._calls.asked(agent, str(row.get("uuid")))
         if not results and not side and not row.get("isMeta") and not self._hooks_heard and text:

@@ -17,12 +17,14 @@ pytestmark = pytest.mark.timeout(120)  # the old CLIs are slow on a busy machine
 
 
 def at_work(agent: Agent, session_id: str, seconds: int = 4) -> Path:
-    """A session in the middle of a tool that would run so long and then write a file; the file."""
+    """A session in the middle of a tool that would run so long and then write a file; the file. The call that asked for it
+    is billed: Codex starts a tool before that."""
     late = agent.place.work / "late.txt"
     tool = f"{stamp(agent.place.work / 'begun.txt')}; sleep {seconds} && {stamp(late)}"
     agent.start(session_id, {"text": "Working.", "tools": [{"bash": tool}]}, "Never said.")
     agent.place.ok("send", "--id", session_id, "--message", "go")
     agent.place.until((agent.place.work / "begun.txt").exists, 20)
+    agent.place.until(lambda: agent.log(session_id, "call"), what="the bill of its call")
     return late
 
 

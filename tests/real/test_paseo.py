@@ -25,7 +25,7 @@ import pytest
 from harnex.adapters import adapter_for
 from tests.e2e.conftest import HARNEX, Harnex
 from tests.real import agents
-from tests.real.conftest import TOKENS
+from tests.real.conftest import TOKENS, late_usage
 
 pytestmark = pytest.mark.timeout(480)  # Node takes a second to start, and twenty on a machine that is swamped
 PROVIDERS = {"claude": "claude/claude-opus-4-6", "codex": "codex/gpt-5.1-codex"}
@@ -98,13 +98,14 @@ ENDS = ("task_complete", "turn_failed")
 
 
 @pytest.fixture
-def paseo(harnex: Harnex) -> Paseo:
+def paseo(harnex: Harnex, request: pytest.FixtureRequest) -> Paseo:
     program = shutil.which("paseo")
     if program is None:
         pytest.skip("there is no `paseo` on the PATH (npm install -g @getpaseo/cli); its double is tested in tests/e2e")
     for cli in PROVIDERS:
         if not agents.installed(cli, agents.VERSIONS[cli][0]):
             pytest.skip(f"{cli} {agents.VERSIONS[cli][0]} is not installed: python tests/real/agents.py")
+    late_usage(harnex.env, request)
     return Paseo(harnex, program)
 
 

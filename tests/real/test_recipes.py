@@ -10,6 +10,7 @@ import pytest
 from tests.e2e import test_recipes as e2e
 from tests.e2e.conftest import Harnex
 from tests.real import agents
+from tests.real.conftest import late_usage
 
 pytestmark = pytest.mark.timeout(150)
 OPTIONS = "--permissions bypass"
@@ -25,7 +26,7 @@ ONE_CLI = {
 
 
 @pytest.fixture
-def place(harnex: Harnex) -> Harnex:
+def place(harnex: Harnex, request: pytest.FixtureRequest) -> Harnex:
     """With both CLIs on the PATH."""
     for cli, version in NEWEST:
         if not agents.installed(cli, version):
@@ -34,6 +35,7 @@ def place(harnex: Harnex) -> Harnex:
         pytest.skip("node is not on the PATH")
     programs = [str(agents.program(cli, version).parent) for cli, version in NEWEST]
     harnex.env["PATH"] = os.pathsep.join([*programs, os.environ["PATH"]])
+    late_usage(harnex.env, request)
     return harnex
 
 

@@ -54,7 +54,7 @@ def billed(agent: Agent, session_id: str) -> list[dict[str, Any]]:
 
 
 def check(agent: Agent, calls: list[dict[str, Any]], bill: list[dict[str, Any]]) -> None:
-    """Zero difference, in every field of every call."""
+    """Zero difference, in every field of every call. What was recorded too early is null."""
     assert len(calls) == len(bill)
     if agent.cli == "claude" or agent.newest:
         by_id = {b["id"]: b for b in bill}
@@ -66,9 +66,12 @@ def check(agent: Agent, calls: list[dict[str, Any]], bill: list[dict[str, Any]])
         unknown = {name for name in TOKENS if call[name] is None}
         # Not recorded by Codex before 0.145, and by Claude Code from some 2.1 to 2.1.197.
         old = {"cache_write_tokens"} if agent.cli == "codex" else {"reasoning_tokens"}
+        if agent.early and call["stop_reason"] is None:
+            old |= {"output_tokens"}
         assert unknown <= (set() if agent.newest else old)
         assert {n: call[n] for n in TOKENS if n not in unknown} == {n: row[n] for n in TOKENS if n not in unknown}
-        assert call["total_tokens"] == row["input_tokens"] + row["output_tokens"]
+        whole = row["input_tokens"] + row["output_tokens"]
+        assert call["total_tokens"] == (None if "output_tokens" in unknown else whole)
         assert (call["agent"] == "main") == (row["kind"] == "main")
 
 
@@ -104,23 +107,28 @@ def test_every_call_once(agent: Agent) -> None:
     told = [(r["agent"], r["status"]) for r in agent.events("u", "subagent")]
     assert sorted(told) == sorted((name, status) for name in helpers for status in ("started", "ended"))
 
-    # How long each took, with its retries: as the endpoint saw it, but for what a busy machine adds.
+    # How long each took, with its retries, until its last words: as the endpoint saw it, which sends the usage up to a
+    # second behind them, but for what a busy machine adds.
     began = {r["call"]: r["t"] for r in agent.log("u", "request")}
     ended = [r for r in agent.log("u", "call") if r["status"] == 200 and r["finished"]]
     main = [c for c in calls if c["agent"] == "main"]
     for call, row in zip(main, ended, strict=True):
         assert call["duration_s"] is not None
-        assert -0.2 < call["duration_s"] - (row["t"] - began[row["call"]]) < 8 + 10 * (call["attempts"] or 1)
+        assert -1.2 < call["duration_s"] - (row["t"] - began[row["call"]]) < 8 + 10 * (call["attempts"] or 1)
     thinking = next(c for c in main if c["text_preview"].startswith("Step 6"))
     assert thinking["duration_s"] > 1.4  # the answer was that long in coming
 
     told = place.json("usage", "--id", "u", "--json")
     assert (told["id"], told["run_id"], told["cli"]) == ("u", agent.run_ids["u"], agent.cli)
     assert [c["call_id"] for c in told["calls"]] == [c["call_id"] for c in agent.events("u", "call")]
-    assert told["totals"]["total_tokens"] == sum(b["input_tokens"] + b["output_tokens"] for b in bill)
     cut = [c for c in told["calls"] if c["partial"]]  # only 2.1 writes anything of an answer that was interrupted
     assert all(c["output_tokens"] is None and c["total_tokens"] is None for c in cut)
-    assert told["totals"]["unknown"].get("total_tokens", 0) == len(cut)
+    assert agent.early or told["totals"]["total_tokens"] == sum(
+        b["input_tokens"] + b["output_tokens"] for b in bill
+    ) + sum(c["input_tokens"] or 0 for c in cut)
+    proven = sum(len(r["call_ids"]) for r in told.get("rests", ()))
+    unknown = len([c for c in told["calls"] if c["total_tokens"] is None]) - proven
+    assert told["totals"]["unknown"].get("total_tokens", 0) == unknown
     assert [t["outcome"] for t in told["turns"]][:2] == ["completed", "interrupted"]
     assert sum(t["calls"] for t in told["turns"]) == len([c for c in told["calls"] if c["turn"] is not None])
     if agent.cli == "claude":
@@ -132,10 +140,12 @@ def test_every_call_once(agent: Agent) -> None:
     home = place.state / "runs" / agent.run_ids["u"] / "home"
     read = place.json("usage", "--from", agent.cli, str(home), "--json")
     assert read["problems"] == []
-    check(agent, [c for c in read["calls"] if not c["partial"]], bill)
+    ids = {c["call_id"] for c in calls}
+    # Of a last row without a stop reason a file does not say whether the answer was cut off.
+    whole = [c for c in read["calls"] if not c["partial"] or (agent.early and c["call_id"] in ids)]
+    check(agent, whole, bill)
     same = ("call_id", "model", "text_preview", "stop_reason", "attempts", "duration_s", "source", *TOKENS)
-    live = {c["call_id"]: [c[k] for k in same] for c in calls}
-    assert {c["call_id"]: [c[k] for k in same] for c in read["calls"] if not c["partial"]} == live
+    assert {c["call_id"]: [c[k] for k in same] for c in whole} == {c["call_id"]: [c[k] for k in same] for c in calls}
     grouped = place.json("usage", "--from", agent.cli, str(home), "--json", "--by", "model")
     assert {k: grouped["totals"][k] for k in ("calls", *TOKENS)} == {k: read["totals"][k] for k in ("calls", *TOKENS)}
 
@@ -163,7 +173,8 @@ def test_killed_in_the_middle(agent: Agent) -> None:
     agent.wait("k", "prompt")
     place.ok("send", "--id", "k", "--message", "go")
     place.until(lambda: len(agent.log("k", "request")) == 3, 40)
-    agent.until_event("k", "call", count=2, agent="main")
+    # One that is recorded too early is told when the next one is recorded, or nothing more can come.
+    agent.until_event("k", "call", count=1 if agent.early else 2, agent="main")
     for process in [p := psutil.Process(agent.record("k")["pid"]), *p.children(recursive=True)]:
         process.kill()
     agent.until_event("k", "exited")
@@ -172,4 +183,6 @@ def test_killed_in_the_middle(agent: Agent) -> None:
     cut = [c for c in calls if c["partial"]]
     assert [(c["agent"], c["output_tokens"], c["total_tokens"]) for c in cut] == [("main", None, None)]
     totals = place.json("usage", "--id", "k", "--json")["totals"]
-    assert (totals["partial_calls"], totals["unknown"]["output_tokens"]) == (1, 1)
+    unknown = len([c for c in calls if c["output_tokens"] is None])
+    some = unknown if unknown < len(calls) else None  # of none the output is known: the sum is null
+    assert (totals["partial_calls"], totals["unknown"].get("output_tokens")) == (1, some)

@@ -200,7 +200,7 @@ def test_attempts_break_in_the_middle_and_then_the_answer_comes() -> None:
 
 
 def test_each_attempt_has_its_own_id_and_is_billed(endpoint: Callable[..., Endpoint]) -> None:
-    server = endpoint({"text": "one two three four", "broken": 1})
+    server = endpoint({"text": "one two three four", "broken": 1, "chunk": 4})
     with pytest.raises((ConnectionError, OSError, AssertionError, ValueError)):
         raise_if_broken(server.claude()[1])
     assert anthropic_answer(server.claude()[1])["content"][0]["text"] == "one two three four"
