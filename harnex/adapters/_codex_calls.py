@@ -154,9 +154,7 @@ class Calls:
     def gone(self, agent: str, in_turn: bool = True) -> Iterator[ModelCall]:
         """The program has ended, in a turn or not, or the file has: calls without numbers, as many as were open."""
         yield from self._release(agent)
-        if in_turn and (
-            (self._spoke and not self.late_items) or (self._asked and (self._began or not self.repeats))
-        ):
+        if in_turn and ((self._spoke and not self.late_items) or (self._asked and (self._began or not self.repeats))):
             yield self._open(agent)
             self.refused()
         self._unanswered()
@@ -255,6 +253,7 @@ class Calls:
         if lost:  # of an answer that was waited for, or of one of which there is no word
             self._held = 0
             self._count += 1
+            totals.found(lost)
             calls.append(self._call(f"{self.thread}-{self._count}", lost, None, agent, "cumulative", said=""))
         calls += self._release(agent)
         self._count += 1

@@ -17,10 +17,10 @@ sub-agent that was given its parent's history. What was measured (0.47, 0.58, 0.
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from harnex.adapters._codex_totals import numbers
 from harnex.adapters._log import seconds
 
 COPY_S = 1.0  # where nothing else tells, a copy is what was written so soon after the thread was made
@@ -39,7 +39,7 @@ def made_at(uuid7: str) -> float | None:
         return None
 
 
-def spawned_by(meta: dict[str, Any]) -> str:
+def parent_of_agent(meta: dict[str, Any]) -> str:
     """The parent that a sub-agent's head names in `source`; "" if it is no sub-agent, or names none."""
     origin = meta.get("source")
     sub = origin.get("subagent") if isinstance(origin, dict) else None
@@ -83,7 +83,7 @@ class Copied:
         self.made = by_id if self._timed else near
         self.forked = bool(meta.get("forked_from_id"))
         self._parent(str(meta.get("forked_from_id") or ""))
-        parent = spawned_by(meta) or str(meta.get("parent_thread_id") or "")
+        parent = parent_of_agent(meta) or str(meta.get("parent_thread_id") or "")
         self.spawned = bool(parent)
         self._parent(parent)
         start = meta.get("subagent_history_start_ordinal")
@@ -94,16 +94,14 @@ class Copied:
         if thread and thread != self.thread and thread not in self.parents:
             self.parents.append(thread)
 
-    def turn(self, turn_id: object, started: object = None, known: Collection[str] = ()) -> None:
-        """A turn begins here (`task_started`, `turn_context`). `known`: ids of the parents' turns, where those were read."""
+    def turn(self, turn_id: object, started: object = None) -> None:
+        """A turn begins here (`task_started`, `turn_context`)."""
         if not (self.forked or self.spawned) or not turn_id:
             return
         again, self._turn_id = turn_id == self._turn_id, turn_id
         at = made_at(str(turn_id)) if self._timed else None
         if at is not None and self.made is not None:
             self._turn = "copied" if at < self.made else "own"
-        elif turn_id in known:
-            self._turn = "copied"
         elif isinstance(started, int) and self.made is not None and started != int(self.made):
             self._turn = "copied" if started < self.made else "own"  # whole seconds: the thread's own may be either
         elif not again and self._turn == "copied":
@@ -130,3 +128,23 @@ class Copied:
         if at - self.made < COPY_S:
             return "perhaps copied" if self.forked else "perhaps own"
         return "perhaps own" if self.forked else "own"
+
+
+@dataclass(slots=True)
+class Counted:
+    """The token counts of a file, those that repeat the last one left out: what a copy shares with its original."""
+
+    count: int = 0
+    last: tuple[object, object] | None = None  # the total and the usage of the newest
+
+    def take(self, p: dict[str, Any]) -> bool:
+        """A `token_count` row: whether it is a new one."""
+        info = p.get("info")
+        if not isinstance(info, dict):
+            return False
+        pair = (numbers(info.get("total_token_usage")), numbers(info.get("last_token_usage")))
+        if pair in (self.last, (None, None)):
+            return False
+        self.last = pair
+        self.count += 1
+        return True

@@ -19,7 +19,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from datetime import datetime
 from typing import Any
 
 from harnex.adapters import _codex_screen as screens
@@ -33,6 +32,7 @@ from harnex.model import (
     Compacted,
     Fact,
     FindFile,
+    ModelCall,
     Observation,
     Remark,
     State,

@@ -19,8 +19,8 @@ from harnex.adapters._base import PREVIEW, Reader, Version
 from harnex.adapters._codex_calls import UNTOLD
 from harnex.adapters._codex_copied import made_at
 from harnex.adapters._codex_rollout import Rollout
-from harnex.adapters._log import seconds
 from harnex.adapters._ledger import Ledger, difference
+from harnex.adapters._log import seconds
 from harnex.adapters._rest import Sums
 from harnex.model import (
     AgentSession,

@@ -48,7 +48,7 @@ class Totals:
 
     def take(self, total: Counts, call: Counts, past: bool, begins: bool = True) -> Counts:
         """A total behind a call. What it grew by besides that: calls that were never told; {}: nothing, or not known.
-        `begins`: the first total began at zero."""
+        Give these to `found` where they are told. `begins`: the first total began at zero."""
         before = less(total, call)
         lines, lost = self._lines, Counts()
         if not lines and begins and not past:
@@ -74,8 +74,11 @@ class Totals:
             line.base, line.told = before, dict(call)
         else:
             _add(line.told, call)
-            _add(line.told, lost)
         return lost
+
+    def found(self, lost: Counts) -> None:
+        """A call is told of what a total grew by besides its own."""
+        _add(self._lines[0].told, lost)
 
     def repeats(self, total: Counts, call: Counts | None) -> bool:
         """Whether a total was told already, by any of the lines."""

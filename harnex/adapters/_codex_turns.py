@@ -50,7 +50,7 @@ class Turns:
     def version(self, said: object) -> None:
         """The program that writes (`cli_version` of a head)."""
         numbers = version_of(said)
-        self._calls.late_items = bool(numbers) and numbers < LATE_ITEMS_UNTIL
+        self._calls.late_items = writes_late(said)
         self._calls.repeats = bool(numbers) and numbers < REPEATS_UNTIL
 
     def row(self, kind: object, name: object, p: dict[str, Any], agent: str) -> Iterator[ModelCall | Remark]:
@@ -90,7 +90,10 @@ class Turns:
     def _item(self, name: str, p: dict[str, Any]) -> None:
         call_id = str(p.get("call_id") or p.get("id") or "")
         if name in TOOL_OUTPUTS:
-            self._tools.discard(call_id)
+            if call_id in self._tools:
+                self._tools.discard(call_id)
+            else:
+                self._pending -= self._pending > 0  # its call was noted
             self._aborted = ABORTED in str(p.get("output"))[:OUTPUT_HEAD]
             if not self._tools and not self._pending:
                 self._calls.asked()
@@ -127,3 +130,9 @@ class Turns:
 def version_of(said: object) -> tuple[int, ...]:
     """`(0, 104)` of `0.104.0`; () if it is none."""
     return tuple(int(n) for n in re.findall(r"\d+", str(said or ""))[:2])
+
+
+def writes_late(said: object) -> bool:
+    """Whether this version writes tool calls after their call was counted."""
+    numbers = version_of(said)
+    return bool(numbers) and numbers < LATE_ITEMS_UNTIL

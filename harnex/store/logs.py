@@ -23,6 +23,7 @@ from harnex.adapters._log import Log, Logged
 from harnex.errors import HarnexError
 
 PIECE = 4 << 20
+HEAD_BYTES = 64 << 10
 LINE_MAX = 256 << 20  # a longer line is skipped, and told
 BEGINNING = re.compile(r"[^\s,\[\]]")  # of a value, behind what stands between the values of a list
 SUFFIXES = (".jsonl", ".jsonl.zst", ".ndjson")
@@ -141,6 +142,38 @@ def first_row(path: str) -> dict[str, Any] | None:
             return jsonl.loads_dict(f.read(1 << 20).split(b"\n", 1)[0])
     except (OSError, HarnexError):
         return None
+
+
+def head_rows(path: str) -> Iterator[dict[str, Any]]:
+    """The rows at the beginning of a file, lazily: those in its first 64 KB, or the first one where that is longer. None of
+    what is no file (a pipe's content can be read once only) or can't be read."""
+    if not os.path.isfile(path):
+        return
+    try:
+        with _open(path) as f:
+            data = f.read(HEAD_BYTES)
+            while b"\n" not in data and (more := f.read(HEAD_BYTES)):
+                data += more
+    except (OSError, HarnexError):
+        return
+    for line in data.splitlines(keepends=True):
+        row = jsonl.loads_dict(line)
+        if row is not None:
+            yield row
+
+
+def chosen_rows(path: str, log: Log) -> Iterator[dict[str, Any]]:
+    """The rows of the kinds that a log wants, lazily, up to where the file can be read."""
+    report = Report(path)
+    try:
+        with _open(path) as f:
+            for piece in pieces(f, report):
+                for line in _chosen(piece, 0, log):
+                    row = _parsed(line, report)
+                    if row is not None:
+                        yield row
+    except (OSError, HarnexError):
+        return
 
 
 def agent_types(files: Iterable[str]) -> dict[str, str]:
@@ -296,6 +329,7 @@ def _chosen(piece: bytes, at: int, log: Log) -> Iterator[bytes]:
         yield from _lines(piece, at)
         return
     match, find, wanted, doubtful, size = log.head.match, piece.find, log.wanted, log.doubtful, len(piece)
+    noted = log.noted
     while at < size:
         end = find(b"\n", at) + 1 or size
         head = match(piece, at)
@@ -307,6 +341,8 @@ def _chosen(piece: bytes, at: int, log: Log) -> Iterator[bytes]:
                 line = piece[at:end]
                 if kind not in doubtful or log.needs(line):
                     yield line
+            elif kind in noted:
+                log.note(kind, piece, at, end)
         at = end
 
 
