@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from types import MappingProxyType
 from typing import Any
@@ -44,6 +44,9 @@ class Place:
         None  # Codex, a fork: so many counts at its beginning are told by another file; None: not known
     )
     doubt: str = ""  # words, if that was told by the numbers alone
+    series: dict[str, Any] = field(
+        default_factory=dict
+    )  # Codex: the totals of threads in all files (`_codex_capture.Series`)
 
 
 class Log:

@@ -13,7 +13,10 @@ from dataclasses import dataclass, field
 from itertools import islice, zip_longest
 from typing import Any
 
+from harnex.adapters._codex_capture import Series, key_of, totals_of
 from harnex.adapters._codex_copied import Copied, Counted
+from harnex.adapters._codex_log import HEAD
+from harnex.adapters._codex_totals import Counts, numbers
 from harnex.adapters._log import Log, Place
 from harnex.store import logs
 
@@ -35,6 +38,7 @@ class _Counts(Log):
 class _File:
     path: str
     copied: Copied
+    captured: bool = False  # it is what `codex exec --json` printed
     first: list[Count] | None = None  # its first count, once that was read
 
 
@@ -45,17 +49,27 @@ class Kin:
     files: list[str]
     _threads: dict[str, list[_File]] = field(default_factory=dict)
     _heads: list[_File] = field(default_factory=list)
+    _series: dict[str, Series] = field(default_factory=dict)  # of the threads of which a stream was captured
 
     def places(self) -> list[Place]:
         for path in self.files:
-            head = _File(path, _head(path))
+            head = _head(path)
             self._heads.append(head)
             if head.copied.thread:
                 self._threads.setdefault(head.copied.thread, []).append(head)
+            elif head.captured:
+                report = logs.Report(path)
+                for thread, totals in totals_of(logs.every_row(path, report), _name(path)).items():
+                    self._series.setdefault(thread, Series()).files.append(totals)
+        for thread, series in self._series.items():
+            for head in self._threads.get(thread, ()):
+                totals = list(_totals(head.path))
+                series.files.append(totals)
+                series.told.update(map(key_of, totals))
         return [self._place(n, head) for n, head in enumerate(self._heads)]
 
     def _place(self, n: int, head: _File) -> Place:
-        place = Place(_name(head.path))
+        place = Place(_name(head.path), series=self._series)
         if not head.copied.forked:
             return place
         parents = [f for thread in head.copied.parents for f in self._threads.get(thread, ())]
@@ -93,20 +107,19 @@ def _name(path: str) -> str:
     return os.path.basename(path).partition(".jsonl")[0]
 
 
-def _head(path: str) -> Copied:
-    copied = Copied()
+def _head(path: str) -> _File:
+    head = _File(path, Copied())
     for n, row in enumerate(logs.head_rows(path)):
         payload = row.get("payload")
+        head.captured = n == 0 and payload is None and isinstance(row.get("type"), str)
         if row.get("type") != "session_meta" or not isinstance(payload, dict) or n >= HEADS:
             break
-        copied.meta(payload, row.get("timestamp"))
-    return copied
+        head.copied.meta(payload, row.get("timestamp"))
+    return head
 
 
 def _counts(path: str) -> Iterator[Count]:
     """The token counts of a file, lazily, up to where it has better records."""
-    from harnex.adapters._codex_log import HEAD
-
     counted = Counted()
     for row in logs.chosen_rows(path, _Counts(HEAD)):
         payload = row.get("payload")
@@ -115,6 +128,17 @@ def _counts(path: str) -> Iterator[Count]:
         if isinstance(payload, dict) and payload.get("type") == "token_count" and counted.take(payload):
             assert counted.last is not None
             yield counted.last
+
+
+def _totals(path: str) -> Iterator[Counts]:
+    """The running totals that a rollout tells, lazily."""
+    for row in logs.chosen_rows(path, _Counts(HEAD)):
+        payload = row.get("payload")
+        if isinstance(payload, dict):
+            info = payload.get("info")
+            found = payload.get("thread_token_usage") or (isinstance(info, dict) and info.get("total_token_usage"))
+            if (total := numbers(found)) is not None:
+                yield total
 
 
 def _shared(one: str, other: str) -> int:

@@ -14,6 +14,7 @@ import itertools
 import json
 import os
 import re
+import stat
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import IO, Any
@@ -77,10 +78,11 @@ class Found:
 def find(paths: Iterable[str], cli: str) -> Found:
     """The files meant: each file named, those in the folders named, and the sub-agents' files of the sessions named.
 
-    Older files first: a resumed session may repeat an older one's rows. Raises HarnexError for a path that is nothing.
+    Older files first: a resumed session may repeat an older one's rows. Pipes (`-` is standard input) before them: they can be
+    read once only, and other files are held against what was in them. Raises HarnexError for a path that is nothing.
     """
     found, seen, plain = Found(), set(), []
-    for path in paths:
+    for path in ("/dev/stdin" if path == "-" else path for path in paths):
         if os.path.isdir(path):
             plain += list(_walk(path, found.problems))
         elif os.path.exists(path):
@@ -99,8 +101,9 @@ def find(paths: Iterable[str], cli: str) -> Found:
         if (info.st_dev, info.st_ino) not in seen:
             seen.add((info.st_dev, info.st_ino))
             # A parent before its sub-agents: it names them.
-            marked.append((os.path.basename(path).startswith("agent-"), info.st_mtime, path))
-    found.files = [path for _, _, path in sorted(marked)]
+            regular, agent = stat.S_ISREG(info.st_mode), os.path.basename(path).startswith("agent-")
+            marked.append((regular, agent, info.st_mtime, path))
+    found.files = [path for *_, path in sorted(marked)]
     return found
 
 
