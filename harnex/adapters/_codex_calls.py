@@ -63,6 +63,7 @@ class Calls:
         self._spoke = False  # something of an answer is recorded, and its numbers are not
         self._tooled = False  # a tool call is among that
         self._unsaid = False  # and a total that says nothing new was told behind it
+        self._null = False  # or one without any number (0.145 on writes that, too, where the answer is interrupted)
         self._due = 0  # whole answers without usage that are to be told
         self._held = 0  # answers whose tools were killed: their numbers are in the next total, if anywhere
         self._cut = 0  # calls that were told without numbers
@@ -109,7 +110,7 @@ class Calls:
 
     def prompted(self, agent: str) -> Iterator[ModelCall]:
         """A prompt where no row tells of the ends of turns (up to 0.98): the answer to the one before may be open."""
-        if self._unsaid:
+        if self._unsaid or self._null:
             self._unanswered()
         if (self._spoke and not self.late_items) or (self._asked and self._began):
             yield self._open(agent)
@@ -119,29 +120,33 @@ class Calls:
 
     def spoke(self, tool: bool = False) -> None:
         """A part of an answer: words, reasoning, a tool call."""
-        if self._asked and self._unsaid:
+        if self._null or (self._asked and self._unsaid):
             self._unanswered()  # the one before had no usage
         self._asked, self._spoke, self._tooled = False, True, self._tooled or tool
 
     def refused(self) -> None:
         """The turn ended with an error: no answer will come, none was given."""
-        self._asked = self._began = self._spoke = self._tooled = self._unsaid = False
+        self._asked = self._began = self._spoke = self._tooled = self._unsaid = self._null = False
 
     def failed(self, agent: str) -> Iterator[ModelCall]:
         """The turn ended with an error. What spoke before was cut off."""
+        yield from self._whole(agent)
         if self._spoke and not self.late_items:
             yield self._open(agent)
         self.refused()
 
-    def completed(self) -> None:
+    def completed(self, agent: str) -> Iterator[ModelCall]:
         """The turn ended by itself. Its last count may follow."""
+        yield from self._whole(agent)
         self._asked = self._began = False
 
     def interrupted(self, agent: str) -> Iterator[ModelCall | Remark]:
         """The turn was interrupted: what is open will not be told. What an answer used whose tools were killed may be in the
         next total (0.145)."""
+        if self._asked:
+            yield from self._whole(agent)
         if self._spoke and not self.late_items:
-            if self._tooled and not self._unsaid:
+            if self._tooled and not self._unsaid and not self._null:
                 self._held += 1
             else:
                 yield self._open(agent)
@@ -154,6 +159,7 @@ class Calls:
     def gone(self, agent: str, in_turn: bool = True) -> Iterator[ModelCall]:
         """The program has ended, in a turn or not, or the file has: calls without numbers, as many as were open."""
         yield from self._release(agent)
+        yield from self._whole(agent)
         if in_turn and ((self._spoke and not self.late_items) or (self._asked and (self._began or not self.repeats))):
             yield self._open(agent)
             self.refused()
@@ -161,13 +167,11 @@ class Calls:
         yield from self.due(agent)
         self.refused()
 
-    def untold(self, agent: str) -> Iterator[ModelCall]:
+    def untold(self) -> None:
         """A `token_count` without numbers: behind an answer, of which nothing else will be told."""
         self._began = self._asked
         self.totals.restart()
-        if self._spoke and not self.late_items and not self.totals.known and not self._exact:
-            self._unanswered()
-            yield from self.due(agent)
+        self._null = self._spoke and not self.late_items and not self.totals.known and not self._exact
 
     def due(self, agent: str) -> Iterator[ModelCall]:
         """Whole answers of which is known by now that they had no usage."""
@@ -176,10 +180,16 @@ class Calls:
             self._count += 1
             yield self._call(f"{self.thread}-{self._count}", {}, None, agent, took=self._took(""))
 
+    def _whole(self, agent: str) -> Iterator[ModelCall]:
+        """What spoke last was not interrupted: a count without numbers is all that follows it."""
+        if self._null:
+            self._unanswered()
+            yield from self.due(agent)
+
     def _unanswered(self) -> None:
         """What spoke last will not be counted any more: its answer had no usage."""
         self._due += self._spoke and not self.late_items
-        self._spoke = self._tooled = self._unsaid = False
+        self._spoke = self._tooled = self._unsaid = self._null = False
 
     def _repeated(self) -> None:
         """The last total is told again: a response has begun, or the one that spoke had no usage (nothing new follows)."""
@@ -190,7 +200,7 @@ class Calls:
         """An answer was counted: what it was asked with is answered, unless that came behind it (0.145: after its tools)."""
         if not self._spoke or self.late_items:
             self._asked = False
-        self._spoke = self._tooled = self._began = self._unsaid = False
+        self._spoke = self._tooled = self._began = self._unsaid = self._null = False
 
     def _open(self, agent: str) -> ModelCall:
         self._cut += 1

@@ -90,7 +90,7 @@ class CodexLog(Log):
             yield from self._tell(self._calls.record(payload, past, self._agent, at))
         elif kind == "event_msg" and name == "token_count":
             if not isinstance(payload.get("info"), dict):
-                yield from self._tell(self._calls.untold(self._agent))
+                self._calls.untold()
             yield from self._tell(self._calls.tokens(payload, past, self._agent, at))
         else:
             yield from self._tell(self._turns.row(kind, name, payload, self._agent))

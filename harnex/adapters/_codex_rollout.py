@@ -343,7 +343,7 @@ class Rollout:
             self._limits = p["rate_limits"]
         info = p.get("info")
         if not isinstance(info, dict):
-            yield from self._told(self.calls.untold(self.agent), past)
+            self.calls.untold()
             return
         total, last = info.get("total_token_usage"), info.get("last_token_usage")
         yield from self._told(self.calls.tokens(p, past, self.agent, self._stamp), False)
@@ -360,9 +360,15 @@ class Rollout:
             yield from self._end(end, "the last answer is counted")
         self._spoke = False
 
+    def cut(self) -> Iterator[ModelCall]:
+        """The program has ended: the calls that were open."""
+        for fact in self._turns_of().gone(self.agent):
+            if not self._past:
+                yield fact
+
     def gone(self) -> Iterator[Fact]:
-        """The program has ended: the call that was open, and whether the calls are what the thread counted itself."""
-        yield from self._told(self._turns_of().gone(self.agent), False)
+        """The program has ended: the calls that were open, and whether all are what the thread counted itself."""
+        yield from self._told(self.cut(), False)
         difference = self.calls.difference()
         if difference:
             yield Remark(f"{self.agent}: {difference}")

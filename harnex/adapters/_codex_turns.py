@@ -71,7 +71,7 @@ class Turns:
                 self.open = False
                 if p.get("last_agent_message") is None or isinstance(p.get("error"), dict):
                     yield from self._calls.failed(agent)
-                self._calls.completed()
+                yield from self._calls.completed(agent)
             elif name == "turn_aborted":
                 self.open = False
                 if self._was_aborted():

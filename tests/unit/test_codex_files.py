@@ -11,8 +11,11 @@ from typing import Any
 
 import pytest
 
+from harnex.adapters._codex_rollout import Rollout
+from harnex.adapters._codex_stream import CodexStream
 from harnex.adapters._log import seconds
 from harnex.commands._records import Files
+from harnex.model import ModelCall, Remark
 from harnex.store import logs
 from harnex.store.prices import Prices
 from tests.unit.test_usage import count, use, write
@@ -238,3 +241,82 @@ def test_what_a_rollout_tells_call_by_call_no_total_tells_again(tmp_path: Path) 
         found, words = told(list(order))
         assert sorted(n for _, n in found if n is not None) == [100, 200, 200]
         assert not any("first total" in word for word in words)
+
+
+# ---- answers that were cut off ----
+
+ASSISTANT = {"type": "message", "role": "assistant", "content": []}
+CALL, OUTPUT = ({"type": name, "call_id": "c"} for name in ("function_call", "function_call_output"))
+
+
+def script(version: str, *rows: tuple[str, dict[str, Any]]) -> list[dict[str, Any]]:
+    meta = row(at(0), "session_meta", id=PARENT, cwd="/w", cli_version=version)
+    return [meta, *(row(at(1 + n), kind, **payload) for n, (kind, payload) in enumerate(rows))]
+
+
+def say(name: str, **more: Any) -> tuple[str, dict[str, Any]]:
+    return "event_msg", {"type": name, **more}
+
+
+def item(payload: dict[str, Any], **more: Any) -> tuple[str, dict[str, Any]]:
+    return "response_item", {**payload, **more}
+
+
+START, STOP = say("task_started", turn_id="t"), say("turn_aborted", reason="interrupted")
+DONE, EMPTY = say("task_complete", last_agent_message="x"), ("event_msg", count(None))
+ONE, TWO = ("event_msg", count(use(1), use(1))), ("event_msg", count(use(3), use(2)))
+WHOLE = [item(ASSISTANT), ONE]  # an answer with its count
+INTERRUPTED = {
+    "in its words, 0.104": ("0.104.0", [START, EMPTY, *WHOLE, DONE, START, ONE, STOP, START, item(ASSISTANT), TWO, DONE]),
+    "in its words, 0.169": ("0.169.0", [START, *WHOLE, DONE, START, ONE, STOP, START, item(ASSISTANT), TWO, DONE]),
+    "before its usage, 0.104": ("0.104.0", [START, *WHOLE, DONE, START, ONE, item(ASSISTANT), STOP, START, item(ASSISTANT), TWO, DONE]),
+    "before its usage, 0.169": ("0.169.0", [START, item(ASSISTANT), EMPTY, STOP, START, *WHOLE, DONE, START, item(ASSISTANT), TWO, DONE]),
+    "behind a tool, 0.128": ("0.128.0", [START, item(CALL), ONE, item(OUTPUT), ONE, STOP, START, item(ASSISTANT), TWO, DONE]),
+    "no end of the turn is told, 0.80": ("0.80.0", [say("user_message"), *WHOLE, say("user_message"), ONE, STOP, say("user_message"), item(ASSISTANT), TWO]),
+    "killed": ("0.169.0", [START, *WHOLE, DONE, START, item(ASSISTANT), TWO, DONE, START, item(ASSISTANT)]),
+    "killed and resumed": ("0.169.0", [START, *WHOLE, DONE, START, item(ASSISTANT), START, item(ASSISTANT), TWO, DONE]),
+}  # fmt: skip
+NOT_CUT = {
+    "its tool was interrupted, 0.104": ("0.104.0", [START, item(CALL), ONE, item(OUTPUT, output="aborted by user after 2.5s"), STOP, START, item(ASSISTANT), TWO, DONE]),
+    "its tool was killed, 0.145": ("0.145.0", [START, item(CALL), STOP, START, item(ASSISTANT), TWO, DONE]),
+    "before anything was asked": ("0.104.0", [START, *WHOLE, DONE, START, DONE, START, item(ASSISTANT), TWO, DONE]),
+}  # fmt: skip
+
+
+def everywhere(tmp_path: Path, rows: list[dict[str, Any]]) -> list[list[tuple[int | None, bool]]]:
+    """The calls' tokens and whether they are partial: live, of the file read thoroughly and quickly."""
+    live = Rollout("rollout")
+    facts = [f for r in rows for f in live.row(r)] + list(live.gone())
+    assert [f.text for f in facts if isinstance(f, Remark)] == []
+    found = [[(f.total_tokens, f.partial) for f in facts if isinstance(f, ModelCall)]]
+    path = write(tmp_path / "rollout-x.jsonl", *rows)
+    for full in (True, False):
+        files = Files("codex", [str(path)])
+        found.append([(r["total_tokens"], r["partial"]) for r in files.records(full)])
+        assert [word for report in files.reports for word in report.words()] == []
+    return found
+
+
+@pytest.mark.parametrize("how", INTERRUPTED)
+def test_an_answer_that_was_cut_off_is_a_call_without_numbers(tmp_path: Path, how: str) -> None:
+    for found in everywhere(tmp_path, script(INTERRUPTED[how][0], *INTERRUPTED[how][1])):
+        assert sorted(found, key=str) == [(11, False), (22, False), (None, True)]
+
+
+@pytest.mark.parametrize("how", NOT_CUT)
+def test_what_was_answered_is_not_cut_off(tmp_path: Path, how: str) -> None:
+    for found in everywhere(tmp_path, script(NOT_CUT[how][0], *NOT_CUT[how][1])):
+        assert found == [(11, False), (22, False)]
+
+
+@pytest.mark.parametrize("name", ["words", "tool"])
+def test_a_headless_run_that_is_stopped_tells_the_open_call_once(name: str) -> None:
+    live = CodexStream((0, 169))
+    list(live.spawned(7, {"HOME": "/h"}, "/w"))
+    list(live.row("stream", {"type": "thread.started", "thread_id": PARENT}))
+    list(live.row("stream", {"type": "turn.started"}))
+    aborted = [item(CALL), ONE, item(OUTPUT, output="aborted by user")]
+    rows = script("0.104.0", START, *([item(CALL), ONE, item(OUTPUT), ONE] if name == "words" else aborted), STOP)
+    facts = [f for r in rows for f in live.row(PARENT, r)] + list(live.ended())
+    partial = [f.partial for f in facts if isinstance(f, ModelCall)]
+    assert partial == ([False, True] if name == "words" else [False])
