@@ -234,8 +234,8 @@ class Calls:
 
     def tokens(self, p: dict[str, Any], past: bool, agent: str, at: str = "") -> Iterator[ModelCall]:
         """A `token_count` row, with its stamp."""
-        info = p.get("info")
-        if not isinstance(info, dict):
+        info = info_of(p)
+        if info is None:
             return
         total, last = numbers(info.get("total_token_usage")), numbers(info.get("last_token_usage"))
         totals = self.totals
@@ -303,6 +303,14 @@ class Calls:
             text_preview=said[:PREVIEW],
             raw=raw if isinstance(raw, dict) else None,
         )
+
+
+def info_of(p: dict[str, Any]) -> dict[str, Any] | None:
+    """The numbers of a `token_count`; None if it has none. Old ones are the usage of one answer (0.23)."""
+    info = p.get("info")
+    if isinstance(info, dict):
+        return info
+    return {"last_token_usage": p} if any((numbers(p) or {}).values()) else None
 
 
 def is_answer(name: object, p: dict[str, Any]) -> bool:

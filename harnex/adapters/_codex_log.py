@@ -11,11 +11,12 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from harnex.adapters._codex_calls import TOOL_CALLS, TOOL_OUTPUTS, UNTOLD, Calls
+from harnex.adapters._codex_calls import TOOL_CALLS, TOOL_OUTPUTS, UNTOLD, Calls, info_of
 from harnex.adapters._codex_capture import Capture
 from harnex.adapters._codex_copied import Copied, Counted, parent_of_agent, spawned
+from harnex.adapters._codex_old import OldStream, is_stream
 from harnex.adapters._codex_turns import NOTED, Turns
-from harnex.adapters._log import PLAIN, Log, Logged, Place
+from harnex.adapters._log import PLAIN, Log, Logged, Place, counted
 from harnex.model import ModelCall, Remark
 
 # The kind of a row; of what is in it where that is told first: `event_msg` and `response_item`; of a message whose it is.
@@ -27,6 +28,7 @@ WANTED = frozenset(
     (b"session_meta", b"turn_context", b"event_msg", b"compacted", b"token_usage_record", b"message", *EVENTS)
 )
 SPOKEN = ("agent_message", "user_message", "item_completed")
+OLD_ITEMS = ("message", "reasoning", *TOOL_CALLS, *TOOL_OUTPUTS)  # bare rows of old rollouts
 ITEMS = ("assistant", "reasoning", *TOOL_CALLS, *TOOL_OUTPUTS)  # read for their stamps
 
 
@@ -58,16 +60,15 @@ class CodexLog(Log):
             0,
         )  # counts that may be copied, and cannot be compared: taken for that, or for own ones
         self._told = 0
+        self._numbered = False  # it holds token counts
+        self._tools = self._texts = 0  # what the model answered
         self._words: dict[str, int] = {}  # what else is to be said, and how often
-        self._capture: Capture | None = None
+        self._capture: Capture | OldStream | None = None
 
     def row(self, row: dict[str, Any]) -> Iterator[Logged]:
         payload = row.get("payload")
         if not isinstance(payload, dict):
-            if self._capture is None and not self.session and isinstance(row.get("type"), str):
-                self._capture, self.head = Capture(self._place), None
-            if self._capture is not None:
-                yield from self._capture.row(row)
+            yield from self._bare(row)
             return
         self._at = str(row.get("timestamp") or self._at)
         kind, name = row.get("type"), payload.get("type")
@@ -87,17 +88,53 @@ class CodexLog(Log):
             self._calls.model = payload.get("model") or self._calls.model
             self._cwd = str(payload.get("cwd") or self._cwd)
         elif kind == "token_usage_record":
+            self._numbered = True
+            self._of_thread(str(payload.get("thread_id") or ""))
             yield from self._tell(self._calls.record(payload, past, self._agent, at))
         elif kind == "event_msg" and name == "token_count":
-            if not isinstance(payload.get("info"), dict):
+            if info_of(payload) is None:
                 self._calls.untold()
+            else:
+                self._numbered = True
             yield from self._tell(self._calls.tokens(payload, past, self._agent, at))
         else:
+            if kind == "response_item":
+                self._answered(str(name) if name != "message" else str(payload.get("role")))
             yield from self._tell(self._turns.row(kind, name, payload, self._agent))
             if kind == "event_msg" and name in SPOKEN:
                 self._message(str(name), payload)
 
+    def _bare(self, row: dict[str, Any]) -> Iterator[Logged]:
+        """A row without a payload: of a captured stream, or of an old rollout."""
+        kind = row.get("type")
+        if self._capture is None and not self.session:
+            if is_stream(row):
+                self._capture, self.head = OldStream(self._place), None
+            elif kind is None and isinstance(row.get("id"), str) and "timestamp" in row:
+                self.session = str(row["id"])
+            elif isinstance(kind, str) and kind not in OLD_ITEMS:
+                self._capture, self.head = Capture(self._place), None
+        if self._capture is not None:
+            yield from self._capture.row(row)
+            return
+        self._calls.late_items = True  # nothing is known of when its answers were counted
+        if isinstance(kind, str):
+            self._answered(kind if kind != "message" else str(row.get("role")))
+
+    def _of_thread(self, thread: str) -> None:
+        """A record of a call names its thread."""
+        if thread and not self._copy.thread and not self.session:
+            self.session = self._calls.thread = thread  # the head of the file was cut off
+        elif thread != self._calls.thread and thread and thread not in (*self._copy.parents, *self._place.threads):
+            self._say(f"a call of thread {thread}, whose file is not among these, is not counted")
+
+    def _answered(self, what: str) -> None:
+        """An item of the conversation: the kind of it, or whose message it is."""
+        self._tools += what in TOOL_CALLS and not self._past
+        self._texts += what == "assistant" and not self._past
+
     def note(self, kind: bytes, piece: bytes, at: int, end: int) -> None:
+        self._answered(kind.decode())
         self._turns.note(NOTED[kind], piece, at, end)
 
     def _meta(self, p: dict[str, Any]) -> None:
@@ -167,6 +204,15 @@ class CodexLog(Log):
             return
         yield from self._tell(self._turns.gone(self._agent))
         words = [text if n == 1 else f"{text} ({n} times)" for text, n in self._words.items()]
+        if (self._tools or self._texts) and not self._numbered and not self._told:
+            tools, texts = counted(self._tools, "tool call"), counted(self._texts, "message")
+            words.append(
+                f"{tools} and {texts} of the model, and no token counts (old versions wrote none): not counted"
+            )
+        if (before := self._calls.totals.before) and not (self._copy.forked or self._copy.spawned):
+            words.append(
+                f"the thread had used {before:,} tokens before the first call that is in this file: not counted"
+            )
         if self._place.doubt:
             words.append(self._place.doubt)
         if self._left or self._kept:

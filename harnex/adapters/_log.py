@@ -6,7 +6,7 @@ Pure: rows come in, calls come out. `store.logs` reads the files.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from types import MappingProxyType
@@ -44,6 +44,7 @@ class Place:
         None  # Codex, a fork: so many counts at its beginning are told by another file; None: not known
     )
     doubt: str = ""  # words, if that was told by the numbers alone
+    threads: Collection[str] = ()  # Codex: those whose rollouts are among the files
     series: dict[str, Any] = field(
         default_factory=dict
     )  # Codex: the totals of threads in all files (`_codex_capture.Series`)
@@ -102,3 +103,8 @@ def between(since: str, at: str) -> float | None:
     """Seconds between two stamps, None if one is not known or they contradict each other (the clock was set)."""
     begun, ended = seconds(since) if since else None, seconds(at) if at else None
     return round(ended - begun, 3) if begun is not None and ended is not None and ended >= begun else None
+
+
+def counted(n: int, what: str) -> str:
+    """`1 call`, `2 calls`."""
+    return f"{n:,} {what}{'s' * (n != 1)}"

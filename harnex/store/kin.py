@@ -69,7 +69,7 @@ class Kin:
         return [self._place(n, head) for n, head in enumerate(self._heads)]
 
     def _place(self, n: int, head: _File) -> Place:
-        place = Place(_name(head.path), series=self._series)
+        place = Place(_name(head.path), threads=self._threads.keys(), series=self._series)
         if not head.copied.forked:
             return place
         parents = [f for thread in head.copied.parents for f in self._threads.get(thread, ())]

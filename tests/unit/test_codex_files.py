@@ -320,3 +320,61 @@ def test_a_headless_run_that_is_stopped_tells_the_open_call_once(name: str) -> N
     facts = [f for r in rows for f in live.row(PARENT, r)] + list(live.ended())
     partial = [f.partial for f in facts if isinstance(f, ModelCall)]
     assert partial == ([False, True] if name == "words" else [False])
+
+
+# ---- what old versions wrote, and what is not whole ----
+
+OLD = [
+    {"id": PARENT, "timestamp": at(0), "instructions": None},
+    {"record_type": "state"},
+    {"type": "message", "id": None, "role": "user", "content": []},
+    {"type": "message", "id": "m", "role": "assistant", "content": []},
+    {"type": "function_call", "id": "f", "name": "shell", "arguments": "{}", "call_id": "c"},
+    {"type": "function_call_output", "call_id": "c", "output": "x"},
+    {"type": "function_call", "id": None, "name": "shell", "arguments": "{}", "call_id": "d"},
+]
+
+
+@pytest.mark.parametrize("full", [True, False])
+@pytest.mark.parametrize("cut", [0, 1, 3], ids=["whole", "no head", "from an answer on"])
+def test_a_rollout_without_token_counts_says_what_is_not_counted(tmp_path: Path, full: bool, cut: int) -> None:
+    words = "2 tool calls and 1 message of the model, and no token counts (old versions wrote none): not counted"
+    assert told([write(tmp_path / "0.23.jsonl", *OLD[cut:])], full) == ([], [words])
+    rows = script("0.30.0", *(item(r) for r in OLD[2:]))
+    assert told([write(tmp_path / "0.30.jsonl", *rows)], full) == ([], [words])
+
+
+def test_old_streams_tell_each_answer(tmp_path: Path) -> None:
+    """As 0.23 and 0.36 print them."""
+    settings = {"workdir": "/w", "model": "gpt-5", "provider": "openai"}
+    for name, numbers in (
+        (
+            "0.23",
+            [{"type": "token_count", **use(1)}, {"type": "token_count", **use(2)}, {"type": "token_count", **use(2)}],
+        ),
+        ("0.36", [count(use(1), use(1)), count(use(3), use(2)), count(use(5), use(2))]),
+    ):
+        rows = [settings, {"prompt": "go"}, *({"id": "0", "msg": m} for m in ({"type": "task_started"}, *numbers))]
+        files = Files("codex", [str(write(tmp_path / f"{name}.jsonl", *rows))])
+        found = [(r["total_tokens"], r["model"], r["turn"], r["partial"]) for r in files.records(full=True)]
+        assert found == [(11, "gpt-5", 1, False), (22, "gpt-5", 1, False), (22, "gpt-5", 1, False)]
+        assert files.problems() == []
+
+
+def test_rollouts_without_a_head_are_apart_and_what_came_before_is_said(tmp_path: Path) -> None:
+    paths = [write(tmp_path / f"{n}.jsonl", *counts([at(1), at(2)], 5, 7, before=9)) for n in "ab"]
+    found, words = told(paths)
+    assert [n for _, n in found] == [50, 70, 50, 70]
+    assert words == ["the thread had used 99 tokens before the first call that is in this file: not counted"] * 2
+
+
+def test_records_name_the_thread_where_no_head_does(tmp_path: Path) -> None:
+    def record(thread: str, n: int, **more: Any) -> dict[str, Any]:
+        return row(at(n), "token_usage_record", thread_id=thread, usage=use(n), thread_token_usage=use(n), **more)
+
+    path = write(tmp_path / "x.jsonl", record(PARENT, 1), record(OTHER, 2, response_id="r"))
+    found, words = told([path])
+    assert found == [(PARENT, 10)]
+    assert words == [f"a call of thread {OTHER}, whose file is not among these, is not counted"]
+    other = write(tmp_path / "y.jsonl", head(OTHER, at(0)), record(OTHER, 2, response_id="r"))
+    assert told([path, other]) == ([(PARENT, 10), (OTHER, 20)], [])
