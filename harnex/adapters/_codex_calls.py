@@ -305,6 +305,11 @@ class Calls:
         )
 
 
+def calls_of_agents(n: int) -> str:
+    """`calls of 2 sub-agents`."""
+    return f"calls of {n} sub-agent{'s' * (n != 1)}"
+
+
 def info_of(p: dict[str, Any]) -> dict[str, Any] | None:
     """The numbers of a `token_count`; None if it has none. Old ones are the usage of one answer (0.23)."""
     info = p.get("info")

@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
 
+from harnex.adapters._codex_calls import calls_of_agents
 from harnex.adapters._codex_totals import Counts, falls, less, numbers
 from harnex.adapters._log import Logged, Place
 from harnex.model import ModelCall
@@ -110,6 +111,7 @@ class Capture:
         self._turns = Turns(place.name)
         self._ends: list[tuple[str, Counts, int]] = []  # thread, total, turn of the file
         self._turn = 0
+        self._agents: set[str] = set()  # sub-agents' threads
         self._open = 0  # turns that began and did not tell what they used: they failed, or were cut off
         self.words: list[str] = []
 
@@ -122,11 +124,16 @@ class Capture:
             self._open -= 1
         if (end := self._turns.ended(row)) is not None:
             self._ends.append((*end, self._turn))
+        item = row.get("item")
+        if isinstance(item, dict) and item.get("type") == "collab_tool_call":
+            self._agents.update(str(thread) for thread in item.get("receiver_thread_ids") or ())
         yield from ()
 
     def end(self) -> Iterator[Logged]:
         for thread in dict.fromkeys(thread for thread, _, _ in self._ends):
             yield from self._thread(thread)
+        if missing := self._agents - set(self._place.threads):
+            self.words.append(f"{calls_of_agents(len(missing))} are not in this stream: their rollouts tell them")
         if self._open > 0:
             self.words.append(
                 f"{self._open} of {self._turn} turns did not end well: this stream does not tell what they used, their rollout does"

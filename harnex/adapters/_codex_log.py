@@ -11,11 +11,11 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from harnex.adapters._codex_calls import TOOL_CALLS, TOOL_OUTPUTS, UNTOLD, Calls, info_of
+from harnex.adapters._codex_calls import TOOL_CALLS, TOOL_OUTPUTS, UNTOLD, Calls, calls_of_agents, info_of
 from harnex.adapters._codex_capture import Capture
 from harnex.adapters._codex_copied import Copied, Counted, parent_of_agent, spawned
 from harnex.adapters._codex_old import OldStream, is_stream
-from harnex.adapters._codex_turns import NOTED, Turns
+from harnex.adapters._codex_turns import NOTED, OUTPUT, OUTPUT_HEAD, Turns
 from harnex.adapters._log import PLAIN, Log, Logged, Place, counted
 from harnex.model import ModelCall, Remark
 
@@ -23,6 +23,9 @@ from harnex.model import ModelCall, Remark
 HEAD = re.compile(
     rb"\{" + PLAIN + rb'"type":"([a-z_]+)"(?:,"payload":\{"type":"([a-z_]+)"(?:,' + PLAIN + rb'"role":"([a-z]+)")?)?'
 )
+# What `spawn_agent` gives back (0.128 to 0.169); within the row its quotes are escaped.
+AGENT = r'^\{"agent_id": ?"([0-9a-f-]{36})"'
+SPAWNED = re.compile(rb'"output":"\{\\"agent_id\\": ?\\"([0-9a-f-]{36})\\"')
 EVENTS = (b"user_message", b"task_started", b"task_complete", b"turn_aborted", b"token_count")
 WANTED = frozenset(
     (b"session_meta", b"turn_context", b"event_msg", b"compacted", b"token_usage_record", b"message", *EVENTS)
@@ -62,6 +65,7 @@ class CodexLog(Log):
         self._told = 0
         self._numbered = False  # it holds token counts
         self._tools = self._texts = 0  # what the model answered
+        self._agents: set[str] = set()  # the threads of its sub-agents
         self._words: dict[str, int] = {}  # what else is to be said, and how often
         self._capture: Capture | OldStream | None = None
 
@@ -98,6 +102,8 @@ class CodexLog(Log):
                 self._numbered = True
             yield from self._tell(self._calls.tokens(payload, past, self._agent, at))
         else:
+            if kind == "response_item" and name in TOOL_OUTPUTS and not past:
+                self._agents.update(re.findall(AGENT, str(payload.get("output"))[:OUTPUT_HEAD]))
             if kind == "response_item":
                 self._answered(str(name) if name != "message" else str(payload.get("role")))
             yield from self._tell(self._turns.row(kind, name, payload, self._agent))
@@ -135,6 +141,8 @@ class CodexLog(Log):
 
     def note(self, kind: bytes, piece: bytes, at: int, end: int) -> None:
         self._answered(kind.decode())
+        if NOTED[kind] == OUTPUT and (found := SPAWNED.search(piece, at, min(end, at + OUTPUT_HEAD))):
+            self._agents.add(found[1].decode())
         self._turns.note(NOTED[kind], piece, at, end)
 
     def _meta(self, p: dict[str, Any]) -> None:
@@ -213,6 +221,8 @@ class CodexLog(Log):
             words.append(
                 f"the thread had used {before:,} tokens before the first call that is in this file: not counted"
             )
+        if missing := self._agents - set(self._place.threads):
+            words.append(f"{calls_of_agents(len(missing))} are in rollouts that are not among these files")
         if self._place.doubt:
             words.append(self._place.doubt)
         if self._left or self._kept:

@@ -17,13 +17,13 @@ Facts are from field/codex.md section C and from real rows (`tests/corpus/codex/
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from harnex.adapters import _codex_screen as screens
 from harnex.adapters._base import PREVIEW
-from harnex.adapters._codex_calls import TOOL_CALLS, TOOL_OUTPUTS, UNTOLD, Calls
+from harnex.adapters._codex_calls import TOOL_CALLS, TOOL_OUTPUTS, UNTOLD, Calls, calls_of_agents
 from harnex.adapters._codex_copied import Copied, made_at, spawned
 from harnex.adapters._codex_turns import Turns
 from harnex.adapters._log import seconds
@@ -372,6 +372,16 @@ class Rollout:
         difference = self.calls.difference()
         if difference:
             yield Remark(f"{self.agent}: {difference}")
+
+
+def unfound(rollouts: Mapping[str, Rollout], asked: Iterable[str] = ()) -> Iterator[Remark]:
+    """At the end: sub-agents (by thread) whose files were asked for and never found. Nothing else tells of their calls.
+    `rollouts`: by source, which ends with the thread."""
+    read = {source.rpartition(":")[2] for source, rollout in rollouts.items() if rollout.last_at}
+    read |= {rollout.thread for rollout in rollouts.values()}
+    missing = {*asked, *(thread for rollout in rollouts.values() for thread in rollout.asked)} - read
+    if missing:
+        yield Remark(f"{calls_of_agents(len(missing))} are not counted: their rollouts were not found")
 
 
 def _preview(given: object) -> str:

@@ -18,7 +18,7 @@ from harnex.adapters import _codex_screen as screens
 from harnex.adapters._base import PREVIEW, Reader, Version
 from harnex.adapters._codex_calls import UNBEGUN, UNTOLD
 from harnex.adapters._codex_copied import made_at
-from harnex.adapters._codex_rollout import Rollout
+from harnex.adapters._codex_rollout import Rollout, unfound
 from harnex.adapters._ledger import Ledger, difference
 from harnex.adapters._log import seconds
 from harnex.adapters._rest import Sums
@@ -224,6 +224,7 @@ class CodexStream(Reader):
             model = main.calls.model if main is not None else None
             open_call = ModelCall(f"{self._thread}-open", model=model, source="stream", partial=True)
             yield from self._ledger.take(open_call)
+        yield from unfound(self._rollouts, (t for t in self._rollouts if t != self._thread))
         for fact in self._ledger.close(self._open):
             yield fact
             if isinstance(fact, ModelCall) and fact.output_tokens is None and not fact.partial:

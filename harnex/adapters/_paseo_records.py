@@ -16,7 +16,7 @@ from typing import Any
 from harnex.adapters import _claude_screen, _codex_screen
 from harnex.adapters._claude_calls import UNTOLD
 from harnex.adapters._claude_rows import ClaudeReader
-from harnex.adapters._codex_rollout import Rollout
+from harnex.adapters._codex_rollout import Rollout, unfound
 from harnex.adapters._log import seconds
 from harnex.model import (
     Compacted,
@@ -240,6 +240,7 @@ class CodexRecord(Record):
     def ended(self) -> Iterable[Fact]:
         for rollout in self._rollouts.values():
             yield from (f for f in rollout.gone() if isinstance(f, ModelCall | Remark))
+        yield from unfound(self._rollouts)
 
 
 def record_for(provider: str, began: float) -> Record:

@@ -378,3 +378,48 @@ def test_records_name_the_thread_where_no_head_does(tmp_path: Path) -> None:
     assert words == [f"a call of thread {OTHER}, whose file is not among these, is not counted"]
     other = write(tmp_path / "y.jsonl", head(OTHER, at(0)), record(OTHER, 2, response_id="r"))
     assert told([path, other]) == ([(PARENT, 10), (OTHER, 20)], [])
+
+
+# ---- sub-agents ----
+
+SPAWN = json.dumps({"agent_id": CHILD, "nickname": "Ada"})
+
+
+def collab(status: str, *threads: str) -> dict[str, Any]:
+    found = {"id": "i", "type": "collab_tool_call", "tool": "spawn_agent", "receiver_thread_ids": threads}
+    return {"type": f"item.{status}", "item": found}
+
+
+def test_a_stream_says_whose_calls_it_does_not_hold(tmp_path: Path) -> None:
+    begun, started, ended = run(PARENT, 4)
+    rows = [begun, started, collab("started"), collab("completed", CHILD), collab("completed", CHILD, OTHER), ended]
+    stream = write(tmp_path / "x.jsonl", *rows)
+    assert "calls of 2 sub-agents are not in this stream: their rollouts tell them" in told([stream])[1][0]
+    helper = write(tmp_path / "c.jsonl", head(CHILD, at(0)), *counts([at(1)], 6))
+    found, words = told([stream, helper])
+    assert found == [(PARENT, 400), (CHILD, 60)]
+    assert "calls of 1 sub-agent are not in this stream" in words[0]
+
+
+@pytest.mark.parametrize("full", [True, False])
+def test_a_rollout_says_whose_calls_are_in_other_files(tmp_path: Path, full: bool) -> None:
+    rows = script("0.145.0", START, item(CALL), item(OUTPUT, output=SPAWN), ONE, DONE)
+    parent = write(tmp_path / "p.jsonl", *rows)
+    words = ["calls of 1 sub-agent are in rollouts that are not among these files"]
+    assert told([parent], full) == ([(PARENT, 10)], words)
+    helper = write(tmp_path / "c.jsonl", head(CHILD, at(0)), *counts([at(1)], 6))
+    assert told([parent, helper], full) == ([(PARENT, 10), (CHILD, 60)], [])
+
+
+@pytest.mark.parametrize("found", [True, False])
+def test_sub_agents_whose_files_are_never_found_are_said(found: bool) -> None:
+    live = CodexStream((0, 169))
+    list(live.spawned(7, {"HOME": "/h"}, "/w"))
+    begun, started, ended = run(PARENT, 4)
+    facts = [f for r in (begun, started, collab("completed", CHILD), ended) for f in live.row("stream", r)]
+    for r in [head(CHILD, at(0)), *counts([at(1)], 6)] if found else []:
+        facts += live.row(CHILD, r)
+    facts += live.ended()
+    words = [f.text for f in facts if isinstance(f, Remark)]
+    assert words == ([] if found else ["calls of 1 sub-agent are not counted: their rollouts were not found"])
+    assert sum(isinstance(f, ModelCall) for f in facts) == 1 + found
