@@ -264,8 +264,13 @@ def test_title() -> None:
 
 @pytest.mark.parametrize("version", VERSIONS)
 def test_every_call_once_with_the_billed_numbers(version: str) -> None:
-    """Against the endpoint's log. A response that was cut (`drop`) never told its usage: nobody can record it."""
-    calls = [f for f in feed(ADAPTER.reader(None), "rollout", rows(version, "rollout")) if isinstance(f, ModelCall)]
+    """Against the endpoint's log. A response that was cut (`drop`) never told its usage: nobody can record it. The first
+    one is interrupted, so is in 0.80 a dropped one: told, without numbers."""
+    told = [f for f in feed(ADAPTER.reader(None), "rollout", rows(version, "rollout")) if isinstance(f, ModelCall)]
+    cut = [c.partial for c in told if c.total_tokens is None]
+    assert cut == [True] * (2 if version == "0.80.0" else 1)
+    assert told[0].partial
+    calls = [c for c in told if not c.partial]
     billed = [row for row in rows(version, "billed") if row["step"] != "drop"]
     got = [
         (c.input_tokens, c.cache_read_tokens, c.output_tokens, c.reasoning_tokens, c.total_tokens, c.model)

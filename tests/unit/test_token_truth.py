@@ -15,7 +15,8 @@ from harnex.adapters._claude_calls import UNRECORDED, UNTOLD, uncounted
 from harnex.adapters._claude_rows import ClaudeReader
 from harnex.adapters._claude_totals import Seen, last_totals
 from harnex.adapters._codex_calls import UNTOLD as UNTOLD_BY_CODEX
-from harnex.adapters._codex_rollout import Rollout, seconds
+from harnex.adapters._codex_rollout import Rollout
+from harnex.adapters._log import seconds
 from harnex.adapters._paseo_records import ClaudeRecord
 from harnex.commands._records import Files, cost
 from harnex.core import usage
