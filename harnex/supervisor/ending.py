@@ -16,7 +16,7 @@ from harnex.store import history
 from harnex.store.eventlog import FULL
 from harnex.supervisor import records
 from harnex.supervisor.gitfacts import POLL_S as GIT_POLL_S
-from harnex.supervisor.sweep import Sweep
+from harnex.supervisor.sweep import Sweep, may_live
 
 if TYPE_CHECKING:
     from harnex.supervisor.session import Session
@@ -155,12 +155,14 @@ class Ending:
             if session.headless is not None and session.headless.conclusion.leaves(now):
                 return
             session.background.ending(now)
-            self._sweep = Sweep(session.spec.run_id, now)
+            self._sweep = Sweep(session.spec.run_id, now, session.spec.keep)
             self._next_sweep = now
         if now >= self._next_sweep:
             self._next_sweep = now + SWEEP_EVERY_S
             if not self._swept:
                 self._swept = self._sweep.step(now) or now > self._gone_at + SWEEP_S
+                for remark in self._sweep.remarks() if self._swept else ():
+                    session.journal.diagnose(remark)
             if self._swept:
                 self._next_sweep = now + GIT_POLL_S
                 if session.records.close(now):
@@ -296,10 +298,15 @@ class Ending:
             turns=session.turns.done,
             usage=totals,
             swept=len(left),
-            killed=session.redactor.clean(session.background.killed),
+            killed=session.redactor.clean(self._killed_work()),
             skipped_bytes=session.terminal.skipped,
             redacted=session.redactor.count,
         )
+
+    def _killed_work(self) -> list[dict[str, Any]]:
+        """The background work that ended with the session: all of it but what the person asked to keep."""
+        keep = self._session.spec.keep if self._sweep is not None and self._sweep.kept else ()
+        return [work for work in self._session.background.killed if not may_live(str(work["command"]), keep)]
 
     def _leave(self, row: dict[str, Any]) -> bool:
         """Write the summary and `exited`, and leave the registry. False: there is no room yet for `exited`; ask again."""

@@ -12,6 +12,8 @@ import subprocess
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from harnex.supervisor.offspring import mine
+
 HEAD_BYTES, TAIL_BYTES = 1500, 3500  # of an output, as much as is given on
 KILL_AFTER_S = 2.0
 STDIN_MAX = 60 << 10  # fits into a pipe as a whole
@@ -43,14 +45,16 @@ class Job:
         self.outlives = stdin is not None  # a notification; a check has no meaning without its session
         out = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
         try:
-            self._process = subprocess.Popen(
-                ["/bin/sh", "-c", command] if isinstance(command, str) else command,
-                cwd=cwd,
-                env=dict(env),
-                stdin=subprocess.PIPE if stdin is not None else subprocess.DEVNULL,
-                stdout=out,
-                stderr=out,
-                start_new_session=True,
+            self._process = mine(
+                subprocess.Popen(
+                    ["/bin/sh", "-c", command] if isinstance(command, str) else command,
+                    cwd=cwd,
+                    env=dict(env),
+                    stdin=subprocess.PIPE if stdin is not None else subprocess.DEVNULL,
+                    stdout=out,
+                    stderr=out,
+                    start_new_session=True,
+                )
             )
         finally:
             os.close(out)

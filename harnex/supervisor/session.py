@@ -29,7 +29,7 @@ from harnex.model import (
     TurnEnded,
 )
 from harnex.store.recording import Recording
-from harnex.supervisor import boot, redaction
+from harnex.supervisor import boot, offspring, redaction
 from harnex.supervisor.answers import Answers
 from harnex.supervisor.background import BackgroundWork
 from harnex.supervisor.child import Child
@@ -226,6 +226,7 @@ class Session:
         """What follows from what happened. Ordered: evidence, state, turns, delivery, replies, record."""
         if self._look_stopped:
             self._see_stopped()
+            offspring.reap()
         if self.terminal.settle(now):
             self._read_screen(now)
         if self.terminal.resync_due(now):
@@ -483,7 +484,7 @@ class Session:
         """The last resort after a bug: the agent is killed and swept, the end is written."""
         self.journal.diagnose(f"harnex failed: {report.strip().splitlines()[-1][:300]}")
         self.child.kill(signal.SIGKILL)
-        sweep_now(self.spec.run_id)
+        sweep_now(self.spec.run_id, self.spec.keep)
         self.child.reap()
         self.control.close()
         self.records.close_now()
