@@ -7,7 +7,7 @@ import os
 import signal
 import sys
 import time
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import click
 
@@ -21,6 +21,9 @@ from harnex.commands.send import as_typed, read_file
 from harnex.errors import HarnexError, UsageError
 from harnex.store import registry
 from harnex.store.tail import LineTail
+
+if TYPE_CHECKING:
+    import _socket
 
 POLL_S = 0.02
 LOOK_EVERY_S = 1.0
@@ -161,6 +164,7 @@ class Follower:
     def __init__(self, reply: dict[str, Any], as_json: bool, quiet: bool, stops: Stops) -> None:
         self._reply, self._json, self._quiet, self._stops = reply, as_json, quiet, stops
         self._asked = 0  # stops that were asked for
+        self._sock: _socket.socket | None = None
         self._silent = False  # nobody reads our output any more; the run goes on
         self._answer: str | None = None  # not printed yet
         self._failed = ""
@@ -183,6 +187,8 @@ class Follower:
             if self._exited or not lives:
                 return self._end()
             self._stop()
+            if self._is_unrecorded():
+                return errors.INTERRUPTED
             time.sleep(POLL_S)
             if time.monotonic() >= next_look:
                 next_look = time.monotonic() + LOOK_EVERY_S
@@ -208,9 +214,26 @@ class Follower:
         try:
             sock = connect.connect(record)
             sock.sendall(jsonl.dumps({"op": "stop", "force": self._asked > 1}).encode() + b"\n")
-            self._sock = sock  # kept open: the answer is the end of the log
+            sock.setblocking(False)
+            self._sock = sock  # kept open: the answer is the end of the log, if there is room for it
         except (HarnexError, OSError):
             pass  # it is ending by itself
+
+    def _is_unrecorded(self) -> bool:
+        """Whether the run that was stopped has ended, and the disk is too full for its log to say so."""
+        if self._sock is None:
+            return False
+        try:
+            reply = jsonl.loads_dict(self._sock.recv(1 << 16))
+        except BlockingIOError:
+            return False
+        except OSError:
+            reply = None
+        self._sock = None
+        if reply is None or reply.get("recorded") is not False:
+            return False  # the end stands in the log
+        self._say(str(reply.get("note")))
+        return True
 
     def _take(self, row: dict[str, Any], line: bytes) -> bool:
         kind = row.get("type")

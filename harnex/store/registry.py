@@ -23,9 +23,48 @@ RECORD_KEYS = (
 )  # fmt: skip
 
 
+# What an entry can do without, in this order, where it has no room to grow.
+SPARE = ("meta", "options", "spawner", "background", "last_outcome", "description")
+READS = 3  # an entry that is rewritten in place may be seen half-written
+
+
 def write(path: str, record: Record) -> None:
-    """Replace a session file atomically, 0600. Raises OSError (a full disk)."""
-    durable.replace(path, jsonl.dumps(record).encode() + b"\n", through=False)  # after a power cut no session lives
+    """Replace a session file atomically, 0600. Where no file can be made (a full disk, no inodes) the old one is
+    rewritten in place. Raises OSError if that fails, too."""
+    try:
+        durable.replace(path, _line(record), through=False)  # after a power cut no session lives
+    except OSError as e:
+        if not _rewrite(path, record):
+            raise e from None
+
+
+def _line(record: Record) -> bytes:
+    return jsonl.dumps(record).encode() + b"\n"
+
+
+def _rewrite(path: str, record: Record) -> bool:
+    """Write the record over the one that is there, in the room that the file has on the disk. False: it can't be."""
+    try:
+        fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC | getattr(os, "O_NOFOLLOW", 0))
+    except OSError:
+        return False
+    try:
+        info = os.fstat(fd)
+        room = max(info.st_size, min(info.st_blocks * 512, -(-info.st_size // 4096) * 4096))
+        data, record = _line(record), dict(record)
+        for key in SPARE:
+            if len(data) > room:
+                record[key] = None
+                data = _line(record)
+        if len(data) > room:
+            return False
+        # One write and no truncation, so that a reader never sees the end of the old record behind the new one.
+        data = data[:-1].ljust(info.st_size - 1) + b"\n"
+        return os.pwrite(fd, data, 0) == len(data)
+    except OSError:
+        return False
+    finally:
+        os.close(fd)
 
 
 def remove(path: str) -> None:
@@ -41,9 +80,11 @@ def read(path: str) -> Record | None:
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | getattr(os, "O_NOFOLLOW", 0))
     except OSError:
         return None
+    record = None
     try:
         info = os.fstat(fd)
-        record = jsonl.loads_dict(os.read(fd, 1 << 20))
+        for _ in range(READS):
+            record = record or jsonl.loads_dict(os.pread(fd, 1 << 20, 0))
     except OSError:
         return None
     finally:
@@ -54,10 +95,23 @@ def read(path: str) -> Record | None:
         return None
     record.setdefault("cwd", record["repo"])
     record.setdefault("state", "unknown")
+    if _is_ending(record):
+        record |= {"state": "stopping", "dialog": None, "source": "process"}
     # The supervisor sets the file's mtime at each output of the agent: cheaper than a rewrite.
     record["idle_mtime"] = info.st_mtime
     record["path"] = path
     return record
+
+
+def _is_ending(record: Record) -> bool:
+    """Whether the entry speaks of an agent whose process is gone: the entry can't be rewritten, or will be in a moment.
+
+    A headless session may go on without its process: what that left running is waited for.
+    """
+    pid, started = record.get("pid"), record.get("pid_start")
+    if record["state"] not in ("prompt", "busy", "blocked") or record.get("mode") == "exec":
+        return False
+    return isinstance(pid, int) and isinstance(started, str) and not process.alive(pid, started)
 
 
 def is_live(record: Record) -> bool:

@@ -251,13 +251,20 @@ class Ending:
                 history.append(session.spec.state, self._row)
             except OSError as e:
                 if e.errno in FULL:  # a run without a record never was: it is over when there is room for that
-                    self._next_sweep = now + RETRY_S
+                    self._wait_for_room(now)
                     return
             self._in_history = True
         if self._leave(self._row):
             session.requests.ended()
         else:
-            self._next_sweep = now + RETRY_S
+            self._wait_for_room(now)
+
+    def _wait_for_room(self, now: float) -> None:
+        """The disk is full. The agent and its processes are gone, so who ended the session need not wait as well."""
+        assert self._row is not None
+        self._next_sweep = now + RETRY_S
+        self.result = {**self._result(self._row), "recorded": False}
+        self._session.requests.unrecorded()
 
     def record_end(self, reason: str, message: str, now: float) -> None:
         """Write `usage`, the history row and `exited`, and leave the registry, now, or leave it all to recovery."""
@@ -333,7 +340,13 @@ class Ending:
         session.journal.close()
         child.close()
         self.done = True
-        self.result = {
+        self.result = self._result(row)
+        return True
+
+    def _result(self, row: dict[str, Any]) -> dict[str, Any]:
+        """How the session ended, for those who waited for it."""
+        session, child = self._session, self._session.child
+        return {
             "run_id": session.spec.run_id,
             "reason": row["reason"],
             "code": child.code,
@@ -344,7 +357,6 @@ class Ending:
             "killed": row["killed"],
             "run_dir": paths.run_dir(session.spec.state, session.spec.run_id),
         }
-        return True
 
 
 def last_words(lines: tuple[str, ...], most: int = 6) -> str:

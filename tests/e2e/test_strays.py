@@ -195,7 +195,9 @@ def test_orphans_are_reaped_and_nobody_s_status_is_taken(harnex: Harnex) -> None
 
 
 def zombies(parent: int) -> list[int]:
-    listed = subprocess.run(["ps", "-o", "pid=,stat=", "--ppid", str(parent)], capture_output=True, text=True, check=False)
+    listed = subprocess.run(
+        ["ps", "-o", "pid=,stat=", "--ppid", str(parent)], capture_output=True, text=True, check=False
+    )
     rows = [line.split() for line in listed.stdout.splitlines()]
     return [int(pid) for pid, stat in rows if stat.startswith("Z")]
 
