@@ -93,23 +93,52 @@ def test_the_state_is_told_while_there_is_no_room(harnex: Harnex, disk: Disk) ->
     assert rows[-1]["type"] == "exited"
 
 
-@pytest.mark.parametrize("force", [(), ("--force",)])
-def test_stop_answers_while_there_is_no_room(harnex: Harnex, disk: Disk, force: tuple[str, ...]) -> None:
-    """Without room for a history row. Where only inodes are missing, the record is written at once."""
+NO_RECORD = """
+import errno, os, sys
+if "harnex-supervisor" in sys.orig_argv:
+    from harnex.store import history
+    append = history.append
+    def refuse(*words):
+        if os.path.exists({flag!r}):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        append(*words)
+    history.append = refuse
+"""
+
+
+@pytest.mark.parametrize("how", ["stop", "force", "later"])
+def test_stop_answers_before_there_is_room_for_the_record(harnex: Harnex, how: str) -> None:
+    """`later`: the agent ended by itself, and its session waits for room."""
+    full = harnex.base / "full"
+    harnex.customize(NO_RECORD.format(flag=str(full)))
+    harnex.agent("full", {"text": "x"})
+    full.touch()
+    if how == "later":
+        os.kill(record(harnex)["pid"], signal.SIGKILL)
+        harnex.until(lambda: record(harnex)["state"] == "stopping", what="it is ending")
+    stopped = harnex.run("stop", "--id", "full", *(["--force"] if how == "force" else []), timeout=20)
+    reply = json.loads(stopped.stdout)
+    reason = "killed" if how == "later" else "stopped"
+    assert (stopped.returncode, reply["reason"], reply["recorded"]) == (0, reason, False)
+    assert "as soon as there is room" in stopped.stderr
+    assert harnex.running("tui") == []
+    assert record(harnex)["state"] == "stopping"
+    again = harnex.json("stop", "--id", "full", timeout=20)
+    assert (again["reason"], again["recorded"]) == (reason, False)
+    full.unlink()
+    harnex.until(lambda: harnex.json("status", "--json") == [], what="the session is over")
+    assert [r["reason"] for r in harnex.json("history", "--json")] == [reason]
+    assert harnex.events("full")[-1]["type"] == "exited"
+
+
+def test_stop_takes_everything_with_it_while_there_is_no_room(harnex: Harnex, disk: Disk) -> None:
     harnex.agent("full", {"text": "x", "tools": [{"bash": "setsid sleep 300 & sleep 300"}]}, tui=SIGNALS)
     harnex.ok("send", "--id", "full", "--message", "go")
     harnex.until(lambda: harnex.running("sleep 300"), what="the tool runs")
     disk.fill()
-    stopped = harnex.run("stop", "--id", "full", *force, timeout=30)
-    reply = json.loads(stopped.stdout)
-    assert (stopped.returncode, reply["reason"]) == (0, "stopped")
+    assert harnex.json("stop", "--id", "full", timeout=30)["reason"] == "stopped"
     assert harnex.running("sleep 300") == []
     assert harnex.running("tui") == []
-    if reply.get("recorded") is False:
-        assert "as soon as there is room" in stopped.stderr
-        assert record(harnex)["state"] == "stopping"
-        again = harnex.json("stop", "--id", "full", timeout=30)
-        assert (again["reason"], again["recorded"]) == ("stopped", False)
     disk.empty()
     harnex.until(lambda: harnex.json("history", "--json"), what="its record")
     harnex.until(lambda: harnex.json("status", "--json") == [], what="the session is over")
