@@ -165,6 +165,7 @@ class Follower:
         self._reply, self._json, self._quiet, self._stops = reply, as_json, quiet, stops
         self._asked = 0  # stops that were asked for
         self._sock: _socket.socket | None = None
+        self._seq = 0  # of the last event that was read
         self._silent = False  # nobody reads our output any more; the run goes on
         self._answer: str | None = None  # not printed yet
         self._failed = ""
@@ -180,7 +181,7 @@ class Follower:
             wrote = False
             for line in tail.lines():
                 row = jsonl.loads_dict(line)
-                if row is not None:
+                if row is not None and not self._was_taken(row):
                     wrote = self._take(row, line) or wrote
             if wrote:
                 self._flush()
@@ -218,6 +219,14 @@ class Follower:
             self._sock = sock  # kept open: the answer is the end of the log, if there is room for it
         except (HarnexError, OSError):
             pass  # it is ending by itself
+
+    def _was_taken(self, row: dict[str, Any]) -> bool:
+        """Whether this event was read before (a log that was removed under the run is made anew, as a whole) or is none."""
+        seq = row.get("seq")
+        if not isinstance(seq, int):
+            return True
+        old, self._seq = seq <= self._seq, max(seq, self._seq)
+        return old
 
     def _is_unrecorded(self) -> bool:
         """Whether the run that was stopped has ended, and the disk is too full for its log to say so."""
@@ -285,8 +294,12 @@ class Follower:
             pass  # the terminal is gone; the run is not
 
     def _end(self) -> int:
-        reason = str(self._exited.get("reason") or "supervisor_lost")
         run_id = self._reply["run_id"]
+        if not self._exited:
+            self._print_answer()
+            self._say(f"the run has ended, and its event log does not say how; see: harnex history --id {run_id}")
+            return errors.FAILED
+        reason = str(self._exited.get("reason"))
         if self._exited.get("killed"):
             self._say(f"ended with the run: {killed_words(self._exited['killed'])}")
         if reason == "success":

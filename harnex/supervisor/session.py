@@ -257,6 +257,7 @@ class Session:
         if not self.finished:
             if self.journal.displaced(now):
                 self.control.listen_again()
+                self.terminal.recording.renew()
             self.journal.step(now)
         self._watch_writable()
         boot.tell(self, now)
