@@ -34,7 +34,6 @@ class Journal:
         self._due: float | None = clock.monotonic()
         self._touched = 0.0
         self._look_at = clock.monotonic() + LOOK_EVERY_S
-        self._remade = False  # files that somebody had removed, since the last look
         self._remarks: dict[str, int] = {}
         self.counts: dict[str, int] = {}  # events by type
 
@@ -62,9 +61,9 @@ class Journal:
     def wake_at(self) -> float | None:
         return self._look_at if self._due is None else min(self._due, self._look_at)
 
-    def displaced(self, now: float) -> bool:
-        """Whether somebody removed files under the session. Its entry and its log are there again then: an agent that
-        nobody can see or stop would be worse than one that is not forgotten."""
+    def look(self, now: float) -> bool:
+        """Look, if it is time to, whether somebody removed files under the session. Its entry and its log are made anew
+        then: an agent that nobody can see or stop would be worse than one that is not forgotten."""
         if now < self._look_at:
             return False
         self._look_at = now + LOOK_EVERY_S
@@ -74,8 +73,7 @@ class Journal:
         if not os.path.lexists(self._path) and self._make_directories():
             self.diagnose("the session's files were removed while it ran: its entry, socket and events were made anew")
             self.write()
-        remade, self._remade = self._remade, False
-        return remade
+        return True
 
     def _make_directories(self) -> bool:
         """Make those that are not there. False: it can't be now, and is tried again."""
@@ -86,7 +84,6 @@ class Journal:
             paths.subdir(spec.state, "runs", spec.run_id, "evidence")
         except (OSError, HarnexError):
             return False
-        self._remade = True
         return True
 
     def _mend_log(self) -> None:

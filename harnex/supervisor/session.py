@@ -29,7 +29,7 @@ from harnex.model import (
     TurnEnded,
 )
 from harnex.store.recording import Recording
-from harnex.supervisor import boot, offspring, redaction
+from harnex.supervisor import boot, redaction
 from harnex.supervisor.answers import Answers
 from harnex.supervisor.background import BackgroundWork
 from harnex.supervisor.child import Child
@@ -40,6 +40,7 @@ from harnex.supervisor.evidence import Evidence, FollowedFiles, descendants
 from harnex.supervisor.facts import closed_before, end_event, take_fact
 from harnex.supervisor.helpers import Helpers
 from harnex.supervisor.journal import Journal
+from harnex.supervisor.offspring import reap
 from harnex.supervisor.records import Records
 from harnex.supervisor.requests import Requests
 from harnex.supervisor.spec import Spec
@@ -195,6 +196,7 @@ class Session:
     def _see_stopped(self) -> None:
         """A child was stopped, continued or ended: is it the agent's process that stands still?"""
         self._look_stopped = False
+        reap()
         stopped = process.is_stopped(self.child.pid)
         if stopped and not self.stopped:
             self.journal.diagnose(f"the agent's process {self.child.pid} was stopped by a signal: no message is typed")
@@ -226,7 +228,6 @@ class Session:
         """What follows from what happened. Ordered: evidence, state, turns, delivery, replies, record."""
         if self._look_stopped:
             self._see_stopped()
-            offspring.reap()
         if self.terminal.settle(now):
             self._read_screen(now)
         if self.terminal.resync_due(now):
@@ -255,8 +256,9 @@ class Session:
         self.records.step(now)
         self.ending.step(now)
         if not self.finished:
-            if self.journal.displaced(now):
-                self.control.listen_again()
+            if self.journal.look(now):
+                if self.control.listen_again():
+                    self.journal.diagnose("the session's socket was removed while it ran: it was made anew")
                 self.terminal.recording.renew()
             self.journal.step(now)
         self._watch_writable()

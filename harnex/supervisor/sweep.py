@@ -1,7 +1,8 @@
 """Nothing is left behind: at the end of a run every process that came from its agent is ended.
 
 Such a process is found in two ways. By its marker: `HARNEX_RUN_ID` in its environment, which children inherit. And by descent:
-it is a descendant of the supervisor (offspring.py), although it has wiped its environment, as daemons do (nginx, redis, `env -i`).
+it is a descendant of the supervisor (offspring.py) or of a marked process, although it has wiped its environment, as daemons do
+(nginx, redis, `env -i`).
 Tools run in sessions of their own, so killing the agent's process group would miss both (field notes).
 
 Not ended are: commands that the supervisor itself runs, unless they carry the marker (checks do, notifications do not);
@@ -64,7 +65,8 @@ def look(run_id: str, keep: Collection[str] = (), root: int | None = None) -> Lo
     marker, apart = b"HARNEX_RUN_ID=" + os.fsencode(run_id), os.fsencode(APART) + b"="
     marked = {pid for pid, words in environments.items() if marker in words}
     others = {pid for pid, words in environments.items() if any(word.startswith(apart) for word in words)}
-    below = _below(parents, {root}, others - marked | offspring.own()) if root is not None else set()
+    roots = marked if root is None else marked | {root}
+    below = _below(parents, roots, others - marked | offspring.own() | {os.getpid()})
     found = []
     for pid in sorted(marked | below):
         command, started = _command(pid), table[pid][1]

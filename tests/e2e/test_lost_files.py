@@ -117,6 +117,14 @@ def test_an_idle_session_looks_after_its_files(harnex: Harnex, harm: Harm) -> No
     harnex.ok("stop", "--id", "s")
 
 
+def test_a_socket_that_is_removed_is_made_anew(harnex: Harnex) -> None:
+    harnex.agent("s", {"text": "one"})
+    Path(harnex.json("status", "--json")[0]["socket"]).unlink()
+    assert harnex.run("pane", "--id", "s").returncode == 1
+    harnex.until(lambda: [r for r in harnex.events("s", "diagnostic") if "socket was removed" in r["what"]])
+    harnex.ok("stop", "--id", "s")
+
+
 def test_a_log_without_an_end_is_no_success(harnex: Harnex) -> None:
     harnex.agent("s", {"text": "one"})
     harnex.ok("stop", "--id", "s")
