@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 PR_SET_CHILD_SUBREAPER = 36  # linux/prctl.h
 
 _adopts = False
+_ended = 0  # orphans that were reaped
 _mine: dict[int, Callable[[], bool]] = {}  # pid -> whether somebody still waits for it
 
 
@@ -67,17 +68,24 @@ def _forget() -> None:
         del _mine[pid]
 
 
-def reap() -> None:
-    """Reap the orphans that have ended. Never blocks, and never takes the exit status of a child that is `mine`."""
+def reap() -> int:
+    """Reap the orphans that have ended; how many did so far. Never blocks, and never takes the exit status of a child
+    that is `mine`."""
+    global _ended
+    for pid in orphans():
+        try:
+            _ended += os.waitpid(pid, os.WNOHANG)[0] == pid
+        except ChildProcessError:
+            continue
+    return _ended
+
+
+def orphans() -> list[int]:
+    """The children that this process did not start itself, zombies included."""
     if not _adopts:
-        return
+        return []
     known = own()
-    for pid in children(os.getpid()):
-        if pid not in known:
-            try:
-                os.waitpid(pid, os.WNOHANG)
-            except ChildProcessError:
-                continue
+    return [pid for pid in children(os.getpid()) if pid not in known]
 
 
 def children(pid: int) -> list[int]:

@@ -24,6 +24,7 @@ from harnex.supervisor import offspring
 from harnex.supervisor.environment import APART
 
 TERM_GRACE_S = 1.0
+CHASE_S = 0.05  # the loop stands still so long
 NAMED = 5  # processes that a sentence names
 COMMAND_MAX = 120  # characters of a command line in it
 
@@ -62,9 +63,9 @@ def look(run_id: str, keep: Collection[str] = (), root: int | None = None) -> Lo
     table = offspring.table()
     parents = {pid: parent for pid, (parent, _) in table.items()}
     environments = {pid: _words(f"/proc/{pid}/environ") for pid in parents if pid != os.getpid()}
-    marker, apart = b"HARNEX_RUN_ID=" + os.fsencode(run_id), os.fsencode(APART) + b"="
+    marker = _marker(run_id)
     marked = {pid for pid, words in environments.items() if marker in words}
-    others = {pid for pid, words in environments.items() if any(word.startswith(apart) for word in words)}
+    others = {pid for pid, words in environments.items() if _is_apart(words)}
     roots = marked if root is None else marked | {root}
     below = _below(parents, roots, others - marked | offspring.own() | {os.getpid()})
     found = []
@@ -89,6 +90,15 @@ def _below(parents: dict[int, int], roots: Collection[int], without: Collection[
         found.update(new)
         todo += new
     return found
+
+
+def _marker(run_id: str) -> bytes:
+    return b"HARNEX_RUN_ID=" + os.fsencode(run_id)
+
+
+def _is_apart(environment: list[bytes]) -> bool:
+    apart = os.fsencode(APART) + b"="
+    return any(word.startswith(apart) for word in environment)
 
 
 def _words(path: str) -> list[bytes]:
@@ -153,9 +163,29 @@ class Sweep:
 
     def step(self, now: float) -> bool:
         """One pass; True when nothing is left that can be ended."""
+        before = offspring.reap()
+        if now >= self._kill_at:
+            self._chase()
         left = self._pass(now)
-        # What was forked while the table was read may be missing in it: it is believed to be empty when it is so twice.
-        return not left and not self._pass(now)
+        # What was forked while the table was read may be missing in it: it is believed to be empty when it is so twice,
+        # and no orphan ended meanwhile, as those do that are in the middle of a double fork.
+        return not left and not self._pass(now) and offspring.reap() == before
+
+    def _chase(self) -> None:
+        """End orphans that fork and exit faster than the whole table can be read."""
+        until, looked = time.monotonic() + CHASE_S, set[int]()
+        while time.monotonic() < until:
+            new = [pid for pid in offspring.orphans() if pid not in looked]
+            if not new:
+                return
+            looked.update(new)
+            for pid in new:
+                started, words = process.start_time(pid), _words(f"/proc/{pid}/environ")
+                command, name = _command(pid), _name(pid).decode("utf-8", "replace")
+                if started is not None and not _is_apart(words) and not may_live(command, self._keep, name):
+                    found = Found(pid, started, command, _marker(self._run_id) in words)
+                    self._seen[pid] = found
+                    _signal(found, signal.SIGKILL)
 
     def _pass(self, now: float) -> list[Found]:
         seen = look(self._run_id, self._keep, offspring.root())

@@ -130,6 +130,34 @@ def test_daemons_end_with_the_session(harnex: Harnex, strays: Strays, how: str) 
     assert all(str(pid) in said for pid, file in zip(pids, strays.files, strict=True) if "undumpable" not in file.name)
 
 
+FORKER = """
+import ctypes, os, sys, time
+words = open("/proc/self/stat").read().rpartition(")")[2].split()
+ctypes.memset(int(words[47]), 0, int(words[48]) - int(words[47]))
+while True:
+    if os.fork():
+        os._exit(0)
+    os.setsid()
+    with open(sys.argv[1], "w") as f:
+        f.write(str(os.getpid()))
+    time.sleep(0.005)
+"""
+
+
+def test_a_daemon_that_never_stops_forking_ends_with_the_session(harnex: Harnex) -> None:
+    """The whole process table can't be read as fast as it goes from pid to pid."""
+    program, beat = harnex.base / "forker.py", harnex.base / "beat"
+    program.write_text(FORKER)
+    command = f"'{sys.executable}' '{program}' '{beat}' >/dev/null 2>&1 </dev/null & until test -s '{beat}'; do sleep 0.05; done"
+    harnex.agent("s", {"text": "x", "tools": [{"bash": command}]})
+    harnex.ok("send", "--id", "s", "--message", "go", "--wait-for-idle", "--timeout", "30")
+    assert harnex.json("stop", "--id", "s")["swept"] >= 1
+    left = [p for p in psutil.process_iter(["cmdline"]) if str(program) in (p.info["cmdline"] or ())]
+    for other in left:
+        other.kill()
+    assert left == []
+
+
 def test_daemons_end_with_auto_stop(harnex: Harnex, strays: Strays) -> None:
     commands = " ".join(strays.command(kind) for kind in ("wiped", "double")) + strays.until_they_run
     watched = ("--auto-stop", "--background-wait", "0", "--context", "go")
