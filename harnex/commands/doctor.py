@@ -211,17 +211,26 @@ def processes() -> Iterator[Check]:
     """Agents whose run is over: what a sweep could not end."""
     import psutil
 
+    from harnex.supervisor import startfile
+    from harnex.supervisor.sweep import may_live
+
+    def start_of(run_id: str) -> dict[str, Any]:
+        return startfile.read(paths.run_dir(paths.state_dir(), run_id))
+
     live = {r["run_id"] for r in registry.live(paths.state_dir())}
     own = os.environ.get("HARNEX_RUN_ID")
     lost: list[int] = []
     for pid in psutil.pids():
         try:
-            environment = psutil.Process(pid).environ()
+            found = psutil.Process(pid)
+            environment, command, name = found.environ(), " ".join(found.cmdline()), found.name()
         except (psutil.Error, OSError):
             continue
         run_id = environment.get("HARNEX_RUN_ID")
         same_state = environment.get("HARNEX_STATE_DIR") == os.environ.get("HARNEX_STATE_DIR")
-        if run_id and same_state and run_id not in live and run_id != own and process.start_time(pid):
+        if not run_id or not same_state or run_id in live or run_id == own or process.start_time(pid) is None:
+            continue
+        if not may_live(command, start_of(run_id).get("options", {}).get("keep") or (), name):
             lost.append(pid)
     if lost:
         yield Check(

@@ -112,6 +112,16 @@ class Recording:
         header["env"] = {"TERM": "xterm-256color"}
         self._line(header)
 
+    def renew(self) -> None:
+        """Begin a new file if somebody removed the one that is written to. What was in it is gone."""
+        if self._fd < 0 or os.path.lexists(self.path):
+            return
+        with contextlib.suppress(OSError):  # a full disk: it is tried again when somebody asks again
+            old = self._fd
+            self._open()
+            os.close(old)
+            self._encoder.forget()
+
     def _rotate(self) -> None:
         self._event(self._last, "m", CONTINUED)
         os.close(self._fd)

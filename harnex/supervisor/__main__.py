@@ -19,8 +19,9 @@ from harnex.core.redact import Redactor
 from harnex.errors import HarnexError
 from harnex.store import history, registry, runlock
 from harnex.store.eventlog import FULL, EventLog
-from harnex.supervisor import lease, records, redaction, reserve
+from harnex.supervisor import lease, offspring, records, redaction, reserve
 from harnex.supervisor.boot import child_env
+from harnex.supervisor.environment import APART
 from harnex.supervisor.scrub import Scrub
 from harnex.supervisor.session import Session
 from harnex.supervisor.spec import Spec
@@ -102,7 +103,7 @@ def end_at_boot(spec: Spec, error: HarnexError) -> None:
 def record_boot_failure(spec: Spec, error: HarnexError) -> bool:
     """A run that never had a process has its `exited` event and its history row all the same. False: no room."""
     now = clock.iso()
-    sweep_now(spec.run_id)  # the agent may run already, and it is the socket that can't be made
+    sweep_now(spec.run_id, spec.keep)  # the agent may run already, and it is the socket that can't be made
     run_dir, redactor = paths.run_dir(spec.state, spec.run_id), redactor_of(spec)
     lease.remove(run_dir, ())
     about = {**spec.identity(), "description": spec.description or None, "started_at": now, "meta": spec.meta}
@@ -167,6 +168,8 @@ def main() -> int:
         runlock.remove(spec.state, spec.run_id)  # refused: it never was a run
         tell(reply_fd, {**e.reply(), "exit_code": e.exit_code})
         return e.exit_code
+    os.environ.pop(APART, None)  # it is about us, not about the agent
+    offspring.adopt()
     session = Session(spec)
     try:
         lease.write(spec.lease)

@@ -12,6 +12,7 @@ import pexpect
 
 from harnex import process, protocol
 from harnex.errors import HarnexError
+from harnex.supervisor import offspring
 
 READ_MAX = 256 << 10  # bytes taken from the PTY in one turn of the loop
 WRITE_CHUNK = 16 << 10
@@ -52,6 +53,7 @@ class Child:
         self.code: int | None = None
         self.signal: int | None = None
         self.at_eof = False
+        offspring.expect(self.pid, lambda: self.code is None and self.signal is None)
 
     @property
     def fds(self) -> tuple[int, ...]:

@@ -221,10 +221,10 @@ class Control:
         finally:
             os.umask(old)
 
-    def listen_again(self) -> None:
-        """The socket's file may be gone: make it anew. Who is connected stays so."""
+    def listen_again(self) -> bool:
+        """Make the socket's file anew if it is gone; whether that was done. Who is connected stays so."""
         if os.path.lexists(self.path):
-            return
+            return False
         with contextlib.suppress(OSError):
             new = self._listen()
             if self._listen_at is None:
@@ -232,6 +232,8 @@ class Control:
             self._listen_at = None
             self._listener.close()
             self._listener = new
+            return True
+        return False
 
     def _accept(self, mask: int) -> None:
         while True:

@@ -13,11 +13,19 @@ from harnex.errors import HarnexError
 
 SPAWNER_CHARS = 200
 OWN_VARIABLES = ("HARNEX_ID", "HARNEX_RUN_ID", "HARNEX_CLI", "HARNEX_SPAWNER_PANE")
+# In the environment of processes that outlive the session in which harnex was called: supervisors, rehearsal endpoints,
+# notifications, tmux servers. An outer session's sweep leaves them and their descendants alone.
+APART = "HARNEX_APART"
 
 
 def clean_env() -> dict[str, str]:
     """Our environment without the marks of a harnex session that we may be running in."""
-    return {k: v for k, v in os.environ.items() if k not in OWN_VARIABLES}
+    return {k: v for k, v in os.environ.items() if k not in (*OWN_VARIABLES, APART)}
+
+
+def apart_env(what: str) -> dict[str, str]:
+    """The same for a process that outlives the session in which we may be running. `what` it is."""
+    return {**clean_env(), APART: what}
 
 
 def apply_env(env: Mapping[str, str], changes: Mapping[str, str | None]) -> dict[str, str]:

@@ -12,6 +12,8 @@ import subprocess
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from harnex.supervisor.offspring import mine
+
 HEAD_BYTES, TAIL_BYTES = 1500, 3500  # of an output, as much as is given on
 KILL_AFTER_S = 2.0
 STDIN_MAX = 60 << 10  # fits into a pipe as a whole
@@ -46,14 +48,16 @@ class Job:
             os.unlink(log)  # nobody could look through it for secrets after the session
         self._output = os.dup(out)
         try:
-            self._process = subprocess.Popen(
-                ["/bin/sh", "-c", command] if isinstance(command, str) else command,
-                cwd=cwd,
-                env=dict(env),
-                stdin=subprocess.PIPE if stdin is not None else subprocess.DEVNULL,
-                stdout=out,
-                stderr=out,
-                start_new_session=True,
+            self._process = mine(
+                subprocess.Popen(
+                    ["/bin/sh", "-c", command] if isinstance(command, str) else command,
+                    cwd=cwd,
+                    env=dict(env),
+                    stdin=subprocess.PIPE if stdin is not None else subprocess.DEVNULL,
+                    stdout=out,
+                    stderr=out,
+                    start_new_session=True,
+                )
             )
         except OSError:
             os.close(self._output)

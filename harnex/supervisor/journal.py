@@ -41,7 +41,8 @@ class Journal:
         self.counts: dict[str, int] = {}  # events by type
 
     def emit(self, event: events.Event) -> None:
-        """Append an event to the log."""
+        """Append an event to the log. If somebody else has damaged the log, it is mended first."""
+        self._mend_log()
         self.counts[event.type] = self.counts.get(event.type, 0) + 1
         self.log.append(event)
 
@@ -64,29 +65,57 @@ class Journal:
     def wake_at(self) -> float | None:
         return self._look_at if self._due is None else min(self._due, self._look_at)
 
-    def displaced(self, now: float) -> bool:
-        """Whether somebody removed the state directory under the session. Its entry and its log are there again then:
-        an agent that nobody can see or stop would be worse than one that is not forgotten."""
+    def look(self, now: float) -> bool:
+        """Look, if it is time to, whether somebody removed files under the session. Its entry and its log are made anew
+        then: an agent that nobody can see or stop would be worse than one that is not forgotten."""
         if now < self._look_at:
             return False
         self._look_at = now + LOOK_EVERY_S
+        self._mend_log()
+        if not os.path.isdir(os.path.join(os.path.dirname(self.log.path), "evidence")) and self._make_directories():
+            self.diagnose("files of the run were removed while it ran: what was in its `evidence` is gone")
         found = _file(self._path)
-        if found is not None:
-            if found != self._written and self._written is not None:
-                self.write()  # somebody damaged it
-            return False
+        if found is None and self._make_directories():
+            self.diagnose("the session's files were removed while it ran: its entry, socket and events were made anew")
+            self.write()
+        elif found is not None and found != self._written and self._written is not None:
+            self.write()  # somebody damaged it
+        return True
+
+    def _make_directories(self) -> bool:
+        """Make those that are not there. False: it can't be now, and is tried again."""
         spec = self._spec
         try:
             paths.private_dir(spec.state)
             paths.subdir(spec.state, "sessions")
             paths.subdir(spec.state, "runs", spec.run_id, "evidence")
-            if not os.path.lexists(self.log.path):
-                self.log.restore()
         except (OSError, HarnexError):
-            return False  # it is tried again
-        self.diagnose("the session's files were removed while it ran: its entry, socket and events were made anew")
-        self.write()
+            return False
         return True
+
+    def _mend_log(self) -> None:
+        """See whether somebody removed, replaced or changed the event log; if so, put it right and say it in there.
+
+        What was removed or replaced is still in the open file. What was truncated is lost.
+        """
+        damage = self.log.damage()
+        if not damage:
+            return
+        what = f"the event log was {damage} by another program while the session ran"
+        try:
+            if damage in ("removed", "replaced"):
+                if not self._make_directories():
+                    return
+                self.log.restore()
+                self.diagnose(f"{what}: it was made anew, with all its events")
+            else:
+                self.log.accept()
+                lost = (
+                    f"events up to seq {self.log.seq} may be lost" if damage == "truncated" else "its lines may be torn"
+                )
+                self.diagnose(f"{what}: {lost}")
+        except OSError:
+            return  # a full disk, a file in the directory's place: it is tried again
 
     def step(self, now: float) -> None:
         """Write the entry if that is due."""
@@ -118,6 +147,7 @@ class Journal:
 
     def close(self) -> None:
         """The run is over: the log is whole, and the id is free."""
+        self._mend_log()
         self.log.close()
         self._due = None
         registry.remove(self._path)

@@ -37,7 +37,7 @@ from harnex.errors import HarnexError, UsageError
 from harnex.store import named, registry, runlock, undelivered
 from harnex.supervisor import lease as leases
 from harnex.supervisor import limits, manifest, redaction, rehearse, startfile, versions
-from harnex.supervisor.environment import apply_env, clean_env, resolve, spawner
+from harnex.supervisor.environment import apart_env, apply_env, clean_env, resolve, spawner
 from harnex.supervisor.files import reader_in, write_files
 from harnex.supervisor.rehearse import Endpoint
 from harnex.supervisor.spec import SESSION_ID, Spec
@@ -81,6 +81,7 @@ class RunOptions:
     system: str | None = None
     schema: dict[str, Any] | None = None
     background_wait: float | None = None
+    keep: tuple[str, ...] = ()  # patterns of processes that may outlive the session
 
 
 @dataclass(kw_only=True)
@@ -225,6 +226,7 @@ def start(options: RunOptions) -> dict[str, Any]:
             stdin=launch.stdin,
             again=list(launch.again),
             schema=options.schema,
+            keep=list(options.keep),
             background_wait=Spec.background_wait if options.background_wait is None else options.background_wait,
         )
         startfile.write(run_dir, startfile.launched(about, spec), apply_env(env, spec.env))
@@ -389,7 +391,7 @@ def _spawn(spec: Spec, endpoint: Endpoint | None, lock: int, patience: float) ->
             stderr=words,
             start_new_session=True,
             cwd="/",
-            env=clean_env(),
+            env=apart_env("supervisor"),
             pass_fds=(lock, endpoint.keeper) if endpoint else (lock,),
         )
     assert process.stdin is not None and process.stdout is not None

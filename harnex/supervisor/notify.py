@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from harnex import clock, interpreter, jsonl, paths
 from harnex.core.watch_policy import Policy
+from harnex.supervisor.environment import apart_env
 from harnex.visible import visible
 
 if TYPE_CHECKING:
@@ -29,8 +30,8 @@ def start(
 
     spec = session.spec
     told = message(session, kind, text)
-    # Without the run's marker: the sweep at the end of the session must not take the notifier with it.
-    env = {k: v for k, v in os.environ.items() if k != "HARNEX_RUN_ID"}
+    # The sweep at the end of the session must not take the notifier with it, nor what it leaves to a process of its own.
+    env = apart_env("notification")
     jobs = []
     for name, command, more in _commands(policy):
         body = jsonl.dumps({**told, **more}).encode() + b"\n"

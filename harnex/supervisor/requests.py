@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 PANE_S = 0.05  # how long a look at the screen waits for one that is somewhere in the middle of much output
 NO_TURN_S = 10.0  # an agent that is at its prompt for so long after it took a message does not answer it
+NO_ROOM = "the disk is full: the agent has ended, and the session's record is written as soon as there is room"
 COLUMNS_MIN, COLUMNS_MAX, ROWS_MIN, ROWS_MAX = 10, 1000, 3, 500
 
 
@@ -340,6 +341,21 @@ class Requests:
         self._stoppers.append(peer)
         peer.on_closed = lambda: self._drop_peer(peer)
         self._session.ending.stop(reason="stopped", force=bool(request.get("force")))
+        if self._session.ending.result.get("recorded") is False:
+            self.unrecorded()
+
+    def unrecorded(self) -> None:
+        """The agent is gone, but the disk has no room for the record of it: stoppers and viewers wait no longer."""
+        result = {**self._base(), **self._session.ending.result}
+        for peer in self._stoppers:
+            peer.on_closed = None
+            outcome = {"exit_code": errors.DONE, "outcome_exit_code": result["exit_code"]}
+            peer.reply({"ok": True, **result, **outcome, "note": NO_ROOM})
+        for viewer in self._viewers:
+            viewer.on_closed = None
+            viewer.show(protocol.ENDED, jsonl.dumps(result).encode())
+            viewer.finish()
+        self._stoppers, self._viewers = [], []
 
     def ended(self) -> None:
         """The session is over and its registry entry gone: everybody gets a last word."""

@@ -206,6 +206,7 @@ def _options(start: dict[str, Any], row: dict[str, Any]) -> tuple[launch.RunOpti
         "cwd": start["cwd"],
         "mode": "detach",
         "args": tuple(given.get("args") or ()),
+        "keep": tuple(given.get("keep") or ()),
     }
     if given.get("timeout") and row.get("duration_s"):
         words["timeout"] = max(60.0, float(given["timeout"]) - float(row["duration_s"]))

@@ -231,13 +231,13 @@ def test_the_last_event_waits_for_room(harnex: Harnex, small_disk: Path) -> None
     with open(log, "ab", buffering=0) as f, contextlib.suppress(OSError):
         while True:
             f.write(b"\n")  # and none in this one
-    stopping = harnex.start("stop", "--id", "full", "--force")
-    harnex.until(lambda: b'"stopped"' in history.read_bytes(), what="the row is written")
-    assert stopping.poll() is None
+    stopped = harnex.json("stop", "--id", "full", "--force")
+    assert (stopped["reason"], stopped["recorded"]) == ("stopped", False)
+    assert b'"stopped"' in history.read_bytes(), "the row is written"
     assert b'"exited"' not in log.read_bytes()
     assert [r["id"] for r in harnex.json("status", "--json")] == ["full"]
     ballast.unlink()
-    assert stopping.wait(20) == 0
+    harnex.ok("wait", "--id", "full", "--until", "exited", "--timeout", "20")
     rows = [r for line in log.read_bytes().splitlines() if (r := jsonl.loads_dict(line))]
     assert [r["seq"] for r in rows] == list(range(1, len(rows) + 1))
     assert rows[-1]["type"] == "exited"
