@@ -97,7 +97,7 @@ class CodexLog(Log):
             yield from self._tell(self._calls.record(payload, past, self._agent, at))
         elif kind == "event_msg" and name == "token_count":
             if info_of(payload) is None:
-                self._calls.untold()
+                self._calls.untold(payload)
             else:
                 self._numbered = True
             yield from self._tell(self._calls.tokens(payload, past, self._agent, at))
