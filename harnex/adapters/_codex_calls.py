@@ -130,6 +130,8 @@ class Calls:
 
     def spoke(self, tool: bool = False) -> None:
         """A part of an answer: words, reasoning, a tool call."""
+        if self.late_items and self._asked and self._began:
+            self.late_items = False  # it comes before its count (0.77)
         if self._null or (self._asked and self._unsaid):
             self._unanswered()  # the one before had no usage
         elif self._unsaid and not self.late_items:

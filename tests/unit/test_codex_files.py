@@ -280,6 +280,8 @@ INTERRUPTED = {
     "dropped and asked again, 0.169": ("0.169.0", [START, *WHOLE, DONE, START, ONE, item(ASSISTANT), TWO, DONE]),
     "dropped behind its words, 0.169": ("0.169.0", [START, *WHOLE, DONE, START, item(ASSISTANT), ONE, item(ASSISTANT), TWO, DONE]),
     "dropped, and the turn failed, 0.169": ("0.169.0", [START, *WHOLE, DONE, START, ONE, FAILED, START, item(ASSISTANT), TWO, DONE]),
+    "before its usage, 0.77": ("0.77.0", [say("user_message"), EMPTY, *WHOLE, say("user_message"), ONE, item(ASSISTANT), STOP, say("user_message"), ONE, item(ASSISTANT), TWO]),
+    "before its usage, 0.58": ("0.58.0", [say("user_message"), EMPTY, *WHOLE[::-1], say("user_message"), ONE, STOP, say("user_message"), ONE, TWO, item(ASSISTANT)]),
     "killed": ("0.169.0", [START, *WHOLE, DONE, START, item(ASSISTANT), TWO, DONE, START, item(ASSISTANT)]),
     "killed and resumed": ("0.169.0", [START, *WHOLE, DONE, START, item(ASSISTANT), START, item(ASSISTANT), TWO, DONE]),
 }  # fmt: skip
