@@ -17,8 +17,9 @@ Shared by the live session (`_codex_rollout.Rollout`) and by `usage --from` (`_c
   usage 0.6 s behind the last item every number was right (0.104, 0.128, 0.145, 0.169). Where a provider sends the usage
   without its details, Codex writes 0 for cached and reasoning tokens.
 - An answer that is cut off is billed and never counted (0.58 to 0.169: interrupted while it streams, or behind its last item
-  before its usage, or killed): a call without numbers, `partial`. Up to 0.128 Codex repeats the last total when a response
-  begins, so that a request without an answer can be told from a cut one; later versions say no such thing.
+  before its usage, or killed; dropped by the network, and asked for again): a call without numbers, `partial`. Up to 0.128 Codex repeats the last total when a response
+  begins, so that a request without an answer can be told from a cut one. From 0.145 on it does so when a response was cut off, each time
+  (0.145, 0.169; 6 of 6 that were dropped), also where the provider sends rate limits.
 
 A call's duration is from the row with what the model was given last (the prompt, or the last tool's result) to the last
 row of its answer, or to its numbers where none is written before them: with all attempts and their pauses.
@@ -39,6 +40,7 @@ UNBEGUN = "a request was interrupted before its answer began: it may have been b
 # Up to 0.58 tool calls are written after they were made and counted.
 LATE_ITEMS_UNTIL = (0, 80)  # not in 0.80; what lies between 0.58 and it was not looked at, and loses nothing by it
 REPEATS_UNTIL = (0, 129)  # the last total is told again when a response begins: in 0.128, not in 0.145
+QUIET_SINCE = (0, 145)
 TOOL_CALLS = ("function_call", "custom_tool_call", "local_shell_call")
 TOOL_OUTPUTS = ("function_call_output", "custom_tool_call_output", "local_shell_call_output")
 ABORTED = "aborted by user"  # in a tool's output: the model is not asked with it
@@ -51,6 +53,7 @@ class Calls:
     def __init__(self, late_items: bool = False) -> None:
         self.late_items = late_items
         self.repeats = False  # the last total is told again when a response begins
+        self.quiet = False  # it is not, but when a response is cut off (0.145 on)
         self.whole = False  # the thread begins in what is read: its first total began at zero
         self.thread = ""
         self.model: str | None = None
@@ -62,11 +65,16 @@ class Calls:
         self._began = False  # an answer to it came
         self._spoke = False  # something of an answer is recorded, and its numbers are not
         self._tooled = False  # a tool call is among that
-        self._unsaid = False  # and a total that says nothing new was told behind it
+        self._unsaid = (
+            False  # and a total that says nothing new was told behind it: a response begins, or there was no usage
+        )
         self._null = False  # or one without any number (0.145 on writes that, too, where the answer is interrupted)
         self._due = 0  # whole answers without usage that are to be told
         self._held = 0  # answers whose tools were killed: their numbers are in the next total, if anywhere
         self._cut = 0  # calls that were told without numbers
+        self._dropped = 0  # responses to the request that is out that were cut off, so that it was sent again
+        self._shown: object = None  # the newest total of a `token_count`: a record's comes once more in one
+        self._lost = 0  # such responses to earlier requests, that are to be told
         self._since = self._heard = ""  # stamps: what the model was given last, the last that it said to that
         self._answer: tuple[str, str] | None = None  # the same of an answer that is not counted yet
 
@@ -102,6 +110,7 @@ class Calls:
         """A prompt, or the result of the last tool that ran: the model is asked."""
         if prompt:
             self._unanswered()
+        self._drop()
         self._asked, self._began = True, False
 
     def unasked(self) -> None:
@@ -114,14 +123,20 @@ class Calls:
             self._unanswered()
         if (self._spoke and not self.late_items) or (self._asked and self._began):
             yield self._open(agent)
+        self._drop()
         yield from self.due(agent)
         self.refused()
         self.asked()
 
     def spoke(self, tool: bool = False) -> None:
         """A part of an answer: words, reasoning, a tool call."""
+        if self.late_items and self._asked and self._began:
+            self.late_items = False  # it comes before its count (0.77)
         if self._null or (self._asked and self._unsaid):
             self._unanswered()  # the one before had no usage
+        elif self._unsaid and not self.late_items:
+            self._lost += 1  # the one before was cut off behind some of its items, and asked for again
+        self._drop()
         self._asked, self._spoke, self._tooled = False, True, self._tooled or tool
 
     def refused(self) -> None:
@@ -131,8 +146,10 @@ class Calls:
     def failed(self, agent: str) -> Iterator[ModelCall]:
         """The turn ended with an error. What spoke before was cut off."""
         yield from self._whole(agent)
-        if self._spoke and not self.late_items:
+        if (self._spoke and not self.late_items) or (self._asked and self._began and self.repeats):
             yield self._open(agent)
+        self._drop()
+        yield from self.due(agent)
         self.refused()
 
     def completed(self, agent: str) -> Iterator[ModelCall]:
@@ -151,9 +168,12 @@ class Calls:
             else:
                 yield self._open(agent)
         elif self._asked and (self._began or not self.repeats):
-            yield self._open(agent)
+            if not (self.quiet and self._dropped):  # else the last count without a response is that of the interruption
+                yield self._open(agent)
         elif self._asked:
             yield Remark(UNBEGUN)
+        self._drop()
+        yield from self.due(agent)
         self.refused()
 
     def gone(self, agent: str, in_turn: bool = True) -> Iterator[ModelCall]:
@@ -162,19 +182,24 @@ class Calls:
         yield from self._whole(agent)
         if in_turn and ((self._spoke and not self.late_items) or (self._asked and (self._began or not self.repeats))):
             yield self._open(agent)
-            self.refused()
+            self._spoke = False
         self._unanswered()
+        self._drop()
         yield from self.due(agent)
         self.refused()
 
-    def untold(self) -> None:
+    def untold(self, p: dict[str, Any]) -> None:
         """A `token_count` without numbers: behind an answer, of which nothing else will be told."""
-        self._began = self._asked
+        if not (self.quiet and p.get("rate_limits")):  # the limits may be told before anything was asked
+            self._responded(p)
         self.totals.restart()
         self._null = self._spoke and not self.late_items and not self.totals.known and not self._exact
 
     def due(self, agent: str) -> Iterator[ModelCall]:
-        """Whole answers of which is known by now that they had no usage."""
+        """Answers of which is known by now that they were cut off, or that they are whole and had no usage."""
+        while self._lost:
+            self._lost -= 1
+            yield self._open(agent)
         while self._due:
             self._due -= 1
             self._count += 1
@@ -191,13 +216,21 @@ class Calls:
         self._due += self._spoke and not self.late_items
         self._spoke = self._tooled = self._unsaid = self._null = False
 
-    def _repeated(self) -> None:
-        """The last total is told again: a response has begun, or the one that spoke had no usage (nothing new follows)."""
+    def _responded(self, p: dict[str, Any]) -> None:
+        """A count that tells nothing new, while a request is out: a response begins, or (0.145 on) was cut off."""
+        if exhausted(p):
+            return  # the provider refuses: there is no response
+        self._dropped += self._asked and not self._spoke and (self._began or self.quiet)
         self._began = self._asked
-        self._unsaid = self._spoke
+
+    def _drop(self) -> None:
+        """The request that was out is done with."""
+        self._lost += self._dropped
+        self._dropped = 0
 
     def _counted(self) -> None:
         """An answer was counted: what it was asked with is answered, unless that came behind it (0.145: after its tools)."""
+        self._drop()
         if not self._spoke or self.late_items:
             self._asked = False
         self._spoke = self._tooled = self._began = self._unsaid = self._null = False
@@ -239,11 +272,13 @@ class Calls:
             return
         total, last = numbers(info.get("total_token_usage")), numbers(info.get("last_token_usage"))
         totals = self.totals
-        if total is None:
-            if last is None or not any(last.values()):
-                return
-        elif totals.repeats(total, last):
-            self._repeated()
+        if total is None and (last is None or not any(last.values())):
+            return
+        again, self._shown = total == self._shown, total
+        if total is not None and totals.repeats(total, last):
+            if again and (last is None or any(v for k, v in last.items() if k != "total_tokens")):
+                self._responded(p)
+            self._unsaid = self._spoke
             return
         if self._exact and (total is None or last is None or less(total, last) != totals.now):
             return  # a record tells it; without one it must go on from there (an older program resumed the thread)
@@ -303,6 +338,14 @@ class Calls:
             text_preview=said[:PREVIEW],
             raw=raw if isinstance(raw, dict) else None,
         )
+
+
+def exhausted(p: dict[str, Any]) -> bool:
+    """Whether a `token_count` says that a rate limit is used up."""
+    limits = p.get("rate_limits")
+    windows = [limits.get(name) for name in ("primary", "secondary")] if isinstance(limits, dict) else []
+    used = [window.get("used_percent") for window in windows if isinstance(window, dict)]
+    return any(isinstance(percent, int | float) and percent >= 100 for percent in used)
 
 
 def calls_of_agents(n: int) -> str:

@@ -21,7 +21,11 @@ from harnex.model import ModelCall, Remark
 
 # The kind of a row; of what is in it where that is told first: `event_msg` and `response_item`; of a message whose it is.
 HEAD = re.compile(
-    rb"\{" + PLAIN + rb'"type":"([a-z_]+)"(?:,"payload":\{"type":"([a-z_]+)"(?:,' + PLAIN + rb'"role":"([a-z]+)")?)?'
+    rb"\{"
+    + PLAIN
+    + rb'"type":"([a-z_]+)"(?:,"payload":\{"type":"(?:message",'
+    + PLAIN
+    + rb'"role":"([a-z]+)|([a-z_]+))")?'
 )
 # What `spawn_agent` gives back (0.128 to 0.169); within the row its quotes are escaped.
 AGENT = r'^\{"agent_id": ?"([0-9a-f-]{36})"'
@@ -97,7 +101,7 @@ class CodexLog(Log):
             yield from self._tell(self._calls.record(payload, past, self._agent, at))
         elif kind == "event_msg" and name == "token_count":
             if info_of(payload) is None:
-                self._calls.untold()
+                self._calls.untold(payload)
             else:
                 self._numbered = True
             yield from self._tell(self._calls.tokens(payload, past, self._agent, at))

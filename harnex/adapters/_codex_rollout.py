@@ -360,7 +360,7 @@ class Rollout:
             self._limits = p["rate_limits"]
         info = p.get("info")
         if not isinstance(info, dict):
-            self.calls.untold()
+            self.calls.untold(p)
             return
         total, last = info.get("total_token_usage"), info.get("last_token_usage")
         yield from self._told(self.calls.tokens(p, past, self.agent, self._stamp), False)

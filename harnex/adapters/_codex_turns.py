@@ -13,6 +13,7 @@ from typing import Any
 from harnex.adapters._codex_calls import (
     ABORTED,
     LATE_ITEMS_UNTIL,
+    QUIET_SINCE,
     REPEATS_UNTIL,
     TOOL_CALLS,
     TOOL_OUTPUTS,
@@ -52,6 +53,7 @@ class Turns:
         numbers = version_of(said)
         self._calls.late_items = writes_late(said)
         self._calls.repeats = bool(numbers) and numbers < REPEATS_UNTIL
+        self._calls.quiet = numbers >= QUIET_SINCE
 
     def row(self, kind: object, name: object, p: dict[str, Any], agent: str) -> Iterator[ModelCall | Remark]:
         """A row that is no count. What it says of calls that will not be counted."""

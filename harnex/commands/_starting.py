@@ -49,6 +49,8 @@ def start_words(o: dict[str, Any]) -> dict[str, Any]:
 
     if o["timeout"] == 0:
         raise UsageError("--timeout 0 would end the session at once", "leave it out for no limit")
+    if not all(pattern.strip() for pattern in o["keep"]):
+        raise UsageError("--keep names no process", "--keep redis-server, --keep 'node*'")
     return {
         "cli": o["cli"],
         "id": o["session_id"],

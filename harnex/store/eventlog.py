@@ -106,14 +106,16 @@ class EventLog:
 
     def damage(self) -> Damage:
         """What somebody else has done to the file; "" for nothing. Two system calls."""
-        size = os.fstat(self._fd).st_size
+        ours = os.fstat(self._fd)
         try:
             there = os.lstat(self.path)
         except OSError:
             return "removed"
-        if not os.path.samestat(there, os.fstat(self._fd)):
+        if not os.path.samestat(there, ours):
             return "replaced"
-        return "" if size == self._size else "truncated" if size < self._size else "written to"
+        if ours.st_size == self._size:
+            return ""
+        return "truncated" if ours.st_size < self._size else "written to"
 
     def restore(self) -> None:
         """The file was removed or replaced: put one there with everything that was in ours. Raises OSError."""

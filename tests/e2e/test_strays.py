@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -205,6 +206,31 @@ def test_what_was_asked_for_lives_on(harnex: Harnex, strays: Strays) -> None:
     assert ended["swept"] >= 1
     said = " ".join(row["what"] for row in harnex.events("s", "diagnostic"))
     assert f"(pid {next(iter(pids))})" in said.partition("--keep")[2]
+
+
+def test_what_was_asked_for_is_not_waited_for_and_not_called_killed(harnex: Harnex) -> None:
+    tool = {"bash": "setsid sleep 302 >/dev/null 2>&1 & setsid sleep 303 >/dev/null 2>&1 &"}
+    watched = ("--auto-stop", "--background-wait", "3", "--keep", "sleep 302", "--context", "go")
+    harnex.agent("s", {"text": "x", "tools": [tool]}, run=watched)
+    harnex.ok("wait", "--id", "s", "--until", "exited", "--timeout", "40")
+    assert [work["command"] for work in harnex.json("history", "--json")[0]["killed"]] == ["sleep 303"]
+    assert {row["command"] for row in harnex.events("s", "background")} == {"sleep 303"}
+    (kept,) = harnex.running("sleep 302")
+    assert not [c for c in json.loads(harnex.run("doctor", "--json").stdout)["checks"] if str(kept) in c["found"]]
+    os.kill(kept, signal.SIGKILL)
+
+
+def test_keeping_nothing_is_wrong_usage(harnex: Harnex) -> None:
+    done = harnex.run("run", "cat", "--detach", "--keep", "")
+    assert (done.returncode, "--keep names no process" in done.stderr) == (2, True)
+
+
+def test_exec_keeps_what_was_asked_for(harnex: Harnex) -> None:
+    body = "begin(); [subprocess.Popen(['sleep', n], start_new_session=True) for n in ('301', '302')]; answer('done')"
+    fake = Fake(harnex, body)
+    assert fake.run("--keep", "sleep 302", timeout=30).stdout == "done\n"
+    assert (harnex.running("sleep 301"), len(harnex.running("sleep 302"))) == ([], 1)
+    os.kill(harnex.running("sleep 302")[0], signal.SIGKILL)
 
 
 def test_recovery_keeps_what_was_asked_for(harnex: Harnex) -> None:

@@ -265,6 +265,9 @@ def item(payload: dict[str, Any], **more: Any) -> tuple[str, dict[str, Any]]:
 START, STOP = say("task_started", turn_id="t"), say("turn_aborted", reason="interrupted")
 DONE, EMPTY = say("task_complete", last_agent_message="x"), ("event_msg", count(None))
 ONE, TWO = ("event_msg", count(use(1), use(1))), ("event_msg", count(use(3), use(2)))
+FAILED = say("task_complete", last_agent_message=None, error={"message": "stream disconnected"})
+LIMIT = ("event_msg", {**count(use(1), use(1)), "rate_limits": {"primary": {"used_percent": 100.0}}})
+RECORD = ("token_usage_record", {"thread_id": PARENT, "usage": use(1), "thread_token_usage": use(1)})
 WHOLE = [item(ASSISTANT), ONE]  # an answer with its count
 INTERRUPTED = {
     "in its words, 0.104": ("0.104.0", [START, EMPTY, *WHOLE, DONE, START, ONE, STOP, START, item(ASSISTANT), TWO, DONE]),
@@ -273,12 +276,20 @@ INTERRUPTED = {
     "before its usage, 0.169": ("0.169.0", [START, item(ASSISTANT), EMPTY, STOP, START, *WHOLE, DONE, START, item(ASSISTANT), TWO, DONE]),
     "behind a tool, 0.128": ("0.128.0", [START, item(CALL), ONE, item(OUTPUT), ONE, STOP, START, item(ASSISTANT), TWO, DONE]),
     "no end of the turn is told, 0.80": ("0.80.0", [say("user_message"), *WHOLE, say("user_message"), ONE, STOP, say("user_message"), item(ASSISTANT), TWO]),
+    "dropped and asked again, 0.104": ("0.104.0", [START, EMPTY, *WHOLE, DONE, START, ONE, ONE, item(ASSISTANT), TWO, DONE]),
+    "dropped and asked again, 0.169": ("0.169.0", [START, *WHOLE, DONE, START, ONE, item(ASSISTANT), TWO, DONE]),
+    "dropped behind its words, 0.169": ("0.169.0", [START, *WHOLE, DONE, START, item(ASSISTANT), ONE, item(ASSISTANT), TWO, DONE]),
+    "dropped, and the turn failed, 0.169": ("0.169.0", [START, *WHOLE, DONE, START, ONE, FAILED, START, item(ASSISTANT), TWO, DONE]),
+    "before its usage, 0.77": ("0.77.0", [say("user_message"), EMPTY, *WHOLE, say("user_message"), ONE, item(ASSISTANT), STOP, say("user_message"), ONE, item(ASSISTANT), TWO]),
+    "before its usage, 0.58": ("0.58.0", [say("user_message"), EMPTY, *WHOLE[::-1], say("user_message"), ONE, STOP, say("user_message"), ONE, TWO, item(ASSISTANT)]),
     "killed": ("0.169.0", [START, *WHOLE, DONE, START, item(ASSISTANT), TWO, DONE, START, item(ASSISTANT)]),
     "killed and resumed": ("0.169.0", [START, *WHOLE, DONE, START, item(ASSISTANT), START, item(ASSISTANT), TWO, DONE]),
 }  # fmt: skip
 NOT_CUT = {
     "its tool was interrupted, 0.104": ("0.104.0", [START, item(CALL), ONE, item(OUTPUT, output="aborted by user after 2.5s"), STOP, START, item(ASSISTANT), TWO, DONE]),
     "its tool was killed, 0.145": ("0.145.0", [START, item(CALL), STOP, START, item(ASSISTANT), TWO, DONE]),
+    "a record is told once more, 0.169": ("0.169.0", [START, item(CALL), RECORD, item(OUTPUT), ONE, item(ASSISTANT), TWO, DONE]),
+    "the limit is reached": ("0.169.0", [START, *WHOLE, DONE, START, LIMIT, FAILED, START, item(ASSISTANT), TWO, DONE]),
     "before anything was asked": ("0.104.0", [START, *WHOLE, DONE, START, DONE, START, item(ASSISTANT), TWO, DONE]),
 }  # fmt: skip
 
