@@ -28,6 +28,10 @@ def main() -> int:
         _open_standard_files()
     # What an agent printed, or a path, may have characters that this locale has not.
     sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+    if sys.stdout.isatty() or sys.stderr.isatty():
+        from harnex import output
+
+        output.install()
     try:
         return _guard(lambda: _dispatch(argv), argv)
     except BrokenPipeError:
@@ -112,9 +116,9 @@ def _report(error: HarnexError, argv: list[str]) -> None:
             raise
         except OSError:
             os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # no room for our output: the words are on stderr
-    print(f"harnex: {error.message}", file=sys.stderr)
-    if error.hint:
-        print(f"  {error.hint}", file=sys.stderr)
+    for words in (f"harnex: {error.message}", f"  {error.hint}" if error.hint else ""):
+        if words:
+            print(words.replace("\n", "\n  "), file=sys.stderr)  # what they quote can't pass for a line of ours
 
 
 def _bug(error: Exception, argv: list[str]) -> int:

@@ -9,6 +9,7 @@ import os
 import stat
 
 from harnex.errors import HarnexError, UsageError
+from harnex.visible import one_line
 
 SOCKET_PATH_MAX = 100  # sun_path holds 107 bytes on Linux, 103 on macOS
 
@@ -159,6 +160,4 @@ def normal_id(text: str) -> str:
 
 def printable(text: str) -> str:
     """A path or description as one line, with no control sequences in it: they may hold anything."""
-    if text.isprintable():
-        return text
-    return "".join("\ufffd" if c < " " or "\x7f" <= c <= "\x9f" or c in "\u2028\u2029" else c for c in text)
+    return one_line(text)

@@ -29,12 +29,7 @@ def start_time(pid: int) -> str | None:
     if pid <= 0:
         return None
     if sys.platform == "linux":
-        try:
-            with open(f"/proc/{pid}/stat", "rb") as f:
-                fields = f.read().rpartition(b")")[2].split()  # the name in brackets may hold anything
-        except OSError:
-            return None
-        return None if fields[0] in (b"Z", b"X") else f"{fields[19].decode()}@{boot_id()}"
+        return parent_and_start(pid)[1]
     import psutil
 
     try:
@@ -42,6 +37,17 @@ def start_time(pid: int) -> str | None:
         return None if process.status() == psutil.STATUS_ZOMBIE else repr(process.create_time())
     except psutil.Error:
         return None
+
+
+def parent_and_start(pid: int) -> tuple[int, str | None]:
+    """The parent of `pid`, and `start_time`, in one look (Linux). The parent is 0 if there is no such process."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as f:
+            fields = f.read().rpartition(b")")[2].split()  # the name in brackets may hold anything
+    except OSError:
+        return 0, None
+    started = None if fields[0] in (b"Z", b"X") else f"{fields[19].decode()}@{boot_id()}"
+    return int(fields[1]), started
 
 
 def is_stopped(pid: int) -> bool:

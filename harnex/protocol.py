@@ -27,11 +27,23 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 OPS = ("status", "send", "wait", "stop", "interrupt", "pane", "answer", "watch", "tmux", "attach")
-LINE_MAX = 64 << 20  # a request's size: a message may be long
+LINE_MAX = 64 << 20  # bytes of a request. A message of MESSAGE_MAX, escaped as JSON, is 6 times as long at most
+MESSAGE_MAX = 8 << 20  # bytes of a message, in UTF-8
 
 # Frames of an attached connection: one type byte, the payload's length (4 bytes, big-endian), payload.
 OUTPUT, INPUT, RESIZE, ENDED, DETACH = b"o", b"i", b"w", b"x", b"d"
 FRAME_MAX = 16 << 20
+
+
+def too_long(text: str) -> str:
+    """Why this message can't be taken, with the limit in it; "" if it can."""
+    if len(text) <= MESSAGE_MAX // 4:
+        return ""
+    size = len(text.encode("utf-8", "surrogatepass"))
+    return f"the message is too long: {size:,} bytes; at most {MESSAGE_MAX:,} (8 MiB)" if size > MESSAGE_MAX else ""
+
+
+TOO_LONG_HINT = "put the text into a file, and name the file in the message"
 
 
 def frame(kind: bytes, payload: bytes = b"") -> bytes:

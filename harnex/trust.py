@@ -18,9 +18,11 @@ from harnex.errors import HarnexError
 
 @dataclass(frozen=True)
 class Consent:
-    """One consent. `sha256` is that of the content; `file` is where the consent is kept."""
+    """One consent. `sha256` is that of the content; `file` is where the consent is kept. `path` is for people; `place` is
+    its hash, because a path that holds a secret is not kept as it is."""
 
     path: str
+    place: str
     sha256: str
     trusted_at: str
     file: str
@@ -53,8 +55,12 @@ def within(path: str) -> bool:
     return state == folder or state.startswith(os.path.join(folder, ""))
 
 
-def give(path: str, data: bytes) -> Consent:
-    """Remember it. Raises HarnexError if it can't be kept."""
+def _place(path: str) -> str:
+    return content_hash(os.fsencode(path))
+
+
+def give(path: str, data: bytes, shown: str | None = None) -> Consent:
+    """Remember it; `shown` is the path without secrets, if it has some. Raises HarnexError if it can't be kept."""
     state = paths.state_dir()
     if within(path):
         raise HarnexError(
@@ -62,7 +68,7 @@ def give(path: str, data: bytes) -> Consent:
             "set HARNEX_STATE_DIR to a directory outside of the repository",
         )
     file = os.path.join(paths.subdir(state, "trust"), _name(path, data))
-    row = {"path": path, "sha256": content_hash(data), "trusted_at": clock.iso()}
+    row = {"path": shown or path, "place": _place(path), "sha256": content_hash(data), "trusted_at": clock.iso()}
     half = f"{file}.{os.getpid()}.tmp"
     try:
         fd = os.open(half, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
@@ -71,7 +77,7 @@ def give(path: str, data: bytes) -> Consent:
         os.replace(half, file)
     except OSError as e:
         raise HarnexError(f"can't write {file}: {e.strerror}", "see: harnex doctor") from None
-    return Consent(row["path"], row["sha256"], row["trusted_at"], file)
+    return Consent(row["path"], row["place"], row["sha256"], row["trusted_at"], file)
 
 
 def consents() -> list[Consent]:
@@ -88,9 +94,10 @@ def consents() -> list[Consent]:
                 with open(os.path.join(folder, name), encoding="ascii") as f:
                     row = json.load(f)
                 path, content, at = (str(row[key]) for key in ("path", "sha256", "trusted_at"))
+                place = str(row.get("place") or _place(path))
             except (OSError, ValueError, KeyError, TypeError):
                 continue  # half written, or none of ours
-            found.append(Consent(path, content, at, os.path.join(folder, name)))
+            found.append(Consent(path, place, content, at, os.path.join(folder, name)))
     return sorted(found, key=lambda c: (c.path, c.trusted_at))
 
 
@@ -98,7 +105,7 @@ def revoke(path: str) -> int:
     """Forget every consent for this place; how many there were. Raises HarnexError."""
     count = 0
     for consent in consents():
-        if consent.path == path:
+        if consent.place == _place(path):
             try:
                 os.unlink(consent.file)
             except FileNotFoundError:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, cast
 from harnex.adapters._base import Adapter
 
 if TYPE_CHECKING:
-    from harnex.adapters._log import Log
+    from harnex.adapters._log import Log, Place
 
 NAMES = ("codex", "claude", "paseo", "demo", "generic")
 AGENTS = ("codex", "claude", "paseo")  # those that a person would name; the others are means
@@ -40,8 +40,9 @@ def name_for(command: str) -> str:
     return base if base in NAMES else "generic"
 
 
-def log_of(name: str, types: dict[str, str], full: bool) -> Log:
-    """A reader for one file of that CLI's own records. Raises KeyError for a CLI whose records harnex can't read."""
+def log_of(name: str, types: dict[str, str], full: bool, place: Place | None = None) -> Log:
+    """A reader for one file of that CLI's own records, at this place among others. Raises KeyError for a CLI whose records
+    harnex can't read."""
     if name == "claude":
         from harnex.adapters._claude_log import ClaudeLog
 
@@ -49,5 +50,5 @@ def log_of(name: str, types: dict[str, str], full: bool) -> Log:
     if name == "codex":
         from harnex.adapters._codex_log import CodexLog
 
-        return CodexLog(full)
+        return CodexLog(full, place)
     raise KeyError(name)

@@ -8,8 +8,9 @@ import json
 from typing import Any
 
 from harnex.adapters._body import Answer, Chains, tool_call
-from harnex.adapters._codex_calls import TOOL_CALLS, TOOL_OUTPUTS, writes_late
+from harnex.adapters._codex_calls import TOOL_CALLS, TOOL_OUTPUTS
 from harnex.adapters._codex_log import CodexLog
+from harnex.adapters._codex_turns import writes_late
 
 
 class CodexBodies:

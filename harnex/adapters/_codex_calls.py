@@ -2,12 +2,13 @@
 
 Shared by the live session (`_codex_rollout.Rollout`) and by `usage --from` (`_codex_log`). What was measured:
 
-- `token_usage_record` (0.169) is one row per response: exact, with the provider's response id. Where it is,
-  nothing else is counted.
+- `token_usage_record` (0.153, 0.169) is one row per response: exact, with the provider's response id. Token counts say the
+  same again.
 - `token_count` before that: `info: null` at the first turn and at rate limits is no call; a total that
-  repeats is no call (each next request, interrupts); `last_token_usage` is the call.
-- After a compaction `last` is zeros and the total is made up: a new base. A total that falls (compaction,
-  a resumed thread up to 0.58) is one, too.
+  repeats is no call (each next request up to 0.128, interrupts from 0.145 on); `last_token_usage` is the call.
+- After a compaction or a rollback `last` holds no tokens but a guess of the context's size, and the total stays; a total that
+  changed with it is made up: a new base. A total that falls (a thread resumed up to 0.58) is one, too.
+- Several running totals may be told in turns in one file: each goes on where it was (`_Line`).
 - 0.145 writes `token_count` after the tools, and not at all if they were killed: the next total then grows by more
   than its `last`, and what it grew by besides is the lost call (`source: cumulative`). Without any `last` the
   difference of two totals is the call.
@@ -15,7 +16,10 @@ Shared by the live session (`_codex_rollout.Rollout`) and by `usage --from` (`_c
   had a total: a call of which nothing is known. Codex writes nothing of an answer's numbers before they have come: with the
   usage 0.6 s behind the last item every number was right (0.104, 0.128, 0.145, 0.169). Where a provider sends the usage
   without its details, Codex writes 0 for cached and reasoning tokens.
-- A response that was cut off is billed and never recorded: all that is known is that there was one.
+- An answer that is cut off is billed and never counted (0.58 to 0.169: interrupted while it streams, or behind its last item
+  before its usage, or killed; dropped by the network, and asked for again): a call without numbers, `partial`. Up to 0.128 Codex repeats the last total when a response
+  begins, so that a request without an answer can be told from a cut one. From 0.145 on it does so when a response was cut off, each time
+  (0.145, 0.169; 6 of 6 that were dropped), also where the provider sends rate limits.
 
 A call's duration is from the row with what the model was given last (the prompt, or the last tool's result) to the last
 row of its answer, or to its numbers where none is written before them: with all attempts and their pauses.
@@ -23,45 +27,54 @@ row of its answer, or to its numbers where none is written before them: with all
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from typing import Any
 
 from harnex.adapters._base import PREVIEW
+from harnex.adapters._codex_totals import Totals, less, numbers
 from harnex.adapters._log import between
 from harnex.model import ModelCall, Remark
 
 UNTOLD = "the provider sent no usage with an answer, so that Codex does not know its tokens, and harnex neither"
+UNBEGUN = "a request was interrupted before its answer began: it may have been billed"
 # Up to 0.58 tool calls are written after they were made and counted.
 LATE_ITEMS_UNTIL = (0, 80)  # not in 0.80; what lies between 0.58 and it was not looked at, and loses nothing by it
+REPEATS_UNTIL = (0, 129)  # the last total is told again when a response begins: in 0.128, not in 0.145
+QUIET_SINCE = (0, 145)
 TOOL_CALLS = ("function_call", "custom_tool_call", "local_shell_call")
 TOOL_OUTPUTS = ("function_call_output", "custom_tool_call_output", "local_shell_call_output")
+ABORTED = "aborted by user"  # in a tool's output: the model is not asked with it
 PROMPTS = ("task_started", "user_message")
-FIELDS = (
-    "input_tokens",  # OpenAI's holds the cached ones already
-    "cached_input_tokens",
-    "cache_write_input_tokens",
-    "output_tokens",
-    "reasoning_output_tokens",
-    "total_tokens",
-)
 
 
 class Calls:
-    """A thread's calls, row by row. `past` rows (from before this run) move the base and tell nothing."""
+    """A thread's calls, row by row. `past` rows (from before this run, or copied) move the base and tell nothing."""
 
     def __init__(self, late_items: bool = False) -> None:
         self.late_items = late_items
+        self.repeats = False  # the last total is told again when a response begins
+        self.quiet = False  # it is not, but when a response is cut off (0.145 on)
+        self.whole = False  # the thread begins in what is read: its first total began at zero
         self.thread = ""
         self.model: str | None = None
         self.said = ""  # the words since the last call
+        self.totals = Totals()
         self._exact = False  # token_usage_record was seen
         self._count = 0
-        self._total: dict[str, int] | None = None  # the newest running total
-        self._base: dict[str, int] = {}  # what of it was there before the first call that is told
-        self._sum: dict[str, int] = {}  # what was told since that base
         self._asked = False  # a request is out, and nothing of its answer is recorded
+        self._began = False  # an answer to it came
         self._spoke = False  # something of an answer is recorded, and its numbers are not
+        self._tooled = False  # a tool call is among that
+        self._unsaid = (
+            False  # and a total that says nothing new was told behind it: a response begins, or there was no usage
+        )
+        self._null = False  # or one without any number (0.145 on writes that, too, where the answer is interrupted)
+        self._due = 0  # whole answers without usage that are to be told
+        self._held = 0  # answers whose tools were killed: their numbers are in the next total, if anywhere
+        self._cut = 0  # calls that were told without numbers
+        self._dropped = 0  # responses to the request that is out that were cut off, so that it was sent again
+        self._shown: object = None  # the newest total of a `token_count`: a record's comes once more in one
+        self._lost = 0  # such responses to earlier requests, that are to be told
         self._since = self._heard = ""  # stamps: what the model was given last, the last that it said to that
         self._answer: tuple[str, str] | None = None  # the same of an answer that is not counted yet
 
@@ -81,7 +94,7 @@ class Calls:
                     self._answer = (self._answer[0], at)
                 else:
                     self._heard = at
-        elif kind == "event_msg" and (name in PROMPTS or (name == "item_completed" and _is_prompt(p.get("item")))):
+        elif kind == "event_msg" and (name in PROMPTS or (name == "item_completed" and is_prompt(p.get("item")))):
             self._answer, self._since, self._heard = None, at, ""
 
     def _took(self, at: str) -> float | None:
@@ -93,38 +106,146 @@ class Calls:
             self._since = self._heard = ""
         return between(since, heard)
 
-    def asked(self) -> None:
+    def asked(self, prompt: bool = False) -> None:
         """A prompt, or the result of the last tool that ran: the model is asked."""
-        self._asked = True
+        if prompt:
+            self._unanswered()
+        self._drop()
+        self._asked, self._began = True, False
 
-    def spoke(self) -> None:
+    def unasked(self) -> None:
+        """The model was not asked after all: its last tool was aborted."""
+        self._asked = self._began = False
+
+    def prompted(self, agent: str) -> Iterator[ModelCall]:
+        """A prompt where no row tells of the ends of turns (up to 0.98): the answer to the one before may be open."""
+        if self._unsaid or self._null:
+            self._unanswered()
+        if (self._spoke and not self.late_items) or (self._asked and self._began):
+            yield self._open(agent)
+        self._drop()
+        yield from self.due(agent)
+        self.refused()
+        self.asked()
+
+    def spoke(self, tool: bool = False) -> None:
         """A part of an answer: words, reasoning, a tool call."""
-        self._asked, self._spoke = False, True
+        if self.late_items and self._asked and self._began:
+            self.late_items = False  # it comes before its count (0.77)
+        if self._null or (self._asked and self._unsaid):
+            self._unanswered()  # the one before had no usage
+        elif self._unsaid and not self.late_items:
+            self._lost += 1  # the one before was cut off behind some of its items, and asked for again
+        self._drop()
+        self._asked, self._spoke, self._tooled = False, True, self._tooled or tool
 
     def refused(self) -> None:
         """The turn ended with an error: no answer will come, none was given."""
-        self._asked = False
+        self._asked = self._began = self._spoke = self._tooled = self._unsaid = self._null = False
 
-    def interrupted(self) -> Iterator[Remark]:
-        """The turn was interrupted. What spoke may still be counted; an answer that was awaited will not be."""
+    def failed(self, agent: str) -> Iterator[ModelCall]:
+        """The turn ended with an error. What spoke before was cut off."""
+        yield from self._whole(agent)
+        if (self._spoke and not self.late_items) or (self._asked and self._began and self.repeats):
+            yield self._open(agent)
+        self._drop()
+        yield from self.due(agent)
+        self.refused()
+
+    def completed(self, agent: str) -> Iterator[ModelCall]:
+        """The turn ended by itself. Its last count may follow."""
+        yield from self._whole(agent)
+        self._asked = self._began = False
+
+    def interrupted(self, agent: str) -> Iterator[ModelCall | Remark]:
+        """The turn was interrupted: what is open will not be told. What an answer used whose tools were killed may be in the
+        next total (0.145)."""
         if self._asked:
-            yield Remark("an answer was interrupted before Codex recorded anything of it: it may have been billed")
-        self._asked = False
+            yield from self._whole(agent)
+        if self._spoke and not self.late_items:
+            if self._tooled and not self._unsaid and not self._null:
+                self._held += 1
+            else:
+                yield self._open(agent)
+        elif self._asked and (self._began or not self.repeats):
+            if not (self.quiet and self._dropped):  # else the last count without a response is that of the interruption
+                yield self._open(agent)
+        elif self._asked:
+            yield Remark(UNBEGUN)
+        self._drop()
+        yield from self.due(agent)
+        self.refused()
 
-    def gone(self, agent: str) -> Iterator[ModelCall]:
-        """The program has ended in a turn: a call without numbers, if one was open."""
-        if self._asked or self._spoke:
-            self._asked = self._spoke = False
-            yield ModelCall(
-                f"{self.thread}-open-{self._count + 1}", model=self.model, agent=agent, source="rollout", partial=True
-            )
-
-    def untold(self, agent: str, at: str = "") -> Iterator[ModelCall]:
-        """A `token_count` without numbers: behind an answer, of which nothing else will be told."""
-        if self._spoke and self._total is None and not self._exact:
+    def gone(self, agent: str, in_turn: bool = True) -> Iterator[ModelCall]:
+        """The program has ended, in a turn or not, or the file has: calls without numbers, as many as were open."""
+        yield from self._release(agent)
+        yield from self._whole(agent)
+        if in_turn and ((self._spoke and not self.late_items) or (self._asked and (self._began or not self.repeats))):
+            yield self._open(agent)
             self._spoke = False
+        self._unanswered()
+        self._drop()
+        yield from self.due(agent)
+        self.refused()
+
+    def untold(self, p: dict[str, Any]) -> None:
+        """A `token_count` without numbers: behind an answer, of which nothing else will be told."""
+        if not (self.quiet and p.get("rate_limits")):  # the limits may be told before anything was asked
+            self._responded(p)
+        self.totals.restart()
+        self._null = self._spoke and not self.late_items and not self.totals.known and not self._exact
+
+    def due(self, agent: str) -> Iterator[ModelCall]:
+        """Answers of which is known by now that they were cut off, or that they are whole and had no usage."""
+        while self._lost:
+            self._lost -= 1
+            yield self._open(agent)
+        while self._due:
+            self._due -= 1
             self._count += 1
-            yield self._call(f"{self.thread}-{self._count}", {}, None, agent, took=self._took(at))
+            yield self._call(f"{self.thread}-{self._count}", {}, None, agent, took=self._took(""))
+
+    def _whole(self, agent: str) -> Iterator[ModelCall]:
+        """What spoke last was not interrupted: a count without numbers is all that follows it."""
+        if self._null:
+            self._unanswered()
+            yield from self.due(agent)
+
+    def _unanswered(self) -> None:
+        """What spoke last will not be counted any more: its answer had no usage."""
+        self._due += self._spoke and not self.late_items
+        self._spoke = self._tooled = self._unsaid = self._null = False
+
+    def _responded(self, p: dict[str, Any]) -> None:
+        """A count that tells nothing new, while a request is out: a response begins, or (0.145 on) was cut off."""
+        if exhausted(p):
+            return  # the provider refuses: there is no response
+        self._dropped += self._asked and not self._spoke and (self._began or self.quiet)
+        self._began = self._asked
+
+    def _drop(self) -> None:
+        """The request that was out is done with."""
+        self._lost += self._dropped
+        self._dropped = 0
+
+    def _counted(self) -> None:
+        """An answer was counted: what it was asked with is answered, unless that came behind it (0.145: after its tools)."""
+        self._drop()
+        if not self._spoke or self.late_items:
+            self._asked = False
+        self._spoke = self._tooled = self._began = self._unsaid = self._null = False
+
+    def _open(self, agent: str) -> ModelCall:
+        self._cut += 1
+        return ModelCall(
+            f"{self.thread}-open-{self._cut}", model=self.model, agent=agent, source="rollout", partial=True
+        )
+
+    def _release(self, agent: str) -> Iterator[ModelCall]:
+        """Answers whose numbers were waited for in vain."""
+        for _ in range(self._held):
+            yield self._open(agent)
+        self._held = 0
 
     # ---- numbers ----
 
@@ -133,77 +254,62 @@ class Calls:
         if p.get("thread_id") and self.thread and p["thread_id"] != self.thread:
             return
         self._exact = True
-        self._count += 1
-        self._asked = self._spoke = False
+        self._counted()
         usage, total = numbers(p.get("usage")), numbers(p.get("thread_token_usage"))
         if total is not None and usage is not None:
-            if self._total is None or _falls(self._total, total) or past:
-                self._rebase(total, usage)
-            else:
-                self._add(usage)
-            self._total = total
+            self.totals.take(total, usage, past)
+        open_ones = [*self.due(agent), *self._release(agent)]
+        self._count += 1
         if not past:
+            yield from open_ones
             call_id = str(p.get("response_id") or f"{self.thread}-{self._count}")
             yield self._call(call_id, usage or {}, p.get("usage"), agent, took=self._took(at))
 
     def tokens(self, p: dict[str, Any], past: bool, agent: str, at: str = "") -> Iterator[ModelCall]:
         """A `token_count` row, with its stamp."""
-        info = p.get("info")
-        if self._exact or not isinstance(info, dict):
+        info = info_of(p)
+        if info is None:
             return
         total, last = numbers(info.get("total_token_usage")), numbers(info.get("last_token_usage"))
-        if total is None:
-            if last is None or not any(last.values()):
-                return
-        elif total == self._total:
+        totals = self.totals
+        if total is None and (last is None or not any(last.values())):
             return
-        if last is not None and not any(last.values()):
-            self._total, self._base, self._sum = total, dict(total or {}), {}
-            return  # after a compaction: zeros, and a total that was made up
-        before, self._total = self._total, total
-        self._asked = self._spoke = False
-        fresh = before is None or total is None or _falls(before, total)
-        if last is None:
+        again, self._shown = total == self._shown, total
+        if total is not None and totals.repeats(total, last):
+            if again and (last is None or any(v for k, v in last.items() if k != "total_tokens")):
+                self._responded(p)
+            self._unsaid = self._spoke
+            return
+        if self._exact and (total is None or last is None or less(total, last) != totals.now):
+            return  # a record tells it; without one it must go on from there (an older program resumed the thread)
+        if last is not None and not any(v for k, v in last.items() if k != "total_tokens"):
+            totals.renew(total)
+            return
+        self._counted()
+        lost: dict[str, int] = {}
+        call, source = last, "rollout"
+        if call is None:
             assert total is not None
-            call = total if fresh else _less(total, before or {})
-            self._count += 1
-            if fresh:
-                self._base, self._sum = {}, {}
-            self._add(call)
-            if not past:
-                yield self._call(f"{self.thread}-{self._count}", call, None, agent, "cumulative", took=self._took(at))
-            return
-        if total is not None and (fresh or past):
-            self._rebase(total, last)
+            call, source = totals.difference_to(total), "cumulative"
         elif total is not None:
-            grown = total.get("total_tokens", 0) - (before or {}).get("total_tokens", 0)
-            lost = _less(_less(total, before or {}), last) if grown > last.get("total_tokens", 0) else {}
-            if lost and min(lost.values()) >= 0:
-                self._count += 1
-                self._add(lost)
-                yield self._call(f"{self.thread}-{self._count}", lost, None, agent, "cumulative", said="")
-            self._add(last)
+            # A first total that did not begin at zero: the thread began elsewhere, unless calls are waited for.
+            lost = totals.take(total, call, past, begins=self.whole and self._held > 0)
+        calls = list(self.due(agent))
+        if lost:  # of an answer that was waited for, or of one of which there is no word
+            self._held = 0
+            self._count += 1
+            totals.found(lost)
+            calls.append(self._call(f"{self.thread}-{self._count}", lost, None, agent, "cumulative", said=""))
+        calls += self._release(agent)
         self._count += 1
         if not past:
-            yield self._call(
-                f"{self.thread}-{self._count}", last, info.get("last_token_usage"), agent, took=self._took(at)
-            )
+            yield from calls
+            raw = info.get("last_token_usage")
+            yield self._call(f"{self.thread}-{self._count}", call, raw, agent, source, took=self._took(at))
 
     def difference(self) -> str | None:
         """Words with both numbers if the thread's own total is not the sum of its calls; None: it is, or has none."""
-        if self._total is None:
-            return None
-        own = {k: v - self._base.get(k, 0) for k, v in self._total.items()}
-        wrong = [f"{k} {v:,} (the calls: {self._sum.get(k, 0):,})" for k, v in own.items() if v != self._sum.get(k, 0)]
-        return f"the calls are not the thread's own total: {', '.join(wrong)}" if wrong else None
-
-    def _rebase(self, total: dict[str, int], first: dict[str, int]) -> None:
-        self._base, self._sum = _less(total, first), {}
-        self._add(first)
-
-    def _add(self, usage: dict[str, int]) -> None:
-        for key, value in usage.items():
-            self._sum[key] = self._sum.get(key, 0) + value
+        return self.totals.difference()
 
     def _call(
         self,
@@ -234,36 +340,32 @@ class Calls:
         )
 
 
+def exhausted(p: dict[str, Any]) -> bool:
+    """Whether a `token_count` says that a rate limit is used up."""
+    limits = p.get("rate_limits")
+    windows = [limits.get(name) for name in ("primary", "secondary")] if isinstance(limits, dict) else []
+    used = [window.get("used_percent") for window in windows if isinstance(window, dict)]
+    return any(isinstance(percent, int | float) and percent >= 100 for percent in used)
+
+
+def calls_of_agents(n: int) -> str:
+    """`calls of 2 sub-agents`."""
+    return f"calls of {n} sub-agent{'s' * (n != 1)}"
+
+
+def info_of(p: dict[str, Any]) -> dict[str, Any] | None:
+    """The numbers of a `token_count`; None if it has none. Old ones are the usage of one answer (0.23)."""
+    info = p.get("info")
+    if isinstance(info, dict):
+        return info
+    return {"last_token_usage": p} if any((numbers(p) or {}).values()) else None
+
+
 def is_answer(name: object, p: dict[str, Any]) -> bool:
     """Whether a `response_item` is a part of an answer."""
     return name in TOOL_CALLS or name == "reasoning" or (name == "message" and p.get("role") == "assistant")
 
 
-def _is_prompt(item: object) -> bool:
+def is_prompt(item: object) -> bool:
+    """Whether the item of an `item_completed` is what a person said."""
     return isinstance(item, dict) and item.get("type") == "UserMessage"
-
-
-def writes_late(version: object) -> bool:
-    """Whether this version (`cli_version` of a `session_meta`) writes tool calls after their call was counted."""
-    numbers = tuple(int(n) for n in re.findall(r"\d+", str(version or ""))[:2])
-    return bool(numbers) and numbers < LATE_ITEMS_UNTIL
-
-
-def numbers(usage: object) -> dict[str, int] | None:
-    """The token fields that a usage object has; None if it is none."""
-    if not isinstance(usage, dict):
-        return None
-    found = {}
-    for name in FIELDS:  # hot: once or twice for each call of a file
-        value = usage.get(name)
-        if type(value) is int:
-            found[name] = value
-    return found
-
-
-def _falls(before: dict[str, int], after: dict[str, int]) -> bool:
-    return any(value < before.get(key, 0) for key, value in after.items())
-
-
-def _less(total: dict[str, int], part: dict[str, int]) -> dict[str, int]:
-    return {key: value - part.get(key, 0) for key, value in total.items()}

@@ -17,20 +17,23 @@ Facts are from field/codex.md section C and from real rows (`tests/corpus/codex/
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
 from typing import Any
 
 from harnex.adapters import _codex_screen as screens
 from harnex.adapters._base import PREVIEW
 from harnex.adapters._codex_background import Left
-from harnex.adapters._codex_calls import TOOL_CALLS, TOOL_OUTPUTS, UNTOLD, Calls, writes_late
+from harnex.adapters._codex_calls import TOOL_CALLS, TOOL_OUTPUTS, UNTOLD, Calls, calls_of_agents
+from harnex.adapters._codex_copied import Copied, made_at, spawned
+from harnex.adapters._codex_turns import Turns
+from harnex.adapters._log import seconds
 from harnex.model import (
     AgentSession,
     Compacted,
     Fact,
     FindFile,
+    ModelCall,
     Observation,
     Remark,
     State,
@@ -50,25 +53,6 @@ _FAILED_OUTPUT = (
     "aborted by user",
     "rejected by",
 )
-
-
-def seconds(stamp: object) -> float | None:
-    """Epoch seconds of a row's `timestamp`."""
-    try:
-        return datetime.fromisoformat(str(stamp).replace("Z", "+00:00")).timestamp()
-    except ValueError:
-        return None
-
-
-def made_at(uuid7: str) -> float | None:
-    """When a UUIDv7 was made (its first 48 bits are milliseconds)."""
-    digits = uuid7.replace("-", "")
-    if len(digits) != 32 or digits[12] != "7":
-        return None
-    try:
-        return int(digits[:12], 16) / 1000
-    except ValueError:
-        return None
 
 
 @dataclass(slots=True)
@@ -100,7 +84,9 @@ class Rollout:
     proposed: bool = False  # this turn proposed a plan: when it is over, Codex asks whether to implement it
     cut_off: bool = False  # the history ends inside of a turn, and nothing came after it
     _stamp: str = ""  # of the row that is read
-    _copied: bool = False  # inside the parent's rows at the head of a fork
+    _copy: Copied = field(default_factory=Copied)
+    _turns: Turns | None = None
+    _past: bool = False  # the row before was of an earlier run, or was copied
     _error: tuple[str, object] | None = None
     _pending: set[str] | None = None
     _spoke: bool = False
@@ -119,7 +105,7 @@ class Rollout:
     @property
     def is_present(self) -> bool:
         """Whether the rows that come now are of this process: those that a resumed file begins with are not."""
-        return self._now and not self._copied
+        return self._now and not self._past
 
     @property
     def main(self) -> bool:
@@ -138,49 +124,58 @@ class Rollout:
             return
         name = payload.get("type")
         self.calls.timed(kind, name, payload, self._stamp)
-        if kind == "event_msg" and name == "task_started":
-            self._leave_copy(str(payload.get("turn_id") or ""))
+        if (kind == "event_msg" and name == "task_started") or kind == "turn_context":
+            self._copy.turn(payload.get("turn_id"), payload.get("started_at"))
         self._now = self._now or at is None or at >= self.began
-        past = self._copied or not self._now
+        past = not self._now or "copied" in self._copy.whose(row.get("ordinal"), self._stamp)
+        if self._past and not past:
+            list(self._turns_of().gone(self.agent))  # what is open there is not of this run, or not of this thread
+        self._past = past
         if kind == "event_msg" and name in _BOUNDS:
             self.cut_off = past and name == "task_started"
         if kind == "turn_context":
             self.calls.model = payload.get("model") or self.calls.model
         elif kind == "token_usage_record":
-            yield from self.calls.record(payload, past, self.agent, self._stamp)
+            yield from self._told(self.calls.record(payload, past, self.agent, self._stamp), False)
         elif kind == "event_msg" and name == "token_count":
             yield from self._tokens(payload, past)
-        elif past:
+        else:
+            yield from self._told(self._turns_of().row(kind, name, payload, self.agent), past)
+        if past:
             return
-        elif kind == "compacted":
+        if kind == "compacted":
             yield Compacted(self.agent)
         elif kind == "event_msg":
             yield from self._event(str(name), payload)
         elif kind == "response_item":
             yield from self._item(str(name), payload, at)
 
+    def _turns_of(self) -> Turns:
+        if self._turns is None:
+            self._turns = Turns(self.calls)
+        return self._turns
+
+    def _told(self, found: Iterator[ModelCall | Remark], past: bool) -> Iterator[Fact]:
+        """What the rows say of calls. One that is whole and without numbers had no usage."""
+        for fact in found:
+            if not past:
+                yield fact
+                if isinstance(fact, ModelCall) and fact.output_tokens is None and not fact.partial:
+                    yield Remark(UNTOLD)
+
     # ---- whose file ----
 
     def _meta(self, payload: dict[str, Any]) -> Iterator[Fact]:
-        thread = str(payload.get("id") or payload.get("session_id") or "")
-        if self.thread and thread != self.thread:
-            self._copied = True  # a fork <= 0.145: the parent's own head, and its rows follow
-            return
-        if payload.get("forked_from_id"):
-            self._copied = True
-        self.thread = self.calls.thread = thread
-        self.calls.late_items = writes_late(payload.get("cli_version"))
-        origin = payload.get("source")
-        if isinstance(origin, dict) and "subagent" in origin and not self.main:
+        if not self._copy.meta(payload, self._stamp):
+            return  # a fork: the head of a parent, and its rows follow
+        thread = self.thread = self.calls.thread = self._copy.thread
+        self.calls.whole = not self._copy.forked
+        self._turns_of().version(payload.get("cli_version"))
+        if not self.main and spawned(payload):
             name = payload.get("agent_nickname") or payload.get("agent_role") or payload.get("agent_path")
             self.agent = str(name or self.agent)
         if self.main and thread:
             yield AgentSession(thread)
-
-    def _leave_copy(self, turn_id: str) -> None:
-        if self._copied:
-            made = made_at(turn_id)
-            self._copied = made is not None and made < self.began
 
     # ---- turns ----
 
@@ -202,16 +197,16 @@ class Rollout:
         elif name == "turn_aborted":
             key = str(p.get("turn_id") or self.turn_key)
             self.aborted = True
-            yield from self.calls.interrupted()
             yield from self._end(TurnEnded(self.source, "interrupted", self.message, turn_key=key), "turn_aborted")
-        elif name == "collab_agent_spawn_end" and p.get("new_thread_id"):
-            yield from self._sub_agent(str(p["new_thread_id"]))
+        elif name == "collab_agent_spawn_end":
+            yield from self._sub_agent(str(p.get("new_thread_id") or ""))
+        elif name == "sub_agent_activity":
+            yield from self._sub_agent(str(p.get("agent_thread_id") or ""))
 
     def _open(self, turn_id: str) -> Iterator[Fact]:
         if self.unclear is not None and self.main:
             yield self.unclear  # the screen never said more, and the agent goes on
         self.turn_key, self.turn_open, self.message = turn_id, True, ""
-        self.calls.asked()
         self.answered = self._counted = self.aborted = self.proposed = False
         self.unclear, self._error, self._spoke, self._pending, self._started = None, None, False, set(), {}
         if self.main:
@@ -245,10 +240,11 @@ class Rollout:
         elif item.get("type") == "CollabAgentToolCall":
             for thread in item.get("receiver_thread_ids") or ():
                 yield from self._sub_agent(str(thread))
+        elif item.get("type") == "SubAgentActivity":
+            yield from self._sub_agent(str(item.get("agent_thread_id") or ""))
 
     def _complete(self, p: dict[str, Any]) -> Iterator[Fact]:
         key, last = str(p.get("turn_id") or self.turn_key), p.get("last_agent_message")
-        self.calls.refused()
         error = p.get("error")
         if isinstance(error, dict):
             self._error = (str(error.get("message") or ""), error.get("codex_error_info"))
@@ -304,6 +300,8 @@ class Rollout:
     def settled(self, fact: TurnEnded) -> Iterator[Fact]:
         """Something else told how the open (or unclear) turn ended."""
         self.unclear = None
+        if fact.outcome == "failed":
+            yield from self._told(self.calls.failed(self.agent), False)
         if self.turn_open:
             yield from self._end(fact, f"{fact.source} says that the turn is over")
         elif self.main:
@@ -318,15 +316,11 @@ class Rollout:
         self._pending, self._started = pending, started
         if name == "message" and p.get("role") == "assistant":
             self.answered, self._counted = self._counted, False
-            self.calls.spoke()
         elif name == "message" and p.get("role") == "user":
             content = p.get("content")
             for part in content if isinstance(content, list) else ():
                 yield from self.left.message(str(part.get("text") or "") if isinstance(part, dict) else "")
-        elif name == "reasoning":
-            self.calls.spoke()
         if name in TOOL_CALLS:
-            self.calls.spoke()
             pending.add(call_id)
             self._spoke = self.answered = False
             started[call_id] = (str(p.get("name") or name), at)
@@ -335,8 +329,6 @@ class Rollout:
             yield ToolUse(call_id, started[call_id][0], "started", _preview(given))
         elif name in TOOL_OUTPUTS:
             pending.discard(call_id)
-            if not pending:
-                self.calls.asked()
             tool, begun = started.pop(call_id, ("", None))
             took = round(at - begun, 3) if at is not None and begun is not None else None
             ok = _worked(p.get("output"))
@@ -368,15 +360,14 @@ class Rollout:
             self._limits = p["rate_limits"]
         info = p.get("info")
         if not isinstance(info, dict):
-            for call in self.calls.untold(self.agent, self._stamp) if not past else ():
-                yield call
-                yield Remark(UNTOLD)
+            self.calls.untold(p)
             return
         total, last = info.get("total_token_usage"), info.get("last_token_usage")
-        if total == self._total:
+        yield from self._told(self.calls.tokens(p, past, self.agent, self._stamp), False)
+        if total == self._total or past:
+            self._total = total
             return
         self._total = total
-        yield from self.calls.tokens(p, past, self.agent, self._stamp)
         if isinstance(last, dict) and not any(v for v in last.values() if isinstance(v, int)):
             return  # after a compaction
         over = not past and not self.turns_told and self.turn_open and self._spoke and not self._pending
@@ -386,13 +377,28 @@ class Rollout:
             yield from self._end(end, "the last answer is counted")
         self._spoke = False
 
+    def cut(self) -> Iterator[ModelCall]:
+        """The program has ended: the calls that were open."""
+        for fact in self._turns_of().gone(self.agent):
+            if not self._past:
+                yield fact
+
     def gone(self) -> Iterator[Fact]:
-        """The program has ended: the call that was open, and whether the calls are what the thread counted itself."""
-        if self.turn_open:
-            yield from self.calls.gone(self.agent)
+        """The program has ended: the calls that were open, and whether all are what the thread counted itself."""
+        yield from self._told(self.cut(), False)
         difference = self.calls.difference()
         if difference:
             yield Remark(f"{self.agent}: {difference}")
+
+
+def unfound(rollouts: Mapping[str, Rollout], asked: Iterable[str] = ()) -> Iterator[Remark]:
+    """At the end: sub-agents (by thread) whose files were asked for and never found. Nothing else tells of their calls.
+    `rollouts`: by source, which ends with the thread."""
+    read = {source.rpartition(":")[2] for source, rollout in rollouts.items() if rollout.last_at}
+    read |= {rollout.thread for rollout in rollouts.values()}
+    missing = {*asked, *(thread for rollout in rollouts.values() for thread in rollout.asked)} - read
+    if missing:
+        yield Remark(f"{calls_of_agents(len(missing))} are not counted: their rollouts were not found")
 
 
 def _preview(given: object) -> str:

@@ -17,9 +17,11 @@ from typing import Any
 from harnex.adapters import _codex_screen as screens
 from harnex.adapters._base import PREVIEW, Reader, Version
 from harnex.adapters._codex_background import Left, whose_tool
-from harnex.adapters._codex_calls import UNTOLD
-from harnex.adapters._codex_rollout import Rollout, made_at, seconds
+from harnex.adapters._codex_calls import UNBEGUN, UNTOLD
+from harnex.adapters._codex_copied import made_at
+from harnex.adapters._codex_rollout import Rollout, unfound
 from harnex.adapters._ledger import Ledger, difference
+from harnex.adapters._log import seconds
 from harnex.adapters._rest import Sums
 from harnex.model import (
     AgentSession,
@@ -202,7 +204,9 @@ class CodexStream(Reader):
         for fact in rollout.row(row):
             if isinstance(fact, ModelCall) and (fact.input_tokens, fact.output_tokens) != (0, 0):  # a refused request
                 yield from self._ledger.take(fact)
-            elif isinstance(fact, Compacted | SubAgent | Background):
+            elif isinstance(fact, Compacted | SubAgent | Background) or (
+                isinstance(fact, Remark) and fact.text == UNBEGUN
+            ):
                 yield fact
             elif isinstance(fact, FindFile):
                 yield from self._sub_agent(fact.source.removeprefix("rollout:"))
@@ -223,11 +227,18 @@ class CodexStream(Reader):
         self._ended = True
         if self._turns:
             yield from self._settle()
-        if self._open and not self._running and not self._error:
+        for thread, rollout in self._rollouts.items():
+            if thread != self._thread:
+                for call in rollout.cut():
+                    yield from self._ledger.take(call)
+        main = self._rollouts.get(self._thread)
+        told = main is not None and main.aborted  # that the turn was interrupted, and then what was open
+        if self._open and not self._running and not self._error and not told:
             # A turn that was cut off with no tool at work: a model call was under way, of which no record tells.
-            model = rollout.calls.model if (rollout := self._rollouts.get(self._thread)) is not None else None
+            model = main.calls.model if main is not None else None
             open_call = ModelCall(f"{self._thread}-open", model=model, source="stream", partial=True)
             yield from self._ledger.take(open_call)
+        yield from unfound(self._rollouts, (t for t in self._rollouts if t != self._thread))
         for fact in self._ledger.close(self._open):
             yield fact
             if isinstance(fact, ModelCall) and fact.output_tokens is None and not fact.partial:

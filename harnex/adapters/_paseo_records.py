@@ -17,7 +17,8 @@ from harnex.adapters import _claude_screen, _codex_screen
 from harnex.adapters._claude_calls import UNTOLD
 from harnex.adapters._claude_rows import ClaudeReader
 from harnex.adapters._codex_background import Left, whose_tool
-from harnex.adapters._codex_rollout import Rollout, seconds
+from harnex.adapters._codex_rollout import Rollout, unfound
+from harnex.adapters._log import seconds
 from harnex.model import (
     Background,
     Compacted,
@@ -258,6 +259,7 @@ class CodexRecord(Record):
     def ended(self) -> Iterable[Fact]:
         for rollout in self._rollouts.values():
             yield from (f for f in rollout.gone() if isinstance(f, ModelCall | Remark))
+        yield from unfound(self._rollouts)
 
 
 def record_for(provider: str, began: float) -> Record:

@@ -22,7 +22,7 @@ from typing import Any
 
 from harnex.adapters import _paseo_processes as processes
 from harnex.adapters._base import Reader, Version
-from harnex.adapters._codex_rollout import seconds
+from harnex.adapters._log import seconds
 from harnex.adapters._paseo_cli import Cli, Reply, shown_host
 from harnex.adapters._paseo_dialogs import Dialogs
 from harnex.adapters._paseo_ending import SETTLE, Leaving, Stopping

@@ -12,7 +12,7 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from harnex.adapters._codex_rollout import seconds
+from harnex.adapters._log import seconds
 from harnex.adapters._paseo_records import Record
 from harnex.model import Outcome, TurnEnded
 

@@ -31,7 +31,7 @@ from harnex.adapters._base import (
 )
 from harnex.adapters._codex_background import Left, whose_tool
 from harnex.adapters._codex_calls import LATE_ITEMS_UNTIL
-from harnex.adapters._codex_rollout import PLAN_S, Rollout
+from harnex.adapters._codex_rollout import PLAN_S, Rollout, unfound
 from harnex.adapters._text import BLANK, bracketed, clean, ends_in_word, kept_as_path, lead, losses
 from harnex.model import Fact, FindFile, Follow, Observation, Retracted, ScreenView, State, TurnEnded
 
@@ -352,6 +352,7 @@ class CodexReader(Reader):
     def ended(self) -> Iterable[Fact]:
         for rollout in self.rollouts.values():
             yield from rollout.gone()
+        yield from unfound(self.rollouts)
 
     def draft(self, view: ScreenView) -> str | None:
         """What is in the composer. Interrupted before the first token, 0.137 puts the prompt back, with the cursor in

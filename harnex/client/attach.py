@@ -22,9 +22,11 @@ from harnex.errors import HarnexError, UsageError
 PREFIX = b"\x1c"  # Ctrl-\
 HELP = "Ctrl-\\ d detaches, Ctrl-\\ Ctrl-\\ sends one to the agent"
 # Back to a normal terminal, whatever the agent had switched on. Kitty's stack of key modes is emptied: agents push
-# more than once, and so does each redraw; the alternate screen has one of its own.
+# more than once, and so does each redraw; the alternate screen has one of its own. Modes in which a terminal writes by
+# itself (9 to 2048, 9001) would type into the person's shell; a hyperlink that is open would take in what follows.
 LEAVE = (
     b"\x1b[?2026l\x1b[?2004l\x1b[?1000l\x1b[?1002l\x1b[?1003l\x1b[?1005l\x1b[?1006l\x1b[?1015l\x1b[?1004l\x1b[?1l"
+    b"\x1b[?9l\x1b[?1016l\x1b[?2031l\x1b[?2048l\x1b[?9001l\x1b[?5l\x1b[?69l\x0f\x1b]8;;\x07"
     b"\x1b[?6l\x1b[?7h\x1b[r\x1b>\x1b(B\x1b[4l\x1b[0 q\x1b[>4;0m\x1b[0m\x1b[?25h\x1b]0;\x07\x1b[<9u"
 )
 LEAVE_ALTERNATE = LEAVE + b"\x1b[?1049l\x1b[<9u"

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import _socket
 
-from harnex import errors, jsonl
-from harnex.errors import HarnexError
+from harnex import errors, jsonl, protocol
+from harnex.errors import HarnexError, UsageError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -33,9 +33,15 @@ def connect(record: dict[str, Any], timeout: float | None = PATIENCE_S) -> _sock
 
 def request(record: dict[str, Any], message: dict[str, Any], timeout: float | None = PATIENCE_S) -> dict[str, Any]:
     """Ask and read the one-line answer; `timeout` None waits for ever. Raises HarnexError."""
+    line = jsonl.dumps(message).encode() + b"\n"
+    if len(line) > protocol.LINE_MAX:  # the session would hang up in the middle of it
+        raise UsageError(
+            f"session '{record['id']}': the request is too long: {len(line):,} bytes as JSON; at most {protocol.LINE_MAX:,}",
+            protocol.TOO_LONG_HINT,
+        )
     sock = connect(record, timeout)
     try:
-        sock.sendall(jsonl.dumps(message).encode() + b"\n")
+        sock.sendall(line)
         parts = []
         while True:
             data = sock.recv(1 << 16)

@@ -68,7 +68,7 @@ def _tmux(*words: str) -> str:
 
 def _run(*words: str) -> subprocess.CompletedProcess[str]:
     # A tmux server that is started here must not carry the marks of the session that we may run in.
-    env = {k: v for k, v in os.environ.items() if k not in OWN_VARIABLES}
+    env = {k: v for k, v in os.environ.items() if k not in OWN_VARIABLES} | {"HARNEX_APART": "tmux"}
     return subprocess.run(
         ["tmux", *map(_argument, words)],
         env=env,

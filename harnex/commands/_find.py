@@ -58,7 +58,9 @@ def _begun(record: dict[str, Any]) -> dict[str, Any]:
     import time
 
     end = time.monotonic() + PATIENCE_S
-    while record.get("pid") is None and registry.is_live(record) and time.monotonic() < end:
+    while (
+        record.get("pid") is None and not record.get("damaged") and registry.is_live(record) and time.monotonic() < end
+    ):
         time.sleep(0.02)
         now = registry.read(record["path"])
         if now is None or now["run_id"] != record["run_id"]:

@@ -11,9 +11,9 @@ import sys
 import time
 from typing import Any
 
-from harnex import clock, errors, jsonl, paths
+from harnex import clock, errors, jsonl, output, paths
 from harnex.commands._find import finished_run, run_of
-from harnex.commands.events import reader_is_gone
+from harnex.commands.events import lost, reader_is_gone
 from harnex.commands.status import token_count
 from harnex.errors import HarnexError
 from harnex.store import registry
@@ -55,12 +55,16 @@ class Follower:
         lives = True
         while True:
             for line in self._tail.lines():
+                if self._tail.damage:
+                    break
                 row = jsonl.loads_dict(line)
                 if row is None:
                     continue
                 code = self._take(row)
                 if code is not None:
                     return code
+            if self._tail.damage:
+                return self.lost()
             if not lives:
                 return self.ended()
             now = time.monotonic()
@@ -107,13 +111,14 @@ class Follower:
 
     def _draw(self, words: str) -> None:
         columns = os.get_terminal_size(2).columns if os.isatty(2) else 80
-        sys.stderr.write("\r\x1b[K" + words[: columns - 1])
+        output.draw(sys.stderr, output.WIPE)
+        sys.stderr.write(paths.printable(words)[: columns - 1])
         sys.stderr.flush()
         self._drawn = True
 
     def _wipe(self) -> None:
         if self._drawn:
-            sys.stderr.write("\r\x1b[K")
+            output.draw(sys.stderr, output.WIPE)
             sys.stderr.flush()
             self._drawn = False
 
@@ -131,6 +136,17 @@ class Follower:
             f"then follow again: harnex watch --id {self.id}"
         )
         return errors.PERSON_NEEDED
+
+    def lost(self) -> int:
+        """The event log is not whole any more: what follows may be told twice, or lack something."""
+        self._wipe()
+        error = lost({"id": self.id}, self._tail.damage, 0)
+        print(
+            f"harnex: {error.message}\n  the session may go on: harnex status --id {self.id}; "
+            f"follow it again: harnex watch --id {self.id}",
+            file=sys.stderr,
+        )
+        return error.exit_code
 
     def ended(self) -> int:
         """The run is over: its record says how."""

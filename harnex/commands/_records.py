@@ -9,12 +9,12 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from harnex import clock, jsonl, paths
+from harnex import clock, jsonl, output, paths
 from harnex.adapters import log_of
-from harnex.adapters._log import turn_at
+from harnex.adapters._log import Log, Place, turn_at
 from harnex.core import usage
 from harnex.errors import HarnexError
-from harnex.store import forks, history, logs, registry
+from harnex.store import forks, history, kin, logs, registry
 from harnex.store.prices import Prices
 from harnex.store.registry import is_named
 
@@ -111,15 +111,22 @@ class Files:
     repeated: int = 0
     _roots: dict[str, str | None] = field(default_factory=dict)  # directory -> its repository
 
+    def _places(self) -> list[Place | None]:
+        """What is known of each file from the others."""
+        if self.cli != "codex":
+            return [None] * len(self.files)
+        return [*kin.Kin(self.files).places()]
+
     def records(self, full: bool, since: float | None = None, redact: Callable[[str], str] = str) -> Iterator[Any]:
-        types = logs.agent_types(self.files)
+        types, places = logs.agent_types(self.files), self._places()
         seen: set[str] = set()
         progress = Progress(self.files)
         try:
-            for path in self.files:
+            for path, place in zip(self.files, places, strict=True):
                 report, ids = logs.Report(path), list[str]()
                 self.reports.append(report)
-                for record in self._of_file(report, types, full, since, redact, seen, ids, progress):
+                log = log_of(self.cli, types, full, place)
+                for record in self._of_file(report, log, full, since, redact, seen, ids, progress):
                     if "call_ids" not in record:
                         self.calls += 1
                         progress.calls = record["n"] = self.calls
@@ -132,7 +139,7 @@ class Files:
     def _of_file(
         self,
         report: logs.Report,
-        types: dict[str, str],
+        log: Log,
         full: bool,
         since: float | None,
         redact: Callable[[str], str],
@@ -141,7 +148,6 @@ class Files:
         progress: Progress | None = None,
     ) -> Iterator[dict[str, Any]]:
         """The calls of one file without those that are in `seen`, or twice in it; the ids of all go to `ids`."""
-        log = log_of(self.cli, types, full)
         more = progress.more if progress is not None and progress.wanted else None
         own: set[str] = set()
         unknown: dict[str, dict[str, Any]] = {}  # calls that do not tell their output
@@ -196,7 +202,7 @@ class Files:
     def sums(self, by: str, prices: Prices, since: float | None, repo: str | None) -> usage.Groups:
         """All calls, summed: file by file, where there is much of it in several processes. A file in which a call is
         told that another one has told already is read once more, now without those: it takes its turn in the order."""
-        types = logs.agent_types(self.files)
+        types, places = logs.agent_types(self.files), self._places()
         sizes = [_size(path) for path in self.files]
         progress = Progress(self.files)
         groups, seen = usage.Groups(by), set[str]()
@@ -206,7 +212,8 @@ class Files:
             report = logs.Report(self.files[n])
             ids: list[str] = []
             part = usage.Groups(by)
-            for record in self._of_file(report, types, False, since, str, seen, ids):
+            log = log_of(self.cli, types, False, places[n])
+            for record in self._of_file(report, log, False, since, str, seen, ids):
                 if repo is None or record["repo"] == repo:
                     record["cost_usd"] = cost(record, prices)
                     part.add(record)
@@ -291,7 +298,8 @@ class Progress:
             self._shown = now
             words = f"{self._read / 1e6:,.0f} of {self._total / 1e6:,.0f} MB"
             words += f", {self.calls:,} calls" if self.calls else ""
-            sys.stderr.write(f"\r\x1b[K{words}")
+            output.draw(sys.stderr, output.WIPE)
+            sys.stderr.write(words)
             sys.stderr.flush()
 
     def at(self, size: int) -> None:
@@ -302,5 +310,5 @@ class Progress:
 
     def done(self) -> None:
         if self._shown:
-            sys.stderr.write("\r\x1b[K")
+            output.draw(sys.stderr, output.WIPE)
             sys.stderr.flush()

@@ -28,6 +28,7 @@ def start_options(permissions: str) -> Callable[[F], F]:
         click.option("--credential-env", metavar="NAME", help="Give the agent a private home with the credential in this variable."),
         click.option("--credential-file", metavar="F", help="The same with a credential from a file: a key, or the CLI's own login file."),
         click.option("--timeout", type=SECONDS, metavar="DURATION", help="End the session after this long; exit code 124."),
+        click.option("--keep", multiple=True, metavar="NAME", help="Let processes of this name (a pattern: 'redis*') live on when the session ends (several times)."),
         click.option("--env", multiple=True, metavar="K=V", help="A variable for the agent (several times)."),
         click.option("--cwd", metavar="DIR", help="Where the agent works (default: here)."),
         click.option("--rehearse", metavar="F", help="Run the real CLI against a scripted model on loopback: nothing is billed."),
@@ -48,6 +49,8 @@ def start_words(o: dict[str, Any]) -> dict[str, Any]:
 
     if o["timeout"] == 0:
         raise UsageError("--timeout 0 would end the session at once", "leave it out for no limit")
+    if not all(pattern.strip() for pattern in o["keep"]):
+        raise UsageError("--keep names no process", "--keep redis-server, --keep 'node*'")
     return {
         "cli": o["cli"],
         "id": o["session_id"],
@@ -56,6 +59,7 @@ def start_words(o: dict[str, Any]) -> dict[str, Any]:
         "meta": read_meta(o["meta"]),
         "env": read_env(o["env"]),
         "timeout": o["timeout"],
+        "keep": tuple(o["keep"]),
         "permissions": o["permissions"],
         "trust": o["trust"],
         "rehearse": o["rehearse"],

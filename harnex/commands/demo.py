@@ -15,7 +15,7 @@ from typing import Any
 
 import click
 
-from harnex import errors, interpreter
+from harnex import errors, interpreter, output
 from harnex.errors import HarnexError
 
 SCRIPT = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "rehearsal", "demo.json")
@@ -46,8 +46,9 @@ def command(keep: bool) -> int:
 
 
 def say(words: str) -> None:
-    bold = ("\x1b[1m", "\x1b[0m") if sys.stdout.isatty() and "NO_COLOR" not in os.environ else ("", "")
-    print(f"\n{bold[0]}{words}{bold[1]}", flush=True)
+    bold = (output.BOLD, output.PLAIN) if sys.stdout.isatty() and "NO_COLOR" not in os.environ else ("", "")
+    output.draw(sys.stdout, f"\n{bold[0]}{words}{bold[1]}\n")
+    sys.stdout.flush()
 
 
 class Tour:

@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 import click
 
-from harnex import __version__, errors, jsonl, paths, process
+from harnex import __version__, errors, jsonl, output, paths, process
 from harnex.errors import HarnexError
 from harnex.store import registry
 
@@ -43,8 +43,8 @@ def command(as_json: bool) -> int:
     )
     width = max(len(c.what) for c in checks)
     for c in checks:
-        word = f"\x1b[{colour[c.status]}m{c.status:7}\x1b[0m" if colour else f"{c.status:7}"
-        print(f"{word}  {c.what.ljust(width)}  {c.found}")
+        output.draw(sys.stdout, f"\x1b[{colour[c.status]}m{c.status:7}{output.PLAIN}" if colour else f"{c.status:7}")
+        print(f"  {c.what.ljust(width)}  {c.found}")
         if c.mend:
             print(f"{'':7}  {'':{width}}  → {c.mend}")
     return errors.FAILED if failed else errors.DONE
@@ -182,6 +182,10 @@ def sessions() -> Iterator[Check]:
     records, garbage = registry.all_records(paths.state_dir())
     dead = [r for r in records if not registry.is_live(r)]
     for record in (r for r in records if r not in dead):
+        if record.get("damaged"):
+            mend = f"it is written anew within seconds, unless the supervisor hangs; to end it: harnex stop --id {record['id']}"
+            yield Check(f"session {record['id']}", "warning", f"its entry is damaged: {record['damaged']}", mend)
+            continue
         try:
             connect.request(record, {"op": "status"}, 3.0)
         except HarnexError as e:
@@ -207,17 +211,26 @@ def processes() -> Iterator[Check]:
     """Agents whose run is over: what a sweep could not end."""
     import psutil
 
+    from harnex.supervisor import startfile
+    from harnex.supervisor.sweep import may_live
+
+    def start_of(run_id: str) -> dict[str, Any]:
+        return startfile.read(paths.run_dir(paths.state_dir(), run_id))
+
     live = {r["run_id"] for r in registry.live(paths.state_dir())}
     own = os.environ.get("HARNEX_RUN_ID")
     lost: list[int] = []
     for pid in psutil.pids():
         try:
-            environment = psutil.Process(pid).environ()
+            found = psutil.Process(pid)
+            environment, command, name = found.environ(), " ".join(found.cmdline()), found.name()
         except (psutil.Error, OSError):
             continue
         run_id = environment.get("HARNEX_RUN_ID")
         same_state = environment.get("HARNEX_STATE_DIR") == os.environ.get("HARNEX_STATE_DIR")
-        if run_id and same_state and run_id not in live and run_id != own and process.start_time(pid):
+        if not run_id or not same_state or run_id in live or run_id == own or process.start_time(pid) is None:
+            continue
+        if not may_live(command, start_of(run_id).get("options", {}).get("keep") or (), name):
             lost.append(pid)
     if lost:
         yield Check(

@@ -54,21 +54,27 @@ def run(
     tail = LineTail(path)
     plain = after is None and since is None and types is None
     next_look = time.monotonic() + LOOK_EVERY_S
+    last: object = 0  # the seq of the last event that was read
     while True:
         ended = False
         wrote = False
         for line in tail.lines():
+            if tail.damage:
+                break  # what follows is told again, or lacks something
             row = jsonl.loads_dict(line)
             if row is None:
                 continue  # a line that a crash tore: its run goes on after it
             ended = ended or row.get("type") == "exited"
+            last = row.get("seq", last)
             if plain or wanted(row, after, since, types):
                 sys.stdout.write(line.decode("utf-8", "replace") + "\n")
                 wrote = True
         if wrote:
             sys.stdout.flush()
-        if ended or snapshot or not lives:
+        if ended or (snapshot and not tail.damage):
             return errors.DONE
+        if tail.damage or not lives:
+            raise lost(record, tail.damage, last)
         time.sleep(POLL_S)
         now = time.monotonic()
         if now >= next_look:
@@ -78,6 +84,18 @@ def run(
             if not registry.is_live(record):
                 mend_for(record)
                 lives = False  # one more round: the end has been written
+
+
+def lost(record: dict[str, object], damage: str, last: object) -> HarnexError:
+    """The error of a follower whose file is not whole. `damage`: what happened to it (tail.LineTail); "": it has no end."""
+    session_id = record["id"]
+    if not damage:
+        what = f"session '{session_id}' has ended, and its event log does not say how: events are missing"
+        return HarnexError(what, f"how it ended: harnex history --id {session_id}")
+    return HarnexError(
+        f"the event log of session '{session_id}' was {damage} while it was followed: events may be missing",
+        f"what there is: harnex events --id {session_id} --after {last}; why: its `diagnostic` events",
+    )
 
 
 def mend_for(record: dict[str, object]) -> None:

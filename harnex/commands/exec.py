@@ -7,11 +7,11 @@ import os
 import signal
 import sys
 import time
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import click
 
-from harnex import errors, jsonl, paths
+from harnex import errors, jsonl, output, paths
 from harnex.commands._find import mend
 from harnex.commands._follow import describe, killed_words
 from harnex.commands._starting import start_options, start_words
@@ -21,6 +21,9 @@ from harnex.commands.send import as_typed, read_file
 from harnex.errors import HarnexError, UsageError
 from harnex.store import registry
 from harnex.store.tail import LineTail
+
+if TYPE_CHECKING:
+    import _socket
 
 POLL_S = 0.02
 LOOK_EVERY_S = 1.0
@@ -58,6 +61,11 @@ class Exec(click.Command):
 )
 @click.option("--json", "as_json", is_flag=True, help="The events of the run, as JSON lines, instead of the answer.")
 @click.option("--quiet", is_flag=True, help="No words on stderr while it works.")
+@click.option(
+    "--raw",
+    is_flag=True,
+    help="On a terminal, too: the answer as it is. By default its control characters are shown there.",
+)
 @click.option("--model", metavar="M", help="The model, as the CLI names it.")
 @click.option(
     "--background-wait",
@@ -76,6 +84,8 @@ def command(ctx: click.Context, /, **o: Any) -> int:
 
     Exit codes: 0 answered, 1 failed, 124 timeout, 130 stopped.
     """
+    if o["raw"]:
+        output.obey()
     if o["detach"] and o["as_json"]:
         raise UsageError("--detach prints one JSON line and returns", "its events: harnex events --id ID")
     prompt = read_prompt(o["prompt"], o["prompt_file"], o["context_file"])
@@ -161,6 +171,8 @@ class Follower:
     def __init__(self, reply: dict[str, Any], as_json: bool, quiet: bool, stops: Stops) -> None:
         self._reply, self._json, self._quiet, self._stops = reply, as_json, quiet, stops
         self._asked = 0  # stops that were asked for
+        self._sock: _socket.socket | None = None
+        self._seq = 0  # of the last event that was read
         self._silent = False  # nobody reads our output any more; the run goes on
         self._answer: str | None = None  # not printed yet
         self._failed = ""
@@ -176,13 +188,15 @@ class Follower:
             wrote = False
             for line in tail.lines():
                 row = jsonl.loads_dict(line)
-                if row is not None:
+                if row is not None and not self._was_taken(row):
                     wrote = self._take(row, line) or wrote
             if wrote:
                 self._flush()
             if self._exited or not lives:
                 return self._end()
             self._stop()
+            if self._is_unrecorded():
+                return errors.INTERRUPTED
             time.sleep(POLL_S)
             if time.monotonic() >= next_look:
                 next_look = time.monotonic() + LOOK_EVERY_S
@@ -208,9 +222,34 @@ class Follower:
         try:
             sock = connect.connect(record)
             sock.sendall(jsonl.dumps({"op": "stop", "force": self._asked > 1}).encode() + b"\n")
-            self._sock = sock  # kept open: the answer is the end of the log
+            sock.setblocking(False)
+            self._sock = sock  # kept open: the answer is the end of the log, if there is room for it
         except (HarnexError, OSError):
             pass  # it is ending by itself
+
+    def _was_taken(self, row: dict[str, Any]) -> bool:
+        """Whether this event was read before (a log that was removed under the run is made anew, as a whole) or is none."""
+        seq = row.get("seq")
+        if not isinstance(seq, int):
+            return True
+        old, self._seq = seq <= self._seq, max(seq, self._seq)
+        return old
+
+    def _is_unrecorded(self) -> bool:
+        """Whether the run that was stopped has ended, and the disk is too full for its log to say so."""
+        if self._sock is None:
+            return False
+        try:
+            reply = jsonl.loads_dict(self._sock.recv(1 << 16))
+        except BlockingIOError:
+            return False
+        except OSError:
+            reply = None
+        self._sock = None
+        if reply is None or reply.get("recorded") is not False:
+            return False  # the end stands in the log
+        self._say(str(reply.get("note")))
+        return True
 
     def _take(self, row: dict[str, Any], line: bytes) -> bool:
         kind = row.get("type")
@@ -257,13 +296,17 @@ class Follower:
 
     def _say(self, words: str) -> None:
         try:
-            print(f"harnex: {words}", file=sys.stderr, flush=True)
+            print("harnex: " + words.replace("\n", "\n  "), file=sys.stderr, flush=True)
         except OSError:
             pass  # the terminal is gone; the run is not
 
     def _end(self) -> int:
-        reason = str(self._exited.get("reason") or "supervisor_lost")
         run_id = self._reply["run_id"]
+        if not self._exited:
+            self._print_answer()
+            self._say(f"the run has ended, and its event log does not say how; see: harnex history --id {run_id}")
+            return errors.FAILED
+        reason = str(self._exited.get("reason"))
         if self._exited.get("killed"):
             self._say(f"ended with the run: {killed_words(self._exited['killed'])}")
         if reason == "success":

@@ -78,12 +78,13 @@ def command(
                 str(r.get("turns") or ""),
                 "" if r.get("calls") is None else str(r["calls"]),
                 token_count(r),
-                paths.printable(short_path(str(r.get("cwd")))),
+                short_path(str(r.get("cwd"))),
             )
         )
-    widths = [max(len(row[i]) for row in table) for i in range(len(table[0]))]
-    for row in table:
-        sys.stdout.write("  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)).rstrip() + "\n")
+    cells = [[paths.printable(cell) for cell in row] for row in table]
+    widths = [max(len(row[i]) for row in cells) for i in range(len(cells[0]))]
+    for line in cells:
+        sys.stdout.write("  ".join(c.ljust(w) for c, w in zip(line, widths, strict=True)).rstrip() + "\n")
     return errors.DONE
 
 

@@ -9,7 +9,7 @@ from collections import deque
 
 import click
 
-from harnex import errors
+from harnex import errors, output
 from harnex.commands._find import run_of
 from harnex.commands._types import which_session
 from harnex.commands.events import reader_is_gone
@@ -22,10 +22,15 @@ from harnex.store import registry, replay
 @click.option("--follow", is_flag=True, help="Go on printing until the session has ended.")
 @click.option("--lines", type=click.IntRange(min=0), metavar="N", help="Only the last N lines.")
 @click.option("--cast", is_flag=True, help="The recording itself (asciicast v2; any asciinema player replays it).")
+@click.option(
+    "--raw", is_flag=True, help="On a terminal, too: the text as it is. By default control characters are shown there."
+)
 def command(
-    session_id: str | None, repo: str | None, cli: str | None, follow: bool, lines: int | None, cast: bool
+    session_id: str | None, repo: str | None, cli: str | None, follow: bool, lines: int | None, cast: bool, raw: bool
 ) -> int:
     """What the agent printed: its text, as it scrolled by, and its last screen. Also of finished sessions."""
+    if raw:
+        output.obey()
     directory, record, lives = run_of(session_id, repo, cli)
     if not replay.files(directory):
         raise HarnexError(f"session '{record['id']}' left no recording", f"looked in {directory}")

@@ -9,12 +9,13 @@ from typing import Any
 
 import click
 
-from harnex import errors, jsonl
+from harnex import errors, jsonl, output
 from harnex.client import connect
 from harnex.commands._find import live_session, run_of
 from harnex.commands._types import which_session
 from harnex.commands.events import reader_is_gone
 from harnex.errors import HarnexError, NotFound, UsageError
+from harnex.store import named
 
 EVERY_S = 0.25
 
@@ -49,7 +50,7 @@ def command(
         seen = {k: v for k, v in reply.items() if k not in ("ok",)}
         if seen != before:
             if form == "ansi" and sys.stdout.isatty():
-                sys.stdout.write("\x1b[H\x1b[2J")
+                output.draw(sys.stdout, output.CLEAR)
             show(reply, as_json, None)
             before = seen
         if reader_is_gone():
@@ -102,13 +103,14 @@ def show(reply: dict[str, Any], as_json: bool, svg: str | None) -> None:
     elif svg is not None and svg != "-":
         path = os.path.abspath(svg)
         try:
-            with open(path, "w", encoding="utf-8") as f:
-                f.write(str(reply.get("data", "")))
+            named.write(path, str(reply.get("data", "")).encode("utf-8", "replace"))
         except OSError as e:
             raise HarnexError(f"can't write {svg}: {e.strerror}", "", errors.USAGE) from None
         print(f"harnex: wrote {path}", file=sys.stderr)
-    elif "data" in reply:
+    elif svg is not None and "data" in reply:
         sys.stdout.write(str(reply["data"]) + "\n")
+    elif "data" in reply:
+        output.draw(sys.stdout, str(reply["data"]) + "\n")  # a drawing of ours
     else:
         lines = list(reply["lines"])
         while lines and not lines[-1]:

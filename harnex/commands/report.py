@@ -17,7 +17,7 @@ from harnex.commands.history import ended
 from harnex.core import report
 from harnex.core.draw import to_svg
 from harnex.errors import HarnexError, UsageError
-from harnex.store import durable, history, registry, replay
+from harnex.store import history, named, registry, replay
 from harnex.store.prices import remembered
 
 RUNS_MAX = 200
@@ -167,8 +167,8 @@ def commits(
 
 
 def write(path: str, data: bytes) -> None:
-    """Whole or not at all; 0600, since it quotes what the agent said."""
+    """A regular file is 0600, since it quotes what the agent said."""
     try:
-        durable.replace(path, data, through=False)
+        named.write(path, data)
     except OSError as e:
         raise HarnexError(f"can't write {path}: {e.strerror}", "name another file with -o") from None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 
-from harnex import clock, errors, jsonl
+from harnex import clock, errors, jsonl, protocol
 from harnex.client import connect
 from harnex.commands._find import live_session
 from harnex.commands._hot import CLI, ID, REPO, Option
@@ -18,7 +18,7 @@ The text comes from --message, --file or standard input. It is queued, typed whe
 prompt (never into a dialog), and the command returns when the agent has taken it: `accepted` is said
 on evidence only. With --timeout a message that could not be typed in time is withdrawn (`expired`,
 exit code 124). While a dialog waits for a person nothing is typed: the message is withdrawn and the exit code
-is 4, at once; --no-wait leaves it in the queue.
+is 4, at once; --no-wait leaves it in the queue. A text of more than 8 MiB is refused (exit code 2).
 
 From inside another session the text gets a header `[harnex relay from=CLI id=ID at=TIME]`."""
 OPTIONS = (
@@ -66,6 +66,8 @@ def run(
     if text is not None and (relay if relay is not None else own is not None):
         name, sender_cli = own or "shell", os.environ.get("HARNEX_CLI", "shell") if own else "shell"
         text = f"[harnex relay from={sender_cli} id={name} at={clock.iso()}]\n{text}"
+    if text is not None and (why := protocol.too_long(text)):
+        raise UsageError(f"session '{record['id']}': {why}", protocol.TOO_LONG_HINT)
     request = {
         "op": "send",
         "text": text,

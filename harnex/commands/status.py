@@ -37,6 +37,10 @@ def run(id: str | None, repo: str | None, cli: str | None, all: bool, json: bool
     live = [r for r in records if registry.is_live(r)]
     if len(live) < len(records) or registry.unaccounted(state, records):
         mend(state)
+    for r in live:
+        if r.get("damaged"):
+            told = f"the entry of session '{r['id']}' is damaged ({r['damaged']}); its state is not known"
+            print(f"harnex: {told}; to end it: harnex stop --id {r['id']}", file=sys.stderr)
     for path in garbage:
         print(f"harnex: {path} is not a session record; remove it, or see: harnex doctor", file=sys.stderr)
     shown = [r for r in live if (id is None or registry.is_named(r, id)) and (cli is None or r["cli"] == cli)]
@@ -72,6 +76,8 @@ def table(records: list[dict[str, Any]], now: float) -> str:
     rows = [("ID", "CLI", "STATE", "FOR", "TURN", "CALLS", "TOKENS", "IDLE", "WHERE", "DESCRIPTION")]
     for r in records:
         state = str(r["state"]) + (f" ({r['dialog']})" if r.get("dialog") else "")
+        if r.get("damaged"):
+            state += " (entry damaged)"
         if r.get("pending"):
             state += f" +{r['pending']}"
         waiting = r.get("waiting")
@@ -90,12 +96,13 @@ def table(records: list[dict[str, Any]], now: float) -> str:
                 "" if r.get("calls") is None else str(r["calls"]),
                 token_count(r),
                 age(r["idle_s"]),
-                paths.printable(short_path(str(r["cwd"])) + (f" [{r['tmux']}]" if r.get("tmux") else "")),
-                paths.printable(str(r.get("description") or "")),
+                short_path(str(r["cwd"])) + (f" [{r['tmux']}]" if r.get("tmux") else ""),
+                str(r.get("description") or ""),
             )
         )
-    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+    cells = [[paths.printable(cell) for cell in row] for row in rows]
+    widths = [max(len(row[i]) for row in cells) for i in range(len(cells[0]))]
+    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in cells]
     return "\n".join(lines) + "\n"
 
 

@@ -29,5 +29,7 @@ def command(session_id: str | None, repo: str | None, cli: str | None, force: bo
             e.hint = f"it is still being ended; at once: harnex stop --force --id {record['id']}"
         raise
     code = int(reply.pop("exit_code", errors.DONE))
+    if reply.get("note"):
+        print(f"harnex: {reply['note']}", file=sys.stderr)
     sys.stdout.write(jsonl.dumps(reply) + "\n")
     return code

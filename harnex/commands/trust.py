@@ -60,9 +60,15 @@ def command(path: str | None, show: bool, revoke: bool, as_list: bool, as_json: 
             f"ask your person to run: {config.how_to_trust(file).partition(': ')[2]}",
             errors.PERSON_NEEDED,
         )
-    consent = trust.give(file, found.data)
+    consent = trust.give(file, found.data, _without_secrets(file))
     reply |= {"trusted": True, "trusted_at": consent.trusted_at, "commands": commands}
     return tell(reply, f"{paths.printable(file)} is trusted as it is now", commands, as_json)
+
+
+def _without_secrets(file: str) -> str:
+    from harnex.supervisor import redaction
+
+    return redaction.redactor(redaction.load_quietly(os.path.dirname(file)), os.environ).path(file)
 
 
 def file_of(path: str | None) -> str:

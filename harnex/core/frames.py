@@ -10,6 +10,7 @@ from __future__ import annotations
 from harnex.core.draw import row_ansi
 from harnex.core.redact import Redactor
 from harnex.core.screen import Run, Runs, Screen, runs_text
+from harnex.visible import one_line
 
 CLEAR = "\x1b[0m\x1b[r\x1b[?7l\x1b[H\x1b[2J"
 _CONTEXT = 8  # rows: a private key in PEM is longer, but its rows are found again as fragments
@@ -115,7 +116,7 @@ class FrameEncoder:
                 out.append(f"\x1b[{row + 1}H\x1b[2K{_placed(runs, row)}")
         title = redactor.text(screen.title)
         if title != self._title:
-            out.append(f"\x1b]2;{_printable(title)}\x07")
+            out.append(f"\x1b]2;{one_line(title)}\x07")
             self._title = title
         cursor = (screen.cursor, screen.cursor_hidden)
         if out or cursor != self._cursor:
@@ -139,10 +140,6 @@ class FrameEncoder:
             out.append(f"\x1b[{height}H" + "\n" * len(part))
             shown = [*shown[len(part) :], *[() for _ in part]]
         return shown
-
-
-def _printable(text: str) -> str:
-    return "".join(c for c in text if c >= " " and c != "\x7f")
 
 
 def _placed(runs: Runs, row: int) -> str:

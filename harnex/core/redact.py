@@ -11,13 +11,13 @@ from __future__ import annotations
 import re
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, NewType, Protocol
 
 from harnex.core.coded import RUN, base64_text, coded_places, decoded, forms_of, hex_text, may_be_coded, runs
 from harnex.core.rows import join_full, join_words, merged, pem_rows, windows
 from harnex.core.secrets import MIN_LENGTH, SHAPES, is_secret_field, is_secret_name, is_strong, secret_values
 
-__all__ = ["MARK", "Redactor", "secret_values"]
+__all__ = ["MARK", "Clean", "Redactor", "secret_values"]
 
 MARK = "[redacted]"
 GRAM = 8
@@ -31,10 +31,33 @@ DEPTH = 3  # a secret in JSON in a URL in JSON
 EXTRA_LINE = 4096  # an own pattern sees so much of a line at a time: it can't run away
 TURN = 64 << 10  # characters of a long text that are looked at in one go
 OVERLAP = 24 << 10  # the same again in the next one: longer than any shape
-PATHS = frozenset(("cwd", "repo", "events_path", "socket", "path"))  # JSON keys whose values harnex works with
+# JSON keys whose values harnex works with
+PATHS = frozenset(("cwd", "repo", "events_path", "socket", "path", "summary_out"))
 _CHARS = re.compile(r"[A-Za-z0-9_+/=.~-]+")
 
 Span = tuple[int, int]
+# A record without secrets. Whatever writes records takes these only, so that none can go around the redactor.
+Clean = NewType("Clean", dict[str, Any])
+
+
+class Finder(Protocol):
+    """Finds by a person's own pattern. `slow` counts the texts for which it was given up, and which were covered whole."""
+
+    source: str
+    slow: int
+
+    def spans(self, text: str) -> list[Span]: ...
+
+
+class _Unbounded:
+    """A pattern without a time limit, for callers that chose it themselves."""
+
+    def __init__(self, source: str) -> None:
+        self.source, self.slow = source, 0
+        self._pattern = re.compile(source)
+
+    def spans(self, text: str) -> list[Span]:
+        return list(own_spans(self._pattern, text))
 
 
 def masked(text: str) -> str:
@@ -45,15 +68,16 @@ def masked(text: str) -> str:
 class Redactor:
     """Replaces secrets by `[redacted]`; `count` says how many so far.
 
-    `secrets` are exact values, `extra_patterns` regular expressions, `names` globs of names that hold secrets.
+    `secrets` are exact values, `extra_patterns` regular expressions or their finders, `names` globs of names that hold
+    secrets.
     """
 
     def __init__(
-        self, secrets: Iterable[str] = (), extra_patterns: Iterable[str] = (), names: Iterable[str] = ()
+        self, secrets: Iterable[str] = (), extra_patterns: Iterable[str | Finder] = (), names: Iterable[str] = ()
     ) -> None:
         self.count = 0
         self._names = tuple(names)
-        self._extra = [re.compile(pattern) for pattern in extra_patterns]
+        self._extra = [_Unbounded(found) if isinstance(found, str) else found for found in extra_patterns]
         self._values: list[str] = []  # as they may appear, the longest first
         self._long: list[str] = []  # those of which pieces are looked for, too
         self._grams: dict[str, tuple[int, int]] = {}  # a piece -> which of them, and where in it
@@ -174,6 +198,10 @@ class Redactor:
             hide = word.startswith("--") and not equals and word not in _SWITCHES and is_secret_name(word, self._names)
         return out
 
+    def too_slow(self) -> list[str]:
+        """The own patterns that were given up for a text."""
+        return [found.source for found in self._extra if found.slow]
+
     def pairs(self, env: Mapping[str, str]) -> set[str]:
         """The secrets of an environment, by the names that this redactor was given."""
         return secret_values(env, self._names)
@@ -191,6 +219,10 @@ class Redactor:
         count = self.count
         value, self.count = self._clean(value), count
         return value
+
+    def record(self, row: Mapping[str, Any]) -> Clean:
+        """The same for a record that is written to a file."""
+        return Clean(self.clean(dict(row)))
 
     def _clean(self, value: Any, key: str = "") -> Any:
         if isinstance(value, str):
@@ -264,8 +296,8 @@ class Redactor:
                 for match in shape.partial.finditer(text):
                     if rows or text.find("\n", match.end()) < 0:
                         found.append(match.span())
-        for pattern in self._extra:
-            found += _own(pattern, text)
+        for own in self._extra:
+            found += own.spans(text)
         return found
 
     def _pieces(self, text: str) -> Iterator[Span]:
@@ -387,7 +419,7 @@ _LITERALS = sorted({literal for shape in SHAPES for literal in shape.literals})
 _SWITCHES = frozenset(("--no-auth", "--passthrough", "--auth", "--bypass"))
 
 
-def _own(pattern: re.Pattern[str], text: str) -> Iterator[Span]:
+def own_spans(pattern: re.Pattern[str], text: str) -> Iterator[Span]:
     """What a person's own pattern finds, line by line and in bounded parts."""
     at = 0
     for line in text.splitlines(keepends=True):

@@ -22,7 +22,7 @@ _NOT_A_NAME = re.compile(
 _SURE_NAME = re.compile(r"TOKEN|SECRET|PASS|CREDENTIAL|API_?KEY|ACCESS_?KEY|PRIVATE_?KEY", re.IGNORECASE)
 _NOT_SECRET = re.compile(r"true|false|yes|no|on|off|none|null|default|disabled|enabled|required|[\d.,:-]{1,12}", re.I)
 _PLAIN_WORDS = re.compile(r"[a-z]+(?:[-_. /][a-z]+)*", re.IGNORECASE)
-_URL_PASSWORD = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^\s:/@]*:([^\s/@]{4,})@")
+_URL_PASSWORD = re.compile(r"[A-Za-z][A-Za-z0-9+.-]{0,30}+://[^\s:/@]*:([^\s/@]{4,})@")
 _STRONG = re.compile(r"(?=.*[A-Za-z])(?=.*\d)[^\s/\\]{16,}", re.DOTALL)
 
 

@@ -11,12 +11,13 @@ import errno
 import os
 from collections import deque
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 from harnex import clock, jsonl
 from harnex.events import SCHEMA_VERSION, Event
 from harnex.store import durable
 
+Damage = Literal["", "removed", "replaced", "truncated", "written to"]
 FULL = (errno.ENOSPC, errno.EDQUOT)
 WAITING_MAX = 10_000  # events kept while the disk takes none
 
@@ -34,6 +35,7 @@ class EventLog:
         self._clean = clean
         self._fd = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
         self.seq = self._recover()
+        self._size = os.fstat(self._fd).st_size  # as far as we wrote, or found it
         self._waiting: deque[bytes] = deque()
         self.lost = 0  # events that did not even fit in memory while the disk was full
         self.full = False  # the last thing that was tried did not fit on the disk
@@ -91,28 +93,54 @@ class EventLog:
                 self.full = e.errno in FULL
                 return False
             self.full = n < len(line)
+            self._size += n
             if n < len(line):
                 try:
-                    os.ftruncate(self._fd, os.fstat(self._fd).st_size - n)
+                    os.ftruncate(self._fd, self._size - n)
+                    self._size -= n
                 except OSError:
                     pass
                 return False
             self._waiting.popleft()
         return True
 
+    def damage(self) -> Damage:
+        """What somebody else has done to the file; "" for nothing. Two system calls."""
+        ours = os.fstat(self._fd)
+        try:
+            there = os.lstat(self.path)
+        except OSError:
+            return "removed"
+        if not os.path.samestat(there, ours):
+            return "replaced"
+        if ours.st_size == self._size:
+            return ""
+        return "truncated" if ours.st_size < self._size else "written to"
+
     def restore(self) -> None:
-        """The file was removed under us: make it anew, with everything that was in it. Raises OSError."""
-        fd = os.open(self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        """The file was removed or replaced: put one there with everything that was in ours. Raises OSError."""
+        temporary = f"{self.path}.{os.getpid()}.tmp"
+        fd = os.open(temporary, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
         at = 0
         try:
             while data := os.pread(self._fd, 1 << 20, at):
                 at += os.write(fd, data)
+            os.replace(temporary, self.path)
         except OSError:
             os.close(fd)
-            os.unlink(self.path)
+            os.unlink(temporary)
             raise
         os.close(self._fd)
-        self._fd = fd
+        self._fd, self._size = fd, at
+
+    def accept(self) -> None:
+        """The file was truncated or written to: go on behind its last whole line. Raises OSError."""
+        size = os.fstat(self._fd).st_size
+        if size < self._size:
+            self._recover()
+        elif os.pread(self._fd, 1, size - 1) != b"\n":
+            os.write(self._fd, b"\n")
+        self._size = os.fstat(self._fd).st_size
 
     def close(self) -> None:
         """Nothing follows: what was written outlives a power cut from here on."""

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from harnex import jsonl, paths
+from harnex.core.redact import Clean
 from harnex.errors import HarnexError
 from harnex.store import durable
 from harnex.store.registry import is_named
@@ -39,7 +40,7 @@ def row(record: dict[str, Any], **how_it_ended: Any) -> dict[str, Any]:
     }
 
 
-def append(state: str, entry: dict[str, Any]) -> None:
+def append(state: str, entry: Clean) -> None:
     """Add one row whole, after mending a torn last line; a power cut does not take it. Raises OSError."""
     fd = os.open(paths.history_file(state), os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:

@@ -14,6 +14,7 @@ import itertools
 import json
 import os
 import re
+import stat
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import IO, Any
@@ -23,6 +24,7 @@ from harnex.adapters._log import Log, Logged
 from harnex.errors import HarnexError
 
 PIECE = 4 << 20
+HEAD_BYTES = 64 << 10
 LINE_MAX = 256 << 20  # a longer line is skipped, and told
 BEGINNING = re.compile(r"[^\s,\[\]]")  # of a value, behind what stands between the values of a list
 SUFFIXES = (".jsonl", ".jsonl.zst", ".ndjson")
@@ -76,10 +78,11 @@ class Found:
 def find(paths: Iterable[str], cli: str) -> Found:
     """The files meant: each file named, those in the folders named, and the sub-agents' files of the sessions named.
 
-    Older files first: a resumed session may repeat an older one's rows. Raises HarnexError for a path that is nothing.
+    Older files first: a resumed session may repeat an older one's rows. Pipes (`-` is standard input) before them: they can be
+    read once only, and other files are held against what was in them. Raises HarnexError for a path that is nothing.
     """
     found, seen, plain = Found(), set(), []
-    for path in paths:
+    for path in ("/dev/stdin" if path == "-" else path for path in paths):
         if os.path.isdir(path):
             plain += list(_walk(path, found.problems))
         elif os.path.exists(path):
@@ -98,8 +101,9 @@ def find(paths: Iterable[str], cli: str) -> Found:
         if (info.st_dev, info.st_ino) not in seen:
             seen.add((info.st_dev, info.st_ino))
             # A parent before its sub-agents: it names them.
-            marked.append((os.path.basename(path).startswith("agent-"), info.st_mtime, path))
-    found.files = [path for _, _, path in sorted(marked)]
+            regular, agent = stat.S_ISREG(info.st_mode), os.path.basename(path).startswith("agent-")
+            marked.append((regular, agent, info.st_mtime, path))
+    found.files = [path for *_, path in sorted(marked)]
     return found
 
 
@@ -141,6 +145,38 @@ def first_row(path: str) -> dict[str, Any] | None:
             return jsonl.loads_dict(f.read(1 << 20).split(b"\n", 1)[0])
     except (OSError, HarnexError):
         return None
+
+
+def head_rows(path: str) -> Iterator[dict[str, Any]]:
+    """The rows at the beginning of a file, lazily: those in its first 64 KB, or the first one where that is longer. None of
+    what is no file (a pipe's content can be read once only) or can't be read."""
+    if not os.path.isfile(path):
+        return
+    try:
+        with _open(path) as f:
+            data = f.read(HEAD_BYTES)
+            while b"\n" not in data and (more := f.read(HEAD_BYTES)):
+                data += more
+    except (OSError, HarnexError):
+        return
+    for line in data.splitlines(keepends=True):
+        row = jsonl.loads_dict(line)
+        if row is not None:
+            yield row
+
+
+def chosen_rows(path: str, log: Log) -> Iterator[dict[str, Any]]:
+    """The rows of the kinds that a log wants, lazily, up to where the file can be read."""
+    report = Report(path)
+    try:
+        with _open(path) as f:
+            for piece in pieces(f, report):
+                for line in _chosen(piece, 0, log):
+                    row = _parsed(line, report)
+                    if row is not None:
+                        yield row
+    except (OSError, HarnexError):
+        return
 
 
 def agent_types(files: Iterable[str]) -> dict[str, str]:
@@ -296,6 +332,7 @@ def _chosen(piece: bytes, at: int, log: Log) -> Iterator[bytes]:
         yield from _lines(piece, at)
         return
     match, find, wanted, doubtful, size = log.head.match, piece.find, log.wanted, log.doubtful, len(piece)
+    noted = log.noted
     while at < size:
         end = find(b"\n", at) + 1 or size
         head = match(piece, at)
@@ -307,6 +344,8 @@ def _chosen(piece: bytes, at: int, log: Log) -> Iterator[bytes]:
                 line = piece[at:end]
                 if kind not in doubtful or log.needs(line):
                     yield line
+            elif kind in noted:
+                log.note(kind, piece, at, end)
         at = end
 
 

@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from harnex.core.frames import FrameEncoder
 from harnex.core.redact import Redactor
 from harnex.core.screen import Screen
+from harnex.visible import visible
 
 MAX_BYTES = 16 * 1024 * 1024
 KEEP = 4
@@ -111,6 +112,16 @@ class Recording:
         header["env"] = {"TERM": "xterm-256color"}
         self._line(header)
 
+    def renew(self) -> None:
+        """Begin a new file if somebody removed the one that is written to. What was in it is gone."""
+        if self._fd < 0 or os.path.lexists(self.path):
+            return
+        with contextlib.suppress(OSError):  # a full disk: it is tried again when somebody asks again
+            old = self._fd
+            self._open()
+            os.close(old)
+            self._encoder.forget()
+
     def _rotate(self) -> None:
         self._event(self._last, "m", CONTINUED)
         os.close(self._fd)
@@ -134,7 +145,8 @@ class Recording:
         self._line([round(self._last, 3), kind, data])
 
     def _line(self, row: object) -> None:
-        line = (json.dumps(row, ensure_ascii=False) + "\n").encode("utf-8", "replace")
+        # Escapes in a text of JSON: a player reads the same characters, a terminal that is given the file obeys none.
+        line = (visible(json.dumps(row, ensure_ascii=False)) + "\n").encode()
         view = memoryview(line)
         while view:
             view = view[os.write(self._fd, view) :]

@@ -15,6 +15,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from harnex.core.redact import Clean
+
     Record = dict[str, Any]
 
 RECORD_KEYS = (
@@ -23,9 +25,65 @@ RECORD_KEYS = (
 )  # fmt: skip
 
 
-def write(path: str, record: Record) -> None:
-    """Replace a session file atomically, 0600. Raises OSError (a full disk)."""
-    durable.replace(path, jsonl.dumps(record).encode() + b"\n", through=False)  # after a power cut no session lives
+ENTRY_MAX = 1 << 20  # bytes; no reader takes a larger one
+TEXT_MAX, INNER_MAX, ITEMS_MAX = 4096, 500, 50  # characters of a text, of one further in; items of a list
+CUT = "…"
+WHOLE = ("meta",)  # its size was checked when the session was started
+# What an entry can do without, in this order, where it has no room to grow.
+SPARE = ("meta", "options", "spawner", "background", "last_outcome", "description")
+READS = 3  # an entry that is rewritten in place may be seen half-written
+
+
+def write(path: str, record: Clean) -> None:
+    """Replace a session file atomically, 0600. What is too long in it is cut, with a mark. Where no file can be made (a
+    full disk, no inodes) the old one is rewritten in place. Raises OSError if that fails, too."""
+    small = {key: value if key in WHOLE else _cut(value, TEXT_MAX) for key, value in record.items()}
+    if len(_line(small)) > ENTRY_MAX:
+        small |= dict.fromkeys(WHOLE)
+    try:
+        durable.replace(path, _line(small), through=False)  # after a power cut no session lives
+    except OSError as e:
+        if not _rewrite(path, small):
+            raise e from None
+
+
+def _cut(value: Any, most: int) -> Any:
+    if isinstance(value, str):
+        return value if len(value) <= most else value[: most - 1] + CUT
+    if isinstance(value, dict):
+        return {_cut(key, INNER_MAX): _cut(inner, INNER_MAX) for key, inner in list(value.items())[:ITEMS_MAX]}
+    if isinstance(value, (list, tuple)):
+        return [_cut(inner, INNER_MAX) for inner in value[:ITEMS_MAX]]
+    return value
+
+
+def _line(record: Record) -> bytes:
+    return jsonl.dumps(record).encode() + b"\n"
+
+
+def _rewrite(path: str, record: Record) -> bool:
+    """Write the record over the one that is there, in the room that the file has on the disk. False: it can't be."""
+    try:
+        fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC | getattr(os, "O_NOFOLLOW", 0))
+    except OSError:
+        return False
+    try:
+        info = os.fstat(fd)
+        room = max(info.st_size, min(info.st_blocks * 512, -(-info.st_size // 4096) * 4096))
+        data, record = _line(record), dict(record)
+        for key in SPARE:
+            if len(data) > room:
+                record[key] = None
+                data = _line(record)
+        if len(data) > room:
+            return False
+        # One write and no truncation, so that a reader never sees the end of the old record behind the new one.
+        data = data[:-1].ljust(info.st_size - 1) + b"\n"
+        return os.pwrite(fd, data, 0) == len(data)
+    except OSError:
+        return False
+    finally:
+        os.close(fd)
 
 
 def remove(path: str) -> None:
@@ -41,9 +99,11 @@ def read(path: str) -> Record | None:
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | getattr(os, "O_NOFOLLOW", 0))
     except OSError:
         return None
+    record = None
     try:
         info = os.fstat(fd)
-        record = jsonl.loads_dict(os.read(fd, 1 << 20))
+        for _ in range(READS if info.st_size <= ENTRY_MAX else 0):
+            record = record or jsonl.loads_dict(os.pread(fd, ENTRY_MAX, 0))
     except OSError:
         return None
     finally:
@@ -54,10 +114,23 @@ def read(path: str) -> Record | None:
         return None
     record.setdefault("cwd", record["repo"])
     record.setdefault("state", "unknown")
+    if _is_ending(record):
+        record |= {"state": "stopping", "dialog": None, "source": "process"}
     # The supervisor sets the file's mtime at each output of the agent: cheaper than a rewrite.
     record["idle_mtime"] = info.st_mtime
     record["path"] = path
     return record
+
+
+def _is_ending(record: Record) -> bool:
+    """Whether the entry speaks of an agent whose process is gone: the entry can't be rewritten, or will be in a moment.
+
+    A headless session may go on without its process: what that left running is waited for.
+    """
+    pid, started = record.get("pid"), record.get("pid_start")
+    if record["state"] not in ("prompt", "busy", "blocked") or record.get("mode") == "exec":
+        return False
+    return isinstance(pid, int) and isinstance(started, str) and not process.alive(pid, started)
 
 
 def is_live(record: Record) -> bool:
@@ -65,8 +138,22 @@ def is_live(record: Record) -> bool:
     return process.alive(record["supervisor_pid"], record.get("supervisor_start"))
 
 
+def at(state: str, path: str, starting: str = "") -> Record | None:
+    """The record of this file, or what stands for it while a live session's is damaged.
+
+    `starting` is a run that is about to write this file: garbage there is not its own.
+    """
+    record = read(path)
+    if record is None and os.path.lexists(path):
+        from harnex.store.damaged import stand_ins
+
+        return next((r for r in stand_ins(state, [path]) if r["run_id"] != starting), None)
+    return record
+
+
 def all_records(state: str) -> tuple[list[Record], list[str]]:
-    """Every record, oldest first, and the paths of files that are not records (garbage, torn)."""
+    """Every record, oldest first, and the paths of files that are not records (garbage, torn). A live session whose
+    file is damaged is among the records: `damaged` is the file's path then."""
     directory = paths.sessions_dir(state)
     try:
         names = os.listdir(directory)
@@ -82,6 +169,12 @@ def all_records(state: str) -> tuple[list[Record], list[str]]:
             records.append(record)
         elif os.path.lexists(path):
             garbage.append(path)
+    if garbage:
+        from harnex.store.damaged import stand_ins
+
+        found = stand_ins(state, garbage)
+        records += found
+        garbage = [path for path in garbage if all(path != r["path"] for r in found)]
     records.sort(key=lambda r: str(r.get("run_id")))
     return records, garbage
 

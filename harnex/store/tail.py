@@ -25,6 +25,7 @@ class LineTail:
         self.path = path
         self.offset = offset
         self.skipped = 0  # bytes of lines longer than max_line
+        self.damage = ""  # "removed", "replaced", "truncated": it is not the file any more that was read before
         self._max_line = max_line
         self._searched = 0  # up to there the line at `offset` has no end: it is not read again before it has one
         self._inode: tuple[int, int] | None = None
@@ -42,10 +43,16 @@ class LineTail:
         """Whole new lines without their newline. A missing file has none."""
         try:
             fd = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC | getattr(os, "O_NONBLOCK", 0))
-        except OSError:
+        except OSError as e:
+            if self._inode is not None and isinstance(e, FileNotFoundError | NotADirectoryError):
+                self.damage = "removed"
             return
         try:
             info = os.fstat(fd)
+            if self._inode is not None and (info.st_dev, info.st_ino) != self._inode:
+                self.damage = "replaced"
+            elif info.st_size < self.offset:
+                self.damage = "truncated"
             inode = (info.st_dev, info.st_ino)
             if (self._inode is not None and inode != self._inode) or info.st_size < self.offset:
                 self.offset = self._searched = 0

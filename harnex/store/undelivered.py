@@ -32,8 +32,8 @@ def put(
     # A million before the first: room for those that are put first. Numbers, not times: clocks jump.
     numbers = [int(name[:10]) for name in names if name[:10].isdecimal()] or [1_000_000]
     path = os.path.join(directory, f"{min(numbers) - 1 if first else max(numbers) + 1:010d}-{message['id']}.json")
-    text = message["text"] and redact(message["text"])
-    message = {**message, "text": text, "redacted": text != message["text"]}
+    clean = {key: redact(value) if isinstance(value, str) else value for key, value in message.items()}
+    message = {**clean, "redacted": clean["text"] != message["text"]}
     durable.replace(path, jsonl.dumps(message).encode() + b"\n", through)
 
 

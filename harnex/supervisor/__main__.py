@@ -19,8 +19,9 @@ from harnex.core.redact import Redactor
 from harnex.errors import HarnexError
 from harnex.store import history, registry, runlock
 from harnex.store.eventlog import FULL, EventLog
-from harnex.supervisor import lease, records, redaction, reserve
+from harnex.supervisor import lease, offspring, records, redaction, reserve
 from harnex.supervisor.boot import child_env
+from harnex.supervisor.environment import APART
 from harnex.supervisor.scrub import Scrub
 from harnex.supervisor.session import Session
 from harnex.supervisor.spec import Spec
@@ -62,7 +63,7 @@ def claim_id(spec: Spec) -> None:
     """Enter the session into the registry. Raises HarnexError if a live one has that id here."""
     path = paths.session_file(spec.state, spec.repo, spec.id)
     with registry_lock(spec.state, START_LOCK_PATIENCE_S):
-        old = registry.read(path)
+        old = registry.at(spec.state, path, spec.run_id)
         if old is not None and registry.is_live(old):
             raise HarnexError(
                 f"session '{spec.id}' is already running here ({old.get('cli')}, {old.get('state')}, "
@@ -71,16 +72,16 @@ def claim_id(spec: Spec) -> None:
                 id=spec.id,
             )
         me = os.getpid()
-        record = dict.fromkeys(registry.RECORD_KEYS)
+        record: dict[str, Any] = dict.fromkeys(registry.RECORD_KEYS)
         record |= {
-            **redactor_of(spec).clean(spec.identity()),
+            **spec.identity(),
             "supervisor_pid": me,
             "state": "starting",
             "started_at": clock.iso(),
             "supervisor_start": process.start_time(me),
         }
         try:
-            registry.write(path, record)
+            registry.write(path, redactor_of(spec).record(record))
         except OSError as e:
             raise HarnexError(
                 f"can't write {path}: {e.strerror}", "make room, or set HARNEX_STATE_DIR to another place"
@@ -102,22 +103,23 @@ def end_at_boot(spec: Spec, error: HarnexError) -> None:
 def record_boot_failure(spec: Spec, error: HarnexError) -> bool:
     """A run that never had a process has its `exited` event and its history row all the same. False: no room."""
     now = clock.iso()
-    sweep_now(spec.run_id)  # the agent may run already, and it is the socket that can't be made
+    sweep_now(spec.run_id, spec.keep)  # the agent may run already, and it is the socket that can't be made
     run_dir, redactor = paths.run_dir(spec.state, spec.run_id), redactor_of(spec)
     lease.remove(run_dir, ())
     about = {**spec.identity(), "description": spec.description or None, "started_at": now, "meta": spec.meta}
     about |= {"permissions": spec.permissions, "spawner": spec.spawner}
     message = redactor.text(error.message)
-    about = redactor.clean(about)
     Scrub(run_dir, redactor).finish(records.LAST_S)
-    row = records.dispatch(
-        about,
-        ended_at=now,
-        duration_s=0.0,
-        exit=errors.FAILED,
-        reason="boot_failure",
-        message=message,
-        redacted=redactor.count,
+    row = redactor.record(
+        records.dispatch(
+            about,
+            ended_at=now,
+            duration_s=0.0,
+            exit=errors.FAILED,
+            reason="boot_failure",
+            message=message,
+            redacted=redactor.count,
+        )
     )
     problem = records.write_summary(spec.summary_out, row) if spec.summary_out else ""
     records.count_in_manifest(run_dir, redactor.count)
@@ -166,6 +168,8 @@ def main() -> int:
         runlock.remove(spec.state, spec.run_id)  # refused: it never was a run
         tell(reply_fd, {**e.reply(), "exit_code": e.exit_code})
         return e.exit_code
+    os.environ.pop(APART, None)  # it is about us, not about the agent
+    offspring.adopt()
     session = Session(spec)
     try:
         lease.write(spec.lease)

@@ -10,6 +10,7 @@ from harnex.core.background import Backgrounds, Change, Process, Work, iso, name
 from harnex.core.turns import Closed, Opened
 from harnex.model import Background
 from harnex.supervisor import processes
+from harnex.supervisor.sweep import may_live
 
 if TYPE_CHECKING:
     from harnex.supervisor.session import Session
@@ -79,7 +80,8 @@ class BackgroundWork:
 
     def _table(self) -> list[Process]:
         session = self._session
-        return processes.tools(session.spec.run_id, session.child.pid, session.reader.whose_tool)
+        found = processes.tools(session.spec.run_id, session.child.pid, session.reader.whose_tool)
+        return [p for p in found if not may_live(p.command, session.spec.keep)]
 
     def _apply(self, changes: Iterable[Change], now: float) -> None:
         session = self._session

@@ -10,12 +10,15 @@ from collections.abc import Mapping
 
 import pexpect
 
-from harnex import process
+from harnex import process, protocol
 from harnex.errors import HarnexError
+from harnex.supervisor import offspring
 
 READ_MAX = 256 << 10  # bytes taken from the PTY in one turn of the loop
 WRITE_CHUNK = 16 << 10
-INPUT_MAX = 8 << 20  # bytes that may wait for a child that has stopped reading its terminal
+# Bytes that may wait for a child that has stopped reading its terminal. The longest message fits: what guards its lines
+# (`adapters/_text.py`) adds half of it at most.
+INPUT_MAX = 2 * protocol.MESSAGE_MAX
 
 
 class Child:
@@ -26,7 +29,7 @@ class Child:
             raise HarnexError(f"the working directory {cwd} is not there", "give another one with --cwd")
         try:
             self._pty = pexpect.spawn(
-                argv[0],
+                argv[0] if len(argv) > 1 else _one_word(argv[0]),
                 list(argv[1:]),
                 env=dict(env),
                 cwd=cwd,
@@ -50,6 +53,7 @@ class Child:
         self.code: int | None = None
         self.signal: int | None = None
         self.at_eof = False
+        offspring.expect(self.pid, lambda: self.code is None and self.signal is None)
 
     @property
     def fds(self) -> tuple[int, ...]:
@@ -152,6 +156,11 @@ class Child:
             self._pty.close(force=False)
         except (pexpect.ExceptionPexpect, OSError):
             pass
+
+
+def _one_word(program: str) -> str:
+    """pexpect splits a command without arguments at spaces and quotes (4.9). Each of these is escaped here."""
+    return "".join(f"\\{c}" if c.isspace() or c in "\\'\"" else c for c in program)
 
 
 def _cause(error: Exception) -> str:

@@ -19,7 +19,7 @@ from collections.abc import Callable
 from typing import Any
 
 from harnex import clock, jsonl, paths, protocol
-from harnex.errors import HarnexError
+from harnex.errors import HarnexError, UsageError
 
 OUT_MAX = 32 << 20  # bytes that may wait for a peer
 VIEWER_MAX = 1 << 20  # the same for a viewer, who gets a redraw instead of what was dropped
@@ -141,6 +141,8 @@ class Peer:
         self._heard = clock.monotonic()
         self._incoming += data
         if len(self._incoming) > protocol.LINE_MAX:
+            error = f"the request is longer than {protocol.LINE_MAX:,} bytes"
+            self.fail(UsageError(error, protocol.TOO_LONG_HINT))
             self.close()
             return
         self.answer()
@@ -219,10 +221,10 @@ class Control:
         finally:
             os.umask(old)
 
-    def listen_again(self) -> None:
-        """The socket's file may be gone: make it anew. Who is connected stays so."""
+    def listen_again(self) -> bool:
+        """Make the socket's file anew if it is gone; whether that was done. Who is connected stays so."""
         if os.path.lexists(self.path):
-            return
+            return False
         with contextlib.suppress(OSError):
             new = self._listen()
             if self._listen_at is None:
@@ -230,6 +232,8 @@ class Control:
             self._listen_at = None
             self._listener.close()
             self._listener = new
+            return True
+        return False
 
     def _accept(self, mask: int) -> None:
         while True:

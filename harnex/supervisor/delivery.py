@@ -136,9 +136,12 @@ class Delivery:
 
     def act(self, actions: Iterable[Write | Hand | Progress]) -> None:
         """Press what the inbox wants pressed, and tell what became of its messages."""
-        for action in actions:
+        actions = list(actions)
+        for number, action in enumerate(actions):
             if isinstance(action, Write):
-                self._session.type(self._pasteable(action.data))
+                if why := self._session.type(self._pasteable(action.data)):
+                    self.act(self._unwritten(actions[number + 1 :], why))
+                    return
                 if self.inbox.submitted is not None:
                     self._session.turns.claim(self.inbox.submitted)
                     self._session.take(self._session.reader.submitted(), clock.monotonic())
@@ -173,6 +176,13 @@ class Delivery:
                 self._drop(message)
             self._session.requests.message_moved(message, action.over)
             self._session.journal.changed()
+
+    def _unwritten(self, rest: list[Write | Hand | Progress], why: str) -> list[Write | Hand | Progress]:
+        """The agent's terminal takes no keys: the messages that they were for have failed."""
+        told = [action for action in rest if isinstance(action, Progress)]
+        for action in told:
+            action.message.status, action.message.error = "failed", action.message.error or why
+        return [*(Progress(action.message) for action in told), *self.inbox.refused(why)]
 
     def _pasteable(self, data: bytes) -> bytes:
         """A program that never asked for bracketed paste would take the brackets for keys."""

@@ -10,13 +10,14 @@ import signal
 from typing import TYPE_CHECKING, Any
 
 from harnex import clock, errors, events, paths, process
+from harnex.core.redact import Clean
 from harnex.core.stopping import Ladder
 from harnex.model import Over, State, TurnEnded
 from harnex.store import history
 from harnex.store.eventlog import FULL
 from harnex.supervisor import records
 from harnex.supervisor.gitfacts import POLL_S as GIT_POLL_S
-from harnex.supervisor.sweep import Sweep
+from harnex.supervisor.sweep import Sweep, may_live
 
 if TYPE_CHECKING:
     from harnex.supervisor.session import Session
@@ -60,7 +61,7 @@ class Ending:
         self._exit_code: int | None = None
         self._words = ""
         self._killed = ""  # why the agent is dead, which is not the child
-        self._row: dict[str, Any] | None = None  # the history row, once it is known
+        self._row: Clean | None = None  # the history row, once it is known
         self._in_history = False
         self._told = False  # `exited`, to the log: it may wait in memory for room
         self.result: dict[str, Any] = {}
@@ -173,12 +174,14 @@ class Ending:
             if session.headless is not None and session.headless.conclusion.leaves(now):
                 return
             session.background.ending(now)
-            self._sweep = Sweep(session.spec.run_id, now)
+            self._sweep = Sweep(session.spec.run_id, now, session.spec.keep)
             self._next_sweep = now
         if now >= self._next_sweep:
             self._next_sweep = now + SWEEP_EVERY_S
             if not self._swept:
                 self._swept = self._sweep.step(now) or now > self._gone_at + SWEEP_S
+                for remark in self._sweep.remarks() if self._swept else ():
+                    session.journal.diagnose(remark)
             if self._swept:
                 self._next_sweep = now + GIT_POLL_S
                 if session.records.close(now):
@@ -279,13 +282,20 @@ class Ending:
                 history.append(session.spec.state, self._row)
             except OSError as e:
                 if e.errno in FULL:  # a run without a record never was: it is over when there is room for that
-                    self._next_sweep = now + RETRY_S
+                    self._wait_for_room(now)
                     return
             self._in_history = True
         if self._leave(self._row):
             session.requests.ended()
         else:
-            self._next_sweep = now + RETRY_S
+            self._wait_for_room(now)
+
+    def _wait_for_room(self, now: float) -> None:
+        """The disk is full. The agent and its processes are gone, so who ended the session need not wait as well."""
+        assert self._row is not None
+        self._next_sweep = now + RETRY_S
+        self.result = {**self._result(self._row), "recorded": False}
+        self._session.requests.unrecorded()
 
     def record_end(self, reason: str, message: str, now: float) -> None:
         """Write `usage`, the history row and `exited`, and leave the registry, now, or leave it all to recovery."""
@@ -297,7 +307,7 @@ class Ending:
                 return  # the next command that looks finds the run dead, and writes its end when there is room
         self._leave(row)
 
-    def _dispatch_record(self, reason: str, message: str, now: float) -> dict[str, Any]:
+    def _dispatch_record(self, reason: str, message: str, now: float) -> Clean:
         """The history row, and the `usage` event."""
         session, child = self._session, self._session.child
         session.background.over(now)
@@ -315,9 +325,9 @@ class Ending:
         exit_code = self._exit_code if self._exit_code is not None else session.watcher.outcome(reason)
         if exit_code is None:
             exit_code = code
-        return records.dispatch(
+        row = records.dispatch(
             session.journal.entry(),
-            git=session.redactor.clean(session.records.git),
+            git=session.records.git,
             counts=session.journal.counts,
             ended_at=ended_at,
             duration_s=round(now - session.begun, 3),
@@ -329,12 +339,18 @@ class Ending:
             turns=session.turns.done,
             usage=totals,
             swept=len(left),
-            killed=session.redactor.clean(session.background.killed),
+            killed=session.redactor.clean(self._killed_work()),
             skipped_bytes=session.terminal.skipped,
             redacted=session.redactor.count,
         )
+        return session.redactor.record(row)
 
-    def _leave(self, row: dict[str, Any]) -> bool:
+    def _killed_work(self) -> list[dict[str, Any]]:
+        """The background work that ended with the session: all of it but what the person asked to keep."""
+        keep = self._session.spec.keep if self._sweep is not None and self._sweep.kept else ()
+        return [work for work in self._session.background.killed if not may_live(str(work["command"]), keep)]
+
+    def _leave(self, row: Clean) -> bool:
         """Write the summary and `exited`, and leave the registry. False: there is no room yet for `exited`; ask again."""
         session, child = self._session, self._session.child
         if not self._told:
@@ -359,7 +375,13 @@ class Ending:
         session.journal.close()
         child.close()
         self.done = True
-        self.result = {
+        self.result = self._result(row)
+        return True
+
+    def _result(self, row: dict[str, Any]) -> dict[str, Any]:
+        """How the session ended, for those who waited for it."""
+        session, child = self._session, self._session.child
+        return {
             "run_id": session.spec.run_id,
             "reason": row["reason"],
             "code": child.code,
@@ -370,7 +392,6 @@ class Ending:
             "killed": row["killed"],
             "run_dir": paths.run_dir(session.spec.state, session.spec.run_id),
         }
-        return True
 
 
 def last_words(lines: tuple[str, ...], most: int = 6) -> str:

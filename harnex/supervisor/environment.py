@@ -11,12 +11,21 @@ from typing import Any
 from harnex.adapters import AGENTS, PACKAGES, name_for
 from harnex.errors import HarnexError
 
+SPAWNER_CHARS = 200
 OWN_VARIABLES = ("HARNEX_ID", "HARNEX_RUN_ID", "HARNEX_CLI", "HARNEX_SPAWNER_PANE")
+# In the environment of processes that outlive the session in which harnex was called: supervisors, rehearsal endpoints,
+# notifications, tmux servers. An outer session's sweep leaves them and their descendants alone.
+APART = "HARNEX_APART"
 
 
 def clean_env() -> dict[str, str]:
     """Our environment without the marks of a harnex session that we may be running in."""
-    return {k: v for k, v in os.environ.items() if k not in OWN_VARIABLES}
+    return {k: v for k, v in os.environ.items() if k not in (*OWN_VARIABLES, APART)}
+
+
+def apart_env(what: str) -> dict[str, str]:
+    """The same for a process that outlives the session in which we may be running. `what` it is."""
+    return {**clean_env(), APART: what}
 
 
 def apply_env(env: Mapping[str, str], changes: Mapping[str, str | None]) -> dict[str, str]:
@@ -46,9 +55,6 @@ def resolve(command: str, env: Mapping[str, str], cwd: str) -> str:
 
 def spawner() -> dict[str, Any] | None:
     """Who starts this session: another session, a tmux pane."""
-    found = {
-        "id": os.environ.get("HARNEX_ID"),
-        "run_id": os.environ.get("HARNEX_RUN_ID"),
-        "pane": os.environ.get("TMUX_PANE"),
-    }
+    names = {"id": "HARNEX_ID", "run_id": "HARNEX_RUN_ID", "pane": "TMUX_PANE"}
+    found = {key: os.environ[name][:SPAWNER_CHARS] if name in os.environ else None for key, name in names.items()}
     return found if any(found.values()) else None

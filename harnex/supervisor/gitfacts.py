@@ -20,6 +20,7 @@ from typing import IO, Any
 
 from harnex import git, paths
 from harnex.errors import HarnexError
+from harnex.supervisor.offspring import mine
 
 START_S = 20.0
 END_S = 8.0
@@ -116,13 +117,15 @@ class GitLook:
             self._output = b""
             given = self._input(call.names)
             try:
-                self._process = subprocess.Popen(
-                    call.argv,
-                    stdin=given,
-                    stdout=subprocess.PIPE,
-                    stderr=subprocess.DEVNULL,
-                    env=call.env,
-                    start_new_session=True,
+                self._process = mine(
+                    subprocess.Popen(
+                        call.argv,
+                        stdin=given,
+                        stdout=subprocess.PIPE,
+                        stderr=subprocess.DEVNULL,
+                        env=call.env,
+                        start_new_session=True,
+                    )
                 )
             finally:
                 if not isinstance(given, int):

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING, Any
 
 from harnex.model import CommandResult, RunCommand
+from harnex.supervisor.offspring import mine
 
 if TYPE_CHECKING:
     import subprocess
@@ -72,7 +73,7 @@ class Helpers:
                 with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as f:
                     f.write(text)
             options: dict[str, Any] = {"env": self._env, "cwd": self._cwd, "start_new_session": True}
-            process = subprocess.Popen(wanted.argv, stdin=subprocess.DEVNULL, stdout=out, stderr=err, **options)
+            process = mine(subprocess.Popen(wanted.argv, stdin=subprocess.DEVNULL, stdout=out, stderr=err, **options))
         except (OSError, ValueError) as e:  # ValueError: a zero byte
             why = os.strerror(e.errno) if isinstance(e, OSError) and e.errno else str(e)
             self._clear(wanted, out, err)

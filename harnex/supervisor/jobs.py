@@ -12,6 +12,8 @@ import subprocess
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from harnex.supervisor.offspring import mine
+
 HEAD_BYTES, TAIL_BYTES = 1500, 3500  # of an output, as much as is given on
 KILL_AFTER_S = 2.0
 STDIN_MAX = 60 << 10  # fits into a pipe as a whole
@@ -37,21 +39,29 @@ class Job:
         self, command: str | list[str], cwd: str, env: Mapping[str, str], log: str, timeout: float, now: float,
         stdin: bytes | None = None, done: Callable[[Ended], None] | None = None,
     ) -> None:  # fmt: skip
-        self._log, self._begun, self._done = log, now, done
+        self._begun, self._done = now, done
         self._deadline = now + timeout
         self._killed = self._termed = False
         self.outlives = stdin is not None  # a notification; a check has no meaning without its session
-        out = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        out = os.open(log, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        if self.outlives:
+            os.unlink(log)  # nobody could look through it for secrets after the session
+        self._output = os.dup(out)
         try:
-            self._process = subprocess.Popen(
-                ["/bin/sh", "-c", command] if isinstance(command, str) else command,
-                cwd=cwd,
-                env=dict(env),
-                stdin=subprocess.PIPE if stdin is not None else subprocess.DEVNULL,
-                stdout=out,
-                stderr=out,
-                start_new_session=True,
+            self._process = mine(
+                subprocess.Popen(
+                    ["/bin/sh", "-c", command] if isinstance(command, str) else command,
+                    cwd=cwd,
+                    env=dict(env),
+                    stdin=subprocess.PIPE if stdin is not None else subprocess.DEVNULL,
+                    stdout=out,
+                    stderr=out,
+                    start_new_session=True,
+                )
             )
+        except OSError:
+            os.close(self._output)
+            raise
         finally:
             os.close(out)
         if stdin is not None and self._process.stdin is not None:
@@ -76,7 +86,8 @@ class Job:
         self._signal(signal.SIGKILL)  # what it left in its group
         if self._done is not None:
             status = None if self._killed else code if code >= 0 else 128 - code
-            self._done(Ended(status, now - self._begun, excerpt(self._log)))
+            self._done(Ended(status, now - self._begun, excerpt(self._output)))
+        os.close(self._output)
         return True
 
     def end(self) -> None:
@@ -86,22 +97,20 @@ class Job:
         self._signal(signal.SIGKILL)
         with contextlib.suppress(OSError, subprocess.TimeoutExpired):
             self._process.wait(1.0)
+        os.close(self._output)
 
     def _signal(self, number: int) -> None:
         with contextlib.suppress(OSError):
             os.killpg(self._process.pid, number)
 
 
-def excerpt(path: str) -> str:
+def excerpt(fd: int) -> str:
     """The head and the tail of a text file, in whole lines where that is possible."""
     try:
-        with open(path, "rb") as f:
-            size = os.fstat(f.fileno()).st_size
-            if size <= HEAD_BYTES + TAIL_BYTES:
-                return f.read().decode("utf-8", "replace").strip("\n")
-            head = f.read(HEAD_BYTES)
-            f.seek(size - TAIL_BYTES)
-            tail = f.read(TAIL_BYTES)
+        size = os.fstat(fd).st_size
+        if size <= HEAD_BYTES + TAIL_BYTES:
+            return os.pread(fd, size, 0).decode("utf-8", "replace").strip("\n")
+        head, tail = os.pread(fd, HEAD_BYTES, 0), os.pread(fd, TAIL_BYTES, size - TAIL_BYTES)
     except OSError:
         return ""
     head = head[: head.rfind(b"\n") + 1] or head

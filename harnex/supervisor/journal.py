@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 from harnex import clock, events, paths
-from harnex.core.redact import Redactor
+from harnex.core.redact import Clean, Redactor
 from harnex.errors import HarnexError
 from harnex.store import registry, runlock
 from harnex.store.eventlog import EventLog
@@ -35,11 +35,14 @@ class Journal:
         self._due: float | None = clock.monotonic()
         self._touched = 0.0
         self._look_at = clock.monotonic() + LOOK_EVERY_S
+        self._written: tuple[int, int] | None = None  # which file the entry is, and how large
+        self._slow: set[str] = set()  # own patterns of the redactor
         self._remarks: dict[str, int] = {}
         self.counts: dict[str, int] = {}  # events by type
 
     def emit(self, event: events.Event) -> None:
-        """Append an event to the log."""
+        """Append an event to the log. If somebody else has damaged the log, it is mended first."""
+        self._mend_log()
         self.counts[event.type] = self.counts.get(event.type, 0) + 1
         self.log.append(event)
 
@@ -55,37 +58,71 @@ class Journal:
         """Something that the registry entry holds has changed: it is written when the loop gets to it."""
         self._due = clock.monotonic()
 
-    def entry(self) -> dict[str, Any]:
+    def entry(self) -> Clean:
         """The registry entry without secrets (the last outcome quotes the agent)."""
-        entry: dict[str, Any] = self._redactor.clean(self._record())
-        return entry
+        return self._redactor.record(self._record())
 
     def wake_at(self) -> float | None:
         return self._look_at if self._due is None else min(self._due, self._look_at)
 
-    def displaced(self, now: float) -> bool:
-        """Whether somebody removed the state directory under the session. Its entry and its log are there again then:
-        an agent that nobody can see or stop would be worse than one that is not forgotten."""
+    def look(self, now: float) -> bool:
+        """Look, if it is time to, whether somebody removed files under the session. Its entry and its log are made anew
+        then: an agent that nobody can see or stop would be worse than one that is not forgotten."""
         if now < self._look_at:
             return False
         self._look_at = now + LOOK_EVERY_S
-        if os.path.lexists(self._path):
-            return False
+        self._mend_log()
+        if not os.path.isdir(os.path.join(os.path.dirname(self.log.path), "evidence")) and self._make_directories():
+            self.diagnose("files of the run were removed while it ran: what was in its `evidence` is gone")
+        found = _file(self._path)
+        if found is None and self._make_directories():
+            self.diagnose("the session's files were removed while it ran: its entry, socket and events were made anew")
+            self.write()
+        elif found is not None and found != self._written and self._written is not None:
+            self.write()  # somebody damaged it
+        return True
+
+    def _make_directories(self) -> bool:
+        """Make those that are not there. False: it can't be now, and is tried again."""
         spec = self._spec
         try:
             paths.private_dir(spec.state)
             paths.subdir(spec.state, "sessions")
             paths.subdir(spec.state, "runs", spec.run_id, "evidence")
-            if not os.path.lexists(self.log.path):
-                self.log.restore()
         except (OSError, HarnexError):
-            return False  # it is tried again
-        self.diagnose("the session's files were removed while it ran: its entry, socket and events were made anew")
-        self.write()
+            return False
         return True
+
+    def _mend_log(self) -> None:
+        """See whether somebody removed, replaced or changed the event log; if so, put it right and say it in there.
+
+        What was removed or replaced is still in the open file. What was truncated is lost.
+        """
+        damage = self.log.damage()
+        if not damage:
+            return
+        what = f"the event log was {damage} by another program while the session ran"
+        try:
+            if damage in ("removed", "replaced"):
+                if not self._make_directories():
+                    return
+                self.log.restore()
+                self.diagnose(f"{what}: it was made anew, with all its events")
+            else:
+                self.log.accept()
+                lost = (
+                    f"events up to seq {self.log.seq} may be lost" if damage == "truncated" else "its lines may be torn"
+                )
+                self.diagnose(f"{what}: {lost}")
+        except OSError:
+            return  # a full disk, a file in the directory's place: it is tried again
 
     def step(self, now: float) -> None:
         """Write the entry if that is due."""
+        for source in self._redactor.too_slow():
+            if source not in self._slow:
+                self._slow.add(source)
+                self.diagnose(f"the [redact] pattern {source!r} took too long on a text; the whole text was covered")
         if self._due is not None and now >= self._due:
             self.write()
 
@@ -97,6 +134,7 @@ class Journal:
             self.diagnose(f"{lost} events were lost: the disk was full for too long")
         try:
             registry.write(self._path, self.entry())
+            self._written = _file(self._path)
         except OSError:
             self._due = clock.monotonic() + RETRY_S
 
@@ -109,7 +147,17 @@ class Journal:
 
     def close(self) -> None:
         """The run is over: the log is whole, and the id is free."""
+        self._mend_log()
         self.log.close()
         self._due = None
         registry.remove(self._path)
         runlock.remove(self._spec.state, self._spec.run_id)
+
+
+def _file(path: str) -> tuple[int, int] | None:
+    """Which file that is, and its size; None: there is none."""
+    try:
+        info = os.lstat(path)
+    except OSError:
+        return None
+    return info.st_ino, info.st_size

@@ -34,10 +34,10 @@ from harnex.adapters._base import (
 )
 from harnex.core.redact import Redactor
 from harnex.errors import HarnexError, UsageError
-from harnex.store import registry, runlock, undelivered
+from harnex.store import named, registry, runlock, undelivered
 from harnex.supervisor import lease as leases
-from harnex.supervisor import manifest, redaction, rehearse, startfile, versions
-from harnex.supervisor.environment import apply_env, clean_env, resolve, spawner
+from harnex.supervisor import limits, manifest, redaction, rehearse, startfile, versions
+from harnex.supervisor.environment import apart_env, apply_env, clean_env, resolve, spawner
 from harnex.supervisor.files import reader_in, write_files
 from harnex.supervisor.rehearse import Endpoint
 from harnex.supervisor.spec import SESSION_ID, Spec
@@ -81,6 +81,7 @@ class RunOptions:
     system: str | None = None
     schema: dict[str, Any] | None = None
     background_wait: float | None = None
+    keep: tuple[str, ...] = ()  # patterns of processes that may outlive the session
 
 
 @dataclass(kw_only=True)
@@ -107,6 +108,7 @@ def new_run_id() -> str:
 
 def start(options: RunOptions) -> dict[str, Any]:
     """Start a session. The reply is what `run --detach` prints. Raises HarnexError."""
+    limits.check(options)
     state = paths.state_dir()
     cwd = os.path.realpath(options.cwd or _getcwd())  # agents compare trust with the resolved directory
     if not os.path.isdir(cwd):
@@ -120,6 +122,7 @@ def start(options: RunOptions) -> dict[str, Any]:
     env = {**clean_env(), **options.env}
     given = leases.secrets_of(options.credential) if options.credential else []
     redactor = redaction.redactor(rules, env, given)
+    refuse_secret(session_id, options.id, redactor)
     adapter_name = name_for(options.cli)
     if options.headless and adapter_name not in HEADLESS:
         raise UsageError(
@@ -223,6 +226,7 @@ def start(options: RunOptions) -> dict[str, Any]:
             stdin=launch.stdin,
             again=list(launch.again),
             schema=options.schema,
+            keep=list(options.keep),
             background_wait=Spec.background_wait if options.background_wait is None else options.background_wait,
         )
         startfile.write(run_dir, startfile.launched(about, spec), apply_env(env, spec.env))
@@ -294,10 +298,23 @@ def summary_path(path: str | None) -> str | None:
         return None
     if not path:
         raise UsageError("--summary-out: no file is named")
-    path = os.path.realpath(os.path.expanduser(path))
+    given = os.path.expanduser(path)
+    try:
+        target = named.target_of(given)
+    except OSError as e:
+        raise UsageError(f"--summary-out {given}: {e.strerror}", "name a file") from None
+    if isinstance(target, int):
+        if not os.isatty(target):
+            raise UsageError(f"--summary-out {given} is gone before the run ends", "name a file or a FIFO")
+        target = os.ttyname(target)
+    path = os.path.realpath(target)
     directory = os.path.dirname(path)
+    if os.path.isdir(path):
+        raise UsageError(f"--summary-out {path} is a directory", "name a file in it")
     if os.path.exists(path) and not os.path.isfile(path):
-        raise UsageError(f"--summary-out {path} is not a file", "name a file; it is replaced when the run ends")
+        if not os.access(path, os.W_OK):
+            raise UsageError(f"--summary-out: can't write to {path}", "name a file of yours")
+        return path
     if not os.path.isdir(directory):
         raise UsageError(f"--summary-out: there is no directory {directory}", "make it first")
     if not os.access(directory, os.W_OK | os.X_OK):
@@ -345,13 +362,19 @@ def _getcwd() -> str:
 
 def refuse_duplicate(state: str, repo: str, session_id: str) -> None:
     """A friendly word before anything is prepared; the supervisor checks again under the lock."""
-    old = registry.read(paths.session_file(state, repo, session_id))
+    old = registry.at(state, paths.session_file(state, repo, session_id))
     if old is not None and registry.is_live(old):
         raise HarnexError(
             f"session '{session_id}' is already running here ({old.get('cli')}, {old.get('state')})",
             f"use it: harnex send --id {session_id}; end it: harnex stop --id {session_id}; or start with another --id",
             id=session_id,
         )
+
+
+def refuse_secret(session_id: str, given: str | None, redactor: Redactor) -> None:
+    """An id is the name of files, stands in every record and is printed everywhere: it can't hold a secret."""
+    if given is not None and any(redactor.path(word) != word for word in (session_id, given)):
+        raise UsageError("the session id holds a secret, and would stand in every record", "choose another --id")
 
 
 def _free_name(state: str) -> str:
@@ -368,7 +391,7 @@ def _spawn(spec: Spec, endpoint: Endpoint | None, lock: int, patience: float) ->
             stderr=words,
             start_new_session=True,
             cwd="/",
-            env=clean_env(),
+            env=apart_env("supervisor"),
             pass_fds=(lock, endpoint.keeper) if endpoint else (lock,),
         )
     assert process.stdin is not None and process.stdout is not None

@@ -12,6 +12,7 @@ from harnex.adapters._base import Launch
 from harnex.supervisor import redaction
 from harnex.supervisor.files import write_files
 from harnex.supervisor.spec import Spec
+from harnex.visible import visible
 
 GIT_S = 5.0
 
@@ -27,16 +28,16 @@ def write(run_dir: str, spec: Spec, launch: Launch, env: Mapping[str, str]) -> N
         "adapter": spec.adapter,
         "cli_version": spec.version_text,
         "argv": redactor.argv(launch.argv),
-        "cwd": redactor.path(spec.cwd),
-        "repo": redactor.path(spec.repo),
+        "cwd": spec.cwd,
+        "repo": spec.repo,
         "git": git_head(spec.repo),
         "resumes": spec.resumes,
         "mode": spec.mode,
         "permissions": spec.permissions,
         "permissions_used": spec.permissions_used,
-        "notes": redactor.clean(spec.notes),
-        "description": redactor.text(spec.description) or None,
-        "meta": redactor.clean(spec.meta),
+        "notes": spec.notes,
+        "description": spec.description or None,
+        "meta": spec.meta,
         "spawner": spec.spawner,
         "started_at": clock.iso(),
         "harnex_version": harnex.__version__,
@@ -45,7 +46,8 @@ def write(run_dir: str, spec: Spec, launch: Launch, env: Mapping[str, str]) -> N
         "summary_out": spec.summary_out,
         "redacted": redactor.count,
     }
-    write_files({os.path.join(run_dir, "manifest.json"): json.dumps(manifest, indent=1, ensure_ascii=False) + "\n"})
+    text = visible(json.dumps(redactor.record(manifest), indent=1, ensure_ascii=False)) + "\n"
+    write_files({os.path.join(run_dir, "manifest.json"): text})
 
 
 def git_head(repo: str) -> dict[str, str] | None:

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from harnex import clock, interpreter, jsonl, paths
 from harnex.core.watch_policy import Policy
+from harnex.supervisor.environment import apart_env
+from harnex.visible import visible
 
 if TYPE_CHECKING:
     from harnex.supervisor.jobs import Ended, Job
@@ -28,8 +30,8 @@ def start(
 
     spec = session.spec
     told = message(session, kind, text)
-    # Without the run's marker: the sweep at the end of the session must not take the notifier with it.
-    env = {k: v for k, v in os.environ.items() if k != "HARNEX_RUN_ID"}
+    # The sweep at the end of the session must not take the notifier with it, nor what it leaves to a process of its own.
+    env = apart_env("notification")
     jobs = []
     for name, command, more in _commands(policy):
         body = jsonl.dumps({**told, **more}).encode() + b"\n"
@@ -39,7 +41,7 @@ def start(
                 how = "took too long" if ended.code is None else f"exit code {ended.code}"
                 failed(f"{name} failed ({how}): {ended.output[-200:]}")
 
-        log = os.path.join(paths.run_dir(spec.state, spec.run_id), "notify.log")
+        log = os.path.join(paths.run_dir(spec.state, spec.run_id), f"notify-{os.urandom(4).hex()}")
         try:
             jobs.append(Job(command, spec.cwd, env, log, TIMEOUT_S, now, stdin=body, done=done))
         except OSError as e:
@@ -50,7 +52,7 @@ def start(
 def message(session: Session, kind: str, text: str) -> dict[str, Any]:
     """What a notifier gets."""
     spec = session.spec
-    return {
+    told = {
         "kind": kind,
         "id": spec.id,
         "run_id": spec.run_id,
@@ -63,6 +65,9 @@ def message(session: Session, kind: str, text: str) -> dict[str, Any]:
         "text": text,
         "ts": clock.iso(),
     }
+    # Scripts print it, and desktops show it: no secrets, and nothing that a terminal obeys.
+    clean = session.redactor.record(told)
+    return {key: visible(value) if isinstance(value, str) else value for key, value in clean.items()}
 
 
 def _commands(policy: Policy) -> list[tuple[str, str | list[str], dict[str, Any]]]:

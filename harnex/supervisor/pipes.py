@@ -15,6 +15,7 @@ from collections.abc import Mapping
 from harnex import process
 from harnex.errors import HarnexError
 from harnex.supervisor.child import READ_MAX, restore_signals
+from harnex.supervisor.offspring import mine
 
 ERRORS_MAX = 16 << 10  # bytes of standard error in one turn of the loop: each line of it is looked at
 
@@ -29,16 +30,18 @@ class PipeChild:
             given.write(stdin.encode("utf-8", "replace"))
             given.seek(0)
             try:
-                self._process = subprocess.Popen(
-                    argv,
-                    stdin=given,
-                    stdout=subprocess.PIPE,
-                    stderr=subprocess.PIPE,
-                    env=dict(env),
-                    cwd=cwd,
-                    start_new_session=True,
-                    preexec_fn=restore_signals,  # one thread: safe
-                    bufsize=0,
+                self._process = mine(
+                    subprocess.Popen(
+                        argv,
+                        stdin=given,
+                        stdout=subprocess.PIPE,
+                        stderr=subprocess.PIPE,
+                        env=dict(env),
+                        cwd=cwd,
+                        start_new_session=True,
+                        preexec_fn=restore_signals,  # one thread: safe
+                        bufsize=0,
+                    )
                 )
             except (OSError, ValueError) as e:
                 why = os.strerror(e.errno) if isinstance(e, OSError) and e.errno else str(e)

@@ -14,11 +14,13 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from harnex import events, jsonl, paths
+from harnex.core.redact import MARK, Clean
 from harnex.core.usage import Sums
-from harnex.store import durable, history
+from harnex.store import durable, history, named
 from harnex.supervisor import lease, redaction, startfile
 from harnex.supervisor.gitfacts import END_S, START_S, Facts, GitLook, look_now
 from harnex.supervisor.scrub import Scrub
+from harnex.visible import visible
 
 if TYPE_CHECKING:
     from harnex.supervisor.session import Session
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
 SLICE_S = 0.03
 SCRUB_S = 30.0  # for what is left to cover at the end
 LAST_S = 3.0  # for the same, and for git, after a bug or a crash
+SUMMARY_S = 2.0  # for a FIFO that nobody reads, or not fast enough
 COUNTED = ("nudge", "restart")
 GIT_KEYS = ("commits", "files_changed", "loc_added", "loc_removed", "dirty", "dirty_files", "rewritten")
 
@@ -107,7 +110,7 @@ class Records:
         """The git part of the record."""
         return git_part(*(None if facts is None else facts.dump() for facts in (self.start, self.end)))
 
-    def leave(self, row: dict[str, Any]) -> None:
+    def leave(self, row: Clean) -> None:
         """Write what is told of the whole run: the count in the manifest, the summary file and its event."""
         spec = self._session.spec
         count_in_manifest(self.run_dir, row["redacted"])
@@ -157,10 +160,15 @@ def dispatch(
     return row
 
 
-def write_summary(path: str, row: dict[str, Any]) -> str:
-    """Replace the file by the record, whole or not at all; what went wrong, "" if nothing did."""
+def write_summary(path: str, row: Clean) -> str:
+    """Write the record to the file that `launch.summary_path` found; what went wrong, "" if nothing did.
+
+    A link that stands there by now was made since the run began, perhaps by the agent: it is not followed.
+    """
+    if MARK in path:
+        return f"could not write the summary {path}: its path held a secret, which was not kept"
     try:
-        durable.replace(path, jsonl.dumps(row).encode() + b"\n")
+        named.put(path, jsonl.dumps(row).encode() + b"\n", True, SUMMARY_S)
     except OSError as e:
         return f"could not write the summary {path}: {e.strerror}"
     return ""
@@ -173,13 +181,11 @@ def count_in_manifest(run_dir: str, count: int) -> None:
         with open(path, encoding="utf-8") as f:
             manifest = json.load(f)
         manifest["redacted"] = count
-        text = json.dumps(manifest, indent=1, ensure_ascii=False) + "\n"
-        durable.replace(path, text.encode(errors="backslashreplace"), through=False)
+        text = visible(json.dumps(manifest, indent=1, ensure_ascii=False)) + "\n"
+        durable.replace(path, text.encode(), through=False)
 
 
-def recovered(
-    run_dir: str, record: dict[str, Any], **how_it_ended: Any
-) -> tuple[dict[str, Any], tuple[events.Event, ...]]:
+def recovered(run_dir: str, record: dict[str, Any], **how_it_ended: Any) -> tuple[Clean, tuple[events.Event, ...]]:
     """The record of a run whose supervisor is gone, and the events that are missing in its log but for `exited`.
 
     Its lease is removed, and secrets in what others wrote are covered: of exact values only those that are known
@@ -201,13 +207,15 @@ def recovered(
             end = facts.dump()
             told.append(events.Git(phase="end", **end))
     count = redactor.count + int(manifest.get("redacted") or 0)
-    row = dispatch(
-        {**record, "calls": record.get("calls") or calls},
-        git=git_part(start, end),
-        usage=sums,
-        counts=counts,
-        redacted=count,
-        **how_it_ended,
+    row = redactor.record(
+        dispatch(
+            {**record, "calls": record.get("calls") or calls},
+            git=git_part(start, end),
+            usage=sums,
+            counts=counts,
+            redacted=count,
+            **how_it_ended,
+        )
     )
     count_in_manifest(run_dir, count)
     path = manifest.get("summary_out")

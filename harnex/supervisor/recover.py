@@ -57,8 +57,8 @@ def recover_dead(state: str, patience_s: float = LOCK_PATIENCE_S) -> list[Report
 def _recover(state: str, run_id: str, record: dict[str, Any] | None) -> Report | None:
     """End one run. None: it was only begun, and nothing is left of it."""
     run_dir = paths.run_dir(state, run_id)
-    swept = sweep_now(run_id)
     start = startfile.read(run_dir)
+    swept = sweep_now(run_id, start.get("options", {}).get("keep") or ())
     if start.get("endpoint_pid") and start.get("endpoint_start"):
         process.send_signal(int(start["endpoint_pid"]), signal.SIGTERM, str(start["endpoint_start"]))
     log = digest.read(run_dir)

@@ -9,19 +9,16 @@ Both files count: a repository can add to its user's list, and take nothing away
 
 from __future__ import annotations
 
-import re
-import signal
-import threading
-import time
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 from harnex import config
 from harnex.core.redact import MARK, Redactor, secret_values
 from harnex.errors import HarnexError, UsageError
+from harnex.supervisor import patterns
 
 KEYS = ("patterns", "names")
-TRY_S = 0.2  # for a pattern on each of the texts that make bad ones run for ever
+SHOWN = 100  # characters of a pattern in an error
 Rules = dict[str, list[str]]
 
 
@@ -41,13 +38,20 @@ def rules_of(files: config.Config) -> Rules:
             given = section.values.get(key, [])
             if not isinstance(given, list) or not all(isinstance(word, str) and word for word in given):
                 raise UsageError(f"{section.path}: [redact] {key} is not a list of texts", f'{key} = ["..."]')
-            for number, word in enumerate(given):
-                if key == "patterns":
-                    problem = _problem(word)
-                    if problem:
-                        raise UsageError(f"{section.path}: [redact] patterns[{number}] {word!r}: {problem}", "mend it")
-                rules[key].append(word)
+            if key == "patterns" and given:
+                _try(section.path, given)
+            rules[key] += given
     return rules
+
+
+def _try(path: str, given: list[str]) -> None:
+    from harnex.supervisor import trial  # only here: most files have none
+
+    found = trial.problem(given)
+    if found is not None:
+        number, why = found
+        shown = given[number] if len(given[number]) <= SHOWN else given[number][: SHOWN - 1] + "…"
+        raise UsageError(f"{path}: [redact] patterns[{number}] {shown!r}: {why}", "mend it")
 
 
 def load_quietly(repo: str | None) -> Rules:
@@ -76,79 +80,5 @@ def of_start(start: Mapping[str, Any], repo: str | None) -> Rules:
 def redactor(rules: Mapping[str, list[str]], env: Mapping[str, str], more: Iterable[str] = ()) -> Redactor:
     """A redactor that knows the secrets of an environment, and `more` values."""
     names = rules.get("names") or []
-    return Redactor({*secret_values(env, names), *more}, rules.get("patterns") or [], names)
-
-
-def _problem(pattern: str) -> str:
-    """What is wrong with a pattern, "" if nothing is."""
-    try:
-        compiled = re.compile(pattern)
-    except re.error as e:
-        return f"not a regular expression: {e}"
-    except (RecursionError, OverflowError):
-        return "too large"
-    if compiled.match("") or (compiled.search("the quick brown fox") and compiled.search("0123456789")):
-        return "it matches ordinary text"
-    if _nested(pattern) or _runs_away(compiled):
-        return "it can run for ever (a repeat inside a repeat, as in (a+)+)"
-    return ""
-
-
-def _nested(pattern: str) -> bool:
-    """Whether an unbounded repeat stands in another one, with nothing else beside it."""
-    from re import _constants as words  # type: ignore[attr-defined]
-    from re import _parser as parser  # type: ignore[attr-defined]
-
-    def unbounded(item: Any) -> bool:
-        return item[0] in (words.MAX_REPEAT, words.MIN_REPEAT) and item[1][1] is words.MAXREPEAT
-
-    def walk(items: Any, inside: bool) -> bool:
-        for item in items:
-            code, value = item
-            if unbounded(item):
-                body = value[2]
-                if inside and len(items) == 1:
-                    return True
-                if walk(body, True):
-                    return True
-            elif code is words.SUBPATTERN:
-                if walk(value[-1], inside and len(items) == 1):
-                    return True
-            elif code is words.BRANCH and any(walk(branch, inside) for branch in value[1]):
-                return True
-        return False
-
-    return walk(list(parser.parse(pattern)), False)
-
-
-class _TooLong(Exception):
-    pass
-
-
-def _runs_away(compiled: re.Pattern[str]) -> bool:
-    """Try it on texts that make bad patterns run for ever: long runs of each character that it names, and a stranger.
-
-    `re` looks for signals while it matches, so an alarm ends it.
-    """
-    if threading.current_thread() is not threading.main_thread():
-        return False
-    letters = {c for c in compiled.pattern if c.isprintable()} | set("a0 A_-")
-    probes = [c * 4000 + "\0" for c in sorted(letters)[:60]] + ["ab" * 2000 + "\0", "a0" * 2000 + "\0", "a-" * 2000]
-
-    def alarm(*_: object) -> None:
-        raise _TooLong
-
-    before = signal.signal(signal.SIGALRM, alarm)
-    begun = time.monotonic()
-    try:
-        for probe in probes:
-            signal.setitimer(signal.ITIMER_REAL, TRY_S)
-            compiled.search(probe)
-            if time.monotonic() - begun > 10 * TRY_S:
-                return True
-        return False
-    except _TooLong:
-        return True
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
+    own = [patterns.Bounded(source) for source in rules.get("patterns") or []]
+    return Redactor({*secret_values(env, names), *more}, own, names)

@@ -10,7 +10,7 @@ from harnex.adapters import AGENTS, REHEARSED_AS, adapter_for
 from harnex.adapters._base import Adapter, Rehearsal, Version
 from harnex.errors import UsageError
 from harnex.process import start_time
-from harnex.supervisor.environment import clean_env
+from harnex.supervisor.environment import apart_env
 
 
 def rehearsal(
@@ -47,7 +47,7 @@ class Endpoint:
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
                 start_new_session=True,
-                env=clean_env(),
+                env=apart_env("endpoint"),
             )
         finally:
             os.close(reader)

@@ -10,6 +10,7 @@ from harnex.core import waiting
 from harnex.core.draw import to_ansi, to_svg
 from harnex.core.inbox import Message
 from harnex.core.turns import Closed
+from harnex.core.viewing import Viewable
 from harnex.errors import HarnexError, UsageError
 from harnex.supervisor import reserve
 from harnex.supervisor.control import Peer
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 PANE_S = 0.05  # how long a look at the screen waits for one that is somewhere in the middle of much output
 NO_TURN_S = 10.0  # an agent that is at its prompt for so long after it took a message does not answer it
+NO_ROOM = "the disk is full: the agent has ended, and the session's record is written as soon as there is room"
 COLUMNS_MIN, COLUMNS_MAX, ROWS_MIN, ROWS_MAX = 10, 1000, 3, 500
 
 
@@ -59,6 +61,7 @@ class Requests:
         self._senders: list[_Sender] = []
         self._stoppers: list[Peer] = []
         self._viewers: list[Peer] = []
+        self._viewable = Viewable()
         self._panes: list[tuple[Peer, dict[str, Any], float]] = []  # and until when they wait
         self._lagging: list[Peer] = []  # viewers that get a redraw as soon as there is one
 
@@ -109,6 +112,8 @@ class Requests:
         text, timeout, until = request.get("text"), _seconds(request.get("timeout")), request.get("until", "done")
         if text is not None and not isinstance(text, str):
             raise UsageError("the message is not text")
+        if text is not None and (why := protocol.too_long(text)):
+            raise UsageError(why, protocol.TOO_LONG_HINT)
         if session.ending.under_way:
             raise HarnexError(f"session {session.spec.id} is ending", "start another one with: harnex run")
         if session.headless is not None:
@@ -336,6 +341,21 @@ class Requests:
         self._stoppers.append(peer)
         peer.on_closed = lambda: self._drop_peer(peer)
         self._session.ending.stop(reason="stopped", force=bool(request.get("force")))
+        if self._session.ending.result.get("recorded") is False:
+            self.unrecorded()
+
+    def unrecorded(self) -> None:
+        """The agent is gone, but the disk has no room for the record of it: stoppers and viewers wait no longer."""
+        result = {**self._base(), **self._session.ending.result}
+        for peer in self._stoppers:
+            peer.on_closed = None
+            outcome = {"exit_code": errors.DONE, "outcome_exit_code": result["exit_code"]}
+            peer.reply({"ok": True, **result, **outcome, "note": NO_ROOM})
+        for viewer in self._viewers:
+            viewer.on_closed = None
+            viewer.show(protocol.ENDED, jsonl.dumps(result).encode())
+            viewer.finish()
+        self._stoppers, self._viewers = [], []
 
     def ended(self) -> None:
         """The session is over and its registry entry gone: everybody gets a last word."""
@@ -391,6 +411,8 @@ class Requests:
         verb, option, text = request.get("verb"), request.get("option"), request.get("text")
         if verb not in ("approve", "deny") or not isinstance(option, int | None) or not isinstance(text, str | None):
             raise UsageError("that is no answer", "see: harnex approve --help")
+        if text is not None and (why := protocol.too_long(text)):
+            raise UsageError(why, protocol.TOO_LONG_HINT)
         dialog = str(request.get("dialog") or self._session.verdict.dialog)
         since = str(request["since"]) if request.get("since") else None
 
@@ -434,6 +456,8 @@ class Requests:
         peer.on_frame = lambda kind, payload: self._from_viewer(peer, kind, payload)
         peer.on_drained = lambda: self._lag(peer)
         peer.on_closed = lambda: self._drop_peer(peer)
+        if not self._viewers:
+            self._viewable = Viewable()
         self._viewers.append(peer)
         if not peer.read_only:
             self._resize(request.get("columns"), request.get("rows"))
@@ -479,8 +503,9 @@ class Requests:
 
     def show(self, data: bytes) -> None:
         """The agent's output, to everybody who looks on."""
-        for viewer in self._viewers:
-            viewer.show(protocol.OUTPUT, data)
+        shown = self._viewable.feed(data) if self._viewers else b""
+        for viewer in self._viewers if shown else ():
+            viewer.show(protocol.OUTPUT, shown)
 
 
 def _stays(request: dict[str, Any]) -> bool:

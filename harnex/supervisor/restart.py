@@ -206,6 +206,7 @@ def _options(start: dict[str, Any], row: dict[str, Any]) -> tuple[launch.RunOpti
         "cwd": start["cwd"],
         "mode": "detach",
         "args": tuple(given.get("args") or ()),
+        "keep": tuple(given.get("keep") or ()),
     }
     if given.get("timeout") and row.get("duration_s"):
         words["timeout"] = max(60.0, float(given["timeout"]) - float(row["duration_s"]))
@@ -241,7 +242,7 @@ def _take_over(state: str, row: dict[str, Any]) -> tuple[str, int]:
         other = resumed_by(state, old)
         if other is not None:
             raise HarnexError(f"run {other} goes on with it already", f"look: harnex events --id {other}")
-        live = registry.read(paths.session_file(state, str(row["repo"]), row["id"]))
+        live = registry.at(state, paths.session_file(state, str(row["repo"]), row["id"]))
         if live is not None and registry.is_live(live):
             raise HarnexError(
                 f"session '{row['id']}' is running already ({live.get('cli')}, {live.get('state')})",

@@ -43,6 +43,7 @@ from harnex.supervisor.facts import closed_before, end_event, take_fact
 from harnex.supervisor.helpers import Helpers
 from harnex.supervisor.journal import Journal
 from harnex.supervisor.measured import Measured
+from harnex.supervisor.offspring import reap
 from harnex.supervisor.records import Records
 from harnex.supervisor.requests import Requests
 from harnex.supervisor.spec import Spec
@@ -203,6 +204,7 @@ class Session:
     def _see_stopped(self) -> None:
         """A child was stopped, continued or ended: is it the agent's process that stands still?"""
         self._look_stopped = False
+        reap()
         stopped = process.is_stopped(self.child.pid)
         if stopped and not self.stopped:
             self.journal.diagnose(f"the agent's process {self.child.pid} was stopped by a signal: no message is typed")
@@ -279,8 +281,10 @@ class Session:
         self.records.step(now)
         self.ending.step(now)
         if not self.finished:
-            if self.journal.displaced(now):
-                self.control.listen_again()
+            if self.journal.look(now):
+                if self.control.listen_again():
+                    self.journal.diagnose("the session's socket was removed while it ran: it was made anew")
+                self.terminal.recording.renew()
             self.journal.step(now)
         self._watch_writable()
         boot.tell(self, now)
@@ -497,15 +501,18 @@ class Session:
         else:
             self.type(self.adapter.interrupt(self.terminal.view, self.version))
 
-    def type(self, data: bytes) -> None:
-        """Send bytes to the agent's terminal."""
+    def type(self, data: bytes) -> str:
+        """Send bytes to the agent's terminal, all or none; why not, "" if they were sent."""
+        problem = ""
         self.watcher.disturbed(ECHO_S)
         try:
             self.child.write(data)
         except HarnexError as e:
-            self.journal.diagnose(e.message)
+            problem = e.message
+            self.journal.diagnose(problem)
         self.evidence.stir(clock.monotonic())
         self._watch_writable()
+        return problem
 
     # ---- what is written ----
 
@@ -547,7 +554,7 @@ class Session:
         """The last resort after a bug: the agent is killed and swept, the end is written."""
         self.journal.diagnose(f"harnex failed: {report.strip().splitlines()[-1][:300]}")
         self.child.kill(signal.SIGKILL)
-        sweep_now(self.spec.run_id)
+        sweep_now(self.spec.run_id, self.spec.keep)
         self.child.reap()
         self.control.close()
         self.records.close_now()

@@ -56,6 +56,7 @@ class Spec:
     stdin: str = ""  # what the agent gets on its standard input
     again: list[str] = field(default_factory=list)  # argv of a second round, `{session}` to be filled in
     schema: dict[str, Any] | None = None  # what the answer must be valid for
+    keep: list[str] = field(default_factory=list)  # patterns of processes that may outlive the session
     background_wait: float = 600.0  # how long what it left running is waited for
 
     @classmethod

@@ -20,6 +20,7 @@ from harnex.errors import HarnexError
 from harnex.store import durable
 from harnex.supervisor import redaction
 from harnex.supervisor.spec import Spec
+from harnex.visible import visible
 
 NAME = "start.json"
 # What an agent needs to be the same agent again; none of these is secret.
@@ -67,23 +68,23 @@ def write(run_dir: str, start: Mapping[str, Any], env: Mapping[str, str]) -> Non
     """Write it whole, without the secrets of `env`, which is the agent's environment. Raises HarnexError."""
     options = start["options"]
     redactor = redaction.redactor(start["redact"], {**env, **options["env"]})
-    clean = redactor.clean(dict(start))
-    clean["options"]["env"] = {
+    given = {
         name: None if secret_values({name: value}) or MARK in redactor.text(value) else value
         for name, value in options["env"].items()
     }
     names = {*KEEP, *start.get("set", ())}
-    clean["env"] = {
+    kept = {
         name: value
         for name, value in env.items()
         if name in names and not secret_values({name: value}) and redactor.text(value) == value
     }
-    clean["secrets"] = sorted(name for name, value in env.items() if secret_values({name: value}))
+    secrets = sorted(name for name, value in env.items() if secret_values({name: value}))
+    whole = {**start, "options": {**options, "env": given}, "env": kept, "secrets": secrets}
     path = os.path.join(run_dir, NAME)
-    # A path need not be UTF-8: its odd bytes become escapes.
-    data = json.dumps(clean, ensure_ascii=False).encode("utf-8", "backslashreplace") + b"\n"
+    # A path need not be UTF-8: its odd bytes become escapes, as control characters do.
+    text = visible(json.dumps(redactor.record(whole), ensure_ascii=False)) + "\n"
     try:
-        durable.replace(path, data)
+        durable.replace(path, text.encode())
     except OSError as e:
         raise HarnexError(f"can't write {path}: {e.strerror}", "see: harnex doctor") from None
 

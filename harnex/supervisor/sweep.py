@@ -1,65 +1,243 @@
-"""Nothing is left behind: every process that carries the run's marker in its environment is ended.
+"""Nothing is left behind: at the end of a run every process that came from its agent is ended.
 
-Tools run in sessions of their own, so killing the agent's process group misses them (field notes);
-the marker `HARNEX_RUN_ID` is inherited by all of them.
+Such a process is found in two ways. By its marker: `HARNEX_RUN_ID` in its environment, which children inherit. And by descent:
+it is a descendant of the supervisor (offspring.py) or of a marked process, although it has wiped its environment, as daemons do
+(nginx, redis, `env -i`).
+Tools run in sessions of their own, so killing the agent's process group would miss both (field notes).
+
+Not ended are: commands that the supervisor itself runs, unless they carry the marker (checks do, notifications do not);
+what carries `environment.APART` and its descendants (other sessions that the agent started); what the person asked to keep.
 """
 
 from __future__ import annotations
 
+import fnmatch
+import os
 import signal
+import sys
 import time
+from collections.abc import Collection
+from dataclasses import dataclass
 
 from harnex import process
+from harnex.supervisor import offspring
+from harnex.supervisor.environment import APART
 
 TERM_GRACE_S = 1.0
+CHASE_S = 0.05  # the loop stands still so long
+NAMED = 5  # processes that a sentence names
+COMMAND_MAX = 120  # characters of a command line in it
 
 
-def marked(run_id: str) -> list[tuple[int, str]]:
-    """(pid, start time) of processes that carry this run's marker, ours excluded. Needs psutil (only ends need it)."""
-    import os
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A living process of the run. `started` tells it from another one with its pid; `marked`: it carries the marker."""
 
+    pid: int
+    started: str
+    command: str
+    marked: bool
+
+    @property
+    def words(self) -> str:
+        """For a person: what it is."""
+        text = self.command if len(self.command) <= COMMAND_MAX else self.command[: COMMAND_MAX - 1] + "…"
+        return f"`{text}` (pid {self.pid})"
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """The processes of a run as they were found at one moment: those to be ended, and those that may live on."""
+
+    doomed: list[Found]
+    kept: list[Found]
+
+
+def look(run_id: str, keep: Collection[str] = (), root: int | None = None) -> Look:
+    """Look at the process table. `root`: the process whose descendants are all of this run (None: only marked ones are).
+
+    `keep`: patterns (as in a shell) of the name or the command line of processes that may live on with their descendants.
+    """
+    if sys.platform != "linux":
+        return Look(_by_psutil(run_id, keep), [])
+    table = offspring.table()
+    parents = {pid: parent for pid, (parent, _) in table.items()}
+    environments = {pid: _words(f"/proc/{pid}/environ") for pid in parents if pid != os.getpid()}
+    marker = _marker(run_id)
+    marked = {pid for pid, words in environments.items() if marker in words}
+    others = {pid for pid, words in environments.items() if _is_apart(words)}
+    roots = marked if root is None else marked | {root}
+    below = _below(parents, roots, others - marked | offspring.own() | {os.getpid()})
+    found = []
+    for pid in sorted(marked | below):
+        command, started = _command(pid), table[pid][1]
+        if started is not None and process.start_time(pid) == started:  # what was read is of this very process
+            found.append(Found(pid, started, command, pid in marked))
+    asked = {f.pid for f in found if keep and may_live(f.command, keep, _name(f.pid).decode("utf-8", "replace"))}
+    kept = asked | _below(parents, asked, ())
+    return Look([f for f in found if f.pid not in kept], [f for f in found if f.pid in kept])
+
+
+def _below(parents: dict[int, int], roots: Collection[int], without: Collection[int]) -> set[int]:
+    """The descendants of `roots`; those in `without`, and theirs, are left out."""
+    children: dict[int, list[int]] = {}
+    for pid, parent in parents.items():
+        children.setdefault(parent, []).append(pid)
+    found: set[int] = set()
+    todo = list(roots)
+    while todo:
+        new = [pid for pid in children.get(todo.pop(), ()) if pid not in without and pid not in found]
+        found.update(new)
+        todo += new
+    return found
+
+
+def _marker(run_id: str) -> bytes:
+    return b"HARNEX_RUN_ID=" + os.fsencode(run_id)
+
+
+def _is_apart(environment: list[bytes]) -> bool:
+    apart = os.fsencode(APART) + b"="
+    return any(word.startswith(apart) for word in environment)
+
+
+def _words(path: str) -> list[bytes]:
+    """The zero-terminated words of a file in /proc; [] if it can't be read (the process ended, or is another user's)."""
+    try:
+        with open(path, "rb") as f:
+            return f.read().split(b"\0")
+    except OSError:
+        return []
+
+
+def _command(pid: int) -> str:
+    """The command line, or the name in brackets where there is none."""
+    text = b" ".join(_words(f"/proc/{pid}/cmdline")).strip() or b"[" + _name(pid) + b"]"
+    return text.decode("utf-8", "replace")
+
+
+def _name(pid: int) -> bytes:
+    return b"".join(_words(f"/proc/{pid}/comm")).strip()
+
+
+def may_live(command: str, keep: Collection[str], name: str = "") -> bool:
+    """Whether the person asked to keep what has this command line, and perhaps this name."""
+    names = (name, os.path.basename(command.partition(" ")[0]), command)
+    return any(fnmatch.fnmatchcase(text, pattern) for text in names for pattern in keep)
+
+
+def _by_psutil(run_id: str, keep: Collection[str]) -> list[Found]:
+    """Marked processes where there is no /proc."""
     import psutil
 
-    me = os.getpid()
     found = []
     for pid in psutil.pids():
-        if pid == me:
-            continue
         started = process.start_time(pid)  # first: what is read next is then of this very process, or it ends nothing
         try:
-            if started is not None and psutil.Process(pid).environ().get("HARNEX_RUN_ID") == run_id:
-                found.append((pid, started))
+            other = psutil.Process(pid)
+            if pid == os.getpid() or started is None or other.environ().get("HARNEX_RUN_ID") != run_id:
+                continue
+            words = " ".join(other.cmdline())
+            if not may_live(words, keep, other.name()):
+                found.append(Found(pid, started, words, True))
         except (psutil.Error, OSError):
             continue
     return found
 
 
 class Sweep:
-    """Ends marked processes, repeatedly, since they may start others while they end. No waiting in here."""
+    """Ends the processes of a run, repeatedly, since they may start others while they end. No waiting in here."""
 
-    def __init__(self, run_id: str, now: float) -> None:
-        self._run_id = run_id
+    def __init__(self, run_id: str, now: float, keep: Collection[str] = ()) -> None:
+        self._run_id, self._keep = run_id, keep
         self._kill_at = now + TERM_GRACE_S
         self._told: set[int] = set()
-        self.ended: set[int] = set()
+        self._seen: dict[int, Found] = {}
+        self._beyond: dict[int, Found] = {}  # what we may not signal: another user's
+        self.kept: list[Found] = []
+
+    @property
+    def ended(self) -> set[int]:
+        """The pids that were ended, or are being ended."""
+        return self._seen.keys() - self._beyond.keys()
 
     def step(self, now: float) -> bool:
-        """One pass; True when nothing is left."""
-        left = marked(self._run_id)
-        for pid, started in left:
-            self.ended.add(pid)
+        """One pass; True when nothing is left that can be ended."""
+        before = offspring.reap()
+        if now >= self._kill_at:
+            self._chase()
+        left = self._pass(now)
+        # What was forked while the table was read may be missing in it: it is believed to be empty when it is so twice,
+        # and no orphan ended meanwhile, as those do that are in the middle of a double fork.
+        return not left and not self._pass(now) and offspring.reap() == before
+
+    def _chase(self) -> None:
+        """End orphans that fork and exit faster than the whole table can be read."""
+        until, looked = time.monotonic() + CHASE_S, set[int]()
+        while time.monotonic() < until:
+            new = [pid for pid in offspring.orphans() if pid not in looked]
+            if not new:
+                return
+            looked.update(new)
+            for pid in new:
+                started, words = process.start_time(pid), _words(f"/proc/{pid}/environ")
+                command, name = _command(pid), _name(pid).decode("utf-8", "replace")
+                if started is not None and not _is_apart(words) and not may_live(command, self._keep, name):
+                    found = Found(pid, started, command, _marker(self._run_id) in words)
+                    self._seen[pid] = found
+                    _signal(found, signal.SIGKILL)
+
+    def _pass(self, now: float) -> list[Found]:
+        seen = look(self._run_id, self._keep, offspring.root())
+        self.kept = seen.kept
+        left = []
+        for found in seen.doomed:
+            self._seen[found.pid] = found
             if now >= self._kill_at:
-                process.send_signal(pid, signal.SIGKILL, started)
-            elif pid not in self._told:
-                self._told.add(pid)
-                process.send_signal(pid, signal.SIGTERM, started)
-        return not left
+                done = _signal(found, signal.SIGKILL)
+            elif found.pid not in self._told:
+                self._told.add(found.pid)
+                done = _signal(found, signal.SIGTERM)
+            else:
+                done = found.pid not in self._beyond
+            if done:
+                left.append(found)
+            else:
+                self._beyond[found.pid] = found
+        return left
+
+    def remarks(self) -> list[str]:
+        """What a person should know of it, in sentences."""
+        unmarked = [f for f in self._seen.values() if not f.marked and f.pid not in self._beyond]
+        lives = [f for f in self._seen.values() if process.alive(f.pid, f.started)]
+        said = []
+        if unmarked:
+            said.append(f"{_count(unmarked)} without the session's marker (daemons) swept: {_named(unmarked)}")
+        if lives:
+            said.append(f"{_count(lives)} could not be ended: {_named(lives)}; look, then end them by hand")
+        if self.kept:
+            said.append(f"{_count(self.kept)} kept, as asked (--keep): {_named(self.kept)}")
+        return said
 
 
-def sweep_now(run_id: str, timeout_s: float = 5.0) -> set[int]:
-    """Sweep until nothing is left (for runs whose supervisor is gone). The pids that were ended."""
+def _signal(found: Found, signum: int) -> bool:
+    """Signal it. False only if it lives and may not be signalled."""
+    return process.send_signal(found.pid, signum, found.started) or not process.alive(found.pid, found.started)
+
+
+def _count(found: Collection[Found]) -> str:
+    return f"{len(found)} process{' was' if len(found) == 1 else 'es were'}"
+
+
+def _named(found: list[Found]) -> str:
+    more = len(found) - NAMED
+    return ", ".join(f.words for f in found[:NAMED]) + (f" and {more} more" if more > 0 else "")
+
+
+def sweep_now(run_id: str, keep: Collection[str] = (), timeout_s: float = 5.0) -> set[int]:
+    """Sweep until nothing is left (for runs whose supervisor is gone, or ends at once). The pids that were ended."""
     begun = time.monotonic()
-    sweep = Sweep(run_id, begun)
+    sweep = Sweep(run_id, begun, keep)
     while not sweep.step(time.monotonic()) and time.monotonic() < begun + timeout_s:
         time.sleep(0.05)
     return sweep.ended

@@ -8,6 +8,7 @@ import os
 import re
 import subprocess
 from collections.abc import Iterable
+from hashlib import blake2s
 
 from harnex import paths
 from harnex.adapters import PACKAGES, TITLES
@@ -125,4 +126,5 @@ def _key(real: str, program: str, cli: str) -> str:
                 return ""
     except OSError:
         return ""
-    return f"{FORMAT}:{program}:{real}:{info.st_size}:{info.st_mtime_ns}"
+    words = f"{FORMAT}:{program}:{real}:{info.st_size}:{info.st_mtime_ns}"
+    return blake2s(words.encode("utf-8", "surrogateescape")).hexdigest()  # a path may hold a secret

@@ -261,7 +261,7 @@ class Watcher:
             self.buried = True
             bury(session, now)
             self._lost = session.background.lost(now)
-            self._sweep = (Sweep(session.spec.run_id, now), now)
+            self._sweep = (Sweep(session.spec.run_id, now, session.spec.keep), now)
         return True
 
     # ---- the loop ----
@@ -293,6 +293,8 @@ class Watcher:
             if not sweep.step(now) and now < since + SWEEP_S:
                 return  # its tools first: they may hold what the new process needs
             self._sweep = None
+            for remark in sweep.remarks():
+                self._session.journal.diagnose(remark)
         if watch.phase == "down" and not self.buried:
             return  # killed, and not yet gone
         self._look(watch, now)

@@ -231,13 +231,13 @@ def test_the_last_event_waits_for_room(harnex: Harnex, small_disk: Path) -> None
     with open(log, "ab", buffering=0) as f, contextlib.suppress(OSError):
         while True:
             f.write(b"\n")  # and none in this one
-    stopping = harnex.start("stop", "--id", "full", "--force")
-    harnex.until(lambda: b'"stopped"' in history.read_bytes(), what="the row is written")
-    assert stopping.poll() is None
+    stopped = harnex.json("stop", "--id", "full", "--force")
+    assert (stopped["reason"], stopped["recorded"]) == ("stopped", False)
+    assert b'"stopped"' in history.read_bytes(), "the row is written"
     assert b'"exited"' not in log.read_bytes()
     assert [r["id"] for r in harnex.json("status", "--json")] == ["full"]
     ballast.unlink()
-    assert stopping.wait(20) == 0
+    harnex.ok("wait", "--id", "full", "--until", "exited", "--timeout", "20")
     rows = [r for line in log.read_bytes().splitlines() if (r := jsonl.loads_dict(line))]
     assert [r["seq"] for r in rows] == list(range(1, len(rows) + 1))
     assert rows[-1]["type"] == "exited"
@@ -362,12 +362,14 @@ def test_a_session_file_that_is_damaged_while_it_lives_is_written_again(harnex: 
     record = json.loads(path.read_text())
     path.write_bytes(b'{"id": "good", "supe')
     done = harnex.run("status", "--json")
-    assert (done.stdout, "is not a session record" in done.stderr) == ("[]\n", True)
+    assert [r["id"] for r in json.loads(done.stdout)] == ["good"]
+    if json.loads(done.stdout)[0].get("damaged"):  # or it is written anew already
+        assert "entry of session 'good' is damaged" in done.stderr
     with socket.socket(socket.AF_UNIX) as s:  # what a command that found it before the damage does
         s.connect(record["socket"])
         s.sendall(b'{"op": "send", "text": "go", "until": "done"}\n')
         assert json.loads(s.makefile().readline())["status"] == "accepted"
-    harnex.until(lambda: b'"turn":1' in path.read_bytes(), what="the next change mends it")
+    harnex.until(lambda: b'"turn":1' in path.read_bytes(), what="it is mended")
     assert [r["id"] for r in harnex.json("status", "--json")] == ["good"]
     psutil.Process(record["supervisor_pid"]).terminate()
     assert harnex.json("wait", "--id", "good", "--until", "exited", "--timeout", "20")["exit"]["reason"] == "stopped"

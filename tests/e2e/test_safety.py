@@ -247,6 +247,10 @@ def test_rules_of_the_configuration_are_checked(harnex: Harnex) -> None:
         ('[redact]\npatterns = ["a(b"]\n', "not a regular expression"),
         ('[redact]\npatterns = ["(a+)+$"]\n', "run for ever"),
         ('[redact]\npatterns = ["(a|a)*b"]\n', "run for ever"),
+        (
+            '[redact]\npatterns = ["ACME-[0-9]+", "id-(?:[0-9a-f]+-?)+z"]\n',
+            "patterns[1] 'id-(?:[0-9a-f]+-?)+z': it can run",
+        ),
         ('[redact]\npatterns = [".*"]\n', "ordinary text"),
         ('[redact]\nnames = "X"\n', "not a list of texts"),
         ('[redact]\nname = ["X"]\n', "unknown key 'name'"),
@@ -255,6 +259,20 @@ def test_rules_of_the_configuration_are_checked(harnex: Harnex) -> None:
         done = harnex.run("run", "cat", "--detach", "--id", "c")
         assert (done.returncode, json.loads(done.stdout)["ok"]) == (2, False)
         assert words in done.stderr and str(rules) in done.stderr, done.stderr
+
+
+def test_a_pattern_that_is_slow_after_all_holds_nothing_up(harnex: Harnex) -> None:
+    """Nothing that it was given up for is kept, and a diagnostic says so once."""
+    (harnex.work / ".harnex.toml").write_text('[redact]\npatterns = ["(?:x|xx)+(?:$|!|\\\\0)"]\n')
+    script = "while read n; do echo \"$n: $(printf 'x%.0s' $(seq 60))?\"; done"
+    harnex.ok("run", "sh", "--detach", "--id", "slow", "--", "-c", script)
+    for n in range(5):
+        harnex.ok("send", "--id", "slow", "--message", f"line {n}", "--force", "--no-wait")
+    harnex.until(lambda: harnex.events("slow", "diagnostic"), what="it is told")
+    harnex.ok("stop", "--id", "slow")
+    told = [e["what"] for e in harnex.events("slow", "diagnostic") if "took too long" in e["what"]]
+    assert len(told) == 1 and "(?:x|xx)+" in told[0]
+    assert leaks(harnex.state, {"x": "x" * 30}) == []
 
 
 # ---- leased credentials ----
@@ -458,7 +476,42 @@ def test_a_summary_that_cannot_be_written_loses_nothing(harnex: Harnex) -> None:
     assert harnex.json("history", "--json")[-1]["reason"] == "stopped"
 
 
-@pytest.mark.parametrize("path", ["/no/such/dir/x.json", "/dev/null", "."])
+def test_a_summary_goes_where_it_is_wanted(harnex: Harnex) -> None:
+    """Through a link, into a FIFO; neither is replaced."""
+    (harnex.base / "link.json").symlink_to("target.json")
+    harnex.agent("l", run=("--summary-out", str(harnex.base / "link.json")))
+    harnex.ok("stop", "--id", "l")
+    assert (harnex.base / "link.json").is_symlink()
+    assert json.loads((harnex.base / "target.json").read_text())["reason"] == "stopped"
+    fifo = harnex.base / "fifo"
+    os.mkfifo(fifo)
+    reply = harnex.agent("f", run=("--summary-out", str(fifo)))
+    with subprocess.Popen(["cat", str(fifo)], stdout=subprocess.PIPE) as reader:
+        harnex.ok("stop", "--id", "f")
+        assert json.loads(reader.communicate(timeout=20)[0])["run_id"] == reply["run_id"]
+    assert fifo.is_fifo() and harnex.events("f", "summary")[0]["path"] == str(fifo)
+    harnex.agent("n", run=("--summary-out", str(fifo)))  # nobody reads
+    harnex.ok("stop", "--id", "n")
+    assert any("nobody reads this FIFO" in e["what"] for e in harnex.events("n", "diagnostic"))
+    assert fifo.is_fifo() and harnex.json("history", "--json")[-1]["reason"] == "stopped"
+
+
+def test_pages_and_drawings_go_where_they_are_wanted(harnex: Harnex) -> None:
+    harnex.agent("p")
+    fifo = harnex.base / "fifo"
+    os.mkfifo(fifo)
+    (harnex.base / "link").symlink_to("page")
+    for words in (("report", "--id", "p", "-o"), ("pane", "--id", "p", "--svg")):
+        with subprocess.Popen(["cat", str(fifo)], stdout=subprocess.PIPE) as reader:
+            harnex.ok(*words, str(fifo))
+            assert b"<svg" in reader.communicate(timeout=20)[0]
+        harnex.ok(*words, str(harnex.base / "link"))
+        assert fifo.is_fifo() and (harnex.base / "link").is_symlink() and "<svg" in (harnex.base / "page").read_text()
+        assert "<svg" in harnex.ok(*words, "/dev/stdout")
+    harnex.ok("stop", "--id", "p")
+
+
+@pytest.mark.parametrize("path", ["/no/such/dir/x.json", ".", "/dev/stdout"])
 def test_a_bad_summary_path_is_refused_at_the_start(harnex: Harnex, path: str) -> None:
     done = harnex.run("run", "cat", "--detach", "--summary-out", path)
     assert done.returncode == 2 and "--summary-out" in done.stderr

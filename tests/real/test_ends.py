@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import shutil
+import signal
 import time
 from pathlib import Path
 
 import psutil
 import pytest
 
+from harnex import process
 from tests.e2e.conftest import Harnex
 from tests.real.conftest import Agent, stamp
 
@@ -150,3 +152,22 @@ def test_without_the_cli(harnex: Harnex, cli: str) -> None:
     assert "PATH" in reply["error"]
     assert "npm install" in reply["hint"]
     assert harnex.json("status", "--json", "--all") == []
+
+
+@pytest.mark.newest
+def test_a_daemon_that_wipes_its_environment_ends_with_the_session(agent: Agent, tmp_path: Path) -> None:
+    """It carries nothing of the session, and its parent is long gone: it is a child of the supervisor all the same."""
+    pid_file = tmp_path / "daemon.pid"
+    daemon = f"env -i setsid sh -c 'echo $$ > {pid_file}; exec sleep 300' >/dev/null 2>&1 </dev/null &"
+    tool = {"bash": f"{daemon} until test -s {pid_file}; do sleep 0.1; done"}
+    agent.start("s", {"text": "It runs.", "tools": [tool]}, "It does.")
+    agent.send("s", "go")
+    pid = int(pid_file.read_text())
+    started = process.start_time(pid)
+    assert started is not None
+    try:
+        assert agent.stop("s")["swept"] >= 1
+        assert not process.alive(pid, started)
+    finally:
+        process.send_signal(pid, signal.SIGKILL, started)
+    assert f"(pid {pid})" in " ".join(row["what"] for row in agent.events("s", "diagnostic"))

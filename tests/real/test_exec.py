@@ -116,6 +116,31 @@ def test_every_call_to_the_token(agent: Agent) -> None:
     assert "Step 3." in agent.place.ok("logs", "--id", "count")
 
 
+def test_sub_agents_of_codex_are_counted(agent: Agent) -> None:
+    """The stream does not hold their calls: their rollouts do. What was captured says so, and with the rollouts it is whole."""
+    if agent.cli != "codex" or agent.numbers < (0, 128):
+        pytest.skip("the others name them in their own records, or have none")
+    helper = {"text": "Somebody else.", "tools": [{"agent": {"prompt": "ZEBRA count", "description": "count"}}]}
+    calls = [helper, {"text": "I wait.", "tools": [{"bash": "sleep 3"}]}, *(f"Counted: 3 ({n})." for n in range(3))]
+    agents = {"ZEBRA": [{"text": "One.", "tools": [{"bash": "echo z"}]}, {"text": "It is 3."}]}
+    command = start(agent, "sub", agent.place.script(*calls, agents=agents))
+    give(command)
+    _, err = command.communicate(timeout=90)
+    assert command.returncode == 0, err
+    seen = check_bill(agent, "sub")
+    assert [call["agent"] == "main" for call in seen].count(False) == 2
+    assert agent.events("sub", "diagnostic") == []
+    run = agent.place.state / "runs" / agent.run_ids["sub"]
+    stream = str(run / "evidence" / "stream.jsonl")
+    alone = agent.place.json("usage", "--from", "codex", stream, "--json")
+    assert "calls of 1 sub-agent are not in this stream" in alone["problems"][0]["difference"]
+    whole = agent.place.json("usage", "--from", "codex", stream, str(run / "home"), "--json")
+    assert whole["problems"] == []
+    assert {c["call_id"]: [c[n] for n in TOKENS] for c in whole["calls"]} == {
+        c["call_id"]: [c[n] for n in TOKENS] for c in seen
+    }
+
+
 @pytest.fixture
 def at_work(agent: Agent, request: pytest.FixtureRequest) -> subprocess.Popen[str]:
     """A run in the middle of its third answer."""

@@ -37,3 +37,13 @@ def test_recipes_start_python_isolated() -> None:
     recipes = Path(__file__).parents[2] / "recipes"
     for path in recipes.glob("*.sh"):
         assert re.findall(r"\bpython3? -(?!I )", path.read_text()) == [], path.name
+
+
+def test_the_supervisor_registers_the_children_that_it_waits_for() -> None:
+    """It reaps every other child: an exit status that it takes by mistake is lost."""
+    launching = {"launch.py", "rehearse.py"}  # the starting side: another process
+    for path in (PACKAGE / "supervisor").glob("*.py"):
+        if path.name not in launching:
+            text = path.read_text()
+            registered = re.findall(r"mine\(\s*subprocess\.Popen\(", text)
+            assert len(re.findall(r"subprocess\.Popen\(", text)) == len(registered), path.name

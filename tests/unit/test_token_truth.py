@@ -15,7 +15,8 @@ from harnex.adapters._claude_calls import UNRECORDED, UNTOLD, uncounted
 from harnex.adapters._claude_rows import ClaudeReader
 from harnex.adapters._claude_totals import Seen, last_totals
 from harnex.adapters._codex_calls import UNTOLD as UNTOLD_BY_CODEX
-from harnex.adapters._codex_rollout import Rollout, seconds
+from harnex.adapters._codex_rollout import Rollout
+from harnex.adapters._log import seconds
 from harnex.adapters._paseo_records import ClaudeRecord
 from harnex.commands._records import Files, cost
 from harnex.core import usage
@@ -449,7 +450,7 @@ def test_an_answer_without_usage_is_a_call_of_which_nothing_is_known(version: st
         ]
 
     rows = [
-        head(version), event({"type": "task_started"}, 1), event(nothing, 1.5), *tool(1, 2), *tool(2, 4),
+        head(version), event({"type": "task_started"}, 1), *([] if late else [event(nothing, 1.5)]), *tool(1, 2), *tool(2, 4),
         item("message", 6, role="assistant"), event(nothing, 6.3), event({"type": "task_complete"}, 6.4),
     ]  # fmt: skip
     rollout = Rollout("rollout")

@@ -1,0 +1,107 @@
+"""The supervisor as the parent of what its agent leaves behind.
+
+On Linux the supervisor is a child subreaper: a process whose parent ends becomes a child of the supervisor, not of init. So
+everything that a tool starts stays a descendant, whatever it does to its session, its parent or its environment, and the
+sweep finds it. Elsewhere there is no such thing: orphans go to init, and only the marker in their environment is left.
+
+A parent must reap. Orphans are reaped here; the children that the supervisor started itself are registered by `mine` and
+are left to the code that waits for their exit status.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from harnex import process
+
+if TYPE_CHECKING:
+    import subprocess
+
+PR_SET_CHILD_SUBREAPER = 36  # linux/prctl.h
+
+_adopts = False
+_ended = 0  # orphans that were reaped
+_mine: dict[int, Callable[[], bool]] = {}  # pid -> whether somebody still waits for it
+
+
+def adopt() -> bool:
+    """Make this process the parent of its orphaned descendants. False where the system can't (only Linux can)."""
+    global _adopts
+    if sys.platform == "linux":
+        try:
+            import ctypes  # only here: sessions need it once
+
+            _adopts = ctypes.CDLL(None, use_errno=True).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) == 0
+        except (ImportError, OSError, AttributeError):  # a Python without ctypes, a C library without prctl
+            _adopts = False
+    return _adopts
+
+
+def root() -> int | None:
+    """The process whose descendants are all of this run; None: orphans go elsewhere, so descent proves nothing."""
+    return os.getpid() if _adopts else None
+
+
+def mine(child: subprocess.Popen[bytes]) -> subprocess.Popen[bytes]:
+    """Register a child that the supervisor itself waits for. To be called right after it was started."""
+    expect(child.pid, lambda: child.returncode is None)
+    return child
+
+
+def expect(pid: int, waited_for: Callable[[], bool]) -> None:
+    """The same for a child that is no `Popen`. `waited_for` is False once its exit status was taken."""
+    _forget()
+    _mine[pid] = waited_for
+
+
+def own() -> set[int]:
+    """The pids of the children that the supervisor started itself, and still waits for."""
+    _forget()
+    return set(_mine)
+
+
+def _forget() -> None:
+    for pid in [pid for pid, waited_for in _mine.items() if not waited_for()]:
+        del _mine[pid]
+
+
+def reap() -> int:
+    """Reap the orphans that have ended; how many did so far. Never blocks, and never takes the exit status of a child
+    that is `mine`."""
+    global _ended
+    for pid in orphans():
+        try:
+            _ended += os.waitpid(pid, os.WNOHANG)[0] == pid
+        except ChildProcessError:
+            continue
+    return _ended
+
+
+def orphans() -> list[int]:
+    """The children that this process did not start itself, zombies included."""
+    if not _adopts:
+        return []
+    known = own()
+    return [pid for pid in children(os.getpid()) if pid not in known]
+
+
+def children(pid: int) -> list[int]:
+    """The children of a process, zombies included."""
+    found: list[int] = []
+    try:
+        for task in os.listdir(f"/proc/{pid}/task"):
+            with open(f"/proc/{pid}/task/{task}/children") as f:
+                found += [int(word) for word in f.read().split()]
+    except FileNotFoundError:  # a kernel without CONFIG_PROC_CHILDREN
+        return [child for child, (parent, _) in table().items() if parent == pid]
+    except (OSError, ValueError):
+        pass
+    return found
+
+
+def table() -> dict[int, tuple[int, str | None]]:
+    """Each process that /proc shows now: its parent, and its start time (None for a zombie)."""
+    return {int(name): process.parent_and_start(int(name)) for name in os.listdir("/proc") if name.isdigit()}
