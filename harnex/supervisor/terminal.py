@@ -187,9 +187,8 @@ class Terminal:
                     return False
                 if self._synced_since is not None and now < self._synced_since + SYNC_MAX_S:
                     return False
-            if self._pending_size > FLOOD_KEEP and self.resync_at is not None:
-                if now < self.resync_at - FLOOD_FRAME_S + GOES_ON_S:
-                    self._drop(now)
+            if self._pending_size > FLOOD_KEEP and self._floods(now):
+                self._drop(now)
             if self._pending:
                 self._hand_over()
         if self._drawing:
@@ -199,6 +198,9 @@ class Terminal:
                     self._give_up(now)
                 return False
         return self._settled(now)
+
+    def _floods(self, now: float) -> bool:
+        return self.resync_at is not None and now < self.resync_at - FLOOD_FRAME_S + GOES_ON_S
 
     def _settled(self, now: float) -> bool:
         assert self.screen is not None
