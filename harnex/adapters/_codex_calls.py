@@ -190,7 +190,7 @@ class Calls:
 
     def untold(self, p: dict[str, Any]) -> None:
         """A `token_count` without numbers: behind an answer, of which nothing else will be told."""
-        if not (self.quiet and p.get("rate_limits")):  # the limits may be told before anything was asked
+        if not (self.quiet and any(windows(p))):  # the limits may be told before anything was asked
             self._responded(p)
         self.totals.restart()
         self._null = self._spoke and not self.late_items and not self.totals.known and not self._exact
@@ -342,10 +342,15 @@ class Calls:
 
 def exhausted(p: dict[str, Any]) -> bool:
     """Whether a `token_count` says that a rate limit is used up."""
-    limits = p.get("rate_limits")
-    windows = [limits.get(name) for name in ("primary", "secondary")] if isinstance(limits, dict) else []
-    used = [window.get("used_percent") for window in windows if isinstance(window, dict)]
+    used = [window.get("used_percent") for window in windows(p)]
     return any(isinstance(percent, int | float) and percent >= 100 for percent in used)
+
+
+def windows(p: dict[str, Any]) -> list[dict[str, Any]]:
+    """The rate limits that a `token_count` tells."""
+    limits = p.get("rate_limits")
+    told = [limits.get(name) for name in ("primary", "secondary")] if isinstance(limits, dict) else []
+    return [window for window in told if isinstance(window, dict)]
 
 
 def calls_of_agents(n: int) -> str:

@@ -287,6 +287,7 @@ INTERRUPTED = {
 }  # fmt: skip
 NOT_CUT = {
     "its tool was interrupted, 0.104": ("0.104.0", [START, item(CALL), ONE, item(OUTPUT, output="aborted by user after 2.5s"), STOP, START, item(ASSISTANT), TWO, DONE]),
+    "one of its tools was interrupted, 0.169": ("0.169.0", [START, item(CALL), item(CALL, call_id="d"), RECORD, item(OUTPUT, output="Wall time: 0.5 seconds\naborted by user"), item(OUTPUT, call_id="d"), ONE, STOP, START, item(ASSISTANT), TWO, DONE]),
     "its tool was killed, 0.145": ("0.145.0", [START, item(CALL), STOP, START, item(ASSISTANT), TWO, DONE]),
     "a record is told once more, 0.169": ("0.169.0", [START, item(CALL), RECORD, item(OUTPUT), ONE, item(ASSISTANT), TWO, DONE]),
     "the limit is reached": ("0.169.0", [START, *WHOLE, DONE, START, LIMIT, FAILED, START, item(ASSISTANT), TWO, DONE]),
