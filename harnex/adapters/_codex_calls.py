@@ -73,6 +73,7 @@ class Calls:
         self._held = 0  # answers whose tools were killed: their numbers are in the next total, if anywhere
         self._cut = 0  # calls that were told without numbers
         self._dropped = 0  # responses to the request that is out that were cut off, so that it was sent again
+        self._worded = False  # words came to the request that is out (up to 0.77: as events, items may come later)
         self._shown: object = None  # the newest total of a `token_count`: a record's comes once more in one
         self._lost = 0  # such responses to earlier requests, that are to be told
         self._since = self._heard = ""  # stamps: what the model was given last, the last that it said to that
@@ -111,7 +112,7 @@ class Calls:
         if prompt:
             self._unanswered()
         self._drop()
-        self._asked, self._began = True, False
+        self._asked, self._began, self._worded = True, False, False
 
     def unasked(self) -> None:
         """The model was not asked after all: its last tool was aborted."""
@@ -127,6 +128,10 @@ class Calls:
         yield from self.due(agent)
         self.refused()
         self.asked()
+
+    def worded(self) -> None:
+        """An event tells words of an answer."""
+        self._worded = self._asked
 
     def spoke(self, tool: bool = False) -> None:
         """A part of an answer: words, reasoning, a tool call."""
@@ -220,7 +225,11 @@ class Calls:
         """A count that tells nothing new, while a request is out: a response begins, or (0.145 on) was cut off."""
         if exhausted(p):
             return  # the provider refuses: there is no response
-        self._dropped += self._asked and not self._spoke and (self._began or self.quiet)
+        if self.late_items and self._worded:
+            self._due += 1  # an answer ends so that had no usage
+            self._asked = self._began = self._worded = False
+            return
+        self._dropped += self._asked and (not self._spoke or self.late_items) and (self._began or self.quiet)
         self._began = self._asked
 
     def _drop(self) -> None:
@@ -232,7 +241,7 @@ class Calls:
         """An answer was counted: what it was asked with is answered, unless that came behind it (0.145: after its tools)."""
         self._drop()
         if not self._spoke or self.late_items:
-            self._asked = False
+            self._asked = self._worded = False
         self._spoke = self._tooled = self._began = self._unsaid = self._null = False
 
     def _open(self, agent: str) -> ModelCall:

@@ -47,7 +47,7 @@ class CodexLog(Log):
     def __init__(self, full: bool, place: Place | None = None) -> None:
         self._full = full
         if full:
-            self.wanted |= {name.encode() for name in (*SPOKEN, *ITEMS)}
+            self.wanted |= {name.encode() for name in (*SPOKEN, "agent_reasoning", *ITEMS)}
             self.noted = {}
         self.session = ""
         self.turns: list[str] = []

@@ -24,10 +24,12 @@ from harnex.adapters._codex_calls import (
 from harnex.model import ModelCall, Remark
 
 # What a row is to the calls, by the kind that its line begins with.
-ANSWER, TOOL, OUTPUT = 1, 2, 3
+ANSWER, TOOL, OUTPUT, WORDS = 1, 2, 3, 4
+WORDED = ("agent_message", "agent_reasoning")
 NOTED = {
     b"assistant": ANSWER,
     b"reasoning": ANSWER,
+    **{name.encode(): WORDS for name in WORDED},
     **{name.encode(): TOOL for name in TOOL_CALLS},
     **{name.encode(): OUTPUT for name in TOOL_OUTPUTS},
 }
@@ -61,6 +63,8 @@ class Turns:
                 if not self.named and (name == "user_message" or is_prompt(p.get("item"))):
                     self._begin()
                     yield from self._calls.prompted(agent)
+            elif name in WORDED:
+                self._calls.worded()
             elif name == "task_started":
                 self.named = True
                 if self.open:
@@ -112,6 +116,8 @@ class Turns:
             self._aborted = self._aborted or ABORTED.encode() in piece[at : min(end, at + OUTPUT_HEAD)]
             if not self._pending and not self._tools:
                 self._calls.asked()
+        elif what == WORDS:
+            self._calls.worded()
         else:
             self._aborted = False
             self._pending += what == TOOL

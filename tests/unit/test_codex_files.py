@@ -282,6 +282,7 @@ INTERRUPTED = {
     "dropped, and the turn failed, 0.169": ("0.169.0", [START, *WHOLE, DONE, START, ONE, FAILED, START, item(ASSISTANT), TWO, DONE]),
     "before its usage, 0.77": ("0.77.0", [say("user_message"), EMPTY, *WHOLE, say("user_message"), ONE, item(ASSISTANT), STOP, say("user_message"), ONE, item(ASSISTANT), TWO]),
     "before its usage, 0.58": ("0.58.0", [say("user_message"), EMPTY, *WHOLE[::-1], say("user_message"), ONE, STOP, say("user_message"), ONE, TWO, item(ASSISTANT)]),
+    "dropped behind a tool, 0.58": ("0.58.0", [say("user_message"), EMPTY, ONE, item(CALL), item(OUTPUT), ONE, ONE, TWO, item(ASSISTANT)]),
     "killed": ("0.169.0", [START, *WHOLE, DONE, START, item(ASSISTANT), TWO, DONE, START, item(ASSISTANT)]),
     "killed and resumed": ("0.169.0", [START, *WHOLE, DONE, START, item(ASSISTANT), START, item(ASSISTANT), TWO, DONE]),
 }  # fmt: skip
@@ -319,6 +320,18 @@ def test_an_answer_that_was_cut_off_is_a_call_without_numbers(tmp_path: Path, ho
 def test_what_was_answered_is_not_cut_off(tmp_path: Path, how: str) -> None:
     for found in everywhere(tmp_path, script(NOT_CUT[how][0], *NOT_CUT[how][1])):
         assert found == [(11, False), (22, False)]
+
+
+def test_an_answer_without_usage_is_told_from_one_that_was_dropped(tmp_path: Path) -> None:
+    """Up to 0.58 both are two counts without numbers; between them the one has words."""
+    rows = script("0.58.0", say("user_message"), EMPTY, say("agent_message", message="x"), EMPTY, item(ASSISTANT))
+    rows += script(
+        "0.58.0", say("user_message"), EMPTY, EMPTY, say("agent_message", message="x"), ONE, item(ASSISTANT)
+    )[1:]
+    path = write(tmp_path / "x.jsonl", *rows)
+    for full in (True, False):
+        found = [(r["total_tokens"], r["partial"]) for r in Files("codex", [str(path)]).records(full)]
+        assert found == [(None, False), (None, True), (11, False)]
 
 
 @pytest.mark.parametrize("name", ["words", "tool"])
