@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from itertools import islice, zip_longest
 from typing import Any
 
-from harnex.adapters._codex_capture import Series, key_of, totals_of
+from harnex.adapters._codex_capture import Series, ends_of, key_of
 from harnex.adapters._codex_copied import Copied, Counted
 from harnex.adapters._codex_log import HEAD
 from harnex.adapters._codex_totals import Counts, numbers
@@ -59,8 +59,8 @@ class Kin:
                 self._threads.setdefault(head.copied.thread, []).append(head)
             elif head.captured:
                 report = logs.Report(path)
-                for thread, totals in totals_of(logs.every_row(path, report), _name(path)).items():
-                    self._series.setdefault(thread, Series()).files.append(totals)
+                for thread, ends in ends_of(logs.every_row(path, report), _name(path)).items():
+                    self._series.setdefault(thread, Series()).add(ends)
         for thread, series in self._series.items():
             for head in self._threads.get(thread, ()):
                 totals = list(_totals(head.path))

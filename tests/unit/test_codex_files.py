@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from harnex.adapters._codex_calls import UNTOLD
 from harnex.adapters._codex_rollout import Rollout
 from harnex.adapters._codex_stream import CodexStream
 from harnex.adapters._log import seconds
@@ -225,10 +226,22 @@ def test_totals_up_to_0_77_are_of_each_run(tmp_path: Path) -> None:
     text = odd[1].read_text().replace('"cached_input_tokens":480', '"cached_input_tokens":100')
     odd[1].write_text(text)  # more was given, and less of it was cached
     assert calls_of(odd)[0] == [(400, False), (600, False)]
+    words_each = [{"type": "item.completed", "item": {"type": "agent_message"}}]
+    small = [*run("t", 40, new=False), *run("t", 41, new=False)]  # the second answer was given more than one token anew
+    found, words = calls_of([write(tmp_path / "s.jsonl", *small[:2], *words_each, *small[2:5], *words_each, small[5])])
+    assert found == [(4000, False), (4100, False)]
+    assert "each is taken for that of one run" in words[0]
     either = [write(tmp_path / f"{n}.jsonl", *run("t", n, new=False)) for n in (4, 6)]
     found, words = calls_of(either)
     assert found == [(200, False), (400, True)]
     assert any("up to 0.77" in word for word in words)
+
+
+def test_a_turn_without_usage_is_a_call_of_which_nothing_is_known(tmp_path: Path) -> None:
+    """The provider sent none: Codex prints zeros."""
+    files = Files("codex", [str(write(tmp_path / "x.jsonl", *run("t", 0)))])
+    assert [(r["total_tokens"], r["partial"]) for r in files.records(full=True)] == [(None, False)]
+    assert [word for report in files.reports for word in report.words()] == [UNTOLD]
 
 
 def test_what_a_rollout_tells_call_by_call_no_total_tells_again(tmp_path: Path) -> None:
