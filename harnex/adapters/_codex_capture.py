@@ -17,6 +17,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
+from zlib import crc32
 
 from harnex.adapters._codex_calls import UNTOLD, calls_of_agents
 from harnex.adapters._codex_totals import Counts, falls, less, numbers
@@ -41,11 +42,13 @@ EITHER = (
 
 @dataclass(frozen=True, slots=True)
 class End:
-    """The end of a turn: its thread, the total that was told, and how many items its rows show, each of one answer or tool."""
+    """The end of a turn: its thread, the total that was told, how many items its rows show, each of one answer or tool, and a
+    sum over what was said (of two turns with one total the second had no usage, or it is the same turn once more)."""
 
     thread: str
     total: Counts
     items: int
+    said: int
 
 
 class Turns:
@@ -54,12 +57,16 @@ class Turns:
     def __init__(self, name: str) -> None:
         self.thread = name  # where no row names it (the beginning was cut off), the file does
         self._open: list[str] = []  # threads that began and whose turn did not end yet
-        self._items = 0
+        self._items = self._said = 0
 
     def ended(self, row: dict[str, Any]) -> End | None:
         """If the row is the end of a turn that tells its usage."""
         kind = row.get("type")
-        self._items = 0 if kind == "turn.started" else self._items + (kind == "item.completed")
+        if kind == "turn.started":
+            self._items = self._said = 0
+        elif kind == "item.completed" and isinstance(row.get("item"), dict):
+            self._items += 1
+            self._said = crc32(str(row["item"].get("text")).encode("utf-8", "replace"), self._said)
         if kind == "thread.started":
             self.thread = str(row.get("thread_id") or "")
             self._open.append(self.thread)
@@ -67,7 +74,7 @@ class Turns:
             thread = self._open.pop() if self._open else self.thread
             usage = numbers(row.get("usage"))
             if usage is not None:
-                return End(thread, usage, self._items)
+                return End(thread, usage, self._items, self._said)
         return None
 
 
@@ -78,12 +85,16 @@ class Series:
     files: list[list[Counts]] = field(default_factory=list)  # of each file, in its order
     told: set[Key] = field(default_factory=set)
     items: dict[Key, int] = field(default_factory=dict)  # of the turns that ended with these totals
+    said: dict[Key, int] = field(default_factory=dict)  # by the turn that is taken for the one with the usage
 
     def add(self, ends: list[End]) -> None:
         """What a stream tells of it."""
         if (totals := [end.total for end in ends]) not in self.files:
             self.files.append(totals)
-        self.items.update((key_of(end.total), end.items) for end in ends)
+        for end in ends:
+            key = key_of(end.total)
+            self.items[key] = end.items
+            self.said[key] = min(end.said, self.said.get(key, end.said))
 
     def points(self) -> list[Counts]:
         """Each total once, by its size."""
@@ -180,6 +191,10 @@ class Capture:
             if key in series.told:
                 continue
             n = keys.index(key)
+            if end.said != series.said[key]:
+                self._say(UNTOLD, thread)
+                yield Logged(_call(f"{thread}-{n + 1}-{end.said:x}", {}, False), "", thread, "", turn or None)
+                continue
             first = running and n == 0
             used = less(end.total, points[n - 1]) if running and n else dict(end.total)
             if first:

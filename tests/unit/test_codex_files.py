@@ -244,6 +244,20 @@ def test_a_turn_without_usage_is_a_call_of_which_nothing_is_known(tmp_path: Path
     assert [word for report in files.reports for word in report.words()] == [UNTOLD]
 
 
+def test_a_turn_that_adds_nothing_to_the_total_had_no_usage(tmp_path: Path) -> None:
+    def turn_of(total: int, words: str) -> list[dict[str, Any]]:
+        begun, started, ended = run("t", total)
+        return [begun, started, {"type": "item.completed", "item": {"type": "agent_message", "text": words}}, ended]
+
+    turns = (turn_of(4, "one"), turn_of(4, "two"), turn_of(4, "one"), turn_of(6, "one"))
+    paths = [write(tmp_path / f"{n}.jsonl", *rows) for n, rows in enumerate(turns)]
+    for order in itertools.permutations(paths):
+        files = Files("codex", [str(p) for p in order])
+        found = [(r["input_tokens"], r["partial"]) for r in files.records(full=True)]
+        assert sorted(found, key=str) == [(200, False), (400, True), (None, False)]
+        assert UNTOLD in [part for report in files.reports for word in report.words() for part in word.split("; ")]
+
+
 def test_what_a_rollout_tells_call_by_call_no_total_tells_again(tmp_path: Path) -> None:
     own = counts([at(1), at(2)], 10, 20)  # 100 and 300 tokens given
     stream = run(PARENT, 0)[:2] + [{"type": "turn.completed", "usage": use(30)}]
