@@ -154,6 +154,7 @@ class CodexLog(Log):
             return
         self.session = self._calls.thread = self._copy.thread
         self._calls.whole = not self._copy.forked
+        self._calls.totals.renew(self._place.base)
         self._turns.version(p.get("cli_version"))
         self._cwd = str(p.get("cwd") or "")
         if spawned(p):

@@ -16,7 +16,7 @@ from typing import Any
 from harnex.adapters._codex_capture import Series, ends_of, key_of
 from harnex.adapters._codex_copied import Copied, Counted
 from harnex.adapters._codex_log import HEAD
-from harnex.adapters._codex_totals import Counts, numbers
+from harnex.adapters._codex_totals import Counts, falls, numbers
 from harnex.adapters._log import Log, Place
 from harnex.store import logs
 
@@ -76,9 +76,11 @@ class Kin:
         parents = [f for f in parents if head.copied.thread not in f.copied.parents]
         if parents:
             place.shared = max(_shared(head.path, f.path) for f in parents)
-            return place
         mine = next(_counts(head.path), None)
-        if mine is None:
+        if mine is None or place.shared:
+            return place
+        if parents:
+            place.base = _base(mine, parents)
             return place
         ids = set(head.copied.parents)
         for other in self._heads[:n]:
@@ -139,6 +141,15 @@ def _totals(path: str) -> Iterator[Counts]:
             found = payload.get("thread_token_usage") or (isinstance(info, dict) and info.get("total_token_usage"))
             if (total := numbers(found)) is not None:
                 yield total
+
+
+def _base(first: Count, parents: list[_File]) -> Counts | None:
+    """Where a fork's first count is a total alone: the greatest of its parents' totals that it can have grown from."""
+    total, last = first
+    if not isinstance(total, dict) or last is not None:
+        return None
+    below = [before for parent in parents for before in _totals(parent.path) if not falls(before, total)]
+    return max(below, key=lambda before: before.get("total_tokens", 0), default=None)
 
 
 def _shared(one: str, other: str) -> int:

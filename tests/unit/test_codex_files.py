@@ -106,6 +106,17 @@ def test_own_calls_in_the_first_second_are_no_copies(tmp_path: Path) -> None:
     assert sorted(told([parent, write(tmp_path / "c.jsonl", *rows)])[0]) == [(PARENT, 50), (CHILD, 80)]
 
 
+def test_a_fork_that_tells_totals_alone_begins_at_its_parents(tmp_path: Path) -> None:
+    parent = write(tmp_path / "p.jsonl", head(PARENT, at(0)), *counts([at(1), at(2), at(3)], 5, 7, 9))
+    totals = [row(at(n, 10), "event_msg", **count(use(t))) for n, t in ((30, 14), (40, 20))]  # forked behind the second
+    child = write(tmp_path / "c.jsonl", head(CHILD, at(0, 10), forked_from_id=PARENT), *totals)
+    for order in ([parent, child], [child, parent]):
+        found, words = told(order)
+        assert sorted(n for _, n in found if n is not None) == [20, 50, 60, 70, 90]
+        assert words == []
+    assert "may be copied" in told([child])[1][0]
+
+
 def test_without_its_parent_a_copy_is_in_doubt_and_siblings_count_it_once(tmp_path: Path) -> None:
     _, fast = family(tmp_path / "a", 0.001)
     found, (word,) = told([fast])
