@@ -153,6 +153,7 @@ class CodexLog(Log):
         if not self._copy.meta(p, self._at):
             return
         self.session = self._calls.thread = self._copy.thread
+        self._copy.forked = self._copy.forked or bool(self._place.shared)
         self._calls.whole = not self._copy.forked
         self._calls.totals.renew(self._place.base)
         self._turns.version(p.get("cli_version"))

@@ -21,6 +21,7 @@ from harnex.adapters._log import Log, Place
 from harnex.store import logs
 
 HEADS = 16  # rows at a file's beginning in which its parents are named
+SURE = 2  # counts that two conversations do not have in common by chance
 Count = tuple[object, object]
 
 
@@ -70,10 +71,16 @@ class Kin:
 
     def _place(self, n: int, head: _File) -> Place:
         place = Place(_name(head.path), threads=self._threads.keys(), series=self._series)
-        if not head.copied.forked:
+        if not (head.copied.forked or head.copied.spawned):
             return place
         parents = [f for thread in head.copied.parents for f in self._threads.get(thread, ())]
         parents = [f for f in parents if head.copied.thread not in f.copied.parents]
+        if not head.copied.forked:  # a sub-agent with a conversation of its own, unless its numbers say otherwise
+            shared = max((_shared(head.path, f.path) for f in parents), default=0)
+            if shared >= SURE:
+                place.shared = shared
+                place.doubt = f"its first {shared} token counts are those of its parent: taken for a copy of them"
+            return place
         if parents:
             place.shared = max(_shared(head.path, f.path) for f in parents)
         mine = next(_counts(head.path), None)

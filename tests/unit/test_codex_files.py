@@ -106,6 +106,19 @@ def test_own_calls_in_the_first_second_are_no_copies(tmp_path: Path) -> None:
     assert sorted(told([parent, write(tmp_path / "c.jsonl", *rows)])[0]) == [(PARENT, 50), (CHILD, 80)]
 
 
+def test_a_sub_agent_that_repeats_its_parents_numbers_holds_a_copy_and_that_is_said(tmp_path: Path) -> None:
+    source = {"subagent": {"thread_spawn": {"parent_thread_id": PARENT}}}
+    parent = write(tmp_path / "p.jsonl", head(PARENT, at(0)), *counts([at(1), at(2), at(3)], 5, 7, 9))
+    rows = [head(CHILD, at(0, 10), source=source), *counts([at(2, 10), at(4, 10), at(30, 10)], 5, 7, 4)]
+    child = write(tmp_path / "c.jsonl", *rows)
+    own = [head(OTHER, at(0, 20), source=source), *counts([at(2, 20), at(4, 20)], 5, 6)]
+    other = write(tmp_path / "o.jsonl", *own)
+    for order in itertools.permutations([parent, child, other]):
+        found, words = told(list(order))
+        assert sorted(n for _, n in found if n is not None) == [40, 50, 50, 60, 70, 90]
+        assert words == ["its first 2 token counts are those of its parent: taken for a copy of them"]
+
+
 def test_a_fork_that_tells_totals_alone_begins_at_its_parents(tmp_path: Path) -> None:
     parent = write(tmp_path / "p.jsonl", head(PARENT, at(0)), *counts([at(1), at(2), at(3)], 5, 7, 9))
     totals = [row(at(n, 10), "event_msg", **count(use(t))) for n, t in ((30, 14), (40, 20))]  # forked behind the second
