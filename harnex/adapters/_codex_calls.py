@@ -226,6 +226,8 @@ class Calls:
         """A count that tells nothing new, while a request is out: a response begins, or (0.145 on) was cut off."""
         if exhausted(p):
             return  # the provider refuses: there is no response
+        if self._asked and (self._null or self._unsaid):
+            self._unanswered()  # the answer before had such a count already
         if self.late_items and self._worded:
             self._due += 1  # an answer ends so that had no usage
             self._asked = self._began = self._worded = False

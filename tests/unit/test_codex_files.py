@@ -385,6 +385,17 @@ def test_an_answer_without_usage_is_told_from_one_that_was_dropped(tmp_path: Pat
         assert found == [(None, False), (None, True), (11, False)]
 
 
+@pytest.mark.parametrize("version", ["0.104.0", "0.169.0"])
+def test_a_dropped_response_behind_an_answer_without_usage(tmp_path: Path, version: str) -> None:
+    ended = [item(CALL), EMPTY, item(OUTPUT), EMPTY] if version == "0.104.0" else [item(CALL), item(OUTPUT), EMPTY]
+    begun = [EMPTY] if version == "0.104.0" else []
+    rows = script(version, START, *begun, *ended, EMPTY, *WHOLE, DONE)
+    path = write(tmp_path / "x.jsonl", *rows)
+    for full in (True, False):
+        found = [(r["total_tokens"], r["partial"]) for r in Files("codex", [str(path)]).records(full)]
+        assert sorted(found, key=str) == [(11, False), (None, False), (None, True)]
+
+
 @pytest.mark.parametrize("name", ["words", "tool"])
 def test_a_headless_run_that_is_stopped_tells_the_open_call_once(name: str) -> None:
     live = CodexStream((0, 169))
