@@ -34,7 +34,7 @@ WORDS_MAX = 20  # files with something wrong that are named one by one
     "--from",
     "source",
     type=click.Choice(("claude", "codex")),
-    help="Read this CLI's own files instead: PATHs of files or folders (default: its own folder).",
+    help="Read this CLI's own files instead: PATHs of files or folders, - for standard input (default: its own folder).",
 )
 @click.option("--call", "which", metavar="N", help="One call: its number, or its call_id.")
 @click.option("--bodies", is_flag=True, help="With --call: what was asked and answered, as far as the logs hold it.")
