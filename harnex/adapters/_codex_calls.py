@@ -16,10 +16,12 @@ Shared by the live session (`_codex_rollout.Rollout`) and by `usage --from` (`_c
   had a total: a call of which nothing is known. Codex writes nothing of an answer's numbers before they have come: with the
   usage 0.6 s behind the last item every number was right (0.104, 0.128, 0.145, 0.169). Where a provider sends the usage
   without its details, Codex writes 0 for cached and reasoning tokens.
-- An answer that is cut off is billed and never counted (0.58 to 0.169: interrupted while it streams, or behind its last item
-  before its usage, or killed; dropped by the network, and asked for again): a call without numbers, `partial`. Up to 0.128 Codex repeats the last total when a response
-  begins, so that a request without an answer can be told from a cut one. From 0.145 on it does so when a response was cut off, each time
-  (0.145, 0.169; 6 of 6 that were dropped), also where the provider sends rate limits.
+- Up to 0.58 an answer without usage and one that was dropped are both two such rows; the words of the first are told between.
+- An answer that is cut off is billed and never counted (0.47 to 0.169: interrupted while it streams, or behind its last item
+  before its usage; killed; dropped by the network and asked for again): a call without numbers, `partial`. What shows it: up
+  to 0.128 Codex repeats the last total when a response begins, so that a request without an answer can be told from a cut
+  one. From 0.145 on it does so each time when a response was cut off. Rate limits in the answers change neither (0.58 to
+  0.169). 70 runs of 14 versions, interrupted, killed, dropped and resumed at random, agreed with the endpoint's bill.
 
 A call's duration is from the row with what the model was given last (the prompt, or the last tool's result) to the last
 row of its answer, or to its numbers where none is written before them: with all attempts and their pauses.
@@ -65,16 +67,16 @@ class Calls:
         self._began = False  # an answer to it came
         self._spoke = False  # something of an answer is recorded, and its numbers are not
         self._tooled = False  # a tool call is among that
-        self._unsaid = (
-            False  # and a total that says nothing new was told behind it: a response begins, or there was no usage
-        )
+        # A total that says nothing new was told behind it: another response begins, or this one had no usage.
+        self._unsaid = False
         self._null = False  # or one without any number (0.145 on writes that, too, where the answer is interrupted)
         self._due = 0  # whole answers without usage that are to be told
         self._held = 0  # answers whose tools were killed: their numbers are in the next total, if anywhere
         self._cut = 0  # calls that were told without numbers
         self._dropped = 0  # responses to the request that is out that were cut off, so that it was sent again
-        self._shown: object = None  # the newest total of a `token_count`: a record's comes once more in one
         self._lost = 0  # such responses to earlier requests, that are to be told
+        self._worded = False  # words came to the request that is out (up to 0.77: as events, items may come later)
+        self._shown: object = None  # the newest total of a `token_count`: a record's comes once more in one
         self._since = self._heard = ""  # stamps: what the model was given last, the last that it said to that
         self._answer: tuple[str, str] | None = None  # the same of an answer that is not counted yet
 
@@ -111,7 +113,7 @@ class Calls:
         if prompt:
             self._unanswered()
         self._drop()
-        self._asked, self._began = True, False
+        self._asked, self._began, self._worded = True, False, False
 
     def unasked(self) -> None:
         """The model was not asked after all: its last tool was aborted."""
@@ -127,6 +129,10 @@ class Calls:
         yield from self.due(agent)
         self.refused()
         self.asked()
+
+    def worded(self) -> None:
+        """An event tells words of an answer."""
+        self._worded = self._asked
 
     def spoke(self, tool: bool = False) -> None:
         """A part of an answer: words, reasoning, a tool call."""
@@ -190,7 +196,7 @@ class Calls:
 
     def untold(self, p: dict[str, Any]) -> None:
         """A `token_count` without numbers: behind an answer, of which nothing else will be told."""
-        if not (self.quiet and p.get("rate_limits")):  # the limits may be told before anything was asked
+        if not (self.quiet and any(windows(p))):  # the limits may be told before anything was asked
             self._responded(p)
         self.totals.restart()
         self._null = self._spoke and not self.late_items and not self.totals.known and not self._exact
@@ -220,7 +226,13 @@ class Calls:
         """A count that tells nothing new, while a request is out: a response begins, or (0.145 on) was cut off."""
         if exhausted(p):
             return  # the provider refuses: there is no response
-        self._dropped += self._asked and not self._spoke and (self._began or self.quiet)
+        if self._asked and (self._null or self._unsaid):
+            self._unanswered()  # the answer before had such a count already
+        if self.late_items and self._worded:
+            self._due += 1  # an answer ends so that had no usage
+            self._asked = self._began = self._worded = False
+            return
+        self._dropped += self._asked and (not self._spoke or self.late_items) and (self._began or self.quiet)
         self._began = self._asked
 
     def _drop(self) -> None:
@@ -232,7 +244,7 @@ class Calls:
         """An answer was counted: what it was asked with is answered, unless that came behind it (0.145: after its tools)."""
         self._drop()
         if not self._spoke or self.late_items:
-            self._asked = False
+            self._asked = self._worded = False
         self._spoke = self._tooled = self._began = self._unsaid = self._null = False
 
     def _open(self, agent: str) -> ModelCall:
@@ -342,10 +354,15 @@ class Calls:
 
 def exhausted(p: dict[str, Any]) -> bool:
     """Whether a `token_count` says that a rate limit is used up."""
-    limits = p.get("rate_limits")
-    windows = [limits.get(name) for name in ("primary", "secondary")] if isinstance(limits, dict) else []
-    used = [window.get("used_percent") for window in windows if isinstance(window, dict)]
+    used = [window.get("used_percent") for window in windows(p)]
     return any(isinstance(percent, int | float) and percent >= 100 for percent in used)
+
+
+def windows(p: dict[str, Any]) -> list[dict[str, Any]]:
+    """The rate limits that a `token_count` tells."""
+    limits = p.get("rate_limits")
+    told = [limits.get(name) for name in ("primary", "secondary")] if isinstance(limits, dict) else []
+    return [window for window in told if isinstance(window, dict)]
 
 
 def calls_of_agents(n: int) -> str:

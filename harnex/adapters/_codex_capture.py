@@ -17,8 +17,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
+from zlib import crc32
 
-from harnex.adapters._codex_calls import calls_of_agents
+from harnex.adapters._codex_calls import UNTOLD, calls_of_agents
 from harnex.adapters._codex_totals import Counts, falls, less, numbers
 from harnex.adapters._log import Logged, Place
 from harnex.model import ModelCall
@@ -39,24 +40,41 @@ EITHER = (
 )
 
 
+@dataclass(frozen=True, slots=True)
+class End:
+    """The end of a turn: its thread, the total that was told, how many items its rows show, each of one answer or tool, and a
+    sum over what was said (of two turns with one total the second had no usage, or it is the same turn once more)."""
+
+    thread: str
+    total: Counts
+    items: int
+    said: int
+
+
 class Turns:
     """Which thread's turn ends, row by row. Rows of several processes may stand in turns in one file."""
 
     def __init__(self, name: str) -> None:
         self.thread = name  # where no row names it (the beginning was cut off), the file does
         self._open: list[str] = []  # threads that began and whose turn did not end yet
+        self._items = self._said = 0
 
-    def ended(self, row: dict[str, Any]) -> tuple[str, Counts] | None:
-        """The thread and its total, if the row is the end of a turn with a total."""
+    def ended(self, row: dict[str, Any]) -> End | None:
+        """If the row is the end of a turn that tells its usage."""
         kind = row.get("type")
+        if kind == "turn.started":
+            self._items = self._said = 0
+        elif kind == "item.completed" and isinstance(row.get("item"), dict):
+            self._items += 1
+            self._said = crc32(str(row["item"].get("text")).encode("utf-8", "replace"), self._said)
         if kind == "thread.started":
             self.thread = str(row.get("thread_id") or "")
             self._open.append(self.thread)
         elif kind in ("turn.completed", "turn.failed"):
             thread = self._open.pop() if self._open else self.thread
             usage = numbers(row.get("usage"))
-            if usage is not None and any(usage.values()):  # zeros: no usage in the answers
-                return thread, usage
+            if usage is not None:
+                return End(thread, usage, self._items, self._said)
         return None
 
 
@@ -66,6 +84,17 @@ class Series:
 
     files: list[list[Counts]] = field(default_factory=list)  # of each file, in its order
     told: set[Key] = field(default_factory=set)
+    items: dict[Key, int] = field(default_factory=dict)  # of the turns that ended with these totals
+    said: dict[Key, int] = field(default_factory=dict)  # by the turn that is taken for the one with the usage
+
+    def add(self, ends: list[End]) -> None:
+        """What a stream tells of it."""
+        if (totals := [end.total for end in ends]) not in self.files:
+            self.files.append(totals)
+        for end in ends:
+            key = key_of(end.total)
+            self.items[key] = end.items
+            self.said[key] = min(end.said, self.said.get(key, end.said))
 
     def points(self) -> list[Counts]:
         """Each total once, by its size."""
@@ -81,7 +110,14 @@ class Series:
         """Whether they can be one running total."""
         if not self.explicit and any(falls(a, b) for totals in self.files for a, b in pairwise(totals)):
             return False
-        return all(_grows(a, b) for a, b in pairwise(points))
+        return all(_grows(a, b) and (self.explicit or self._enough(a, b)) for a, b in pairwise(points))
+
+    def _enough(self, before: Counts, after: Counts) -> bool:
+        """Whether the next turn can have been given so little: it is given the conversation, so at least about what each
+        answer of the turn before was given. An answer has one item or more."""
+        answers = self.items.get(key_of(before), 0)
+        grown = after.get("input_tokens", 0) - before.get("input_tokens", 0)
+        return not answers or 2 * answers * grown >= before.get("input_tokens", 0)
 
 
 def key_of(total: Counts) -> Key:
@@ -94,12 +130,12 @@ def _grows(before: Counts, after: Counts) -> bool:
     return given > 0 and put > 0 and 0 <= cached <= given
 
 
-def totals_of(rows: Iterable[dict[str, Any]], name: str) -> dict[str, list[Counts]]:
-    """The totals in a captured stream, by thread. `name` is the file's."""
-    turns, found = Turns(name), dict[str, list[Counts]]()
+def ends_of(rows: Iterable[dict[str, Any]], name: str) -> dict[str, list[End]]:
+    """The ends of turns in a captured stream that have numbers, by thread. `name` is the file's."""
+    turns, found = Turns(name), dict[str, list[End]]()
     for row in rows:
-        if (end := turns.ended(row)) is not None:
-            found.setdefault(end[0], []).append(end[1])
+        if (end := turns.ended(row)) is not None and any(end.total.values()):
+            found.setdefault(end.thread, []).append(end)
     return found
 
 
@@ -109,7 +145,7 @@ class Capture:
     def __init__(self, place: Place) -> None:
         self._place = place
         self._turns = Turns(place.name)
-        self._ends: list[tuple[str, Counts, int]] = []  # thread, total, turn of the file
+        self._ends: list[tuple[End, int]] = []  # and the turn of the file
         self._turn = 0
         self._agents: set[str] = set()  # sub-agents' threads
         self._open = 0  # turns that began and did not tell what they used: they failed, or were cut off
@@ -123,14 +159,18 @@ class Capture:
         elif kind == "turn.completed" and isinstance(row.get("usage"), dict):
             self._open -= 1
         if (end := self._turns.ended(row)) is not None:
-            self._ends.append((*end, self._turn))
+            self._ends.append((end, self._turn))
         item = row.get("item")
         if isinstance(item, dict) and item.get("type") == "collab_tool_call":
             self._agents.update(str(thread) for thread in item.get("receiver_thread_ids") or ())
         yield from ()
 
     def end(self) -> Iterator[Logged]:
-        for thread in dict.fromkeys(thread for thread, _, _ in self._ends):
+        for end, turn in self._ends:
+            if not any(end.total.values()):
+                self._say(UNTOLD, end.thread)
+                yield Logged(_call(f"{end.thread}-none-{turn}", {}, False), "", end.thread, "", turn or None)
+        for thread in dict.fromkeys(end.thread for end, _ in self._ends):
             yield from self._thread(thread)
         if missing := self._agents - set(self._place.threads):
             self.words.append(f"{calls_of_agents(len(missing))} are not in this stream: their rollouts tell them")
@@ -141,18 +181,22 @@ class Capture:
 
     def _thread(self, thread: str) -> Iterator[Logged]:
         series = self._place.series.setdefault(thread, Series())
-        mine = [total for name, total, _ in self._ends if name == thread]
-        if mine not in series.files:
-            series.files.append(mine)
+        mine = [(end, turn) for end, turn in self._ends if end.thread == thread and any(end.total.values())]
+        series.add([end for end, _ in mine])
         points = series.points()
         keys = [key_of(total) for total in points]
         running = series.runs(points)
-        for name, total, turn in self._ends:
-            if name != thread or key_of(total) in series.told:
+        for end, turn in mine:
+            key = key_of(end.total)
+            if key in series.told:
                 continue
-            n = keys.index(key_of(total))
+            n = keys.index(key)
+            if end.said != series.said[key]:
+                self._say(UNTOLD, thread)
+                yield Logged(_call(f"{thread}-{n + 1}-{end.said:x}", {}, False), "", thread, "", turn or None)
+                continue
             first = running and n == 0
-            used = less(total, points[n - 1]) if running and n else dict(total)
+            used = less(end.total, points[n - 1]) if running and n else dict(end.total)
             if first:
                 self._say(FIRST, thread)
             elif not series.explicit or not running:

@@ -47,7 +47,7 @@ class CodexLog(Log):
     def __init__(self, full: bool, place: Place | None = None) -> None:
         self._full = full
         if full:
-            self.wanted |= {name.encode() for name in (*SPOKEN, *ITEMS)}
+            self.wanted |= {name.encode() for name in (*SPOKEN, "agent_reasoning", *ITEMS)}
             self.noted = {}
         self.session = ""
         self.turns: list[str] = []
@@ -153,7 +153,9 @@ class CodexLog(Log):
         if not self._copy.meta(p, self._at):
             return
         self.session = self._calls.thread = self._copy.thread
+        self._copy.forked = self._copy.forked or bool(self._place.shared)
         self._calls.whole = not self._copy.forked
+        self._calls.totals.renew(self._place.base)
         self._turns.version(p.get("cli_version"))
         self._cwd = str(p.get("cwd") or "")
         if spawned(p):

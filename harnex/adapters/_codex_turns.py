@@ -24,10 +24,12 @@ from harnex.adapters._codex_calls import (
 from harnex.model import ModelCall, Remark
 
 # What a row is to the calls, by the kind that its line begins with.
-ANSWER, TOOL, OUTPUT = 1, 2, 3
+ANSWER, TOOL, OUTPUT, WORDS = 1, 2, 3, 4
+WORDED = ("agent_message", "agent_reasoning")
 NOTED = {
     b"assistant": ANSWER,
     b"reasoning": ANSWER,
+    **{name.encode(): WORDS for name in WORDED},
     **{name.encode(): TOOL for name in TOOL_CALLS},
     **{name.encode(): OUTPUT for name in TOOL_OUTPUTS},
 }
@@ -37,7 +39,7 @@ OUTPUT_HEAD = 400  # characters of a tool's output in which it says that it was 
 class Turns:
     """The open turn of one thread."""
 
-    __slots__ = ("_aborted", "_calls", "_late", "_pending", "_tools", "named", "open")
+    __slots__ = ("_aborted", "_calls", "_pending", "_tools", "named", "open")
 
     def __init__(self, calls: Calls) -> None:
         self.named = False  # the ends of turns are told (0.101 on)
@@ -45,8 +47,7 @@ class Turns:
         self._calls = calls
         self._tools: set[str] = set()  # that run, by id
         self._pending = 0  # that run, counted
-        self._late: tuple[bytes, int, int] | None = None  # where the last output stands
-        self._aborted = False  # the last output says that its tool was aborted
+        self._aborted = False  # an output behind the last answer says that its tool was aborted
 
     def version(self, said: object) -> None:
         """The program that writes (`cli_version` of a head)."""
@@ -62,6 +63,8 @@ class Turns:
                 if not self.named and (name == "user_message" or is_prompt(p.get("item"))):
                     self._begin()
                     yield from self._calls.prompted(agent)
+            elif name in WORDED:
+                self._calls.worded()
             elif name == "task_started":
                 self.named = True
                 if self.open:
@@ -76,7 +79,7 @@ class Turns:
                 yield from self._calls.completed(agent)
             elif name == "turn_aborted":
                 self.open = False
-                if self._was_aborted():
+                if self._aborted:
                     self._calls.unasked()
                 yield from self._calls.interrupted(agent)
         elif kind == "response_item":
@@ -87,7 +90,7 @@ class Turns:
     def _begin(self) -> None:
         self.open = True
         self._tools.clear()
-        self._pending, self._late, self._aborted = 0, None, False
+        self._pending, self._aborted = 0, False
 
     def _item(self, name: str, p: dict[str, Any]) -> None:
         call_id = str(p.get("call_id") or p.get("id") or "")
@@ -96,32 +99,29 @@ class Turns:
                 self._tools.discard(call_id)
             else:
                 self._pending -= self._pending > 0  # its call was noted
-            self._aborted = ABORTED in str(p.get("output"))[:OUTPUT_HEAD]
+            self._aborted = self._aborted or ABORTED in str(p.get("output"))[:OUTPUT_HEAD]
             if not self._tools and not self._pending:
                 self._calls.asked()
         elif is_answer(name, p):
             if name in TOOL_CALLS:
                 self._tools.add(call_id)
+            self._aborted = False
             self._calls.spoke(name in TOOL_CALLS)
 
     def note(self, what: int, piece: bytes, at: int, end: int) -> None:
         """A row of a kind of `NOTED`, at this place of a piece of the file."""
         if what == OUTPUT:
             self._pending -= self._pending > 0
-            self._late = (piece, at, end)
+            # Its call's id stands before it, and in some versions more.
+            self._aborted = self._aborted or ABORTED.encode() in piece[at : min(end, at + OUTPUT_HEAD)]
             if not self._pending and not self._tools:
                 self._calls.asked()
+        elif what == WORDS:
+            self._calls.worded()
         else:
+            self._aborted = False
             self._pending += what == TOOL
             self._calls.spoke(what == TOOL)
-
-    def _was_aborted(self) -> bool:
-        """Whether the last output is that of a tool that was aborted: the model was not asked with it."""
-        if self._late is not None:
-            piece, at, end = self._late
-            # Its call's id stands before it, and in some versions more.
-            return ABORTED.encode() in piece[at : min(end, at + OUTPUT_HEAD)]
-        return self._aborted
 
     def gone(self, agent: str) -> Iterator[ModelCall]:
         """Nothing follows any more, or nothing of these."""

@@ -43,6 +43,7 @@ class Place:
     shared: int | None = (
         None  # Codex, a fork: so many counts at its beginning are told by another file; None: not known
     )
+    base: dict[str, int] | None = None  # Codex, a fork that tells totals alone: its parent's total where it began
     doubt: str = ""  # words, if that was told by the numbers alone
     threads: Collection[str] = ()  # Codex: those whose rollouts are among the files
     series: dict[str, Any] = field(

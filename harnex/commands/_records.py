@@ -30,6 +30,7 @@ class Run:
 
     row: dict[str, Any]
     directory: str
+    missing: int = 0  # calls that its supervisor counted and its log does not hold, once `records` were read
 
     def records(self) -> Iterator[dict[str, Any]]:
         who = {k: self.row.get(k) for k in ("id", "run_id", "cli", "repo")}
@@ -45,6 +46,8 @@ class Run:
             elif event.get("type") == "usage_rest":
                 found = usage.rest(event, **who)
                 yield {**found, "of": [unknown[i] for i in found["call_ids"] if i in unknown]}
+        counted = self.row.get("calls")
+        self.missing = max(0, counted - n) if isinstance(counted, int) else 0
 
     def events(self, needles: tuple[bytes, ...] = ()) -> Iterator[dict[str, Any]]:
         """Its events; with `needles` the lines that hold one of them."""

@@ -34,7 +34,7 @@ WORDS_MAX = 20  # files with something wrong that are named one by one
     "--from",
     "source",
     type=click.Choice(("claude", "codex")),
-    help="Read this CLI's own files instead: PATHs of files or folders (default: its own folder).",
+    help="Read this CLI's own files instead: PATHs of files or folders, - for standard input (default: its own folder).",
 )
 @click.option("--call", "which", metavar="N", help="One call: its number, or its call_id.")
 @click.option("--bodies", is_flag=True, help="With --call: what was asked and answered, as far as the logs hold it.")
@@ -114,7 +114,22 @@ def _from_runs(
     if single is None:
         head["cli"] = cli
     turns = usage.turns(single.events()) if single else None
-    return _show(records(), by, head, turns, prices, as_json, as_csv, asked)
+    code = _show(records(), by, head, turns, prices, as_json, as_csv, asked)
+    _tell_missing([run for run in chosen if run.missing and run not in gone])
+    return code
+
+
+def _tell_missing(runs: list[_records.Run]) -> None:
+    """Runs whose event logs hold fewer calls than were made: another program changed them, or the disk is full."""
+    for run in runs[:WORDS_MAX]:
+        told, name = run.row["calls"], run.row.get("id")
+        print(
+            f"harnex: {run.missing} of {_calls(told)} of '{name}' are not in its event log, and not in this sum; "
+            f"why: harnex events --id {run.row.get('run_id')} --snapshot --type diagnostic",
+            file=sys.stderr,
+        )
+    if len(runs) > WORDS_MAX:
+        print(f"harnex: and the logs of {len(runs) - WORDS_MAX} more runs lack calls", file=sys.stderr)
 
 
 # ---- the CLIs' own files ----

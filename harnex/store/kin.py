@@ -13,14 +13,15 @@ from dataclasses import dataclass, field
 from itertools import islice, zip_longest
 from typing import Any
 
-from harnex.adapters._codex_capture import Series, key_of, totals_of
+from harnex.adapters._codex_capture import Series, ends_of, key_of
 from harnex.adapters._codex_copied import Copied, Counted
 from harnex.adapters._codex_log import HEAD
-from harnex.adapters._codex_totals import Counts, numbers
+from harnex.adapters._codex_totals import Counts, falls, numbers
 from harnex.adapters._log import Log, Place
 from harnex.store import logs
 
 HEADS = 16  # rows at a file's beginning in which its parents are named
+SURE = 2  # counts that two conversations do not have in common by chance
 Count = tuple[object, object]
 
 
@@ -59,8 +60,8 @@ class Kin:
                 self._threads.setdefault(head.copied.thread, []).append(head)
             elif head.captured:
                 report = logs.Report(path)
-                for thread, totals in totals_of(logs.every_row(path, report), _name(path)).items():
-                    self._series.setdefault(thread, Series()).files.append(totals)
+                for thread, ends in ends_of(logs.every_row(path, report), _name(path)).items():
+                    self._series.setdefault(thread, Series()).add(ends)
         for thread, series in self._series.items():
             for head in self._threads.get(thread, ()):
                 totals = list(_totals(head.path))
@@ -70,15 +71,23 @@ class Kin:
 
     def _place(self, n: int, head: _File) -> Place:
         place = Place(_name(head.path), threads=self._threads.keys(), series=self._series)
-        if not head.copied.forked:
+        if not (head.copied.forked or head.copied.spawned):
             return place
         parents = [f for thread in head.copied.parents for f in self._threads.get(thread, ())]
         parents = [f for f in parents if head.copied.thread not in f.copied.parents]
+        if not head.copied.forked:  # a sub-agent with a conversation of its own, unless its numbers say otherwise
+            shared = max((_shared(head.path, f.path) for f in parents), default=0)
+            if shared >= SURE:
+                place.shared = shared
+                place.doubt = f"its first {shared} token counts are those of its parent: taken for a copy of them"
+            return place
         if parents:
             place.shared = max(_shared(head.path, f.path) for f in parents)
-            return place
         mine = next(_counts(head.path), None)
-        if mine is None:
+        if mine is None or place.shared:
+            return place
+        if parents:
+            place.base = _base(mine, parents)
             return place
         ids = set(head.copied.parents)
         for other in self._heads[:n]:
@@ -139,6 +148,15 @@ def _totals(path: str) -> Iterator[Counts]:
             found = payload.get("thread_token_usage") or (isinstance(info, dict) and info.get("total_token_usage"))
             if (total := numbers(found)) is not None:
                 yield total
+
+
+def _base(first: Count, parents: list[_File]) -> Counts | None:
+    """Where a fork's first count is a total alone: the greatest of its parents' totals that it can have grown from."""
+    total, last = first
+    if not isinstance(total, dict) or last is not None:
+        return None
+    below = [before for parent in parents for before in _totals(parent.path) if not falls(before, total)]
+    return max(below, key=lambda before: before.get("total_tokens", 0), default=None)
 
 
 def _shared(one: str, other: str) -> int:

@@ -125,6 +125,20 @@ def test_a_socket_that_is_removed_is_made_anew(harnex: Harnex) -> None:
     harnex.ok("stop", "--id", "s")
 
 
+@pytest.mark.parametrize("ended", [False, True])
+def test_calls_that_were_lost_are_missed(harnex: Harnex, ended: bool) -> None:
+    harnex.agent("s", {"text": "one"}, {"text": "two"})
+    harnex.ok("send", "--id", "s", "--message", "go", "--wait-for-idle")
+    calls = len(harnex.events("s", "call"))
+    assert calls and harnex.run("usage", "--id", "s").stderr.count("not in its event log") == 0
+    truncate_log(run_dir(harnex))
+    harnex.ok("send", "--id", "s", "--message", "more", "--wait-for-idle")
+    if ended:
+        harnex.ok("stop", "--id", "s")
+    done = harnex.run("usage", "--id", "s", "--json")
+    assert f"{calls} of {calls + len(harnex.events('s', 'call'))} calls of 's' are not in its event log" in done.stderr
+
+
 def test_a_log_without_an_end_is_no_success(harnex: Harnex) -> None:
     harnex.agent("s", {"text": "one"})
     harnex.ok("stop", "--id", "s")

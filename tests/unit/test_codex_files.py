@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from harnex.adapters._codex_calls import UNTOLD
 from harnex.adapters._codex_rollout import Rollout
 from harnex.adapters._codex_stream import CodexStream
 from harnex.adapters._log import seconds
@@ -103,6 +104,30 @@ def test_own_calls_in_the_first_second_are_no_copies(tmp_path: Path) -> None:
     rows = [head(CHILD, at(0, 10), forked_from_id=PARENT), head(PARENT, at(0, 10))]
     rows += counts([at(0.01, 10)], 5) + counts([at(0.2, 10)], 8, before=5)
     assert sorted(told([parent, write(tmp_path / "c.jsonl", *rows)])[0]) == [(PARENT, 50), (CHILD, 80)]
+
+
+def test_a_sub_agent_that_repeats_its_parents_numbers_holds_a_copy_and_that_is_said(tmp_path: Path) -> None:
+    source = {"subagent": {"thread_spawn": {"parent_thread_id": PARENT}}}
+    parent = write(tmp_path / "p.jsonl", head(PARENT, at(0)), *counts([at(1), at(2), at(3)], 5, 7, 9))
+    rows = [head(CHILD, at(0, 10), source=source), *counts([at(2, 10), at(4, 10), at(30, 10)], 5, 7, 4)]
+    child = write(tmp_path / "c.jsonl", *rows)
+    own = [head(OTHER, at(0, 20), source=source), *counts([at(2, 20), at(4, 20)], 5, 6)]
+    other = write(tmp_path / "o.jsonl", *own)
+    for order in itertools.permutations([parent, child, other]):
+        found, words = told(list(order))
+        assert sorted(n for _, n in found if n is not None) == [40, 50, 50, 60, 70, 90]
+        assert words == ["its first 2 token counts are those of its parent: taken for a copy of them"]
+
+
+def test_a_fork_that_tells_totals_alone_begins_at_its_parents(tmp_path: Path) -> None:
+    parent = write(tmp_path / "p.jsonl", head(PARENT, at(0)), *counts([at(1), at(2), at(3)], 5, 7, 9))
+    totals = [row(at(n, 10), "event_msg", **count(use(t))) for n, t in ((30, 14), (40, 20))]  # forked behind the second
+    child = write(tmp_path / "c.jsonl", head(CHILD, at(0, 10), forked_from_id=PARENT), *totals)
+    for order in ([parent, child], [child, parent]):
+        found, words = told(order)
+        assert sorted(n for _, n in found if n is not None) == [20, 50, 60, 70, 90]
+        assert words == []
+    assert "may be copied" in told([child])[1][0]
 
 
 def test_without_its_parent_a_copy_is_in_doubt_and_siblings_count_it_once(tmp_path: Path) -> None:
@@ -225,10 +250,36 @@ def test_totals_up_to_0_77_are_of_each_run(tmp_path: Path) -> None:
     text = odd[1].read_text().replace('"cached_input_tokens":480', '"cached_input_tokens":100')
     odd[1].write_text(text)  # more was given, and less of it was cached
     assert calls_of(odd)[0] == [(400, False), (600, False)]
+    words_each = [{"type": "item.completed", "item": {"type": "agent_message"}}]
+    small = [*run("t", 40, new=False), *run("t", 41, new=False)]  # the second answer was given more than one token anew
+    found, words = calls_of([write(tmp_path / "s.jsonl", *small[:2], *words_each, *small[2:5], *words_each, small[5])])
+    assert found == [(4000, False), (4100, False)]
+    assert "each is taken for that of one run" in words[0]
     either = [write(tmp_path / f"{n}.jsonl", *run("t", n, new=False)) for n in (4, 6)]
     found, words = calls_of(either)
     assert found == [(200, False), (400, True)]
     assert any("up to 0.77" in word for word in words)
+
+
+def test_a_turn_without_usage_is_a_call_of_which_nothing_is_known(tmp_path: Path) -> None:
+    """The provider sent none: Codex prints zeros."""
+    files = Files("codex", [str(write(tmp_path / "x.jsonl", *run("t", 0)))])
+    assert [(r["total_tokens"], r["partial"]) for r in files.records(full=True)] == [(None, False)]
+    assert [word for report in files.reports for word in report.words()] == [UNTOLD]
+
+
+def test_a_turn_that_adds_nothing_to_the_total_had_no_usage(tmp_path: Path) -> None:
+    def turn_of(total: int, words: str) -> list[dict[str, Any]]:
+        begun, started, ended = run("t", total)
+        return [begun, started, {"type": "item.completed", "item": {"type": "agent_message", "text": words}}, ended]
+
+    turns = (turn_of(4, "one"), turn_of(4, "two"), turn_of(4, "one"), turn_of(6, "one"))
+    paths = [write(tmp_path / f"{n}.jsonl", *rows) for n, rows in enumerate(turns)]
+    for order in itertools.permutations(paths):
+        files = Files("codex", [str(p) for p in order])
+        found = [(r["input_tokens"], r["partial"]) for r in files.records(full=True)]
+        assert sorted(found, key=str) == [(200, False), (400, True), (None, False)]
+        assert UNTOLD in [part for report in files.reports for word in report.words() for part in word.split("; ")]
 
 
 def test_what_a_rollout_tells_call_by_call_no_total_tells_again(tmp_path: Path) -> None:
@@ -282,11 +333,13 @@ INTERRUPTED = {
     "dropped, and the turn failed, 0.169": ("0.169.0", [START, *WHOLE, DONE, START, ONE, FAILED, START, item(ASSISTANT), TWO, DONE]),
     "before its usage, 0.77": ("0.77.0", [say("user_message"), EMPTY, *WHOLE, say("user_message"), ONE, item(ASSISTANT), STOP, say("user_message"), ONE, item(ASSISTANT), TWO]),
     "before its usage, 0.58": ("0.58.0", [say("user_message"), EMPTY, *WHOLE[::-1], say("user_message"), ONE, STOP, say("user_message"), ONE, TWO, item(ASSISTANT)]),
+    "dropped behind a tool, 0.58": ("0.58.0", [say("user_message"), EMPTY, ONE, item(CALL), item(OUTPUT), ONE, ONE, TWO, item(ASSISTANT)]),
     "killed": ("0.169.0", [START, *WHOLE, DONE, START, item(ASSISTANT), TWO, DONE, START, item(ASSISTANT)]),
     "killed and resumed": ("0.169.0", [START, *WHOLE, DONE, START, item(ASSISTANT), START, item(ASSISTANT), TWO, DONE]),
 }  # fmt: skip
 NOT_CUT = {
     "its tool was interrupted, 0.104": ("0.104.0", [START, item(CALL), ONE, item(OUTPUT, output="aborted by user after 2.5s"), STOP, START, item(ASSISTANT), TWO, DONE]),
+    "one of its tools was interrupted, 0.169": ("0.169.0", [START, item(CALL), item(CALL, call_id="d"), RECORD, item(OUTPUT, output="Wall time: 0.5 seconds\naborted by user"), item(OUTPUT, call_id="d"), ONE, STOP, START, item(ASSISTANT), TWO, DONE]),
     "its tool was killed, 0.145": ("0.145.0", [START, item(CALL), STOP, START, item(ASSISTANT), TWO, DONE]),
     "a record is told once more, 0.169": ("0.169.0", [START, item(CALL), RECORD, item(OUTPUT), ONE, item(ASSISTANT), TWO, DONE]),
     "the limit is reached": ("0.169.0", [START, *WHOLE, DONE, START, LIMIT, FAILED, START, item(ASSISTANT), TWO, DONE]),
@@ -318,6 +371,29 @@ def test_an_answer_that_was_cut_off_is_a_call_without_numbers(tmp_path: Path, ho
 def test_what_was_answered_is_not_cut_off(tmp_path: Path, how: str) -> None:
     for found in everywhere(tmp_path, script(NOT_CUT[how][0], *NOT_CUT[how][1])):
         assert found == [(11, False), (22, False)]
+
+
+def test_an_answer_without_usage_is_told_from_one_that_was_dropped(tmp_path: Path) -> None:
+    """Up to 0.58 both are two counts without numbers; between them the one has words."""
+    rows = script("0.58.0", say("user_message"), EMPTY, say("agent_message", message="x"), EMPTY, item(ASSISTANT))
+    rows += script(
+        "0.58.0", say("user_message"), EMPTY, EMPTY, say("agent_message", message="x"), ONE, item(ASSISTANT)
+    )[1:]
+    path = write(tmp_path / "x.jsonl", *rows)
+    for full in (True, False):
+        found = [(r["total_tokens"], r["partial"]) for r in Files("codex", [str(path)]).records(full)]
+        assert found == [(None, False), (None, True), (11, False)]
+
+
+@pytest.mark.parametrize("version", ["0.104.0", "0.169.0"])
+def test_a_dropped_response_behind_an_answer_without_usage(tmp_path: Path, version: str) -> None:
+    ended = [item(CALL), EMPTY, item(OUTPUT), EMPTY] if version == "0.104.0" else [item(CALL), item(OUTPUT), EMPTY]
+    begun = [EMPTY] if version == "0.104.0" else []
+    rows = script(version, START, *begun, *ended, EMPTY, *WHOLE, DONE)
+    path = write(tmp_path / "x.jsonl", *rows)
+    for full in (True, False):
+        found = [(r["total_tokens"], r["partial"]) for r in Files("codex", [str(path)]).records(full)]
+        assert sorted(found, key=str) == [(11, False), (None, False), (None, True)]
 
 
 @pytest.mark.parametrize("name", ["words", "tool"])
