@@ -72,12 +72,14 @@ class OpenView:
     """What a person opened over the agent's prompt: another mode of the input box, a search, a view to read in.
 
     A message that is typed there would be a shell command, a search or nothing. `leave`: the keys that close it or
-    take the next step to it (b"": none is known to be safe); `holds_text`: a draft would be lost with it.
+    take the next step to it (b"": none is known to be safe); `holds_text`: a draft would be lost with it; `passes`: it goes
+    by itself in a moment.
     """
 
     name: str  # for people: "shell mode"
     leave: bytes = b""
     holds_text: bool = False
+    passes: bool = False
 
 
 @dataclass(frozen=True, slots=True)

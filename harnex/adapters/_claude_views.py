@@ -55,7 +55,7 @@ class Views:
         """What is open over the prompt, None if nothing is."""
         lines = screen.unframed(view)
         if suspended(lines):
-            return OpenView("the suspended agent")
+            return OpenView("the suspended agent", passes=True)  # it is told to continue
         box = screen.find_box(lines)
         if box is None:
             shown = [line for line in lines if line.strip()][-3:]

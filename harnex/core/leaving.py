@@ -14,6 +14,7 @@ from harnex.model import OpenView
 LOOKER_S = 30.0  # somebody is attached, and perhaps reads: after this long without a key the view is left all the same
 STEP_S = 1.5  # for a key to show on the screen (measured: 0.3 s on an idle machine)
 PRESSES_MAX = 6  # a draft of several modes takes three
+PASS_S = 10.0  # for what goes by itself, as a suspended agent that was told to continue does
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,11 +57,15 @@ class Leaving:
         return self._view is not None and self._presses >= PRESSES_MAX
 
     def will_leave(self, around: Surroundings) -> bool:
-        """Whether the open view is one that is left without a person, sooner or later."""
+        """Whether the open view is one that harnex leaves without a person, sooner or later."""
         view = self._view
         if view is None or not view.leave or self.gave_up:
             return False
         return around.pending or not view.holds_text
+
+    def passes(self, now: float) -> bool:
+        """Whether the open view is one that goes by itself in a moment."""
+        return self._view is not None and self._view.passes and now < self._opened + PASS_S
 
     def step(self, around: Surroundings, now: float) -> bytes:
         if not self.will_leave(around) or now < self._due(around):

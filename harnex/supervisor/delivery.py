@@ -98,8 +98,10 @@ class Delivery:
 
     @property
     def will_leave(self) -> bool:
-        """Whether what a person left open over the prompt is going to be closed by harnex: nobody is needed for it."""
-        return self._leaving.will_leave(self._around())
+        """Whether what a person left open over the prompt is going to be closed without one, by harnex or by itself."""
+        now = clock.monotonic()
+        self._leaving.see(self._session.verdict.view, now)  # it may have come up since the last step
+        return self._leaving.will_leave(self._around()) or self._leaving.passes(now)
 
     def _leave_view(self, now: float) -> None:
         session, given_up = self._session, self._leaving.gave_up

@@ -171,8 +171,9 @@ class Terminal:
     def settle(self, now: float, early: bool = False, force: bool = False) -> bool:
         """Bring the screen up to date if it is due; True if it may have changed, and can be relied on.
 
-        `early`: before it is due, but not inside a synchronized update; `force`: now, whatever it is in. What takes
-        more than `WORK` is gone on with by the next plain calls.
+        `early`: before it is due, but not inside a synchronized update; `force`: now, whatever it is in, for somebody who
+        only looks: what is new is told once more when it is due. What takes more than `WORK` is gone on with by the next
+        plain calls.
         """
         goes_on = self._drawing
         if goes_on and (early or force):
@@ -197,7 +198,9 @@ class Terminal:
                 if self._drawn > LAG_MAX:
                     self._give_up(now)
                 return False
-        return self._settled(now)
+        settled = self._settled(now)
+        self._fed = force
+        return settled
 
     def _floods(self, now: float) -> bool:
         return self.resync_at is not None and now < self.resync_at - FLOOD_FRAME_S + GOES_ON_S

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from harnex.adapters._claude_calls import UNTOLD
 from tests.conftest import ALL
 from tests.real.conftest import Agent
 from tests.real.test_usage import billed, check, helper, work
@@ -46,7 +47,7 @@ def test_calls_are_counted_without_hooks(agent: Agent, how: str) -> None:
     rows = agent.check_ended("h")
     calls = [r for r in rows if r["type"] == "call"]
     check(agent, sorted(calls, key=lambda c: c["agent"] != "main"), billed(agent, "h"))
-    (said,) = [r["what"] for r in rows if r["type"] == "diagnostic"]
+    (said,) = {r["what"] for r in rows if r["type"] == "diagnostic"} - {UNTOLD}
     assert "no hook of Claude Code was heard" in said
 
 
@@ -80,6 +81,8 @@ def test_a_budget_of_calls_that_are_recorded_nowhere_ends_the_run(agent: Agent) 
 @pytest.mark.newest
 def test_one_budget_holds_over_a_crash(agent: Agent) -> None:
     """The run that goes on has what the first left: a second one of its own would let it finish."""
+    if agent.early:
+        pytest.skip("its tokens may be unknown, which ends the run before")
     usage = {"usage": {"input_tokens": 1500, "output_tokens": 100}}
     steps = [
         {**work(1), **usage},
@@ -111,7 +114,7 @@ def test_a_notice_in_front_of_the_version_is_not_the_version(agent: Agent) -> No
     agent.send("v", "hi")
     (started,) = agent.events("v", "started")
     assert started["cli_version"] == agent.version
-    assert agent.events("v", "diagnostic") == [] and len(agent.events("v", "call")) == 1
+    assert {r["what"] for r in agent.events("v", "diagnostic")} <= {UNTOLD} and len(agent.events("v", "call")) == 1
     run = agent.place.state / "runs" / str(reply["run_id"])
     if agent.cli == "claude":
         assert (run / "evidence" / "hooks.jsonl").read_text()

@@ -16,9 +16,10 @@ from tests.e2e.conftest import Harnex
 from tests.real.conftest import Agent, stamp
 
 pytestmark = pytest.mark.timeout(120)  # the old CLIs are slow on a busy machine
+TOOL_S = 8  # how long the tool would run: a stop is faster, also on a busy machine
 
 
-def at_work(agent: Agent, session_id: str, seconds: int = 4) -> Path:
+def at_work(agent: Agent, session_id: str, seconds: int = TOOL_S) -> Path:
     """A session in the middle of a tool that would run so long and then write a file; the file. The call that asked for it
     is billed: Codex starts a tool before that."""
     late = agent.place.work / "late.txt"
@@ -47,7 +48,7 @@ def nothing_goes_on(agent: Agent, run_id: str, late: Path, until: float) -> None
 def test_stop_while_a_tool_runs(agent: Agent, force: bool) -> None:
     """Ruby harnex left the tool running, and Codex's daemon called the model again."""
     late = at_work(agent, "busy")
-    ends = time.monotonic() + 4
+    ends = time.monotonic() + TOOL_S
     reply = agent.place.json("stop", "--id", "busy", *(["--force"] if force else []))
     assert (reply["ok"], reply["reason"]) == (True, "stopped")
     assert time.monotonic() < ends, "it was not stopped but waited for"
@@ -67,7 +68,7 @@ def test_stop_while_a_tool_runs(agent: Agent, force: bool) -> None:
 def test_kill_9_of_the_supervisor(agent: Agent) -> None:
     place = agent.place
     late = at_work(agent, "lost")
-    ends = time.monotonic() + 4
+    ends = time.monotonic() + TOOL_S
     waiter = place.start("wait", "--id", "lost", "--until", "task_complete")
     psutil.Process(agent.record("lost")["supervisor_pid"]).kill()
     assert waiter.wait(20) == 1
@@ -82,7 +83,7 @@ def test_kill_9_of_the_supervisor(agent: Agent) -> None:
 def test_the_agent_is_killed_at_work(agent: Agent) -> None:
     place = agent.place
     late = at_work(agent, "crash")
-    ends = time.monotonic() + 4
+    ends = time.monotonic() + TOOL_S
     run_id = agent.run_ids["crash"]
     psutil.Process(agent.record("crash")["pid"]).kill()
     waited = place.run("wait", "--id", "crash", "--until", "task_complete", "--timeout", "20")

@@ -49,9 +49,14 @@ def check_bill(agent: Agent, session_id: str, count: int) -> None:
     assert len({c["call_id"] for c in every}) == len(every)
 
 
-def told(rows: list[dict[str, Any]]) -> set[str]:
-    """The calls of which a total of the CLI told together what their rows did not."""
-    return {i for r in rows if r["type"] == "usage_rest" for i in r["call_ids"]}
+def known(rows: list[dict[str, Any]]) -> tuple[int | None, int]:
+    """The tokens of a run as far as they are known, and of how many calls they are not: a total of the CLI may tell
+    together what their rows did not."""
+    calls, rests = ([r for r in rows if r["type"] == kind] for kind in ("call", "usage_rest"))
+    told = {i for r in rests for i in r["call_ids"]}
+    outputs = [r["output_tokens"] for r in [*calls, *rests] if r["output_tokens"] is not None]
+    untold = sum(c["output_tokens"] is None and c["call_id"] not in told for c in calls)
+    return sum(outputs) + sum(c["input_tokens"] for c in calls) if outputs else None, untold
 
 
 def check_turn(rows: list[dict[str, Any]], turn: int, message_id: str | None, last_message: str) -> None:
@@ -85,9 +90,7 @@ def test_detached(agent: Agent) -> None:
     assert (history["id"], history["reason"], history["exit"], history["turns"]) == ("job", "stopped", 0, 1)
     calls = [r for r in rows if r["type"] == "call"]
     assert record["calls"] == history["calls"] == len(calls)
-    untold = sum(c["output_tokens"] is None for c in calls)
-    known = sum(c["input_tokens"] + (c["output_tokens"] or 0) for c in calls) if untold < len(calls) else None
-    assert (history["tokens"], history["tokens_unknown"]) == (known, untold - len(told(agent.events("job"))))
+    assert (history["tokens"], history["tokens_unknown"]) == known(rows)
     for path in (place.state, *place.state.glob("runs/*"), *place.state.glob("runs/*/*")):
         if path.name == "home":
             continue  # the agent's own, inside a directory that is private

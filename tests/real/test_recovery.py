@@ -99,7 +99,7 @@ def test_a_task_that_was_cut_off_goes_on_by_itself(agent: Agent, watched: bool) 
     agent.start("night", {"text": "Working.", "tools": [{"bash": tool}]}, "All is done.", run=run)
     place.until((place.work / "begun.txt").exists, 60, what="its tool runs")
     agent.wait("night", "busy")  # and its supervisor knows it: else the task is given anew
-    session = agent.record("night")["agent_session_id"]
+    session = place.until(lambda: agent.record("night")["agent_session_id"], what="its conversation is known")
     os.kill(agent.record("night")["supervisor_pid"], signal.SIGKILL)
     (reply,) = place.json("recover", "--all", "--resume", "--json")["resumed"]
     assert reply["said"] == f"You were interrupted. Go on with: {FIRST}" and session in reply["how"]

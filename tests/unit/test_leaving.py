@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from harnex.core.inbox import PERSON_S
-from harnex.core.leaving import LOOKER_S, PRESSES_MAX, STEP_S, Leaving, Surroundings
+from harnex.core.leaving import LOOKER_S, PASS_S, PRESSES_MAX, STEP_S, Leaving, Surroundings
 from harnex.model import OpenView
 
 ALONE = Surroundings(pending=False, attached=False, person_typed=0.0)
@@ -82,3 +82,12 @@ def test_a_view_whose_keys_are_not_known_is_never_left() -> None:
     assert machine.step(replace(ALONE, pending=True), 1e6) == b""
     machine.see(None, 1e6)
     assert machine.left() == ""  # a person did it
+
+
+def test_what_goes_by_itself_needs_nobody_for_a_moment() -> None:
+    """Claude Code's farewell at Ctrl-Z stands there until its process, which was told to continue, draws again."""
+    machine = Leaving()
+    assert not machine.passes(0.0)
+    machine.see(OpenView("the suspended agent", passes=True), 5.0)
+    assert machine.passes(5.0 + PASS_S - 0.1) and not machine.passes(5.0 + PASS_S)
+    assert machine.step(replace(ALONE, pending=True), 1e3) == b""
