@@ -86,7 +86,8 @@ def keys(lines: Sequence[str], after: int = -1) -> str:
     caret = max((row for row in rows if lines[row].startswith(("› ", "• "))), default=-1)
     tail = [lines[row].strip() for row in rows if row > caret]
     said = " ".join(tail)
-    return tail[-1] if _KEYS.search(said) and not _COMPLETION.search(said) and not _SIDE.search(said) else ""
+    draft = any(map(_COMPLETION.search, [said, *tail])) or _SIDE.search(said)
+    return tail[-1] if _KEYS.search(said) and not draft else ""
 
 
 def closes_by_itself(lines: Sequence[str]) -> str:

@@ -39,6 +39,7 @@ CODEX = (
     ((0, 169), codex("!", "", "  gpt-5 default", "            Shell mode"), "shell mode", b"\x7f"),
     ((0, 104), codex("› !", "", "            100% context left", cursor=(2, 3)), "shell mode", None),
     ((0, 169), codex("› hello", "", "  reverse-i-search: he  enter accept · esc cancel", cursor=(4, 22)), "the history search", b"\x1b"),
+    ((0, 169), codex("› hi", "", "  gpt-5 · ~", "  reverse-i-search: he  enter accept · esc cancel", cursor=(5, 22)), "the history search", b"\x1b"),
     (
         (0, 169),
         codex(" ↑/↓ to scroll · pgup/pgdn to page", " q close · f3 find · esc browse prompts", hidden=True),
