@@ -13,7 +13,7 @@ test: install agents ## everything but the linters; the real agent CLIs are inst
 	$(BIN)/python tests/run.py
 
 test-all: install agents ## the same with what `make test` leaves out: more cells of the same tables
-	HARNEX_TEST_ALL=1 $(BIN)/python tests/run.py
+	HARNEX_TEST_ALL=1 HARNEX_TEST_LATE=1 $(BIN)/python tests/run.py
 
 lint: $(VENV)/.deps ## style, types, layers
 	$(BIN)/ruff check .

@@ -132,8 +132,9 @@ class Watch:
         if last is None:
             last = not self._asked_tool
         self._asked_tool = False
-        self.clocks.went_on("a model call ended", now)
-        self._message = None
+        if not bill.cut:  # else nothing came of it
+            self.clocks.went_on("a model call ended", now)
+            self._message = None
         self.budget.call(bill, last, now)
 
     def asked(self) -> None:

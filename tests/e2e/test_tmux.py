@@ -76,7 +76,7 @@ def test_a_name_is_shown_as_it_was_given(harnex: Harnex, name: str) -> None:
 
 def test_control_characters_do_not_reach_tmux(harnex: Harnex) -> None:
     opened(harnex, "w", "a\x1b]0;b\x07c\nd")
-    assert names(harnex) == ["a\ufffd]0;b\ufffdc\ufffdd"]
+    assert names(harnex) == [r"a\u001b]0;b\u0007c\u000ad"]
     harnex.ok("stop", "--force", "--id", "w")
 
 

@@ -30,7 +30,7 @@ from tests.e2e.conftest import HARNEX, Harnex
 from tests.e2e.conftest import harnex as harnex  # the fixture
 from tests.real import agents
 
-LATE = ("test_usage", "test_exec", "test_main_job", "test_messages", "test_ends", "test_recovery", "test_recipes")
+LATE = ("test_usage", "test_exec", "test_main_job")
 SEED = int(os.environ.get("HARNEX_TEST_SEED") or random.SystemRandom().randrange(10**6))
 TOKENS = ("input_tokens", "cache_read_tokens", "cache_write_tokens", "output_tokens", "reasoning_tokens")
 

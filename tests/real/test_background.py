@@ -79,6 +79,7 @@ def test_tests_in_the_background_are_waited_for(agent: Agent) -> None:
     assert [r["reason"] for r in rows if r["type"] == "nudge"] == ([] if agent.cli == "claude" else ["background"])
 
 
+@pytest.mark.newest
 def test_what_never_ends_is_named_when_it_was_killed(agent: Agent) -> None:
     """A server, and processes that no record names. The MCP server of the CLI is neither."""
     detached = "(nohup sleep 381 >/dev/null 2>&1 &); setsid sleep 382 >/dev/null 2>&1 & echo started"
@@ -98,6 +99,7 @@ def test_what_never_ends_is_named_when_it_was_killed(agent: Agent) -> None:
     assert any(words.startswith("still running after 3s") and "sleep 383" in words for words in said)
 
 
+@pytest.mark.newest
 def test_a_sub_agent_in_the_background_is_waited_for(agent: Agent) -> None:
     """2.0.77 and Codex are at their prompt while it works; Claude Code from 2.1 on is busy."""
     if agent.cli == "codex" and not agent.newest:
@@ -136,6 +138,7 @@ def test_a_headless_cli_that_does_not_exit(agent: Agent) -> None:
     assert [r["reason"] for r in agent.place.json("history", "--json")] == ["success"]
 
 
+@pytest.mark.newest
 def test_a_headless_run_says_what_became_of_its_background(agent: Agent) -> None:
     """2.1.329 waits and goes on; 2.0.77 leaves it alone, and harnex waits for it; Codex ends it as it exits."""
     command = "sleep 3; echo passed > result.txt"

@@ -63,6 +63,7 @@ def missing(agent: Agent) -> tuple[str, ...]:
     return ()
 
 
+@pytest.mark.newest
 def test_a_budget_of_calls_that_are_recorded_nowhere_ends_the_run(agent: Agent) -> None:
     if agent.cli == "codex" and not agent.newest:
         pytest.skip("0.104 always writes its rollout")

@@ -64,7 +64,10 @@ def check_bill(agent: Agent, session_id: str, cut_off: int = 0) -> list[dict[str
     for call in whole:
         named = [row for row in left if row["id"] == call["call_id"]]
         # Codex's ids are not in its records before 0.145: there it is the numbers, all of which differ.
-        row = (named or [r for r in left if all(call[n] in (None, r[n]) for n in TOKENS)])[0]
+        alike = named or [r for r in left if all(call[n] in (None, r[n]) for n in TOKENS)]
+        if not alike and call["agent"] != "main" and call["output_tokens"] is None and agent.early:
+            continue  # a sub-agent's that the end of the run cut off
+        row = alike[0]
         left.remove(row)
         unknown = {name for name in TOKENS if call[name] is None}
         assert {name: call[name] for name in TOKENS if name not in unknown} == {
@@ -221,6 +224,7 @@ def test_a_failure_has_its_reason_and_exit_code_1(agent: Agent, nth: int) -> Non
     assert [row for row in rows if row["type"] in ("task_complete", "answer")] == []
 
 
+@pytest.mark.newest
 def test_an_answer_that_does_not_fit_is_asked_for_once_more(agent: Agent) -> None:
     place = agent.place
     (place.base / "schema.json").write_text(json.dumps(SCHEMA))
@@ -244,6 +248,7 @@ def test_an_answer_that_does_not_fit_is_asked_for_once_more(agent: Agent) -> Non
     check_bill(agent, "shape")
 
 
+@pytest.mark.newest
 def test_detached_and_waited_for(agent: Agent) -> None:
     if not agent.newest:
         pytest.skip("nothing of the CLI is in it")
@@ -256,6 +261,7 @@ def test_detached_and_waited_for(agent: Agent) -> None:
     agent.check_ended("bg")
 
 
+@pytest.mark.newest
 def test_whoever_reads_it_may_leave(agent: Agent) -> None:
     """`harnex exec ... --json | head -1`: the run goes on to its end, and the exit code is that of the run."""
     if not agent.newest:

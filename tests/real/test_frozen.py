@@ -50,6 +50,7 @@ def test_a_frozen_agent_has_accepted_nothing(agent: Agent) -> None:
     agent.check_ended("still")
 
 
+@pytest.mark.newest
 def test_ctrl_z_in_attach_suspends_nobody(agent: Agent) -> None:
     """Claude Code gives the terminal back to a shell that is not there. Codex takes Ctrl-Z for nothing."""
     agent.start("still", "one", "two")

@@ -160,6 +160,7 @@ def test_nothing_in_front_of_a_command_makes_it_one(agent: Agent) -> None:
     agent.check_ended("texts")
 
 
+@pytest.mark.newest
 def test_a_path_of_a_picture_and_tabs(agent: Agent) -> None:
     """A path alone would be attached as a picture. Tabs arrive as such in Codex; Claude Code's change is told."""
     place = agent.place
@@ -169,7 +170,7 @@ def test_a_path_of_a_picture_and_tabs(agent: Agent) -> None:
     agent.start("texts", *[f"Answer {n}." for n in range(len(texts))])
     sent = [agent.send("texts", text) for text in texts]
     heads = [str(r["prompt_head"]) for r in agent.log("texts", "request")]
-    assert [head.count("pic.png") for head in heads] == [1, 1, 2, 0]
+    assert ["pic.png" in head for head in heads] == [True, True, True, False]  # of the log: the first 200 characters
     assert not any("[Image" in head for head in heads)
     assert ("\tmake" in heads[3]) is (agent.cli == "codex")
     assert [s.get("note") for s in sent] == [None] * 3 + [
@@ -179,6 +180,7 @@ def test_a_path_of_a_picture_and_tabs(agent: Agent) -> None:
     agent.check_ended("texts")
 
 
+@pytest.mark.newest
 def test_a_prompt_of_exec_is_no_command_either(agent: Agent) -> None:
     place = agent.place
     (place.work / ".claude" / "commands").mkdir(parents=True)

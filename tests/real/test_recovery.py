@@ -90,6 +90,7 @@ def test_it_is_killed_again_before_its_next_turn(agent: Agent) -> None:
     assert len(calls) == len(agent.log(new, "call")) == 1
 
 
+@pytest.mark.newest
 @pytest.mark.parametrize("watched", [False, True], ids=["alone", "watched"])
 def test_a_task_that_was_cut_off_goes_on_by_itself(agent: Agent, watched: bool) -> None:
     """`recover --all --resume`, as cron says it: the agent is told, in its own conversation, and the task gets done."""

@@ -9,6 +9,7 @@ from tests.real.conftest import Agent
 pytestmark = [pytest.mark.timeout(150), pytest.mark.newest]
 
 
+@pytest.mark.newest
 def test_an_agent_does_not_leave_its_sandbox_by_the_next_watch(agent: Agent) -> None:
     """`.harnex.toml` is where every mode lets it write, and `verify` would run outside of its sandbox."""
     place = agent.place
@@ -27,6 +28,7 @@ def test_an_agent_does_not_leave_its_sandbox_by_the_next_watch(agent: Agent) -> 
     agent.check_ended("w")
 
 
+@pytest.mark.newest
 def test_shadows_on_pythonpath_reach_the_agents_tools_only(agent: Agent) -> None:
     place = agent.place
     shadows, seen = place.base / "shadows", place.work / "seen"

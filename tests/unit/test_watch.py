@@ -87,6 +87,17 @@ def test_a_turn_without_progress_is_cut_nudged_and_then_given_up() -> None:
     assert s.told(events.Escalated)[0].stopped and len(s.of(w.Say)) == 1
 
 
+def test_a_call_that_was_cut_off_answers_no_message() -> None:
+    """An interrupted call is told as `partial`: what it was to answer is said again all the same."""
+    s = Session()
+    s.opens()
+    s.step(60)
+    s.watch.call(Bill(None, None, "m", cut=True), None, s.now)
+    s.closes("interrupted")
+    (say,) = s.of(w.Say)
+    assert say.again == "m-1"
+
+
 def test_what_only_moves_is_no_progress_and_says_so() -> None:
     s = Session()
     s.opens()
