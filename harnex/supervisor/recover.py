@@ -22,7 +22,7 @@ from harnex.supervisor.__main__ import LOCK_PATIENCE_S, registry_lock
 from harnex.supervisor.ending import EXIT_CODE_OF
 from harnex.supervisor.late import MESSAGE, Late, last_sign
 from harnex.supervisor.scrub import withhold
-from harnex.supervisor.sweep import sweep_now
+from harnex.supervisor.sweep import end_first, sweep_now
 
 NEVER_RAN = "it was killed while the session was being started"
 RESUMES = "resumes"  # in a resumed run's directory: which run it goes on with
@@ -58,7 +58,9 @@ def _recover(state: str, run_id: str, record: dict[str, Any] | None) -> Report |
     """End one run. None: it was only begun, and nothing is left of it."""
     run_dir = paths.run_dir(state, run_id)
     start = startfile.read(run_dir)
-    swept = sweep_now(run_id, start.get("options", {}).get("keep") or ())
+    agent = (record or {}).get("pid"), (record or {}).get("pid_start")
+    first = {agent[0]} if isinstance(agent[0], int) and agent[1] and end_first(agent[0], str(agent[1])) else set()
+    swept = first | sweep_now(run_id, start.get("options", {}).get("keep") or ())
     if start.get("endpoint_pid") and start.get("endpoint_start"):
         process.send_signal(int(start["endpoint_pid"]), signal.SIGTERM, str(start["endpoint_start"]))
     log = digest.read(run_dir)

@@ -212,7 +212,7 @@ class Sweep:
         lives = [f for f in self._seen.values() if process.alive(f.pid, f.started)]
         said = []
         if unmarked:
-            said.append(f"{_count(unmarked)} without the session's marker (daemons) swept: {_named(unmarked)}")
+            said.append(f"{_count(unmarked)} ended that had wiped the session's marker (daemons): {_named(unmarked)}")
         if lives:
             said.append(f"{_count(lives)} could not be ended: {_named(lives)}; look, then end them by hand")
         if self.kept:
@@ -232,6 +232,18 @@ def _count(found: Collection[Found]) -> str:
 def _named(found: list[Found]) -> str:
     more = len(found) - NAMED
     return ", ".join(f.words for f in found[:NAMED]) + (f" and {more} more" if more > 0 else "")
+
+
+def end_first(pid: int, started: str) -> bool:
+    """End an agent whose supervisor is gone, before its tools: it would take their end for a result, and go on with it
+    (Claude Code 2.1.329 recorded "Exit code 137"). False: it was gone."""
+    if not process.send_signal(pid, signal.SIGTERM, started):
+        return False
+    until = time.monotonic() + TERM_GRACE_S
+    while process.alive(pid, started) and time.monotonic() < until:
+        time.sleep(0.01)
+    process.send_signal(pid, signal.SIGKILL, started)
+    return True
 
 
 def sweep_now(run_id: str, keep: Collection[str] = (), timeout_s: float = 5.0) -> set[int]:

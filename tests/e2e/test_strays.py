@@ -127,7 +127,7 @@ def test_daemons_end_with_the_session(harnex: Harnex, strays: Strays, how: str) 
     assert swept >= len(KINDS)
     assert ended.get("swept", swept) == swept
     said = " ".join(row["what"] for row in harnex.events("s", "diagnostic"))
-    assert "swept: " in said
+    assert "(daemons): " in said
     assert all(str(pid) in said for pid, file in zip(pids, strays.files, strict=True) if "undumpable" not in file.name)
 
 
