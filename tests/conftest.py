@@ -31,6 +31,6 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         items[:] = [item for item in items if item not in left]
 
 
-def each(names: Iterable[str], nth: int) -> list[Any]:
+def each(names: Iterable[Any], nth: int) -> list[Any]:
     """Parameters of which only every nth is played without HARNEX_TEST_ALL."""
     return [name if n % nth == 0 else pytest.param(name, marks=pytest.mark.more) for n, name in enumerate(names)]

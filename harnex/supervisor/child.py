@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import signal
+import termios
 from collections import deque
 from collections.abc import Mapping
 
@@ -54,6 +55,17 @@ class Child:
         self.signal: int | None = None
         self.at_eof = False
         offspring.expect(self.pid, lambda: self.code is None and self.signal is None)
+
+    @property
+    def echoes(self) -> bool:
+        """Whether the terminal itself takes lines and echoes them: a program with an input box does not read its keys now.
+
+        Codex 0.169 leaves its terminal so for up to a second at Ctrl-Z, and what is typed then is lost.
+        """
+        try:
+            return bool(termios.tcgetattr(self.fd)[3] & termios.ICANON)
+        except (termios.error, OSError, ValueError):
+            return False
 
     @property
     def fds(self) -> tuple[int, ...]:

@@ -79,7 +79,7 @@ class Delivery:
         )
         screen = self._session.activity.on_screen()
         return Gate(
-            state=State.UNKNOWN if self._session.changes.held else self._session.verdict.state,
+            state=State.UNKNOWN if self._session.changes.held or self._reads_no_keys else self._session.verdict.state,
             on_screen=screen.state if screen else None,
             draft=draft,
             reads_draft=self._session.reader.reads_draft,
@@ -91,6 +91,12 @@ class Delivery:
             view=screen.view.name if screen and screen.view else "",
             output_at=self._session.activity.last_output,
         )
+
+    @property
+    def _reads_no_keys(self) -> bool:
+        """Whether a message waits, and the agent has given its terminal back (Ctrl-Z)."""
+        session = self._session
+        return self.inbox.has_work and session.reader.reads_draft and session.child.echoes
 
     def _around(self) -> Surroundings:
         session = self._session
@@ -124,7 +130,9 @@ class Delivery:
             return verdict.reason
         if verdict.state is State.BLOCKED:
             return f"a {verdict.dialog} dialog is open"
-        return f"the agent is {verdict.state.value}" if verdict.state is not State.PROMPT else "a draft is in its box"
+        if verdict.state is not State.PROMPT:
+            return f"the agent is {verdict.state.value}"
+        return "the agent reads no keys now" if self._reads_no_keys else "a draft is in its box"
 
     def wake_at(self, now: float) -> float | None:
         times = (self.inbox.wake_at(self.gate(), now), self._leaving.wake_at(self._around()))

@@ -59,6 +59,8 @@ class PipeChild:
         self.code: int | None = None
         self.signal: int | None = None
 
+    echoes = False  # there is no terminal
+
     @property
     def fds(self) -> tuple[int, ...]:
         """What it may still write to."""

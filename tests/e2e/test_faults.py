@@ -22,6 +22,7 @@ import psutil
 import pytest
 
 from harnex import jsonl
+from tests.conftest import each
 
 from .conftest import Harnex
 from .test_exec import Fake
@@ -217,7 +218,7 @@ def test_the_session_dies(harnex: Harnex, victim: str, moment: str) -> None:
 
 
 @pytest.mark.timeout(120)
-@pytest.mark.parametrize("moment", MOMENTS)
+@pytest.mark.parametrize("moment", each(MOMENTS, 2))
 @pytest.mark.parametrize("victim", ["client", "endpoint", "tmux"])
 def test_the_session_lives_on(harnex: Harnex, victim: str, moment: str) -> None:
     """These can die, and the session does not: it ends when it is told to."""
@@ -243,7 +244,7 @@ def test_the_session_lives_on(harnex: Harnex, victim: str, moment: str) -> None:
     harnex.until(lambda: not harnex.running("harnex.rehearsal.__main__"), what="its endpoint has ended")
 
 
-@pytest.mark.parametrize("after", [0.05, 0.15, 0.25, 0.35, 0.45])
+@pytest.mark.parametrize("after", each([0.05, 0.15, 0.25, 0.35, 0.45], 2))
 def test_the_starting_command_is_killed(harnex: Harnex, after: float) -> None:
     """Before there is a supervisor, or while there is one: no run without a record, no process without a session."""
     starter = harnex.start("run", "demo", "--detach", "--id", "early", "--context", "hi", "--rehearse", harnex.script())

@@ -20,6 +20,7 @@ def blocked(agent: Agent, session_id: str) -> str:
     return str(agent.record(session_id)["state_since"])
 
 
+@pytest.mark.newest
 def test_a_permission_is_given_and_one_is_refused(agent: Agent) -> None:
     place = agent.place
     one, two = place.work / "one.txt", place.work / "two.txt"
@@ -59,6 +60,7 @@ def test_a_permission_is_given_and_one_is_refused(agent: Agent) -> None:
     agent.check_ended("ask")
 
 
+@pytest.mark.newest
 @pytest.mark.parametrize("how", ["option", "text"])
 def test_a_question_is_answered(agent: Agent, how: str) -> None:
     if agent.cli == "codex":
@@ -82,6 +84,7 @@ def test_a_question_is_answered(agent: Agent, how: str) -> None:
     agent.check_ended("which")
 
 
+@pytest.mark.newest
 def test_this_folder_is_trusted_in_advance(agent: Agent) -> None:
     """`--trust` answers the trust dialog, and no other."""
     place = agent.place

@@ -56,6 +56,7 @@ def waits(agent: Agent, seconds: float = 30) -> dict[str, Any]:
     return dict(agent.place.until(lambda: (r := agent.record("bg"))["waiting"] and r, seconds, "the watch waits"))
 
 
+@pytest.mark.newest
 def test_tests_in_the_background_are_waited_for(agent: Agent) -> None:
     """`I wait for the tests` is no end. Claude Code goes on by itself when they have ended; Codex has to be told."""
     command, path = gate(agent)

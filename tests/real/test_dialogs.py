@@ -30,6 +30,7 @@ def answer(agent: Agent, session_id: str) -> None:
         person.detach()
 
 
+@pytest.mark.newest
 def test_a_permission_waits_for_a_person(agent: Agent) -> None:
     place = agent.place
     made = place.work / "made.txt"
@@ -75,6 +76,7 @@ def test_a_permission_waits_for_a_person(agent: Agent) -> None:
     agent.check_ended("ask")
 
 
+@pytest.mark.newest
 def test_a_directory_that_is_not_trusted(agent: Agent) -> None:
     """The rehearsal trusts its directory; here that is taken back just before the CLI starts."""
     place = agent.place
@@ -108,6 +110,7 @@ def test_a_directory_that_is_not_trusted(agent: Agent) -> None:
     agent.check_ended("new")
 
 
+@pytest.mark.newest
 def test_a_question_waits_for_a_person(agent: Agent) -> None:
     if agent.cli == "codex":
         pytest.skip("Codex offers its question tool in plan mode only")

@@ -11,6 +11,7 @@ from tests.real.conftest import Agent, Person
 pytestmark = pytest.mark.timeout(120)  # the old CLIs are slow on a busy machine
 
 
+@pytest.mark.newest
 def test_a_person_interrupts(agent: Agent) -> None:
     place = agent.place
     lines = "\n\n".join(f"Line {n} of an answer." for n in range(100))
@@ -42,6 +43,7 @@ def test_a_person_interrupts(agent: Agent) -> None:
     agent.check_ended("esc")
 
 
+@pytest.mark.newest
 def test_interrupted_before_the_first_word(agent: Agent) -> None:
     """Newer Claude Code puts the prompt back into the box: the next message must not be appended to it."""
     place = agent.place
@@ -69,6 +71,7 @@ def test_interrupted_before_the_first_word(agent: Agent) -> None:
     [({"error": 400, "message": "scripted refusal"}, "refused"), ({"error": "auth"}, "auth")],
     ids=["400", "401"],
 )
+@pytest.mark.newest
 def test_an_error_is_never_a_success(agent: Agent, error: dict[str, object], reason: str) -> None:
     place = agent.place
     if agent.cli == "claude" and not agent.newest and reason == "auth":
@@ -93,6 +96,7 @@ def test_an_error_is_never_a_success(agent: Agent, error: dict[str, object], rea
     agent.check_ended("bad")
 
 
+@pytest.mark.newest
 def test_a_stream_that_always_breaks_is_no_success(agent: Agent) -> None:
     """Ruby harnex said ok, prompt and task_complete."""
     if agent.cli == "claude":

@@ -105,6 +105,7 @@ def test_twenty_messages_in_a_row(agent: Agent) -> None:
     agent.check_ended("row")
 
 
+@pytest.mark.newest
 def test_messages_that_are_queued_while_it_works(agent: Agent) -> None:
     """Ruby harnex typed into a running turn; here each waits for its own turn."""
     place = agent.place

@@ -16,6 +16,7 @@ FIRST = "The first task, with a word to remember: zebra."
 WAITING = "The second task, which waits. " + "x" * 250
 
 
+@pytest.mark.newest
 @pytest.mark.parametrize("victim", ["supervisor", "agent"])
 def test_it_goes_on_where_it_was(agent: Agent, victim: str) -> None:
     place = agent.place

@@ -50,6 +50,7 @@ def wrong(samples: list[Sample], begin: float, end: float) -> list[tuple[float, 
     ]
 
 
+@pytest.mark.newest
 def test_never_ready_while_it_works(agent: Agent) -> None:
     """Slow words, long silences, a tool of 3 s and a refused call: one turn, busy from start to end."""
     tools = agent.place.base / "tool.times"
