@@ -171,9 +171,12 @@ def test_every_call_once(agent: Agent) -> None:
 
 
 def test_killed_in_the_middle(agent: Agent) -> None:
-    """What was finished is exact; the call that was open is told, with nothing invented."""
+    """What was finished is exact; the call that was open is told, with nothing invented.
+
+    The usage comes at once: with some delays Claude Code 2.1.329 writes a call down only after the next one has ended (seed
+    486740: not in 30 s), and what it has not written when it is killed nobody can count."""
     place = agent.place
-    agent.start("k", work(1), work(2), SLOW)
+    agent.start("k", *({**step, "usage_delay": 0} for step in (work(1), work(2), SLOW)))
     agent.wait("k", "prompt")
     place.ok("send", "--id", "k", "--message", "go")
     place.until(lambda: len(agent.log("k", "request")) == 3, 40)
