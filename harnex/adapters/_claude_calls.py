@@ -306,6 +306,17 @@ def tokens(usage: dict[str, Any], final: bool = True) -> dict[str, int | None]:
     }
 
 
+def unrecorded(tools: int) -> str:
+    """Words for tool calls that hooks told of, and that no row holds when the program is gone.
+
+    2.1.329 may write a whole call down only after the next one has ended (seen with a late usage); killed before that, it
+    leaves no record of a call that was billed."""
+    return (
+        f"Claude Code ended before it had written down {tools} tool call{'s' * (tools != 1)} that it made: the model calls that"
+        " asked for them are recorded nowhere, and are not counted"
+    )
+
+
 def uncounted(nameless: int) -> str:
     """Words for rows that could not be counted."""
     one = nameless == 1

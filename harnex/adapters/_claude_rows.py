@@ -26,6 +26,7 @@ from harnex.adapters._claude_calls import (
     blocks,
     input_preview,
     uncounted,
+    unrecorded,
 )
 from harnex.adapters._claude_declared import DIALOG_OF_TOOL, program_status, session_status, speaks_again
 from harnex.adapters._claude_totals import Seen, by_model, last_totals
@@ -101,6 +102,8 @@ class ClaudeReader(Reader):
         self._whole: list[bool] = []  # of each main transcript: whether it is read from its beginning
         self._tools: dict[str, str] = {}  # tool calls that started: id -> name
         self._given: dict[str, tuple[str, Any]] = {}  # tool calls without a result yet: id -> name, input
+        self._unrecorded: set[str] = set()  # tool calls of the main agent that a hook told of, and no row yet
+        self._recorded: set[str] = set()  # tool calls in rows
         self.tasks = Tasks(version)
         self._agents: dict[str, str] = {}  # subagent id -> type
         self._prompts: dict[str, str] = {}  # what sub-agents were asked -> their type
@@ -442,6 +445,8 @@ class ClaudeReader(Reader):
         if not isinstance(given, str):
             return  # 1.x: hooks carry no id; its tools are read from the transcript
         if event == "PreToolUse":
+            if "agent_id" not in row and given not in self._recorded:
+                self._unrecorded.add(given)
             yield from self._tool_started(given, tool, row.get("tool_input"))
             return
         duration = row.get("duration_ms")
@@ -538,6 +543,8 @@ class ClaudeReader(Reader):
                 given = block.get("input")
                 if block.get("name") in AGENT_TOOLS and isinstance(given, dict):
                     self._prompts[str(given.get("prompt"))] = str(given.get("subagent_type") or "")
+                self._recorded.add(str(block.get("id")))
+                self._unrecorded.discard(str(block.get("id")))
                 yield from self._tool_started(str(block.get("id")), str(block.get("name")), block.get("input"))
 
     def _name(self, agent: str, message: dict[str, Any]) -> None:
@@ -563,6 +570,9 @@ class ClaudeReader(Reader):
         if self._calls.nameless:
             yield Remark(uncounted(self._calls.nameless))
             self._calls.nameless = 0
+        if self._unrecorded and self._rows:
+            yield Remark(unrecorded(len(self._unrecorded)))
+        self._unrecorded.clear()
         seen = self._calls.seen
         if seen is not None and self._whole == [True]:
             own = {model: sums for model, sums in self._totals.items() if model in seen.models()}

@@ -132,6 +132,22 @@ def test_who_was_done_was_not_cut_off() -> None:
     assert calls(list(live.ended())) == [("x", None, False), ("y", None, True)]
 
 
+def test_a_call_of_which_only_its_tools_were_heard_is_missing_and_that_is_said() -> None:
+    """2.1.329, killed before it wrote the call down: the hooks of its tools are all that is left of it."""
+    live = reader((2, 1, 329))
+    hook = {"hook_event_name": "PreToolUse", "tool_name": "Bash", "session_id": "s"}
+    facts(live, user("go"), said("a", "tool_use", "tool_use"))
+    list(live.row("hooks", {**hook, "tool_use_id": "t-a"}))  # its row was first
+    list(live.row("hooks", {**hook, "tool_use_id": "t2"}))
+    list(live.row("hooks", {**hook, "tool_use_id": "t3", "agent_id": "a1"}))  # a sub-agent's: its file may not be read
+    remarks = [f.text for f in live.ended() if isinstance(f, Remark)]
+    assert len(remarks) == 1 and "written down 1 tool call that it made" in remarks[0]
+    live = reader((2, 1, 329))
+    list(live.row("hooks", {**hook, "tool_use_id": "t-a"}))
+    facts(live, user("go"), said("a", "tool_use", "tool_use"))
+    assert [f for f in live.ended() if isinstance(f, Remark)] == []
+
+
 # ---- totals of the program's own ----
 
 
