@@ -176,7 +176,7 @@ def test_stop_in_the_middle_of_a_turn(paseo: Paseo, cli: str) -> None:
     paseo.wait("s", "busy")
     assert paseo.place.json("stop", "--id", "s", timeout=80)["reason"] == "stopped"
     assert paseo.ends("s") == [("interrupted", "interrupted")]
-    assert paseo.cut("s") == ["words"]
+    assert paseo.cut("s") in (["call"], ["words"])  # whether the answer had begun depends on the machine
     assert paseo.left() == []
     assert paseo.place.running(cli) == []
 
