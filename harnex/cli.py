@@ -10,13 +10,13 @@ import os
 import sys
 
 from harnex import errors, interpreter
+from harnex.commands import HOT
 from harnex.errors import HarnexError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-HOT = ("status", "send", "wait", "events")
 JSON_VERBS = ("send", "wait", "stop", "approve", "deny")  # and `run --detach`, `run --tmux`, `exec --detach`
 
 

@@ -78,6 +78,12 @@ def run_dir(state: str, run_id: str) -> str:
     return os.path.join(state, "runs", run_id)
 
 
+# Files of a run's directory that more than one room names.
+FOLLOWED = "followed.jsonl"  # in `evidence/`: which files of the agent were read, so that they can be read again
+RESUMES = "resumes"  # which run this one goes on with
+RESUMED = "resumed"  # which run goes on with this one
+
+
 def history_file(state: str) -> str:
     return os.path.join(state, "history.jsonl")
 

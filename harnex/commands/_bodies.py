@@ -12,9 +12,9 @@ from harnex.adapters._claude_body import ClaudeBodies
 from harnex.adapters._codex_body import CodexBodies
 from harnex.commands._records import Files, Run
 from harnex.errors import HarnexError
+from harnex.paths import FOLLOWED
 from harnex.store import logs
 from harnex.supervisor import redaction
-from harnex.supervisor.evidence import FOLLOWED
 
 NO_LOGS = ("hooks", "notify")  # followed, too, but no conversation is in them
 

@@ -7,8 +7,7 @@ from importlib import import_module
 import click
 
 from harnex import __version__, errors
-from harnex.cli import HOT
-from harnex.commands import _hot
+from harnex.commands import HOT, _hot
 from harnex.errors import HarnexError
 
 # The order in which `harnex --help` lists them: what one needs first comes first.

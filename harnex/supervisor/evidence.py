@@ -15,6 +15,7 @@ from typing import Any
 from harnex import clock, jsonl
 from harnex.adapters._base import Reader
 from harnex.model import Fact, FindFile, Follow, Remark
+from harnex.paths import FOLLOWED
 from harnex.store.tail import DocumentTail, LineTail
 
 BRISK_S = 0.04
@@ -25,7 +26,6 @@ REST_AFTER_S = 30.0
 FIND_EVERY_S = 0.5
 FIND_FOR_S, SELDOM_S = 30.0, 10.0  # a file that did not come for so long is looked for less often
 SINCE_BYTES = 1 << 20  # the end of a file, read for its rows since a time
-FOLLOWED = "followed.jsonl"  # in the run's evidence: which files were read, so that they can be read again
 ROWS_A_POLL, BYTES_A_POLL = 200, 512 << 10  # long files are read in slices, so that nobody is kept waiting
 
 
@@ -269,7 +269,7 @@ class FollowedFiles:
     """
 
     def __init__(self, run_dir: str) -> None:
-        self.path = os.path.join(run_dir, "evidence", "followed.jsonl")
+        self.path = os.path.join(run_dir, "evidence", FOLLOWED)
 
     def add(self, source: str, path: str, kind: str, offset: int) -> None:
         """Note one; `offset` is where its reading began. A full disk costs only what could be read after a crash."""

@@ -25,8 +25,6 @@ from harnex.supervisor.scrub import withhold
 from harnex.supervisor.sweep import end_first, sweep_now
 
 NEVER_RAN = "it was killed while the session was being started"
-RESUMES = "resumes"  # in a resumed run's directory: which run it goes on with
-RESUMED = "resumed"  # in that run's: which one goes on with it
 
 Report = dict[str, Any]
 
@@ -181,7 +179,7 @@ def _duration(about: dict[str, Any], seen_at: float) -> float | None:
 def _undo(state: str, run_id: str) -> None:
     """A run of which nothing is known had only been begun: what it took from the one it was to go on with goes back."""
     run_dir = paths.run_dir(state, run_id)
-    with contextlib.suppress(OSError), open(os.path.join(run_dir, RESUMES), encoding="utf-8") as f:
+    with contextlib.suppress(OSError), open(os.path.join(run_dir, paths.RESUMES), encoding="utf-8") as f:
         give_back(state, run_id, f.read().strip())
     shutil.rmtree(run_dir, ignore_errors=True)
     runlock.remove(state, run_id)
@@ -192,7 +190,7 @@ def give_back(state: str, run_id: str, old: str) -> None:
     old_dir = paths.run_dir(state, old)
     with contextlib.suppress(OSError):
         os.rename(os.path.join(paths.run_dir(state, run_id), undelivered.NAME), os.path.join(old_dir, undelivered.NAME))
-    mark = os.path.join(old_dir, RESUMED)
+    mark = os.path.join(old_dir, paths.RESUMED)
     with contextlib.suppress(OSError):
         with open(mark, encoding="utf-8") as f:
             ours = f.read().strip() == run_id

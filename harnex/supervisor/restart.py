@@ -23,7 +23,7 @@ from harnex.store import durable, history, registry, runlock, undelivered
 from harnex.supervisor import catchup, digest, goon, launch, startfile
 from harnex.supervisor.__main__ import registry_lock
 from harnex.supervisor.ending import SIGNALLED
-from harnex.supervisor.recover import RESUMED, RESUMES, give_back, read_again
+from harnex.supervisor.recover import give_back, read_again
 
 LOST = ("supervisor_lost", "killed")
 
@@ -61,7 +61,7 @@ def _by_accident(state: str, row: dict[str, Any]) -> bool:
 def resumed_by(state: str, run_id: str) -> str | None:
     """The run that goes on with this one."""
     try:
-        with open(os.path.join(paths.run_dir(state, run_id), RESUMED), encoding="utf-8") as f:
+        with open(os.path.join(paths.run_dir(state, run_id), paths.RESUMED), encoding="utf-8") as f:
             return f.read().strip() or None
     except OSError:
         return None
@@ -255,8 +255,8 @@ def _take_over(state: str, row: dict[str, Any]) -> tuple[str, int]:
             raise HarnexError(f"can't write in {state}: {e.strerror}", "make room, or see: harnex doctor") from None
         try:
             run_dir = paths.subdir(state, "runs", new)
-            durable.replace(os.path.join(run_dir, RESUMES), old.encode() + b"\n")
-            durable.replace(os.path.join(paths.run_dir(state, old), RESUMED), new.encode() + b"\n")
+            durable.replace(os.path.join(run_dir, paths.RESUMES), old.encode() + b"\n")
+            durable.replace(os.path.join(paths.run_dir(state, old), paths.RESUMED), new.encode() + b"\n")
             inbox = os.path.join(paths.run_dir(state, old), undelivered.NAME)
             with contextlib.suppress(FileNotFoundError):
                 os.rename(inbox, os.path.join(run_dir, undelivered.NAME))

@@ -10,7 +10,6 @@ from typing import Any
 from harnex import jsonl, paths
 from harnex.core.watch_budget import Bill, Used
 from harnex.store import history
-from harnex.supervisor.recover import RESUMES
 
 Row = Mapping[str, Any]
 Cost = Callable[[Row], float | None]
@@ -65,7 +64,7 @@ def earlier(state: str, run_id: str) -> Iterator[str]:
     seen = {run_id}
     while True:
         try:
-            with open(os.path.join(paths.run_dir(state, run_id), RESUMES), encoding="utf-8") as f:
+            with open(os.path.join(paths.run_dir(state, run_id), paths.RESUMES), encoding="utf-8") as f:
                 run_id = f.read().strip()
         except OSError:
             return

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from harnex.core.watch_budget import Bill
+from harnex.paths import RESUMES
 from harnex.supervisor import spent
-from harnex.supervisor.recover import RESUMES
 
 
 def dollars(call: Mapping[str, Any]) -> float | None:
