@@ -20,7 +20,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from harnex import events
+from harnex.model import events
 from harnex.store import durable, history, undelivered
 from harnex.store.eventlog import EventLog
 

@@ -42,7 +42,7 @@ from typing import Any
 
 from harnex.adapters import adapter_for
 from harnex.adapters._base import LaunchRequest, Permissions, Reader
-from harnex.model import Fact, FindFile, Follow
+from harnex.model.facts import Fact, FindFile, Follow
 from harnex.rehearsal.billing import BillingLog
 from harnex.rehearsal.script import parse
 from harnex.rehearsal.server import Rehearsal

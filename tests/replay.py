@@ -23,9 +23,10 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
-from harnex import clock, events, jsonl
+from harnex import clock, jsonl
 from harnex.adapters._base import Reader
-from harnex.model import Fact, FindFile, Follow, ScreenView, TurnEnded
+from harnex.model import events
+from harnex.model.facts import Fact, FindFile, Follow, ScreenView, TurnEnded
 from harnex.supervisor.evidence import Evidence
 from harnex.supervisor.helpers import Helpers
 from harnex.supervisor.session import Session

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
-from harnex.model import CommandResult, Fact, ScreenView, State, TurnEnded
+from harnex.model.facts import CommandResult, Fact, ScreenView, State, TurnEnded
 
 Version = tuple[int, ...]
 Permissions = Literal["ask", "auto", "bypass"]

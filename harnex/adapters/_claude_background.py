@@ -19,7 +19,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from harnex.adapters._base import Version
-from harnex.model import Background
+from harnex.model.facts import Background
 
 ENDS_SINCE: Version = (2, 0, 77)  # the oldest that was seen to record an end
 KILLS = ("KillShell", "KillBash", "TaskStop")

@@ -21,7 +21,7 @@ from typing import Any
 from harnex.adapters._base import PREVIEW
 from harnex.adapters._claude_totals import Seen
 from harnex.adapters._log import between
-from harnex.model import ModelCall, Remark
+from harnex.model.facts import ModelCall, Remark
 
 AGENT_TOOLS = ("Task", "Agent")
 IN_TOOL = "for tool use]"  # `[Request interrupted by user for tool use]`

@@ -18,7 +18,7 @@ from harnex.adapters._claude_totals import by_model, plain
 from harnex.adapters._ledger import difference
 from harnex.adapters._log import Logged
 from harnex.adapters._rest import FIELDS, GIVEN, Sums, filled, is_of, rest_of
-from harnex.model import ModelCall, Rest
+from harnex.model.facts import ModelCall, Rest
 
 ONLY_TOTALS = "it tells totals only: all calls of {} are one here"
 OWN_TOTAL = (

@@ -6,7 +6,7 @@ import base64
 import re
 from typing import Any
 
-from harnex.model import Observation, Retracted, State
+from harnex.model.facts import Observation, Retracted, State
 
 # The words that 2.1.329 itself takes for a permission or a question (its program text); "dialog open" is any menu.
 WAITING_FOR = {

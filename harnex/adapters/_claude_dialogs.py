@@ -11,7 +11,7 @@ import re
 from collections.abc import Sequence
 from typing import Literal
 
-from harnex.model import Observation, State, letters
+from harnex.model.facts import Observation, State, letters
 
 SCREEN = "screen"
 

@@ -21,7 +21,7 @@ from harnex.adapters._base import (
 )
 from harnex.adapters._claude_stream import ClaudeStream
 from harnex.adapters.claude import ClaudeAdapter, _has_flag, events_for, guarded_prompt
-from harnex.model import State
+from harnex.model.facts import State
 
 PARTIAL_SINCE: Version = (1, 0, 128)  # --include-partial-messages; not looked for in older ones
 # --json-schema. 2.0.77 has it, too, but asks the model again without end until it uses the tool for the answer

@@ -13,7 +13,7 @@ from typing import Any
 from harnex.adapters._claude_calls import AGENT_TOOLS, Calls, agent_name, asks, blocks, uncounted
 from harnex.adapters._claude_capture import Capture
 from harnex.adapters._log import ESCAPED_LETTER, PLAIN, Log, Logged
-from harnex.model import ModelCall
+from harnex.model.facts import ModelCall
 
 HEAD = re.compile(rb"\{" + PLAIN + rb'"type":"([a-z_-]+)"')
 INTERRUPT = "[Request interrupted by user"

@@ -23,7 +23,7 @@ from collections.abc import Iterator, Mapping
 from glob import escape
 
 from harnex.adapters._base import LaunchRequest
-from harnex.model import FindFile
+from harnex.model.facts import FindFile
 
 CONFIG = "CLAUDE_CONFIG_DIR"
 # How the launch tells the reader, by the child's environment; what an outer session set must not be taken for that.

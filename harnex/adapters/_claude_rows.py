@@ -33,7 +33,7 @@ from harnex.adapters._claude_totals import Seen, by_model, last_totals
 from harnex.adapters._claude_views import Views, suspended
 from harnex.adapters._log import seconds
 from harnex.adapters._rest import Sums
-from harnex.model import (
+from harnex.model.facts import (
     AgentSession,
     Compacted,
     Fact,

@@ -24,7 +24,7 @@ from harnex.adapters._claude_dialogs import (
     without_box,
 )
 from harnex.adapters._claude_dialogs import SCREEN as SCREEN
-from harnex.model import Need, Observation, ScreenView, State, TurnEnded
+from harnex.model.facts import Need, Observation, ScreenView, State, TurnEnded
 
 _FRAME = re.compile(r"^[╭╰]─{20,}[╮╯]$")
 _CARET = re.compile(r"^[>❯!#&](?:[\s\u00a0]|$)")

@@ -28,7 +28,7 @@ from harnex.adapters._claude_rows import ClaudeReader
 from harnex.adapters._claude_totals import Seen, by_model, plain
 from harnex.adapters._ledger import Ledger, difference
 from harnex.adapters._rest import FIELDS, Sums
-from harnex.model import (
+from harnex.model.facts import (
     AgentSession,
     Background,
     Compacted,

@@ -16,7 +16,7 @@ from typing import Any
 
 from harnex.adapters._ledger import difference
 from harnex.adapters._rest import FIELDS, Sums, rest_of
-from harnex.model import ModelCall, Rest
+from harnex.model.facts import ModelCall, Rest
 
 NAMES = ("inputTokens", "cacheReadInputTokens", "cacheCreationInputTokens", "outputTokens")
 

@@ -12,7 +12,7 @@ import re
 
 from harnex.adapters import _claude_screen as screen
 from harnex.adapters._base import Version
-from harnex.model import OpenView, ScreenView
+from harnex.model.facts import OpenView, ScreenView
 
 _MODES = {"!": "shell mode", "#": "memory mode", "&": "background mode"}
 _SEARCH = re.compile(r"^\s*(?:search prompts:|no matching\b)", re.MULTILINE)

@@ -20,7 +20,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from harnex.adapters._base import Version
-from harnex.model import Background
+from harnex.model.facts import Background
 
 THREAD = "CODEX_THREAD_ID"
 ITEMS_SINCE: Version = (0, 169)  # not in 0.145; those in between were not looked at

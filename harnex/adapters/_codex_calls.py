@@ -35,7 +35,7 @@ from typing import Any
 from harnex.adapters._base import PREVIEW
 from harnex.adapters._codex_totals import Totals, less, numbers
 from harnex.adapters._log import between
-from harnex.model import ModelCall, Remark
+from harnex.model.facts import ModelCall, Remark
 
 UNTOLD = "the provider sent no usage with an answer, so that Codex does not know its tokens, and harnex neither"
 UNBEGUN = "a request was interrupted before its answer began: it may have been billed"

@@ -22,7 +22,7 @@ from zlib import crc32
 from harnex.adapters._codex_calls import UNTOLD, calls_of_agents
 from harnex.adapters._codex_totals import Counts, falls, less, numbers
 from harnex.adapters._log import Logged, Place
-from harnex.model import ModelCall
+from harnex.model.facts import ModelCall
 
 KEYS = ("input_tokens", "cached_input_tokens", "output_tokens")
 Key = tuple[int, ...]

@@ -19,7 +19,7 @@ from harnex.adapters._base import (
 )
 from harnex.adapters._codex_stream import CodexStream
 from harnex.adapters.codex import CodexAdapter
-from harnex.model import State
+from harnex.model.facts import State
 
 SCHEMA_ON_RESUME_SINCE: Version = (0, 145)  # `exec resume` of 0.104 does not know --output-schema
 

@@ -17,7 +17,7 @@ from harnex.adapters._codex_copied import Copied, Counted, parent_of_agent, spaw
 from harnex.adapters._codex_old import OldStream, is_stream
 from harnex.adapters._codex_turns import NOTED, OUTPUT, OUTPUT_HEAD, Turns
 from harnex.adapters._log import PLAIN, Log, Logged, Place, counted
-from harnex.model import ModelCall, Remark
+from harnex.model.facts import ModelCall, Remark
 
 # The kind of a row; of what is in it where that is told first: `event_msg` and `response_item`; of a message whose it is.
 HEAD = re.compile(

@@ -28,7 +28,7 @@ from harnex.adapters._codex_calls import TOOL_CALLS, TOOL_OUTPUTS, UNTOLD, Calls
 from harnex.adapters._codex_copied import Copied, made_at, spawned
 from harnex.adapters._codex_turns import Turns
 from harnex.adapters._log import seconds
-from harnex.model import (
+from harnex.model.facts import (
     AgentSession,
     Compacted,
     Fact,

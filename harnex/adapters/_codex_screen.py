@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta
 
 from harnex.adapters import _codex_panels as panels
 from harnex.adapters._base import Version
-from harnex.model import Need, Outcome, ScreenView, State, letters
+from harnex.model.facts import Need, Outcome, ScreenView, State, letters
 
 MCP_BOOT = re.compile(r"^(?:Booting|Starting) MCP")
 OPTION = re.compile(r"^\s*(?P<mark>[›>❯] )?\s*(?P<number>\d{1,2})\. (?P<label>\S.*)$")

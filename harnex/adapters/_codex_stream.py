@@ -23,7 +23,7 @@ from harnex.adapters._codex_rollout import Rollout, unfound
 from harnex.adapters._ledger import Ledger, difference
 from harnex.adapters._log import seconds
 from harnex.adapters._rest import Sums
-from harnex.model import (
+from harnex.model.facts import (
     AgentSession,
     Background,
     Compacted,

@@ -21,7 +21,7 @@ from harnex.adapters._codex_calls import (
     is_answer,
     is_prompt,
 )
-from harnex.model import ModelCall, Remark
+from harnex.model.facts import ModelCall, Remark
 
 # What a row is to the calls, by the kind that its line begins with.
 ANSWER, TOOL, OUTPUT, WORDS = 1, 2, 3, 4

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 
 from harnex.adapters import _codex_screen as screens
-from harnex.model import OpenView, ScreenView
+from harnex.model.facts import OpenView, ScreenView
 
 _SEARCH = re.compile(r"^\s*(?:reverse-i-search|bck-i-search|history search):", re.IGNORECASE)
 _OVERLAY = re.compile(r"^/ (?:[A-Z] ){3}")  # `/ T R A N S C R I P T / / /`, the head of the pager up to 0.145

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from harnex.adapters._rest import FIELDS, Sums, filled, rest_of
-from harnex.model import ModelCall, Rest
+from harnex.model.facts import ModelCall, Rest
 
 
 @dataclass(slots=True)

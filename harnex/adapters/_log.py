@@ -12,7 +12,7 @@ from datetime import datetime
 from types import MappingProxyType
 from typing import Any
 
-from harnex.model import ModelCall
+from harnex.model.facts import ModelCall
 
 # Members of an object whose values hold no other: as JSON writes them, with nothing escaped.
 PLAIN = rb'(?:"[A-Za-z_]+":(?:"[^"\\\n]*"|null|true|false|-?[0-9.]+),)*?'

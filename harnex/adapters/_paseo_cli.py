@@ -14,7 +14,7 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from harnex.model import CommandResult, RunCommand
+from harnex.model.facts import CommandResult, RunCommand
 
 TIMEOUT_S = 60.0  # of a hung daemon the CLI says so itself after 16 s; a busy machine takes 20 s to start Node
 STOP_TIMEOUT_S = 60.0

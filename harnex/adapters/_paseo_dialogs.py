@@ -13,7 +13,7 @@ from typing import Any
 
 from harnex.adapters._paseo_cli import Cli
 from harnex.adapters._paseo_records import Record
-from harnex.model import Fact, Observation, Retracted, RunCommand, State
+from harnex.model.facts import Fact, Observation, Retracted, RunCommand, State
 
 DIALOG_OF_TOOL = {"AskUserQuestion": "question", "ExitPlanMode": "plan"}
 YES_NO = ("Allow", "Deny")

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 from harnex.adapters._paseo_cli import Cli, Reply, shown_host
 from harnex.adapters._paseo_start import Start
-from harnex.model import Fact, Over, Remark, RunCommand
+from harnex.model.facts import Fact, Over, Remark, RunCommand
 
 # A moment: for the turn that a late message opens after a stop (it came within 10 ms), and for a record that lags.
 SETTLE = RunCommand("settle", ("true",), 10.0, 1.2)

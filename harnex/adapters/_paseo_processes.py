@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from harnex.model import RunCommand
+from harnex.model.facts import RunCommand
 
 LIST = ("ps", "-A", "-o", "pid=,ppid=,args=")
 BUSY_EVERY_S = 2.0

@@ -12,7 +12,7 @@ from harnex.adapters._paseo_ending import SETTLE, Leaving
 from harnex.adapters._paseo_state import PaseoState
 from harnex.adapters._paseo_turn import Snapshot
 from harnex.adapters._text import BLANK, lead
-from harnex.model import CommandResult, Fact, Remark, Undone
+from harnex.model.facts import CommandResult, Fact, Remark, Undone
 
 ASKED = 7719  # the OSC with which the view asks for an interrupt: a person pressed Ctrl-C in it
 

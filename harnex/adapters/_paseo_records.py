@@ -19,7 +19,7 @@ from harnex.adapters._claude_rows import ClaudeReader
 from harnex.adapters._codex_background import Left, whose_tool
 from harnex.adapters._codex_rollout import Rollout, unfound
 from harnex.adapters._log import seconds
-from harnex.model import (
+from harnex.model.facts import (
     Background,
     Compacted,
     Fact,

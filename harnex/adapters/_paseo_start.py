@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from harnex.adapters._paseo_cli import Cli, Reply, shown_host
-from harnex.model import CommandResult, Fact, Follow, Over, RunCommand
+from harnex.model.facts import CommandResult, Fact, Follow, Over, RunCommand
 
 OPENING = "Reply with the one word: ready. The task comes with the next message."
 READY_EVERY_S = 0.3

@@ -29,7 +29,7 @@ from harnex.adapters._paseo_ending import SETTLE, Leaving, Stopping
 from harnex.adapters._paseo_records import Record, glob_escaped, record_for, record_of
 from harnex.adapters._paseo_start import Plan, Start
 from harnex.adapters._paseo_turn import UNSEEN, Daemon, Snapshot, Turn, made, outcome
-from harnex.model import (
+from harnex.model.facts import (
     AgentSession,
     CommandResult,
     Fact,

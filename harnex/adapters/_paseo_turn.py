@@ -14,7 +14,7 @@ from typing import Any
 
 from harnex.adapters._log import seconds
 from harnex.adapters._paseo_records import Record
-from harnex.model import Outcome, TurnEnded
+from harnex.model.facts import Outcome, TurnEnded
 
 Daemon = tuple[int, str]  # pid, startedAt: another one after a restart
 # The words with which Claude Code's failures end what Paseo shows of a turn (measured: 400, 401, 429, 529, a cut stream).

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
-from harnex.model import ModelCall, Rest
+from harnex.model.facts import ModelCall, Rest
 
 FIELDS = ("input_tokens", "cache_read_tokens", "cache_write_tokens", "output_tokens", "reasoning_tokens")
 GIVEN = FIELDS[:3]  # what a call is given: known from its start

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 
-from harnex.model import Fact, Observation, Retracted, State
+from harnex.model.facts import Fact, Observation, Retracted, State
 
 # Program Status Protocol (OSC 7501), as Codex 0.169 and Claude Code 2.1.329 send it (field notes).
 STATUS_STATES = {"idle": State.PROMPT, "done": State.PROMPT, "error": State.PROMPT, "working": State.BUSY}

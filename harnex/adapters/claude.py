@@ -37,7 +37,7 @@ from harnex.adapters._text import (
     losses,
     visible,
 )
-from harnex.model import ScreenView, State
+from harnex.model.facts import ScreenView, State
 
 SETTINGS_SINCE: Version = (1, 0, 61)  # --settings: an unknown option in 1.0.60
 SAME_FILE_SINCE: Version = (1, 0, 128)  # a resumed conversation goes on in its file; 1.0.60 begins another one

@@ -33,7 +33,7 @@ from harnex.adapters._codex_background import Left, whose_tool
 from harnex.adapters._codex_calls import LATE_ITEMS_UNTIL
 from harnex.adapters._codex_rollout import PLAN_S, Rollout, unfound
 from harnex.adapters._text import BLANK, bracketed, clean, ends_in_word, kept_as_path, lead, losses
-from harnex.model import Fact, FindFile, Follow, Observation, Retracted, ScreenView, State, TurnEnded
+from harnex.model.facts import Fact, FindFile, Follow, Observation, Retracted, ScreenView, State, TurnEnded
 
 TITLE_SINCE = (0, 117)  # and from 0.128 on it tells of dialogs
 OSC_SINCE = (0, 163)

@@ -26,7 +26,7 @@ from harnex.adapters._base import (
 )
 from harnex.adapters._status import status_fact
 from harnex.adapters._text import bracketed, clean, losses, visible
-from harnex.model import (
+from harnex.model.facts import (
     FAILURE_REASONS,
     AgentSession,
     Background,

@@ -22,7 +22,7 @@ from harnex.adapters._base import (
 )
 from harnex.adapters._status import status_fact
 from harnex.adapters._text import bracketed, losses
-from harnex.model import Fact, Observation, ScreenView, State
+from harnex.model.facts import Fact, Observation, ScreenView, State
 
 SPINNER = "⠁⠂⠄⡀⢀⠠⠐⠈⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏◐◓◑◒"
 

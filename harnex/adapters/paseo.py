@@ -18,7 +18,7 @@ from harnex.adapters._paseo_cli import Cli, secret_host
 from harnex.adapters._paseo_reader import ASKED, PaseoReader
 from harnex.adapters._paseo_state import CONFIG
 from harnex.errors import UsageError
-from harnex.model import ScreenView, State
+from harnex.model.facts import ScreenView, State
 
 # What is shown to people: `paseo attach`, which reads no keys, ends with exit code 0 when the daemon is gone, and is begun
 # again then. It is a job in the background, so that Ctrl-C and Ctrl-Z reach the shell alone: Ctrl-C asks harnex, by an

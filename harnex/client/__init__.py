@@ -1,0 +1,1 @@
+"""The other end of a session's control socket: `connect` (one request), `attach` (its terminal), `tmux`."""

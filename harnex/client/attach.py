@@ -15,9 +15,10 @@ import tty
 from collections.abc import Iterator
 from typing import Any
 
-from harnex import errors, jsonl, protocol
+from harnex import errors, jsonl
 from harnex.client.connect import connect
 from harnex.errors import HarnexError, UsageError
+from harnex.model import protocol
 
 PREFIX = b"\x1c"  # Ctrl-\
 HELP = "Ctrl-\\ d detaches, Ctrl-\\ Ctrl-\\ sends one to the agent"

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import _socket
 
-from harnex import errors, jsonl, protocol
+from harnex import errors, jsonl
 from harnex.errors import HarnexError, UsageError
+from harnex.model import protocol
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

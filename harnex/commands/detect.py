@@ -15,7 +15,7 @@ import click
 from harnex import errors, jsonl
 from harnex.commands.send import read_file
 from harnex.errors import UsageError
-from harnex.model import Fact, Observation, Retracted, ScreenView, State
+from harnex.model.facts import Fact, Observation, Retracted, ScreenView, State
 
 if TYPE_CHECKING:
     from harnex.adapters._base import Adapter, Reader, Version

@@ -135,7 +135,7 @@ def parse_from(text: str | None) -> float | None:
 def parse_types(text: str | None) -> set[str] | None:
     if text is None:
         return None
-    from harnex.events import EVENT_TYPES
+    from harnex.model.events import EVENT_TYPES
 
     types = {word.strip() for word in text.split(",") if word.strip()}
     unknown = sorted(types - set(EVENT_TYPES))

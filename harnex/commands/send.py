@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import sys
 
-from harnex import clock, errors, jsonl, protocol
+from harnex import clock, errors, jsonl
 from harnex.client import connect
 from harnex.commands._find import live_session
 from harnex.commands._hot import CLI, ID, REPO, Option
 from harnex.errors import HarnexError, UsageError
+from harnex.model import protocol
 
 NAME = "send"
 HELP = """Send a message to a session. One JSON line tells what became of it.

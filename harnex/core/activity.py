@@ -25,7 +25,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from harnex.adapters._base import Source, Version
-from harnex.model import Need, Observation, OpenView, Retracted, State, doubt
+from harnex.model.facts import Need, Observation, OpenView, Retracted, State, doubt
 
 LAG_S = 1.0  # how long a lower source may trail behind a change of a better one (measured: 0.57 s at most)
 AFTER_DIALOG_S = 0.5  # for what an answer starts to show (measured: 0.04 s at most): `prompt` stood all the while

@@ -12,7 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from harnex.model import TurnEnded
+from harnex.model.facts import TurnEnded
 
 SETTLE_S = 0.5  # without a row after the result: the answer is told
 GRACE_S = 10.0  # for the process to exit by itself (Claude Code 2.1.197 ends its shells first: 5 s)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from harnex.adapters._text import bracketed
-from harnex.model import ScreenView
+from harnex.model.facts import ScreenView
 
 UP, DOWN, ENTER, ESC, TAB = b"\x1b[A", b"\x1b[B", b"\r", b"\x1b", b"\t"
 # Claude Code 2.1.250 to 2.1.330 puts the selection of a new trust dialog back to `No, exit` 0.12 to 0.19 s after it was

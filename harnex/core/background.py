@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Literal
 
-from harnex.model import Background
+from harnex.model.facts import Background
 
 # Processes of an interrupted or killed tool need a moment to end: what lives on after that was left running.
 PROOF_S = 1.0

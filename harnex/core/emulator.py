@@ -14,7 +14,7 @@ from itertools import islice
 
 from harnex.core.screen import Runs, end_of, runs_text
 from harnex.core.vt import Terminal
-from harnex.model import ScreenView
+from harnex.model.facts import ScreenView
 
 STRING_LIMIT = 65536
 

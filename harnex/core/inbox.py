@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from harnex.adapters._base import Typing
-from harnex.model import State, letters
+from harnex.model.facts import State, letters
 
 Status = Literal["queued", "typed", "accepted", "expired", "failed"]
 CLEAR_S = 0.5  # for a draft to leave the box; Claude Code 1 and 2.0 take the keys and the paste apart only then

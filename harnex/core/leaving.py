@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from harnex.core.inbox import PERSON_S
-from harnex.model import OpenView
+from harnex.model.facts import OpenView
 
 LOOKER_S = 30.0  # somebody is attached, and perhaps reads: after this long without a key the view is left all the same
 STEP_S = 1.5  # for a key to show on the screen (measured: 0.3 s on an idle machine)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import NamedTuple, Protocol
 
-from harnex.model import ScreenView
+from harnex.model.facts import ScreenView
 
 
 class Style(NamedTuple):

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from harnex.adapters._base import StopStep
-from harnex.model import State
+from harnex.model.facts import State
 
 TERM_GRACE_S = 4.0
 KILL_GRACE_S = 2.0

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from harnex.model import State, Submitted, TurnEnded
+from harnex.model.facts import State, Submitted, TurnEnded
 
 SETTLE_S = 0.6  # how long to wait, once ready, for the agent's record of the end (measured: 0.18 s at most)
 ROWS_S = (

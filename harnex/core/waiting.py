@@ -11,7 +11,7 @@ from typing import Any
 
 from harnex import errors
 from harnex.core.turns import Closed
-from harnex.model import State
+from harnex.model.facts import State
 
 UNTIL = ("prompt", "busy", "blocked", "task_complete", "exited")
 

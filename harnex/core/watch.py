@@ -22,7 +22,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
-from harnex import errors, events
+from harnex import errors
 from harnex.core.background import Work
 from harnex.core.turns import Closed
 from harnex.core.watch_actions import (
@@ -45,7 +45,8 @@ from harnex.core.watch_provider import Lost, Provider, told
 from harnex.core.watch_restarts import Restarts
 from harnex.core.watch_signs import Clocks, Loops
 from harnex.core.watch_stalls import kind_of, left_alone, person_there, stall, turn_due
-from harnex.model import State, ToolUse
+from harnex.model import events
+from harnex.model.facts import State, ToolUse
 
 Phase = Literal["watching", "cutting", "background", "checking", "waiting", "down", "person", "done", "over"]
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from harnex import events
 from harnex.core.background import Work
-from harnex.model import State
+from harnex.model import events
+from harnex.model.facts import State
 
 Checking = Literal["verify", "done_when"]
 

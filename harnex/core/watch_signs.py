@@ -6,7 +6,7 @@ import re
 from collections import deque
 from dataclasses import dataclass, field
 
-from harnex.model import ToolUse
+from harnex.model.facts import ToolUse
 
 SEEN_MAX = 5000  # lines of one turn that are remembered
 TRUNCATED = 200  # characters of a tool's input that the adapters give: two long inputs may differ behind them

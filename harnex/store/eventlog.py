@@ -14,7 +14,7 @@ from collections.abc import Callable
 from typing import Any, Literal
 
 from harnex import clock, jsonl
-from harnex.events import SCHEMA_VERSION, Event
+from harnex.model.events import SCHEMA_VERSION, Event
 from harnex.store import durable
 
 Damage = Literal["", "removed", "replaced", "truncated", "written to"]

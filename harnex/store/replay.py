@@ -10,7 +10,7 @@ from typing import Any
 
 from harnex.core.screen import Screen, make_screen
 from harnex.core.terminal import Scanner
-from harnex.model import ScreenView
+from harnex.model.facts import ScreenView
 from harnex.store.recording import parts
 from harnex.store.tail import LineTail
 

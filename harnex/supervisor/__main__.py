@@ -14,9 +14,10 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
-from harnex import clock, errors, events, jsonl, paths, process
+from harnex import clock, errors, jsonl, paths, process
 from harnex.core.redact import Redactor
 from harnex.errors import HarnexError
+from harnex.model import events
 from harnex.store import history, registry, runlock
 from harnex.store.eventlog import FULL, EventLog
 from harnex.supervisor import lease, offspring, records, redaction, reserve

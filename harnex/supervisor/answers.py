@@ -6,10 +6,11 @@ import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from harnex import clock, errors, events
+from harnex import clock, errors
 from harnex.core.answering import Answering, Verb, describe, target_of
 from harnex.errors import HarnexError
-from harnex.model import State
+from harnex.model import events
+from harnex.model.facts import State
 
 if TYPE_CHECKING:
     from harnex.supervisor.session import Session

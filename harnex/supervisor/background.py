@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from harnex import clock, events
+from harnex import clock
 from harnex.core.background import Backgrounds, Change, Process, Work, iso, named
 from harnex.core.turns import Closed, Opened
-from harnex.model import Background
+from harnex.model import events
+from harnex.model.facts import Background
 from harnex.supervisor import processes
 from harnex.supervisor.sweep import may_live
 

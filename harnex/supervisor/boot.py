@@ -6,7 +6,7 @@ import os
 import time
 from typing import TYPE_CHECKING, Any
 
-from harnex.model import State
+from harnex.model.facts import State
 from harnex.supervisor.spec import Spec
 
 if TYPE_CHECKING:

@@ -11,8 +11,9 @@ from collections.abc import Mapping
 
 import pexpect
 
-from harnex import process, protocol
+from harnex import process
 from harnex.errors import HarnexError
+from harnex.model import protocol
 from harnex.supervisor import offspring
 
 READ_MAX = 256 << 10  # bytes taken from the PTY in one turn of the loop

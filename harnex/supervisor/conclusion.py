@@ -10,7 +10,7 @@ from harnex.core.background import Work
 from harnex.core.stopping import Ladder
 from harnex.core.watch_background import Waits
 from harnex.core.watch_policy import Policy
-from harnex.model import State, TurnEnded
+from harnex.model.facts import State, TurnEnded
 
 if TYPE_CHECKING:
     from harnex.supervisor.session import Session

@@ -1,4 +1,4 @@
-"""The control socket: JSON lines in, JSON lines out, and attached viewers (protocol.py).
+"""The control socket: JSON lines in, JSON lines out, and attached viewers (model/protocol.py).
 
 A unix socket, 0600, in a 0700 directory; the peer's uid is checked. A peer that does not read is
 dropped, never waited for. Connections are so many at most that the session keeps descriptors for its own work: further
@@ -18,8 +18,9 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from harnex import clock, jsonl, paths, protocol
+from harnex import clock, jsonl, paths
 from harnex.errors import HarnexError, UsageError
+from harnex.model import protocol
 
 OUT_MAX = 32 << 20  # bytes that may wait for a peer
 VIEWER_MAX = 1 << 20  # the same for a viewer, who gets a redraw instead of what was dropped

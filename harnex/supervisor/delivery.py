@@ -6,13 +6,14 @@ import os
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from harnex import clock, events
+from harnex import clock
 from harnex.adapters._text import PASTE_END, PASTE_START
 from harnex.core.inbox import Gate, Hand, Inbox, Message, Progress, Write
 from harnex.core.leaving import Leaving, Surroundings
 from harnex.core.turns import Closed
 from harnex.errors import HarnexError
-from harnex.model import State, Submitted
+from harnex.model import events
+from harnex.model.facts import State, Submitted
 from harnex.store import undelivered
 
 if TYPE_CHECKING:

@@ -9,10 +9,11 @@ from __future__ import annotations
 import signal
 from typing import TYPE_CHECKING, Any
 
-from harnex import clock, errors, events, paths, process
+from harnex import clock, errors, paths, process
 from harnex.core.redact import Clean
 from harnex.core.stopping import Ladder
-from harnex.model import Over, State, TurnEnded
+from harnex.model import events
+from harnex.model.facts import Over, State, TurnEnded
 from harnex.store import history
 from harnex.store.eventlog import FULL
 from harnex.supervisor import records

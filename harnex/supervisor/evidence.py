@@ -14,7 +14,7 @@ from typing import Any
 
 from harnex import clock, jsonl
 from harnex.adapters._base import Reader
-from harnex.model import Fact, FindFile, Follow, Remark
+from harnex.model.facts import Fact, FindFile, Follow, Remark
 from harnex.paths import FOLLOWED
 from harnex.store.tail import DocumentTail, LineTail
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import signal
 from typing import TYPE_CHECKING, Any
 
-from harnex import events
 from harnex.core.turns import Closed
-from harnex.model import (
+from harnex.model import events
+from harnex.model.facts import (
     AgentSession,
     Background,
     Compacted,

@@ -14,9 +14,10 @@ from collections import deque
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from harnex import errors, events, jsonl, paths
+from harnex import errors, jsonl, paths
 from harnex.errors import HarnexError
-from harnex.model import FinalAnswer, Submitted
+from harnex.model import events
+from harnex.model.facts import FinalAnswer, Submitted
 from harnex.supervisor import schema
 from harnex.supervisor.conclusion import Conclusion
 from harnex.supervisor.delivery import new_message_id

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING, Any
 
-from harnex.model import CommandResult, RunCommand
+from harnex.model.facts import CommandResult, RunCommand
 from harnex.supervisor.offspring import mine
 
 if TYPE_CHECKING:

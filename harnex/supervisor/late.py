@@ -7,7 +7,8 @@ import os
 from collections.abc import Iterable
 from typing import Any
 
-from harnex import clock, events
+from harnex import clock
+from harnex.model import events
 from harnex.store import undelivered
 from harnex.store.eventlog import EventLog
 from harnex.supervisor import catchup, digest, lease, redaction

@@ -6,8 +6,9 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from harnex import jsonl, protocol
+from harnex import jsonl
 from harnex.errors import UsageError
+from harnex.model import protocol
 
 if TYPE_CHECKING:
     from harnex.supervisor.launch import RunOptions

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from harnex.core.measure import Measure
 from harnex.core.turns import Closed, Opened
-from harnex.model import State, ToolUse
+from harnex.model.facts import State, ToolUse
 
 if TYPE_CHECKING:
     from harnex.supervisor.session import Session

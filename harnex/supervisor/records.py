@@ -13,9 +13,10 @@ import os
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from harnex import events, jsonl, paths
+from harnex import jsonl, paths
 from harnex.core.redact import MARK, Clean
 from harnex.core.usage import Sums
+from harnex.model import events
 from harnex.store import durable, history, named
 from harnex.supervisor import lease, redaction, startfile
 from harnex.supervisor.gitfacts import END_S, START_S, Facts, GitLook, look_now

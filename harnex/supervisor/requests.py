@@ -5,13 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from harnex import clock, errors, jsonl, protocol
+from harnex import clock, errors, jsonl
 from harnex.core import waiting
 from harnex.core.draw import to_ansi, to_svg
 from harnex.core.inbox import Message
 from harnex.core.turns import Closed
 from harnex.core.viewing import Viewable
 from harnex.errors import HarnexError, UsageError
+from harnex.model import protocol
 from harnex.supervisor import reserve
 from harnex.supervisor.control import Peer
 from harnex.supervisor.delivery import new_message_id

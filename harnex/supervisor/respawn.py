@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from harnex import clock, paths
 from harnex.core.activity import Activity
 from harnex.core.turns import Turns
-from harnex.model import Follow, TurnEnded
+from harnex.model.facts import Follow, TurnEnded
 from harnex.supervisor import boot
 from harnex.supervisor.answers import Answers
 from harnex.supervisor.child import Child

@@ -15,7 +15,7 @@ import signal
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
-from harnex import clock, events, paths, process
+from harnex import clock, paths, process
 from harnex.adapters import adapter_for, headless_for
 from harnex.core.activity import Activity, Verdict
 from harnex.core.changes import Changes
@@ -23,13 +23,8 @@ from harnex.core.terminal import Scanned
 from harnex.core.turns import Closed, Opened, Turns
 from harnex.core.waiting import Standing, describe
 from harnex.errors import HarnexError
-from harnex.model import (
-    Fact,
-    Observation,
-    Retracted,
-    State,
-    TurnEnded,
-)
+from harnex.model import events
+from harnex.model.facts import Fact, Observation, Retracted, State, TurnEnded
 from harnex.store.recording import Recording
 from harnex.supervisor import boot, redaction, reserve
 from harnex.supervisor.answers import Answers

@@ -16,7 +16,7 @@ from harnex.core.draw import to_ansi
 from harnex.core.modes import Modes
 from harnex.core.screen import Screen, end_of, make_screen
 from harnex.core.terminal import Position, Scanned, Scanner
-from harnex.model import ScreenView
+from harnex.model.facts import ScreenView
 from harnex.store.recording import Recording
 
 FRAME_S = 0.1  # at most ten frames a second (DESIGN section 6)

@@ -6,8 +6,8 @@ import dataclasses
 from typing import Any
 
 from harnex.core.usage import Sums, unknown_calls
-from harnex.events import PREVIEW_LIMIT, Call, UsageRest
-from harnex.model import ModelCall, Rest
+from harnex.model.events import PREVIEW_LIMIT, Call, UsageRest
+from harnex.model.facts import ModelCall, Rest
 
 
 class Totals:

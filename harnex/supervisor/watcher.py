@@ -9,11 +9,12 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from harnex import clock, errors, events, paths
+from harnex import clock, errors, paths
 from harnex.core.inbox import Message
 from harnex.core.turns import Closed, Opened
 from harnex.errors import HarnexError
-from harnex.model import State, ToolUse
+from harnex.model import events
+from harnex.model.facts import State, ToolUse
 from harnex.supervisor.delivery import new_message_id
 
 if TYPE_CHECKING:

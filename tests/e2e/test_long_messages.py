@@ -10,9 +10,10 @@ from typing import Any
 
 import pytest
 
-from harnex import jsonl, protocol
+from harnex import jsonl
 from harnex.client import connect
 from harnex.errors import UsageError
+from harnex.model import protocol
 from tests.e2e.conftest import Harnex
 from tests.e2e.test_exec import Fake
 

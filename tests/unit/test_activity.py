@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from harnex.adapters._base import Source
 from harnex.core.activity import AFTER_DIALOG_S, LAG_S, STALE_S, START_ALONE_S, UNSEEN_S, Activity, Verdict
-from harnex.model import Observation, Retracted, State
+from harnex.model.facts import Observation, Retracted, State
 
 SOURCES = (
     Source("file", 1),

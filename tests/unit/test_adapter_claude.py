@@ -16,7 +16,7 @@ from harnex.adapters._claude_screen import classify
 from harnex.adapters._claude_views import CLEAR_LINES
 from harnex.adapters._text import PASTE_END, PASTE_START
 from harnex.adapters.claude import ADAPTER, events_for, hook_command
-from harnex.model import (
+from harnex.model.facts import (
     FAILURE_REASONS,
     AgentSession,
     Fact,

@@ -21,7 +21,7 @@ from harnex.adapters._base import LaunchRequest, Version
 from harnex.adapters._codex_launch import EVIDENCE, flags, subcommand, toml
 from harnex.adapters._text import PASTE_END, PASTE_START
 from harnex.adapters.codex import ADAPTER, CodexReader, plain
-from harnex.model import (
+from harnex.model.facts import (
     AgentSession,
     Fact,
     FindFile,

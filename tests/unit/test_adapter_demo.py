@@ -21,7 +21,7 @@ from harnex.adapters._base import LaunchRequest
 from harnex.adapters._text import bracketed
 from harnex.adapters.demo import ADAPTER, PLACEHOLDER, DemoReader
 from harnex.core.screen import make_screen
-from harnex.model import (
+from harnex.model.facts import (
     AgentSession,
     Fact,
     ModelCall,

@@ -14,7 +14,7 @@ from harnex.adapters._paseo_cli import Cli, read
 from harnex.core.activity import Activity
 from harnex.core.inbox import Gate, Hand, Inbox, Message, Progress
 from harnex.errors import UsageError
-from harnex.model import (
+from harnex.model.facts import (
     CommandResult,
     Fact,
     ModelCall,

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from harnex.adapters import adapter_for
 from harnex.core.answering import DOWN, ENTER, ESC, SETTLE_S, TAB, UP, Answering, selected, target_of
-from harnex.model import Observation, ScreenView, State
+from harnex.model.facts import Observation, ScreenView, State
 from harnex.supervisor.versions import parse
 
 LONG_AGO = -9.0  # painted

@@ -18,7 +18,7 @@ from harnex.adapters import adapter_for, headless_for
 from harnex.adapters._base import Reader
 from harnex.adapters._claude_declared import program_status
 from harnex.core import background as b
-from harnex.model import Background, Fact, Observation, State
+from harnex.model.facts import Background, Fact, Observation, State
 from harnex.supervisor import processes
 
 CORPUS = Path(__file__).parents[1] / "corpus"

@@ -13,7 +13,7 @@ from harnex.adapters import _claude_places as places
 from harnex.adapters._claude_rows import HOOKS_GONE, NO_HOOKS, ClaudeReader
 from harnex.adapters._claude_stream import ClaudeStream
 from harnex.adapters.claude import ADAPTER
-from harnex.model import AgentSession, Fact, FindFile, Follow, ModelCall, Remark, Submitted, TurnEnded
+from harnex.model.facts import AgentSession, Fact, FindFile, Follow, ModelCall, Remark, Submitted, TurnEnded
 from tests.unit.test_adapter_claude import case, request
 
 ID, OTHER = "11111111-2222-3333-4444-555555555555", "99999999-2222-3333-4444-555555555555"

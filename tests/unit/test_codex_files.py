@@ -16,7 +16,7 @@ from harnex.adapters._codex_rollout import Rollout
 from harnex.adapters._codex_stream import CodexStream
 from harnex.adapters._log import seconds
 from harnex.commands._records import Files
-from harnex.model import ModelCall, Remark
+from harnex.model.facts import ModelCall, Remark
 from harnex.store import logs
 from harnex.store.prices import Prices
 from tests.unit.test_usage import count, use, write

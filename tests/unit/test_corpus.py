@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from harnex import events
+from harnex.model import events
 from tests.record import CORPUS, VERSIONS, _private, read_text
 from tests.replay import Case, case_paths, judge, judged, load, modes_of, replay
 

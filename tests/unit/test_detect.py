@@ -20,7 +20,7 @@ from harnex.adapters import adapter_for
 from harnex.adapters.codex import ADAPTER as CODEX
 from harnex.commands import detect
 from harnex.core.activity import Activity
-from harnex.model import Observation, ScreenView, State
+from harnex.model.facts import Observation, ScreenView, State
 from harnex.store import replay as casts
 from harnex.supervisor.terminal import FRAME_S, Terminal
 from tests.record import CORPUS, NoScript, read_text

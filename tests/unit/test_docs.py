@@ -9,9 +9,10 @@ from pathlib import Path
 import click
 import pytest
 
-from harnex import errors, events, model
+from harnex import errors
 from harnex.commands import _group
 from harnex.core import waiting
+from harnex.model import events, facts
 
 ROOT = Path(__file__).parents[2]
 TECHNICAL = (ROOT / "TECHNICAL.md").read_text()
@@ -76,9 +77,9 @@ def test_every_harnex_line_in_the_documents_parses(text: str) -> None:
 
 
 def test_states_dialogs_reasons_and_exit_codes_are_in_the_guide() -> None:
-    for state in model.State:
+    for state in facts.State:
         assert f"`{state.value}`" in GUIDE, state
-    for dialog in model.DIALOGS:
+    for dialog in facts.DIALOGS:
         assert f"`{dialog}`" in GUIDE, dialog
     for reason in events.EXIT_REASONS:
         assert f"`{reason}`" in GUIDE, reason

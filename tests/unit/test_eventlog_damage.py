@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from harnex.events import Diagnostic
+from harnex.model.events import Diagnostic
 from harnex.store.eventlog import EventLog
 from harnex.store.tail import LineTail
 

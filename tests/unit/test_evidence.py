@@ -12,7 +12,7 @@ import pytest
 
 from harnex import clock
 from harnex.adapters._base import Reader
-from harnex.model import Fact, FindFile, Follow, Remark
+from harnex.model.facts import Fact, FindFile, Follow, Remark
 from harnex.supervisor import evidence as module
 from harnex.supervisor.evidence import (
     BRISK_FOR_S,

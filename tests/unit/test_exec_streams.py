@@ -16,7 +16,7 @@ import pytest
 from harnex.adapters import headless_for
 from harnex.adapters._claude_calls import UNTOLD
 from harnex.adapters._ledger import Ledger, difference
-from harnex.model import (
+from harnex.model.facts import (
     AgentSession,
     Fact,
     FinalAnswer,

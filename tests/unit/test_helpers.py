@@ -7,7 +7,7 @@ import sys
 import time
 from pathlib import Path
 
-from harnex.model import CommandResult, RunCommand
+from harnex.model.facts import CommandResult, RunCommand
 from harnex.supervisor.helpers import Helpers
 
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from harnex.adapters._base import Typing
 from harnex.core.inbox import HUNG_S, LEFT_S, PERSON_S, PROOF_S, SUBMITS, Action, Gate, Inbox, Message, Progress, Write
-from harnex.model import State
+from harnex.model.facts import State
 from harnex.store import undelivered
 from harnex.supervisor.delivery import Delivery
 from harnex.supervisor.watcher import Watcher

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from harnex.core.inbox import PERSON_S
 from harnex.core.leaving import LOOKER_S, PASS_S, PRESSES_MAX, STEP_S, Leaving, Surroundings
-from harnex.model import OpenView
+from harnex.model.facts import OpenView
 
 ALONE = Surroundings(pending=False, attached=False, person_typed=0.0)
 SEARCH = OpenView("the history search", b"<esc>")

@@ -6,7 +6,7 @@ import pytest
 
 from harnex.core.measure import EARLY_S, LATE_S, LOCAL_S, OWED, SILENT_S, Measure
 from harnex.core.turns import Closed
-from harnex.model import Outcome, TurnEnded
+from harnex.model.facts import Outcome, TurnEnded
 
 
 def closed(outcome: Outcome = "completed", said: str = "", took: float = 5.0, message: str | None = None) -> Closed:

@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from harnex import events, paths
+from harnex import paths
 from harnex.errors import HarnexError
+from harnex.model import events
 from harnex.store import durable, history, runlock, undelivered
 from harnex.store.eventlog import EventLog
 from harnex.supervisor import catchup

@@ -10,9 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harnex import events, jsonl, paths, process
+from harnex import jsonl, paths, process
 from harnex.commands._find import live_session
 from harnex.errors import HarnexError, NotFound, UsageError
+from harnex.model import events
 from harnex.store import history, registry
 from harnex.store.eventlog import EventLog
 from harnex.store.tail import DocumentTail, LineTail

@@ -21,7 +21,7 @@ from harnex.adapters._paseo_records import ClaudeRecord
 from harnex.commands._records import Files, cost
 from harnex.core import usage
 from harnex.core.usage import Sums
-from harnex.model import Fact, Follow, ModelCall, Remark, Rest
+from harnex.model.facts import Fact, Follow, ModelCall, Remark, Rest
 from harnex.store import logs
 from harnex.store.prices import Prices
 from harnex.supervisor.totals import Totals

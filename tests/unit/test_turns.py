@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harnex.core.turns import LATE_S, ROWS_S, SETTLE_S, UNRECORDED_S, UNSEEN_S, Closed, Opened, Turns
-from harnex.model import State, Submitted, TurnEnded
+from harnex.model.facts import State, Submitted, TurnEnded
 
 DONE = TurnEnded("rollout", "completed", last_message="hi", turn_key="t1")
 

@@ -20,7 +20,7 @@ from harnex.adapters._codex_rollout import Rollout
 from harnex.commands._records import Files
 from harnex.core import usage
 from harnex.core.redact import Redactor
-from harnex.model import Fact, FindFile, ModelCall, Remark
+from harnex.model.facts import Fact, FindFile, ModelCall, Remark
 from harnex.store import forks, logs
 from harnex.store.prices import Prices
 from harnex.supervisor.evidence import Evidence

@@ -11,7 +11,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harnex import events
 from harnex.adapters._limits import reset_at
 from harnex.core import watch_actions as w
 from harnex.core.turns import Closed
@@ -20,7 +19,8 @@ from harnex.core.watch_budget import GRACE_S, Bill, Used
 from harnex.core.watch_policy import Policy, checked, choose, next_time
 from harnex.core.watch_provider import iso
 from harnex.core.watch_signs import Loops, Screen, retrying
-from harnex.model import State, ToolUse, TurnEnded
+from harnex.model import events
+from harnex.model.facts import State, ToolUse, TurnEnded
 
 WALL = 1_795_240_000.0
 

@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from harnex import events
 from harnex.core import watch_actions as w
 from harnex.core.background import Work
 from harnex.core.watch_background import SAYS, WAKE_S
 from harnex.core.watch_policy import checked
-from harnex.model import State
+from harnex.model import events
+from harnex.model.facts import State
 from tests.unit.test_watch import Session
 
 
