@@ -219,7 +219,7 @@ def flood(n: int) -> Iterator[str]:
 WITHOUT = """
 import atexit, os, sys
 
-import harnex.core.redact as it
+import harnex.redaction.redactor as it
 if os.environ.get("HARNEX_BENCH_REDACT") == "no":
     it.Redactor.text = lambda self, text: text
     it.Redactor.spans = lambda self, *more: []

@@ -129,12 +129,12 @@ def _bug(error: Exception, argv: list[str]) -> int:
     where = ""
     try:
         from harnex import __version__, clock, paths
-        from harnex.supervisor import redaction
+        from harnex.redaction import rules
 
         directory = paths.subdir(paths.state_dir(), "reports")
         where = os.path.join(directory, f"bug-{clock.iso().replace(':', '')}-{os.getpid()}.txt")
         pairs = dict(word.partition("=")[::2] for word in argv if "=" in word)  # --env K=V
-        redactor = redaction.redactor(redaction.load_quietly(paths.here()), {**os.environ, **pairs})
+        redactor = rules.redactor(rules.load_quietly(paths.here()), {**os.environ, **pairs})
         body = f"harnex {__version__}, Python {sys.version}\nharnex {' '.join(redactor.argv(argv))}\n\n{text}"
         fd = os.open(where, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(fd, "w") as f:

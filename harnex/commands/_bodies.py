@@ -13,8 +13,8 @@ from harnex.adapters._codex_body import CodexBodies
 from harnex.commands._records import Files, Run
 from harnex.errors import HarnexError
 from harnex.paths import FOLLOWED
+from harnex.redaction import rules
 from harnex.store import logs
-from harnex.supervisor import redaction
 
 NO_LOGS = ("hooks", "notify")  # followed, too, but no conversation is in them
 
@@ -45,7 +45,7 @@ def bodies_of(record: dict[str, Any], run: Run | None, source: Files | None) -> 
             f"looked in: {', '.join(there) or 'nothing'}",
         )
     repo = run.row.get("repo") if run is not None else None
-    redactor = redaction.redactor(redaction.load_quietly(repo if isinstance(repo, str) else None), os.environ)
+    redactor = rules.redactor(rules.load_quietly(repo if isinstance(repo, str) else None), os.environ)
     fields = dict(redactor.clean(answer.fields()))
     if fields["attempts"] is None:
         fields["attempts"] = record["attempts"]

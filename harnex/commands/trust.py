@@ -66,9 +66,9 @@ def command(path: str | None, show: bool, revoke: bool, as_list: bool, as_json: 
 
 
 def _without_secrets(file: str) -> str:
-    from harnex.supervisor import redaction
+    from harnex.redaction import rules
 
-    return redaction.redactor(redaction.load_quietly(os.path.dirname(file)), os.environ).path(file)
+    return rules.redactor(rules.load_quietly(os.path.dirname(file)), os.environ).path(file)
 
 
 def file_of(path: str | None) -> str:

@@ -185,7 +185,7 @@ def _from_files(
 
 def _redacted() -> Callable[[str], str]:
     """What makes previews of texts fit to be shown."""
-    from harnex.core.redact import Redactor, secret_values
+    from harnex.redaction.redactor import Redactor, secret_values
 
     return Redactor(secret_values(dict(os.environ))).text
 

@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from harnex import jsonl, paths
-from harnex.core.redact import Clean
 from harnex.errors import HarnexError
+from harnex.redaction.redactor import Clean
 from harnex.store import durable
 from harnex.store.registry import is_named
 

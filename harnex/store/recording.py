@@ -14,8 +14,8 @@ import os
 from collections.abc import Iterator
 
 from harnex.core.frames import FrameEncoder
-from harnex.core.redact import Redactor
 from harnex.core.screen import Screen
+from harnex.redaction.redactor import Redactor
 from harnex.visible import visible
 
 MAX_BYTES = 16 * 1024 * 1024

@@ -15,7 +15,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from harnex.core.redact import Clean
+    from harnex.redaction.redactor import Clean
 
     Record = dict[str, Any]
 

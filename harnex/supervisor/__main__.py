@@ -15,15 +15,16 @@ from collections.abc import Iterator
 from typing import Any
 
 from harnex import clock, errors, jsonl, paths, process
-from harnex.core.redact import Redactor
 from harnex.errors import HarnexError
 from harnex.model import events
+from harnex.redaction import rules
+from harnex.redaction.files import Scrub
+from harnex.redaction.redactor import Redactor
 from harnex.store import history, registry, runlock
 from harnex.store.eventlog import FULL, EventLog
-from harnex.supervisor import lease, offspring, records, redaction, reserve
+from harnex.supervisor import lease, offspring, records, reserve
 from harnex.supervisor.boot import child_env
 from harnex.supervisor.environment import APART
-from harnex.supervisor.scrub import Scrub
 from harnex.supervisor.session import Session
 from harnex.supervisor.spec import Spec
 from harnex.supervisor.sweep import sweep_now
@@ -57,7 +58,7 @@ def registry_lock(state: str, patience_s: float = LOCK_PATIENCE_S) -> Iterator[N
 
 def redactor_of(spec: Spec) -> Redactor:
     """What a session of this spec may write goes through it."""
-    return redaction.redactor(spec.redact, child_env(spec), spec.lease["secrets"] if spec.lease else ())
+    return rules.redactor(spec.redact, child_env(spec), spec.lease["secrets"] if spec.lease else ())
 
 
 def claim_id(spec: Spec) -> None:

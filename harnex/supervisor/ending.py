@@ -10,10 +10,10 @@ import signal
 from typing import TYPE_CHECKING, Any
 
 from harnex import clock, errors, paths, process
-from harnex.core.redact import Clean
 from harnex.core.stopping import Ladder
 from harnex.model import events
 from harnex.model.facts import Over, State, TurnEnded
+from harnex.redaction.redactor import Clean
 from harnex.store import history
 from harnex.store.eventlog import FULL
 from harnex.supervisor import records

@@ -11,9 +11,9 @@ from collections.abc import Callable
 from typing import Any
 
 from harnex import clock, paths
-from harnex.core.redact import Clean, Redactor
 from harnex.errors import HarnexError
 from harnex.model import events
+from harnex.redaction.redactor import Clean, Redactor
 from harnex.store import registry, runlock
 from harnex.store.eventlog import EventLog
 from harnex.supervisor.spec import Spec

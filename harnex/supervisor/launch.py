@@ -32,11 +32,12 @@ from harnex.adapters._base import (
     Rehearsal,
     Version,
 )
-from harnex.core.redact import Redactor
 from harnex.errors import HarnexError, UsageError
+from harnex.redaction import rules as redaction
+from harnex.redaction.redactor import Redactor
 from harnex.store import named, registry, runlock, undelivered
 from harnex.supervisor import lease as leases
-from harnex.supervisor import limits, manifest, redaction, rehearse, startfile, versions
+from harnex.supervisor import limits, manifest, rehearse, startfile, versions
 from harnex.supervisor.environment import apart_env, apply_env, clean_env, resolve, spawner
 from harnex.supervisor.files import reader_in, write_files
 from harnex.supervisor.rehearse import Endpoint

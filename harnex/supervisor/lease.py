@@ -14,8 +14,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from harnex.adapters._base import Credential, Lease
-from harnex.core.secrets import file_values
 from harnex.errors import HarnexError, UsageError
+from harnex.redaction.shapes import file_values
 
 NAME = "lease"
 MAX_BYTES = 1 << 20

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 import harnex
 from harnex import clock, git
 from harnex.adapters._base import Launch
-from harnex.supervisor import redaction
+from harnex.redaction import rules
 from harnex.supervisor.files import write_files
 from harnex.supervisor.spec import Spec
 from harnex.visible import visible
@@ -19,7 +19,7 @@ GIT_S = 5.0
 
 def write(run_dir: str, spec: Spec, launch: Launch, env: Mapping[str, str]) -> None:
     known = {**env, **{k: v for k, v in spec.env.items() if v is not None}}
-    redactor = redaction.redactor(spec.redact, known, spec.lease["secrets"] if spec.lease else ())
+    redactor = rules.redactor(spec.redact, known, spec.lease["secrets"] if spec.lease else ())
     manifest = {
         "schema_version": 1,
         "run_id": spec.run_id,

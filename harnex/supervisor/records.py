@@ -14,13 +14,14 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from harnex import jsonl, paths
-from harnex.core.redact import MARK, Clean
 from harnex.core.usage import Sums
 from harnex.model import events
+from harnex.redaction import rules
+from harnex.redaction.files import Scrub
+from harnex.redaction.redactor import MARK, Clean
 from harnex.store import durable, history, named
-from harnex.supervisor import lease, redaction, startfile
+from harnex.supervisor import lease, startfile
 from harnex.supervisor.gitfacts import END_S, START_S, Facts, GitLook, look_now
-from harnex.supervisor.scrub import Scrub
 from harnex.visible import visible
 
 if TYPE_CHECKING:
@@ -194,9 +195,7 @@ def recovered(run_dir: str, record: dict[str, Any], **how_it_ended: Any) -> tupl
     """
     manifest = _document(os.path.join(run_dir, "manifest.json"))
     repo = str(record.get("repo"))
-    redactor = redaction.redactor(
-        redaction.of_start(startfile.read(run_dir), repo), os.environ, lease.left_behind(run_dir)
-    )
+    redactor = rules.redactor(rules.of_start(startfile.read(run_dir), repo), os.environ, lease.left_behind(run_dir))
     leased = manifest.get("lease")
     lease.remove(run_dir, leased["logs"] if isinstance(leased, dict) and isinstance(leased.get("logs"), list) else ())
     Scrub(run_dir, redactor).finish(LAST_S)

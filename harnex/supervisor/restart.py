@@ -16,9 +16,9 @@ from typing import Any
 
 from harnex import clock, paths, process
 from harnex.adapters import adapter_for
-from harnex.core.redact import MARK
 from harnex.errors import HarnexError
 from harnex.model.events import MSG_LIMIT
+from harnex.redaction.redactor import MARK
 from harnex.store import durable, history, registry, runlock, undelivered
 from harnex.supervisor import catchup, digest, goon, launch, startfile
 from harnex.supervisor.__main__ import registry_lock

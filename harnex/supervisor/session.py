@@ -25,8 +25,9 @@ from harnex.core.waiting import Standing, describe
 from harnex.errors import HarnexError
 from harnex.model import events
 from harnex.model.facts import Fact, Observation, Retracted, State, TurnEnded
+from harnex.redaction import rules
 from harnex.store.recording import Recording
-from harnex.supervisor import boot, redaction, reserve
+from harnex.supervisor import boot, reserve
 from harnex.supervisor.answers import Answers
 from harnex.supervisor.background import BackgroundWork
 from harnex.supervisor.child import Child
@@ -109,7 +110,7 @@ class Session:
         self.reserve = reserve.Reserve()
         env = boot.child_env(spec)
         boot.take_zone(env)
-        self.redactor = redaction.redactor(spec.redact, env, spec.lease["secrets"] if spec.lease else ())
+        self.redactor = rules.redactor(spec.redact, env, spec.lease["secrets"] if spec.lease else ())
         self.journal = Journal(spec, self.redactor, self.record)
         self.emit = self.journal.emit
         now = clock.monotonic()

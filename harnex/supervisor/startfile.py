@@ -15,10 +15,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from harnex import clock, jsonl, process
-from harnex.core.redact import MARK, secret_values
 from harnex.errors import HarnexError
+from harnex.redaction import rules
+from harnex.redaction.redactor import MARK, secret_values
 from harnex.store import durable
-from harnex.supervisor import redaction
 from harnex.supervisor.spec import Spec
 from harnex.visible import visible
 
@@ -67,7 +67,7 @@ def launched(start: Mapping[str, Any], spec: Spec) -> dict[str, Any]:
 def write(run_dir: str, start: Mapping[str, Any], env: Mapping[str, str]) -> None:
     """Write it whole, without the secrets of `env`, which is the agent's environment. Raises HarnexError."""
     options = start["options"]
-    redactor = redaction.redactor(start["redact"], {**env, **options["env"]})
+    redactor = rules.redactor(start["redact"], {**env, **options["env"]})
     given = {
         name: None if secret_values({name: value}) or MARK in redactor.text(value) else value
         for name, value in options["env"].items()

@@ -9,8 +9,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from harnex.core.frames import FrameEncoder
-from harnex.core.redact import Redactor
 from harnex.core.screen import Screen, make_screen
+from harnex.redaction.redactor import Redactor
 
 DATA = Path(__file__).parent.parent / "data" / "terminal"
 

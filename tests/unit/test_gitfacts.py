@@ -1,4 +1,4 @@
-"""supervisor/gitfacts.py on odd repositories, and supervisor/scrub.py on files."""
+"""supervisor/gitfacts.py on odd repositories, and redaction/files.py on files."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from harnex.core.redact import Redactor
+from harnex.redaction.files import Scrub
+from harnex.redaction.redactor import Redactor
 from harnex.supervisor.gitfacts import Facts, GitLook, attributes, entries, look_now, numbers, short
-from harnex.supervisor.scrub import Scrub
 
 
 def git(where: Path, *words: str) -> str:

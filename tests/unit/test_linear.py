@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harnex.core.redact import OVERLAP, TURN, Redactor
-from harnex.core.secrets import SHAPES
+from harnex.redaction.redactor import OVERLAP, TURN, Redactor
+from harnex.redaction.shapes import SHAPES
 
 SIZE = 6 << 10
 PLAIN = "The quick brown fox jumps over the lazy dog 0123456789\r\n"

@@ -6,9 +6,9 @@ import time
 
 import pytest
 
-from harnex.core.redact import MARK, Redactor
-from harnex.supervisor import patterns, trial
-from harnex.supervisor.redaction import redactor
+from harnex.redaction import patterns, trial
+from harnex.redaction.redactor import MARK, Redactor
+from harnex.redaction.rules import redactor
 
 FOREVER = (
     "(a+)+$",

@@ -1,4 +1,4 @@
-"""core/redact.py: every shape is found, wrapped keys too, and ordinary text is left alone."""
+"""redaction/redactor.py: every shape is found, wrapped keys too, and ordinary text is left alone."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 import pytest
 
-from harnex.core.redact import MARK, Redactor, secret_values
+from harnex.redaction.redactor import MARK, Redactor, secret_values
 
 A = "abcdefghijklmnopqrstuvwxyz0123456789ABCDEFGHIJKLMNOP"
 SHAPES = [

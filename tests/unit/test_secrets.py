@@ -1,4 +1,4 @@
-"""core/secrets.py and core/coded.py: names, values, and the way back from a decoded text."""
+"""redaction/shapes.py and redaction/decode.py: names, values, and the way back from a decoded text."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harnex.core.coded import base64_text, decoded, hex_text
-from harnex.core.redact import MARK, Redactor
-from harnex.core.secrets import file_values, is_secret_field, is_secret_name, secret_values
+from harnex.redaction.decode import base64_text, decoded, hex_text
+from harnex.redaction.redactor import MARK, Redactor
+from harnex.redaction.shapes import file_values, is_secret_field, is_secret_name, secret_values
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from harnex.commands._policy import CARING, LIMITING, read_policy
 from harnex.commands.trust import waiting
 from harnex.core.watch_policy import HARMLESS, KEYS, PRESETS, Policy
 from harnex.errors import HarnexError, UsageError
-from harnex.supervisor import redaction
+from harnex.redaction import rules
 
 # What each key could do if nobody had to consent to it. A key that is new must be put into one of these lists.
 RUNS = {"verify": "touch x", "done_when": "touch x", "notify_cmd": "touch x"}
@@ -34,7 +34,7 @@ def test_every_key_is_in_the_table() -> None:
     assert set(KEYS) == {*RUNS, *SPEAKS, *WIDENS, *ENDS_SOONER}
     assert set(HARMLESS) == set(ENDS_SOONER)
     assert set(config.SECTIONS) == {"presets", "notify", "redact"}
-    assert set(redaction.KEYS) == set(HIDES)
+    assert set(rules.KEYS) == set(HIDES)
 
 
 @pytest.fixture
@@ -127,7 +127,7 @@ def test_limits_count_without_consent_as_far_as_they_are_lower(repo: Path, key: 
 
 def test_more_secrets_count_without_consent(repo: Path) -> None:
     (repo / ".harnex.toml").write_text(f"[redact]\npatterns = {json.dumps(HIDES['patterns'])}\nnames = ['ACME_*']\n")
-    assert redaction.load(str(repo)) == HIDES
+    assert rules.load(str(repo)) == HIDES
 
 
 def test_a_preset_by_name_is_refused_whatever_it_says(repo: Path) -> None:
@@ -226,7 +226,7 @@ def test_the_rules_of_a_start_outlive_a_change_of_the_file(repo: Path) -> None:
     """What an agent takes out of the file while it runs is still covered when its run is recovered or gone on with."""
     (repo / ".harnex.toml").write_text("[redact]\nnames = ['NOW_*']\n")
     start = {"redact": {"patterns": ["ticket-[0-9]+"], "names": ["ACME_*"]}}
-    assert redaction.of_start(start, str(repo)) == {"patterns": ["ticket-[0-9]+"], "names": ["ACME_*"]}
+    assert rules.of_start(start, str(repo)) == {"patterns": ["ticket-[0-9]+"], "names": ["ACME_*"]}
     start["redact"]["patterns"].append("[redacted]")  # it was a secret itself
-    assert redaction.of_start(start, str(repo)) == {"patterns": ["ticket-[0-9]+"], "names": ["ACME_*", "NOW_*"]}
-    assert redaction.of_start({}, str(repo)) == {"patterns": [], "names": ["NOW_*"]}
+    assert rules.of_start(start, str(repo)) == {"patterns": ["ticket-[0-9]+"], "names": ["ACME_*", "NOW_*"]}
+    assert rules.of_start({}, str(repo)) == {"patterns": [], "names": ["NOW_*"]}

@@ -19,12 +19,12 @@ from harnex.adapters._codex_calls import Calls
 from harnex.adapters._codex_rollout import Rollout
 from harnex.commands._records import Files
 from harnex.core import usage
-from harnex.core.redact import Redactor
 from harnex.model.facts import Fact, FindFile, ModelCall, Remark
+from harnex.redaction.files import Scrub, withhold
+from harnex.redaction.redactor import Redactor
 from harnex.store import forks, logs
 from harnex.store.prices import Prices
 from harnex.supervisor.evidence import Evidence
-from harnex.supervisor.scrub import Scrub, withhold
 from tests.unit.test_usage import THREAD, count, read, rollout, said, turn, use, user, write
 
 

@@ -13,9 +13,9 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from harnex import config
-from harnex.core.redact import MARK, Redactor, secret_values
 from harnex.errors import HarnexError, UsageError
-from harnex.supervisor import patterns
+from harnex.redaction import patterns
+from harnex.redaction.redactor import MARK, Redactor, secret_values
 
 KEYS = ("patterns", "names")
 SHOWN = 100  # characters of a pattern in an error
@@ -45,7 +45,7 @@ def rules_of(files: config.Config) -> Rules:
 
 
 def _try(path: str, given: list[str]) -> None:
-    from harnex.supervisor import trial  # only here: most files have none
+    from harnex.redaction import trial  # only here: most files have none
 
     found = trial.problem(given)
     if found is not None:

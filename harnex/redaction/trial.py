@@ -48,7 +48,7 @@ def problem(patterns: Sequence[str]) -> tuple[int, str] | None:
 def _tried(patterns: Sequence[str]) -> tuple[int, str] | None:
     try:
         done = subprocess.run(
-            interpreter.command("harnex.supervisor.trial"),
+            interpreter.command("harnex.redaction.trial"),
             input=json.dumps(list(patterns)),
             capture_output=True,
             text=True,

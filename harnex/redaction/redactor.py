@@ -1,6 +1,6 @@
 """Secrets out of text, before it is written anywhere (DESIGN section 8).
 
-Three things are looked for: known values (also pieces of them), the shapes of `core/secrets.py`, and both again in
+Three things are looked for: known values (also pieces of them), the shapes of `redaction/shapes.py`, and both again in
 what the text says when its escapes, percent signs, colours, line wraps, base64 and hex are decoded. Works on structured
 text (events, evidence rows, screen rows), never on raw TUI bytes, where a key is cut up by cursor moves.
 Literals are looked for with `in` first: text without any of them costs no regex.
@@ -13,9 +13,9 @@ from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NewType, Protocol
 
-from harnex.core.coded import RUN, base64_text, coded_places, decoded, forms_of, hex_text, may_be_coded, runs
-from harnex.core.rows import join_full, join_words, merged, pem_rows, windows
-from harnex.core.secrets import MIN_LENGTH, SHAPES, is_secret_field, is_secret_name, is_strong, secret_values
+from harnex.redaction.decode import RUN, base64_text, coded_places, decoded, forms_of, hex_text, may_be_coded, runs
+from harnex.redaction.shapes import MIN_LENGTH, SHAPES, is_secret_field, is_secret_name, is_strong, secret_values
+from harnex.redaction.wrap import join_full, join_words, merged, pem_rows, windows
 
 __all__ = ["MARK", "Clean", "Redactor", "secret_values"]
 

@@ -11,7 +11,7 @@ import re
 import signal
 from _thread import get_ident
 
-from harnex.core.redact import Span, own_spans
+from harnex.redaction.redactor import Span, own_spans
 
 TEXT_S, CHAR_S = 0.1, 2e-6  # of the processor, for a text, and for each of its characters
 HURRIED_S, SLOW_MAX = 0.01, 3  # a pattern that was too slow so often gets less

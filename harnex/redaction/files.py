@@ -14,8 +14,8 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Generator, Iterator
 
 from harnex import jsonl
-from harnex.core.redact import Redactor, Span, masked
-from harnex.core.rows import merged
+from harnex.redaction.redactor import Redactor, Span, masked
+from harnex.redaction.wrap import merged
 
 EVERY_S = 2.0
 SLICE = 1 << 16
