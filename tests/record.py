@@ -50,8 +50,8 @@ from harnex.supervisor import evidence as evidence_module
 from harnex.supervisor.child import Child
 from harnex.supervisor.environment import apply_env
 from harnex.supervisor.evidence import Evidence, descendants
+from harnex.supervisor.feed import Terminal
 from harnex.supervisor.files import write_files
-from harnex.supervisor.terminal import Terminal
 
 CORPUS = Path(__file__).parent / "corpus"
 GZIP_OVER = 6_000

@@ -67,8 +67,8 @@ def ask(record: dict[str, Any], form: str) -> dict[str, Any]:
 
 def last_screen(session_id: str | None, repo: str | None, cli: str | None, form: str) -> dict[str, Any]:
     """The same object for a run that is over, from its recording. Raises NotFound."""
-    from harnex.core.draw import to_ansi, to_svg
     from harnex.store import replay
+    from harnex.terminal.draw import to_ansi, to_svg
 
     directory, row, _ = run_of(session_id, repo, cli)
     files = replay.files(directory)

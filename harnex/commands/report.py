@@ -15,11 +15,11 @@ from harnex.commands._find import mend, run_of
 from harnex.commands._types import MOMENT, which_session
 from harnex.commands.history import ended
 from harnex.core import report
-from harnex.core.draw import to_svg
 from harnex.errors import HarnexError, UsageError
 from harnex.model import events
 from harnex.store import history, named, registry, replay
 from harnex.store.prices import remembered
+from harnex.terminal.draw import to_svg
 
 RUNS_MAX = 200
 COMMITS_MAX = 200

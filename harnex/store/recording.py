@@ -13,9 +13,9 @@ import json
 import os
 from collections.abc import Iterator
 
-from harnex.core.frames import FrameEncoder
-from harnex.core.screen import Screen
 from harnex.redaction.redactor import Redactor
+from harnex.terminal.frames import FrameEncoder
+from harnex.terminal.screen import Screen
 from harnex.visible import visible
 
 MAX_BYTES = 16 * 1024 * 1024

@@ -8,11 +8,11 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from harnex.core.screen import Screen, make_screen
-from harnex.core.terminal import Scanner
 from harnex.model.facts import ScreenView
 from harnex.store.recording import parts
 from harnex.store.tail import LineTail
+from harnex.terminal.scanner import Scanner
+from harnex.terminal.screen import Screen, make_screen
 
 NAME = "session.cast"
 

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 from harnex import clock, errors, jsonl
 from harnex.core import waiting
-from harnex.core.draw import to_ansi, to_svg
 from harnex.core.inbox import Message
 from harnex.core.turns import Closed
 from harnex.core.viewing import Viewable
@@ -17,6 +16,7 @@ from harnex.supervisor import reserve
 from harnex.supervisor.control import Peer
 from harnex.supervisor.delivery import new_message_id
 from harnex.supervisor.watcher import REDRAW_S
+from harnex.terminal.draw import to_ansi, to_svg
 
 if TYPE_CHECKING:
     from harnex.supervisor.session import Session

@@ -19,7 +19,6 @@ from harnex import clock, paths, process
 from harnex.adapters import adapter_for, headless_for
 from harnex.core.activity import Activity, Verdict
 from harnex.core.changes import Changes
-from harnex.core.terminal import Scanned
 from harnex.core.turns import Closed, Opened, Turns
 from harnex.core.waiting import Standing, describe
 from harnex.errors import HarnexError
@@ -36,6 +35,7 @@ from harnex.supervisor.delivery import Delivery
 from harnex.supervisor.ending import SIGNALLED, Ending
 from harnex.supervisor.evidence import Evidence, FollowedFiles, descendants
 from harnex.supervisor.facts import closed_before, end_event, take_fact
+from harnex.supervisor.feed import Terminal
 from harnex.supervisor.helpers import Helpers
 from harnex.supervisor.journal import Journal
 from harnex.supervisor.measured import Measured
@@ -44,9 +44,9 @@ from harnex.supervisor.records import Records
 from harnex.supervisor.requests import Requests
 from harnex.supervisor.spec import Spec
 from harnex.supervisor.sweep import sweep_now
-from harnex.supervisor.terminal import Terminal
 from harnex.supervisor.totals import Totals
 from harnex.supervisor.watcher import ECHO_S, REDRAW_S, Watcher, with_reset
+from harnex.terminal.scanner import Scanned
 
 if TYPE_CHECKING:
     from harnex.supervisor.headless import Headless

@@ -17,9 +17,9 @@ import pexpect
 import psutil
 import pytest
 
-from harnex.core.modes import Modes
-from harnex.core.screen import make_screen
-from harnex.core.terminal import Scanner
+from harnex.terminal.modes import Modes
+from harnex.terminal.scanner import Scanner
+from harnex.terminal.screen import make_screen
 
 from .conftest import HARNEX, Harnex
 

@@ -20,7 +20,6 @@ from hypothesis import strategies as st
 from harnex.adapters._base import LaunchRequest
 from harnex.adapters._text import bracketed
 from harnex.adapters.demo import ADAPTER, PLACEHOLDER, DemoReader
-from harnex.core.screen import make_screen
 from harnex.model.facts import (
     AgentSession,
     Fact,
@@ -39,6 +38,7 @@ from harnex.rehearsal.billing import BillingLog
 from harnex.rehearsal.script import parse
 from harnex.rehearsal.server import Rehearsal
 from harnex.rehearsal.tui_keys import Keys, Token
+from harnex.terminal.screen import make_screen
 
 pytestmark = pytest.mark.timeout(30)
 OSC = re.compile(rb"\x1b\](\d+);([^\x07\x1b]*)(?:\x07|\x1b\\)")

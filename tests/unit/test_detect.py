@@ -22,7 +22,7 @@ from harnex.commands import detect
 from harnex.core.activity import Activity
 from harnex.model.facts import Observation, ScreenView, State
 from harnex.store import replay as casts
-from harnex.supervisor.terminal import FRAME_S, Terminal
+from harnex.supervisor.feed import FRAME_S, Terminal
 from tests.record import CORPUS, NoScript, read_text
 from tests.replay import Case, case_paths, load, output_of
 

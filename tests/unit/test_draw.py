@@ -1,4 +1,4 @@
-"""core/draw.py: what is drawn is what is on the screen."""
+"""terminal/draw.py: what is drawn is what is on the screen."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from harnex.core.draw import sgr, to_ansi, to_svg
-from harnex.core.screen import Screen, Style, make_screen
+from harnex.terminal.draw import sgr, to_ansi, to_svg
+from harnex.terminal.screen import Screen, Style, make_screen
 
 DATA = Path(__file__).parent.parent / "data" / "terminal"
 SVG = "{http://www.w3.org/2000/svg}"

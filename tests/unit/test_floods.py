@@ -16,9 +16,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harnex.core.screen import make_screen
 from harnex.store.recording import Recording
-from harnex.supervisor.terminal import LAG_MAX, PENDING_MAX, WORK, Terminal
+from harnex.supervisor.feed import LAG_MAX, PENDING_MAX, WORK, Terminal
+from harnex.terminal.screen import make_screen
 
 SIZE = (80, 24)
 SCREEN = 30 * SIZE[1]  # units: the dearest single sequence fills or scrolls the screen

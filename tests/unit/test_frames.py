@@ -1,4 +1,4 @@
-"""core/frames.py: a player that is fed the frames shows the live screen at every frame, and keeps what scrolled."""
+"""terminal/frames.py: a player that is fed the frames shows the live screen at every frame, and keeps what scrolled."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from harnex.core.frames import FrameEncoder
-from harnex.core.screen import Screen, make_screen
 from harnex.redaction.redactor import Redactor
+from harnex.terminal.frames import FrameEncoder
+from harnex.terminal.screen import Screen, make_screen
 
 DATA = Path(__file__).parent.parent / "data" / "terminal"
 

@@ -7,9 +7,9 @@ import os
 import stat
 from pathlib import Path
 
-from harnex.core.screen import make_screen
 from harnex.store.recording import Recording, parts, read_events
 from harnex.store.replay import read_text
+from harnex.terminal.screen import make_screen
 
 
 def rows(path: Path) -> list[object]:

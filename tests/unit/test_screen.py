@@ -1,4 +1,4 @@
-"""core/screen.py: the hardened pyte against tmux 3.3a on recordings of the real CLIs, and against each known gap."""
+"""terminal/screen.py: the hardened pyte against tmux 3.3a on recordings of the real CLIs, and against each known gap."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harnex.core.screen import PLAIN, Screen, Style, make_screen, runs_text
+from harnex.terminal.screen import PLAIN, Screen, Style, make_screen, runs_text
 
 DATA = Path(__file__).parent.parent / "data" / "terminal"
 
@@ -28,7 +28,7 @@ def lines(data: str | bytes, columns: int = 12, rows: int = 4) -> list[str]:
 
 
 def test_importing_the_interface_does_not_import_pyte() -> None:
-    code = "import sys, harnex.core.screen; sys.exit('pyte' in sys.modules)"
+    code = "import sys, harnex.terminal.screen; sys.exit('pyte' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 

@@ -1,11 +1,11 @@
-"""supervisor/terminal.py: when the screen is brought up to date, and who is told. (What floods do to it: test_floods.py.)"""
+"""supervisor/feed.py: when the screen is brought up to date, and who is told. (What floods do to it: test_floods.py.)"""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 from harnex.store.recording import Recording
-from harnex.supervisor.terminal import FRAME_S, Terminal
+from harnex.supervisor.feed import FRAME_S, Terminal
 
 
 def test_who_only_looks_takes_nothing_from_who_decides(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""core/terminal.py: queries are answered in order, everything else is told, and chunking changes nothing."""
+"""terminal/scanner.py: queries are answered in order, everything else is told, and chunking changes nothing."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harnex.core.modes import Modes
-from harnex.core.terminal import STRING_LIMIT, Scanned, Scanner
+from harnex.terminal.modes import Modes
+from harnex.terminal.scanner import STRING_LIMIT, Scanned, Scanner
 
 
 def scan(data: bytes) -> Scanned:

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harnex.core.screen import make_screen
-from harnex.core.terminal import STRING_LIMIT, Scanner
 from harnex.core.viewing import Viewable
+from harnex.terminal.scanner import STRING_LIMIT, Scanner
+from harnex.terminal.screen import make_screen
 
 DROPPED = {
     "clipboard": b"\x1b]52;c;ZXZpbA==\x07",

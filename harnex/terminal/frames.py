@@ -7,9 +7,9 @@ off our screen scrolls off its screen, so that its scrollback is the transcript.
 
 from __future__ import annotations
 
-from harnex.core.draw import row_ansi
-from harnex.core.screen import Run, Runs, Screen, runs_text
 from harnex.redaction.redactor import Redactor
+from harnex.terminal.draw import row_ansi
+from harnex.terminal.screen import Run, Runs, Screen, runs_text
 from harnex.visible import one_line
 
 CLEAR = "\x1b[0m\x1b[r\x1b[?7l\x1b[H\x1b[2J"

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from harnex.core.screen import PLAIN, Run, Runs, Screen, Style
-from harnex.core.terminal import BACKGROUND, FOREGROUND, palette
+from harnex.terminal.scanner import BACKGROUND, FOREGROUND, palette
+from harnex.terminal.screen import PLAIN, Run, Runs, Screen, Style
 
 _FLAGS = ((1, "bold"), (2, "faint"), (3, "italic"), (4, "underline"), (5, "blink"), (7, "inverse"), (9, "strike"))
 

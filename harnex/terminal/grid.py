@@ -1,7 +1,7 @@
 """pyte's screen with other cells: what each terminal sequence does. Imported by the emulator only.
 
 Stock pyte 0.8.2 raised IndexError on a quarter of Codex's frames. Kept from it: margins, origin mode,
-cursor addressing, character sets. Replaced: its cells (`core/cells.py`) and all that touches them: wide characters
+cursor addressing, character sets. Replaced: its cells (`terminal/cells.py`) and all that touches them: wide characters
 and graphemes, alternate screen, scrolling (with the lines that leave), faint, colon SGR, REP, SU/SD, ED 3; and its tab
 stops, which it sorts anew at each tab.
 
@@ -21,8 +21,8 @@ import pyte
 from pyte import charsets, modes
 from wcwidth import wcwidth
 
-from harnex.core.cells import Row, apply_sgr
-from harnex.core.screen import PLAIN, Style
+from harnex.terminal.cells import Row, apply_sgr
+from harnex.terminal.screen import PLAIN, Style
 
 SCROLLED_LINES = 5000  # kept until somebody asks for them
 SCROLLED_CELLS = 600_000  # the same in cells: at most 10 MB, in a flood

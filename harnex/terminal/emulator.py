@@ -1,4 +1,4 @@
-"""The emulator behind `make_screen`: a parser before the hardened pyte of `core/vt.py`. Imported lazily.
+"""The emulator behind `make_screen`: a parser before the hardened pyte of `terminal/grid.py`. Imported lazily.
 
 pyte's own parser reads one character at a time (1 to 2 MB/s), prints what it doesn't know and forgets nothing that
 is never ended. Here one regex finds the sequences, and those that are split over reads are carried over. Output is
@@ -12,9 +12,9 @@ import re
 from collections.abc import Callable, Iterator
 from itertools import islice
 
-from harnex.core.screen import Runs, end_of, runs_text
-from harnex.core.vt import Terminal
 from harnex.model.facts import ScreenView
+from harnex.terminal.grid import Terminal
+from harnex.terminal.screen import Runs, end_of, runs_text
 
 STRING_LIMIT = 65536
 
@@ -33,7 +33,7 @@ _CONTROLS = re.compile(r"[\x00-\x1f\x7f]")
 
 
 class Emulator:
-    """Implements `core.screen.Screen`: the parser before a `Terminal`, and views of it."""
+    """Implements `terminal.screen.Screen`: the parser before a `Terminal`, and views of it."""
 
     def __init__(self, columns: int, rows: int) -> None:
         self.faults = 0  # exceptions that a handler raised: a bug here, never the end of the supervisor

@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from itertools import chain
 
-from harnex.core.modes import Modes, number
+from harnex.terminal.modes import Modes, number
 
 STRING_LIMIT = 65536  # an OSC, DCS or APC that is longer is passed on unread
 PALETTE_ANSWERS = 256  # of one OSC 4: there are no more colours

@@ -113,7 +113,7 @@ def end_of(output: bytes, most: int) -> int:
 
 
 def make_screen(columns: int, rows: int) -> Screen:
-    from harnex.core.emulator import Emulator
+    from harnex.terminal.emulator import Emulator
 
     return Emulator(columns, rows)
 
