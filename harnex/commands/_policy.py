@@ -10,8 +10,8 @@ import click
 
 from harnex import clock, config, paths
 from harnex.commands._types import SECONDS
-from harnex.core.watch_policy import DEFAULT, Policy, choose, next_time, tightened
 from harnex.errors import UsageError
+from harnex.watch.policy import DEFAULT, Policy, choose, next_time, tightened
 
 F = TypeVar("F", bound=Callable[..., Any])
 

@@ -13,9 +13,9 @@ from harnex.commands._find import mend
 from harnex.commands._policy import policy_options, read_policy
 from harnex.commands._starting import start_options, start_words
 from harnex.commands.send import as_typed, read_file
-from harnex.core.watch_policy import PRESETS
 from harnex.errors import HarnexError, UsageError
 from harnex.store import registry
+from harnex.watch.policy import PRESETS
 
 OWN = ("provider", "paseo_host", "adopt")  # options that one adapter takes (adapters.TAKES)
 

@@ -14,8 +14,8 @@ import click
 from harnex import clock, config, errors, jsonl, paths, trust
 from harnex.commands._policy import read_notify
 from harnex.commands._table import Column, lines, terminal_width
-from harnex.core.watch_policy import HARMLESS, tightened
 from harnex.errors import HarnexError, NotFound, UsageError
+from harnex.watch.policy import HARMLESS, tightened
 
 NOTHING = "nothing that waits for consent: limits and [redact] count in any case"
 

@@ -8,9 +8,9 @@ from harnex import clock
 from harnex.core.answered import GRACE_S, Answered
 from harnex.core.background import Work
 from harnex.core.stopping import Ladder
-from harnex.core.watch_background import Waits
-from harnex.core.watch_policy import Policy
 from harnex.model.facts import State, TurnEnded
+from harnex.watch.background import Waits
+from harnex.watch.policy import Policy
 
 if TYPE_CHECKING:
     from harnex.supervisor.session import Session

@@ -11,9 +11,9 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from harnex import clock, interpreter, jsonl, paths
-from harnex.core.watch_policy import Policy
 from harnex.supervisor.environment import apart_env
 from harnex.visible import visible
+from harnex.watch.policy import Policy
 
 if TYPE_CHECKING:
     from harnex.supervisor.jobs import Ended, Job

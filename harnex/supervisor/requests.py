@@ -435,7 +435,7 @@ class Requests:
         if policy is not None:
             if not isinstance(policy, dict):
                 raise UsageError("that is no policy", "see: harnex watch --help")
-            from harnex.core.watch_policy import Policy
+            from harnex.watch.policy import Policy
 
             try:
                 session.watcher.begin(Policy.load(policy))

@@ -168,7 +168,7 @@ class Session:
         if spec.watch_file is not None:
             self.watcher.hook(spec.watch_file)
         if spec.policy is not None:
-            from harnex.core.watch_policy import Policy
+            from harnex.watch.policy import Policy
 
             self.watcher.begin(Policy.load(spec.policy))
         self.delivery.take_kept()

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from harnex import jsonl, paths
-from harnex.core.watch_budget import Bill, Used
 from harnex.store import history
+from harnex.watch.budget import Bill, Used
 
 Row = Mapping[str, Any]
 Cost = Callable[[Row], float | None]

@@ -1,4 +1,4 @@
-"""The watch at work: feeds `core/watch.py` with what the session sees, and does what it says."""
+"""The watch at work: feeds `watch/watch.py` with what the session sees, and does what it says."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from harnex.supervisor.delivery import new_message_id
 
 if TYPE_CHECKING:
     from harnex.core.background import Work
-    from harnex.core.watch import Watch
-    from harnex.core.watch_actions import Action, Sight
-    from harnex.core.watch_policy import Policy
     from harnex.store.prices import Prices
     from harnex.supervisor.filehook import FileHook
     from harnex.supervisor.jobs import Ended, Job
     from harnex.supervisor.session import Session
     from harnex.supervisor.sweep import Sweep
+    from harnex.watch.actions import Action, Sight
+    from harnex.watch.policy import Policy
+    from harnex.watch.watch import Watch
 
 LOOK_S = 0.5  # how often the screen is looked at for news, at most
 ECHO_S = 0.6  # after keys: what moves now is their echo
@@ -72,8 +72,8 @@ class Watcher:
 
     def begin(self, policy: Policy) -> None:
         """Put the policy on; one that is on already is replaced."""
-        from harnex.core.watch import CUT_S, START_S, Watch
-        from harnex.core.watch_signs import Screen
+        from harnex.watch.news import Screen
+        from harnex.watch.watch import CUT_S, START_S, Watch
 
         session, now = self._session, clock.monotonic()
         steps = session.adapter.stop_steps(State.BUSY, session.version)
@@ -156,7 +156,7 @@ class Watcher:
 
     def answers_dialog(self) -> bool:
         """Whether the policy will answer the dialog that is up, in a moment."""
-        from harnex.core.watch_dialogs import TRIES, by_policy
+        from harnex.watch.dialogs import TRIES, by_policy
 
         watch = self.watch
         if watch is None or not watch.policy.care or watch.phase in ("person", "over") or watch.dialogs.tries >= TRIES:
@@ -303,7 +303,7 @@ class Watcher:
             self._do(action, now)
 
     def _look(self, watch: Watch, now: float) -> None:
-        from harnex.core.watch_signs import retrying
+        from harnex.watch.news import retrying
 
         session = self._session
         view = session.terminal.view
@@ -319,7 +319,7 @@ class Watcher:
             watch.went_on("something new on the screen", now)
 
     def _sight(self, now: float) -> Sight:
-        from harnex.core.watch_actions import Sight
+        from harnex.watch.actions import Sight
 
         session = self._session
         turn, verdict = session.turns.open, session.verdict
@@ -343,7 +343,7 @@ class Watcher:
         )
 
     def _do(self, action: Action, now: float) -> None:
-        from harnex.core import watch_actions as w
+        from harnex.watch import actions as w
 
         session = self._session
         session.journal.changed()

@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from harnex.core.watch_budget import Bill
 from harnex.paths import RESUMES
 from harnex.supervisor import spent
+from harnex.watch.budget import Bill
 
 
 def dollars(call: Mapping[str, Any]) -> float | None:

@@ -11,9 +11,9 @@ import pytest
 from harnex import config, trust
 from harnex.commands._policy import CARING, LIMITING, read_policy
 from harnex.commands.trust import waiting
-from harnex.core.watch_policy import HARMLESS, KEYS, PRESETS, Policy
 from harnex.errors import HarnexError, UsageError
 from harnex.redaction import rules
+from harnex.watch.policy import HARMLESS, KEYS, PRESETS, Policy
 
 # What each key could do if nobody had to consent to it. A key that is new must be put into one of these lists.
 RUNS = {"verify": "touch x", "done_when": "touch x", "notify_cmd": "touch x"}

@@ -12,15 +12,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harnex.adapters._limits import reset_at
-from harnex.core import watch_actions as w
 from harnex.core.turns import Closed
-from harnex.core.watch import Watch
-from harnex.core.watch_budget import GRACE_S, Bill, Used
-from harnex.core.watch_policy import Policy, checked, choose, next_time
-from harnex.core.watch_provider import iso
-from harnex.core.watch_signs import Loops, Screen, retrying
 from harnex.model import events
 from harnex.model.facts import State, ToolUse, TurnEnded
+from harnex.watch import actions as w
+from harnex.watch.budget import GRACE_S, Bill, Used
+from harnex.watch.news import Loops, Screen, retrying
+from harnex.watch.policy import Policy, checked, choose, next_time
+from harnex.watch.provider import iso
+from harnex.watch.watch import Watch
 
 WALL = 1_795_240_000.0
 

@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from harnex.core import watch_actions as w
 from harnex.core.background import Work
-from harnex.core.watch_background import SAYS, WAKE_S
-from harnex.core.watch_policy import checked
 from harnex.model import events
 from harnex.model.facts import State
+from harnex.watch import actions as w
+from harnex.watch.background import SAYS, WAKE_S
+from harnex.watch.policy import checked
 from tests.unit.test_watch import Session
 
 

@@ -12,9 +12,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from harnex.core.background import Work, named
-from harnex.core.watch_actions import Say
-from harnex.core.watch_policy import Policy, duration
 from harnex.model import events
+from harnex.watch.actions import Say
+from harnex.watch.policy import Policy, duration
 
 WAKE_S = 10.0  # for an agent that its CLI has told of an end to begin a turn (Claude Code: 0.1 s at most)
 SAYS = 20  # how often an agent is told: one that starts something in each turn would go on for ever

@@ -1,4 +1,4 @@
-"""What a watch sees and what it does: the shapes that `core/watch.py` and the supervisor share. Pure."""
+"""What a watch sees and what it does: the shapes that `watch/watch.py` and the supervisor share. Pure."""
 
 from __future__ import annotations
 

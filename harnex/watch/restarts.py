@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from harnex.core.watch_actions import Revive, Say
-from harnex.core.watch_policy import Policy
+from harnex.watch.actions import Revive, Say
+from harnex.watch.policy import Policy
 
 RESTART_MIN_S = 0.5  # for its tools and children to be gone; one that dies at once does not make the machine busy
 

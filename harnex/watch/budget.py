@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from harnex.core.watch_policy import Policy
+from harnex.watch.policy import Policy
 
 # After a call that reached the limit and, by its own stop reason, was the turn's last: so long the turn's end is waited
 # for. On a busy machine Claude Code 2.1.329 recorded it 2.1 s after the call. What proves that it goes on after all (a

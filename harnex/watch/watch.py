@@ -25,28 +25,18 @@ from typing import Any, Literal
 from harnex import errors
 from harnex.core.background import Work
 from harnex.core.turns import Closed
-from harnex.core.watch_actions import (
-    Action,
-    Checking,
-    Interrupt,
-    Kill,
-    Notify,
-    Say,
-    Sight,
-    Stop,
-    Tell,
-)
-from harnex.core.watch_background import Waits
-from harnex.core.watch_budget import GRACE_S, Bill, Budget, Spent
-from harnex.core.watch_checks import Checks, Result
-from harnex.core.watch_dialogs import STAND_S, Dialogs
-from harnex.core.watch_policy import Policy, duration
-from harnex.core.watch_provider import Lost, Provider, told
-from harnex.core.watch_restarts import Restarts
-from harnex.core.watch_signs import Clocks, Loops
-from harnex.core.watch_stalls import kind_of, left_alone, person_there, stall, turn_due
 from harnex.model import events
 from harnex.model.facts import State, ToolUse
+from harnex.watch.actions import Action, Checking, Interrupt, Kill, Notify, Say, Sight, Stop, Tell
+from harnex.watch.background import Waits
+from harnex.watch.budget import GRACE_S, Bill, Budget, Spent
+from harnex.watch.checks import Checks, Result
+from harnex.watch.dialogs import STAND_S, Dialogs
+from harnex.watch.news import Clocks, Loops
+from harnex.watch.policy import Policy, duration
+from harnex.watch.provider import Lost, Provider, told
+from harnex.watch.restarts import Restarts
+from harnex.watch.stalls import kind_of, left_alone, person_there, stall, turn_due
 
 Phase = Literal["watching", "cutting", "background", "checking", "waiting", "down", "person", "done", "over"]
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from harnex.core.watch_actions import Sight
-from harnex.core.watch_policy import Policy
-from harnex.core.watch_signs import Clocks
 from harnex.model import events
+from harnex.watch.actions import Sight
+from harnex.watch.news import Clocks
+from harnex.watch.policy import Policy
 
 PERSON_S = 60.0  # a person who typed so lately is left alone
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from harnex.core.watch_actions import Answer, Sight
+from harnex.watch.actions import Answer, Sight
 
 STAND_S = 2.0  # how long a dialog must stand: a person, or what was allowed in advance, may be answering it
 TRIES = 3  # answers to one dialog that stays up

@@ -7,9 +7,9 @@ from datetime import UTC, datetime
 from typing import Any
 
 from harnex.core.turns import Closed
-from harnex.core.watch_actions import Say
-from harnex.core.watch_policy import Policy
 from harnex.model import events
+from harnex.watch.actions import Say
+from harnex.watch.policy import Policy
 
 BACKOFF_MAX_S = 900.0
 UNKNOWN_RESET_S = 900.0  # a usage limit that names no time is tried again after this

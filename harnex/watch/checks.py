@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
-from harnex.core.watch_actions import Check, Checking, Say
-from harnex.core.watch_policy import Policy
 from harnex.model import events
+from harnex.watch.actions import Check, Checking, Say
+from harnex.watch.policy import Policy
 
 Verdict = Literal["passed", "failed", "stale", "unrun"]
 # Exit codes of a shell that could not run the command (126, 127), or of a command that somebody else ended (HUP, INT, KILL,
