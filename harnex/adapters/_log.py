@@ -1,6 +1,6 @@
 """A CLI's own records of a session that harnex did not run: what a reader of such a file is (`usage --from`).
 
-Pure: rows come in, calls come out. `store.logs` reads the files.
+Pure: rows come in, calls come out. `usage.logs` reads the files.
 """
 
 from __future__ import annotations

@@ -179,7 +179,7 @@ def _possible(policy: Policy, cli: str | None) -> None:
             "limit it by --deadline or --timeout",
         )
     if policy.max_cost is not None:
-        from harnex.store.prices import available
+        from harnex.usage.prices import available
 
         if not available():
             raise UsageError("--max-cost needs a price list, which is not installed", "pip install 'harnex[usage]'")

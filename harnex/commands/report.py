@@ -18,8 +18,8 @@ from harnex.core import report
 from harnex.errors import HarnexError, UsageError
 from harnex.model import events
 from harnex.store import history, named, registry, replay
-from harnex.store.prices import remembered
 from harnex.terminal.draw import to_svg
+from harnex.usage.prices import remembered
 
 RUNS_MAX = 200
 COMMITS_MAX = 200

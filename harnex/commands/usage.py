@@ -10,14 +10,14 @@ from typing import Any
 import click
 
 from harnex import errors, jsonl, paths
-from harnex.commands import _records, _table
+from harnex.commands import _table
 from harnex.commands._find import mend, run_of
 from harnex.commands._table import Column
 from harnex.commands._types import MOMENT, which_session
 from harnex.commands.status import short_path
-from harnex.core import usage
 from harnex.errors import HarnexError, UsageError
-from harnex.store.prices import Prices, remembered
+from harnex.usage import sources, sums
+from harnex.usage.prices import Prices, remembered
 
 EXTRA = "pip install 'harnex[usage]'"
 WORDS_MAX = 20  # files with something wrong that are named one by one
@@ -27,7 +27,7 @@ WORDS_MAX = 20  # files with something wrong that are named one by one
 @which_session
 @click.option("--all", "everywhere", is_flag=True, help="Runs in all repositories.")
 @click.option("--since", type=MOMENT, metavar="WHEN", help="Only calls since then (ISO-8601, or `8h` ago).")
-@click.option("--by", type=click.Choice(usage.BY), help="What to sum up by (default: session; with --id turn).")
+@click.option("--by", type=click.Choice(sums.BY), help="What to sum up by (default: session; with --id turn).")
 @click.option("--json", "as_json", is_flag=True, help="An object with calls, turns and totals (with --by: groups).")
 @click.option("--csv", "as_csv", is_flag=True, help="For spreadsheets; what is not known is empty.")
 @click.option(
@@ -87,10 +87,10 @@ def _from_runs(
     asked = by is not None
     if session_id is not None or which is not None:
         directory, row, _ = run_of(session_id, repo, cli)
-        chosen, elsewhere = [_records.Run(row, directory)], False
+        chosen, elsewhere = [sources.Run(row, directory)], False
         by = by or "turn"
     else:
-        chosen, elsewhere = _records.runs(state, None, repo, cli, everywhere, since)
+        chosen, elsewhere = sources.runs(state, None, repo, cli, everywhere, since)
         by = by or "session"
     if which is not None:
         return _one_call(list(chosen[0].records()), which, bodies, chosen[0], None, as_json)
@@ -105,21 +105,21 @@ def _from_runs(
         for run in chosen:
             for r in run.records():
                 # A rest is of all its calls, or it is left out.
-                if all(since is None or _records._after(x["ts"] or "", since) for x in (r, *r.get("of", ()))):
-                    r["cost_usd"] = _records.cost(r, prices)
+                if all(since is None or sources._after(x["ts"] or "", since) for x in (r, *r.get("of", ()))):
+                    r["cost_usd"] = sources.cost(r, prices)
                     yield r
 
     single = chosen[0] if session_id is not None else None
     head: dict[str, Any] = {k: single.row.get(k) if single else None for k in ("id", "run_id", "cli")}
     if single is None:
         head["cli"] = cli
-    turns = usage.turns(single.events()) if single else None
+    turns = sums.turns(single.events()) if single else None
     code = _show(records(), by, head, turns, prices, as_json, as_csv, asked)
     _tell_missing([run for run in chosen if run.missing and run not in gone])
     return code
 
 
-def _tell_missing(runs: list[_records.Run]) -> None:
+def _tell_missing(runs: list[sources.Run]) -> None:
     """Runs whose event logs hold fewer calls than were made: another program changed them, or the disk is full."""
     for run in runs[:WORDS_MAX]:
         told, name = run.row["calls"], run.row.get("id")
@@ -146,12 +146,12 @@ def _from_files(
     as_json: bool,
     as_csv: bool,
 ) -> int:
-    from harnex.store import logs
+    from harnex.usage import logs
 
-    found = logs.find(names or _records.own_folders(cli), cli)
+    found = logs.find(names or sources.own_folders(cli), cli)
     if since is not None:
         found.files = [f for f in found.files if os.stat(f).st_mtime >= since]
-    source = _records.Files(cli, found.files)
+    source = sources.Files(cli, found.files)
     prices = remembered()
     wanted = paths.repo_root(repo) if repo else None
     single_calls = by in ("call", "turn") or (as_json and by is None) or which is not None
@@ -161,7 +161,7 @@ def _from_files(
     def records() -> Iterator[dict[str, Any]]:
         for r in source.records(full, since, _redacted() if full else str):
             if wanted is None or r["repo"] == wanted:
-                r["cost_usd"] = _records.cost(r, prices)
+                r["cost_usd"] = sources.cost(r, prices)
                 yield r
 
     head: dict[str, Any] = {"id": None, "run_id": None, "cli": cli}
@@ -190,7 +190,7 @@ def _redacted() -> Callable[[str], str]:
     return Redactor(secret_values(dict(os.environ))).text
 
 
-def _turns_of(source: _records.Files) -> list[dict[str, Any]]:
+def _turns_of(source: sources.Files) -> list[dict[str, Any]]:
     return [
         {"session": session, "turn": n, "started_at": at or None}
         for session, starts in source.turns.items()
@@ -198,7 +198,7 @@ def _turns_of(source: _records.Files) -> list[dict[str, Any]]:
     ]
 
 
-def _tell(source: _records.Files, problems: list[str]) -> bool:
+def _tell(source: sources.Files, problems: list[str]) -> bool:
     """Say what was wrong with which files; whether one could not be read."""
     told = [*problems, *(f"{r.path}: {word}" for r in source.reports for word in r.words())]
     for line in told[:WORDS_MAX]:
@@ -212,7 +212,7 @@ def _tell(source: _records.Files, problems: list[str]) -> bool:
 
 
 def _show(
-    records: Iterable[dict[str, Any]] | usage.Groups,
+    records: Iterable[dict[str, Any]] | sums.Groups,
     by: str,
     head: dict[str, Any],
     turns: list[dict[str, Any]] | None,
@@ -220,13 +220,13 @@ def _show(
     as_json: bool,
     as_csv: bool,
     grouped: bool,
-    source: _records.Files | None = None,
+    source: sources.Files | None = None,
 ) -> int:
     """`grouped`: --by was asked for, so --json has groups; without it all calls."""
-    groups = records if isinstance(records, usage.Groups) else usage.Groups(by)
+    groups = records if isinstance(records, sums.Groups) else sums.Groups(by)
     keep = by == "call" or (as_json and not grouped) or (as_json and head["id"] is not None)
     calls, rests = list[dict[str, Any]](), list[dict[str, Any]]()
-    for r in records if not isinstance(records, usage.Groups) else ():
+    for r in records if not isinstance(records, sums.Groups) else ():
         groups.add(r)
         if keep:
             (rests if "call_ids" in r else calls).append(r)
@@ -239,7 +239,7 @@ def _show(
             if rests:
                 out["rests"] = rests
             if turns is not None and head["id"] is not None:
-                out["turns"] = usage.turns_used(turns, [*calls, *rests])
+                out["turns"] = sums.turns_used(turns, [*calls, *rests])
             else:
                 out["turns"] = turns if turns is not None else []
         if grouped and by != "call":
@@ -263,9 +263,9 @@ def _csv(rows: list[dict[str, Any]], by: str) -> None:
     import csv
 
     if by == "call":
-        names = [n for n in usage.CALL_FIELDS if n not in ("raw", "text_preview")]
+        names = [n for n in sums.CALL_FIELDS if n not in ("raw", "text_preview")]
     else:
-        names = [*usage.KEYS[by], *(n for n in usage.Sums().fields())]
+        names = [*sums.KEYS[by], *(n for n in sums.Sums().fields())]
     writer = csv.writer(sys.stdout, lineterminator="\n")
     writer.writerow(names)
     for row in rows:
@@ -355,7 +355,7 @@ def _key(row: dict[str, Any], by: str) -> list[str]:
 def _numbers(row: dict[str, Any], by: str) -> list[str]:
     unknown = row.get("unknown") or {}
     cells = [] if by == "call" else [f"{row['calls']:,}"]
-    for name in usage.TOKENS:
+    for name in sums.TOKENS:
         cells.append(_count(row[name], name in unknown))
     rate = row.get("cache_hit_rate")
     if rate is None and row["input_tokens"] and row["cache_read_tokens"] is not None:
@@ -394,8 +394,8 @@ def _one_call(
     records: list[dict[str, Any]],
     which: str,
     bodies: bool,
-    run: _records.Run | None,
-    source: _records.Files | None,
+    run: sources.Run | None,
+    source: sources.Files | None,
     as_json: bool,
 ) -> int:
     calls = [r for r in records if "call_ids" not in r]
@@ -406,7 +406,7 @@ def _one_call(
     record["cost_usd"] = prices.cost(record)
     prices.remember()
     if bodies:
-        from harnex.commands._bodies import bodies_of
+        from harnex.usage.chats import bodies_of
 
         record = {**record, **bodies_of(record, run, source)}
     if as_json:

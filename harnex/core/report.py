@@ -11,7 +11,7 @@ from typing import Any
 
 from harnex.core.report_style import CSS
 from harnex.core.report_timeline import STATES, seconds, timeline
-from harnex.core.usage import Sums, unknown_calls
+from harnex.usage.sums import Sums, unknown_calls
 
 USED = ("call", "usage_rest")  # events that tell tokens
 ROWS_MAX = 400  # of one table; what is left out is said

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from harnex import jsonl
-from harnex.core.usage import Sums
+from harnex.usage.sums import Sums
 
 # Written while the agent lived, never by a recovery: their times are signs of life.
 OF_LIFE = ("started", "state", "send", "turn_started", "tool", "blocked", "approval")

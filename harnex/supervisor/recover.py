@@ -14,7 +14,6 @@ import signal
 from typing import Any
 
 from harnex import clock, errors, paths, process
-from harnex.core.usage import unknown_calls
 from harnex.errors import HarnexError
 from harnex.redaction.files import withhold
 from harnex.store import history, registry, runlock, undelivered
@@ -23,6 +22,7 @@ from harnex.supervisor.__main__ import LOCK_PATIENCE_S, registry_lock
 from harnex.supervisor.ending import EXIT_CODE_OF
 from harnex.supervisor.late import MESSAGE, Late, last_sign
 from harnex.supervisor.sweep import end_first, sweep_now
+from harnex.usage.sums import unknown_calls
 
 NEVER_RAN = "it was killed while the session was being started"
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-from harnex.core.usage import Sums, unknown_calls
 from harnex.model.events import PREVIEW_LIMIT, Call, UsageRest
 from harnex.model.facts import ModelCall, Rest
+from harnex.usage.sums import Sums, unknown_calls
 
 
 class Totals:

@@ -19,11 +19,11 @@ from harnex.supervisor.delivery import new_message_id
 
 if TYPE_CHECKING:
     from harnex.core.background import Work
-    from harnex.store.prices import Prices
     from harnex.supervisor.filehook import FileHook
     from harnex.supervisor.jobs import Ended, Job
     from harnex.supervisor.session import Session
     from harnex.supervisor.sweep import Sweep
+    from harnex.usage.prices import Prices
     from harnex.watch.actions import Action, Sight
     from harnex.watch.policy import Policy
     from harnex.watch.watch import Watch
@@ -225,7 +225,7 @@ class Watcher:
         if not self._priced:
             return None
         if self._prices is None:
-            from harnex.store.prices import Prices
+            from harnex.usage.prices import Prices
 
             self._prices = Prices(self._session.spec.state)
         cost = self._prices.cost({"ts": clock.iso(clock.wall()), **call, "cli": self._session.spec.adapter})

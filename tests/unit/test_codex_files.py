@@ -15,10 +15,10 @@ from harnex.adapters._codex_calls import UNTOLD
 from harnex.adapters._codex_rollout import Rollout
 from harnex.adapters._codex_stream import CodexStream
 from harnex.adapters._log import seconds
-from harnex.commands._records import Files
 from harnex.model.facts import ModelCall, Remark
-from harnex.store import logs
-from harnex.store.prices import Prices
+from harnex.usage import logs
+from harnex.usage.prices import Prices
+from harnex.usage.sources import Files
 from tests.unit.test_usage import count, use, write
 
 
@@ -157,8 +157,8 @@ def test_a_parent_that_no_id_names_is_known_by_its_numbers_and_that_is_said(tmp_
 
 @pytest.mark.parametrize("processes", [1, 2])
 def test_sums_leave_copies_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, processes: int) -> None:
-    monkeypatch.setattr("harnex.commands._records.FORK_FROM", 0)
-    monkeypatch.setattr("harnex.store.forks.cores", lambda: processes)
+    monkeypatch.setattr("harnex.usage.sources.FORK_FROM", 0)
+    monkeypatch.setattr("harnex.usage.forks.cores", lambda: processes)
     family(tmp_path, 0.9)
     files = Files("codex", logs.find([str(tmp_path)], "codex").files)
     total = files.sums("session", Prices(), None, None).total.fields()

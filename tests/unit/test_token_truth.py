@@ -18,13 +18,13 @@ from harnex.adapters._codex_calls import UNTOLD as UNTOLD_BY_CODEX
 from harnex.adapters._codex_rollout import Rollout
 from harnex.adapters._log import seconds
 from harnex.adapters._paseo_records import ClaudeRecord
-from harnex.commands._records import Files, cost
-from harnex.core import usage
-from harnex.core.usage import Sums
 from harnex.model.facts import Fact, Follow, ModelCall, Remark, Rest
-from harnex.store import logs
-from harnex.store.prices import Prices
 from harnex.supervisor.totals import Totals
+from harnex.usage import logs
+from harnex.usage import sums as usage
+from harnex.usage.prices import Prices
+from harnex.usage.sources import Files, cost
+from harnex.usage.sums import Sums
 from tests.unit.test_usage import count, said, use, user, write
 from tests.unit.test_usage_more import at, event, head, item, reader, spoke
 

@@ -41,7 +41,7 @@ def test_every_key_is_in_the_table() -> None:
 def repo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("HARNEX_STATE_DIR", str(tmp_path / "state"))
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
-    monkeypatch.setattr("harnex.store.prices.available", lambda: True)
+    monkeypatch.setattr("harnex.usage.prices.available", lambda: True)
     path = tmp_path / "repo"
     path.mkdir()
     return path

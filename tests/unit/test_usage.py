@@ -16,9 +16,9 @@ from harnex.adapters._claude_body import ClaudeBodies
 from harnex.adapters._codex_body import CodexBodies
 from harnex.adapters._codex_calls import Calls
 from harnex.adapters._log import Logged
-from harnex.core import usage
 from harnex.errors import HarnexError
-from harnex.store import logs
+from harnex.usage import logs
+from harnex.usage import sums as usage
 
 THREAD = "01a1fdfe-a761-7962-8efe-52d44533db7d"  # made 2026-11-21T12:04:46.945Z
 
@@ -412,7 +412,7 @@ def test_every_grouping_sums_to_the_total(by: str) -> None:
 
 def test_costs_are_the_librarys() -> None:
     library = pytest.importorskip("genai_prices")
-    from harnex.store.prices import Prices
+    from harnex.usage.prices import Prices
 
     prices = Prices()
     assert library.__version__ in str(prices.version)
@@ -431,7 +431,7 @@ def test_costs_are_the_librarys() -> None:
 
 def test_an_hour_in_the_cache_costs_more() -> None:
     pytest.importorskip("genai_prices")
-    from harnex.store.prices import Prices
+    from harnex.usage.prices import Prices
 
     fields = {"model": "claude-sonnet-4-5", "input_tokens": 2000, "cache_write_tokens": 1000, "output_tokens": 0}
     raw = {"cache_creation": {"ephemeral_1h_input_tokens": 1000}}

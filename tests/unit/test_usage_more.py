@@ -17,14 +17,14 @@ from harnex.adapters._claude_totals import Seen
 from harnex.adapters._codex_body import CodexBodies
 from harnex.adapters._codex_calls import Calls
 from harnex.adapters._codex_rollout import Rollout
-from harnex.commands._records import Files
-from harnex.core import usage
 from harnex.model.facts import Fact, FindFile, ModelCall, Remark
 from harnex.redaction.files import Scrub, withhold
 from harnex.redaction.redactor import Redactor
-from harnex.store import forks, logs
-from harnex.store.prices import Prices
 from harnex.supervisor.evidence import Evidence
+from harnex.usage import forks, logs
+from harnex.usage import sums as usage
+from harnex.usage.prices import Prices
+from harnex.usage.sources import Files
 from tests.unit.test_usage import THREAD, count, read, rollout, said, turn, use, user, write
 
 
@@ -288,7 +288,7 @@ def test_sums_are_those_of_the_calls(tmp_path: Path, monkeypatch: pytest.MonkeyP
     slow, groups = Files("codex", found), usage.Groups(by)
     for record in slow.records(full=True):
         groups.add({**record, "cost_usd": prices.cost(record)})
-    monkeypatch.setattr("harnex.commands._records.FORK_FROM", 0)
+    monkeypatch.setattr("harnex.usage.sources.FORK_FROM", 0)
     monkeypatch.setattr(forks, "cores", lambda: processes)
     fast = Files("codex", found)
     sums = fast.sums(by, prices, None, None)

@@ -12,11 +12,12 @@ from typing import Any
 from harnex import clock, jsonl, output, paths
 from harnex.adapters import log_of
 from harnex.adapters._log import Log, Place, turn_at
-from harnex.core import usage
 from harnex.errors import HarnexError
-from harnex.store import forks, history, kin, logs, registry
-from harnex.store.prices import Prices
+from harnex.store import history, registry
 from harnex.store.registry import is_named
+from harnex.usage import forks, kin, logs
+from harnex.usage import sums as usage
+from harnex.usage.prices import Prices
 
 CALL = b'"type":"call"'  # as `store.eventlog` writes it
 REST = b'"type":"usage_rest"'

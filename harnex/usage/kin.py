@@ -18,7 +18,7 @@ from harnex.adapters._codex_copied import Copied, Counted
 from harnex.adapters._codex_log import HEAD
 from harnex.adapters._codex_totals import Counts, falls, numbers
 from harnex.adapters._log import Log, Place
-from harnex.store import logs
+from harnex.usage import logs
 
 HEADS = 16  # rows at a file's beginning in which its parents are named
 SURE = 2  # counts that two conversations do not have in common by chance

@@ -10,11 +10,11 @@ from harnex import jsonl
 from harnex.adapters._body import Answer
 from harnex.adapters._claude_body import ClaudeBodies
 from harnex.adapters._codex_body import CodexBodies
-from harnex.commands._records import Files, Run
 from harnex.errors import HarnexError
 from harnex.paths import FOLLOWED
 from harnex.redaction import rules
-from harnex.store import logs
+from harnex.usage import logs
+from harnex.usage.sources import Files, Run
 
 NO_LOGS = ("hooks", "notify")  # followed, too, but no conversation is in them
 
