@@ -14,9 +14,9 @@ from harnex import __version__, clock, errors, git, jsonl, paths
 from harnex.commands._find import mend, run_of
 from harnex.commands._types import MOMENT, which_session
 from harnex.commands.history import ended
-from harnex.core import report
 from harnex.errors import HarnexError, UsageError
 from harnex.model import events
+from harnex.report import page as report
 from harnex.store import history, named, registry, replay
 from harnex.terminal.draw import to_svg
 from harnex.usage.prices import remembered

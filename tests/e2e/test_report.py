@@ -12,7 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from harnex.core.report import text
+from harnex.report.page import text
 
 from .conftest import Harnex
 

@@ -9,8 +9,8 @@ from datetime import UTC, datetime
 from html import escape
 from typing import Any
 
-from harnex.core.report_style import CSS
-from harnex.core.report_timeline import STATES, seconds, timeline
+from harnex.report.style import CSS
+from harnex.report.timeline import STATES, seconds, timeline
 from harnex.usage.sums import Sums, unknown_calls
 
 USED = ("call", "usage_rest")  # events that tell tokens
