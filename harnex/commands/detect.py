@@ -19,7 +19,7 @@ from harnex.model.facts import Fact, Observation, Retracted, ScreenView, State
 
 if TYPE_CHECKING:
     from harnex.adapters._base import Adapter, Reader, Version
-    from harnex.core.activity import Activity, Verdict
+    from harnex.machines.activity import Activity, Verdict
 
 LONG_S = 1e6  # longer than anything waits for quiet
 _CAST = re.compile(r"\.cast(?:\.\d+)?$")  # a recording, or an older part of one
@@ -130,7 +130,7 @@ def _pane(text: str) -> ScreenView | None:
 
 
 def _fresh(adapter: Adapter, version: Version | None) -> tuple[Activity, Reader]:
-    from harnex.core.activity import Activity
+    from harnex.machines.activity import Activity
 
     version = version or (adapter.known[1] if adapter.known else None)
     return Activity(adapter.sources, version, 0.0), adapter.reader(version)

@@ -7,8 +7,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from harnex import clock, errors
-from harnex.core.answering import Answering, Verb, describe, target_of
 from harnex.errors import HarnexError
+from harnex.machines.answering import Answering, Verb, describe, target_of
 from harnex.model import events
 from harnex.model.facts import State
 

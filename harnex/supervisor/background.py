@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from harnex import clock
-from harnex.core.background import Backgrounds, Change, Process, Work, iso, named
-from harnex.core.turns import Closed, Opened
+from harnex.machines.background import Backgrounds, Change, Process, Work, iso, named
+from harnex.machines.turns import Closed, Opened
 from harnex.model import events
 from harnex.model.facts import Background
 from harnex.supervisor import processes

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from harnex import clock
-from harnex.core.answered import GRACE_S, Answered
-from harnex.core.background import Work
-from harnex.core.stopping import Ladder
+from harnex.machines.answered import GRACE_S, Answered
+from harnex.machines.background import Work
+from harnex.machines.stopping import Ladder
 from harnex.model.facts import State, TurnEnded
 from harnex.watch.background import Waits
 from harnex.watch.policy import Policy

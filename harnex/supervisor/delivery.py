@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 from harnex import clock
 from harnex.adapters._text import PASTE_END, PASTE_START
-from harnex.core.inbox import Gate, Hand, Inbox, Message, Progress, Write
-from harnex.core.leaving import Leaving, Surroundings
-from harnex.core.turns import Closed
 from harnex.errors import HarnexError
+from harnex.machines.inbox import Gate, Hand, Inbox, Message, Progress, Write
+from harnex.machines.leaving import Leaving, Surroundings
+from harnex.machines.turns import Closed
 from harnex.model import events
 from harnex.model.facts import State, Submitted
 from harnex.store import undelivered

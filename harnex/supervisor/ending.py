@@ -10,7 +10,7 @@ import signal
 from typing import TYPE_CHECKING, Any
 
 from harnex import clock, errors, paths, process
-from harnex.core.stopping import Ladder
+from harnex.machines.stopping import Ladder
 from harnex.model import events
 from harnex.model.facts import Over, State, TurnEnded
 from harnex.redaction.redactor import Clean

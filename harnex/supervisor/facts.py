@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 from typing import TYPE_CHECKING, Any
 
-from harnex.core.turns import Closed
+from harnex.machines.turns import Closed
 from harnex.model import events
 from harnex.model.facts import (
     AgentSession,

@@ -1,11 +1,11 @@
-"""Whether the session's model calls are being counted: feeds `core/measure.py`, and tells once what is missing."""
+"""Whether the session's model calls are being counted: feeds `machines/measure.py`, and tells once what is missing."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from harnex.core.measure import Measure
-from harnex.core.turns import Closed, Opened
+from harnex.machines.measure import Measure
+from harnex.machines.turns import Closed, Opened
 from harnex.model.facts import State, ToolUse
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable, Mapping
 
 from harnex import process
-from harnex.core.background import Process
+from harnex.machines.background import Process
 from harnex.supervisor.evidence import descendants
 
 Whose = Callable[[Mapping[str, str], bool], str]

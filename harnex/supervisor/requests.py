@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from harnex import clock, errors, jsonl
-from harnex.core import waiting
-from harnex.core.inbox import Message
-from harnex.core.turns import Closed
-from harnex.core.viewing import Viewable
 from harnex.errors import HarnexError, UsageError
+from harnex.machines import waiting
+from harnex.machines.inbox import Message
+from harnex.machines.turns import Closed
+from harnex.machines.viewing import Viewable
 from harnex.model import protocol
 from harnex.supervisor import reserve
 from harnex.supervisor.control import Peer

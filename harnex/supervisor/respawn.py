@@ -10,8 +10,8 @@ import dataclasses
 from typing import TYPE_CHECKING
 
 from harnex import clock, paths
-from harnex.core.activity import Activity
-from harnex.core.turns import Turns
+from harnex.machines.activity import Activity
+from harnex.machines.turns import Turns
 from harnex.model.facts import Follow, TurnEnded
 from harnex.supervisor import boot
 from harnex.supervisor.answers import Answers

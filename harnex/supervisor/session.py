@@ -17,11 +17,11 @@ from typing import TYPE_CHECKING, Any
 
 from harnex import clock, paths, process
 from harnex.adapters import adapter_for, headless_for
-from harnex.core.activity import Activity, Verdict
-from harnex.core.changes import Changes
-from harnex.core.turns import Closed, Opened, Turns
-from harnex.core.waiting import Standing, describe
 from harnex.errors import HarnexError
+from harnex.machines.activity import Activity, Verdict
+from harnex.machines.changes import Changes
+from harnex.machines.turns import Closed, Opened, Turns
+from harnex.machines.waiting import Standing, describe
 from harnex.model import events
 from harnex.model.facts import Fact, Observation, Retracted, State, TurnEnded
 from harnex.redaction import rules

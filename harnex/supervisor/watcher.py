@@ -10,15 +10,15 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from harnex import clock, errors, paths
-from harnex.core.inbox import Message
-from harnex.core.turns import Closed, Opened
 from harnex.errors import HarnexError
+from harnex.machines.inbox import Message
+from harnex.machines.turns import Closed, Opened
 from harnex.model import events
 from harnex.model.facts import State, ToolUse
 from harnex.supervisor.delivery import new_message_id
 
 if TYPE_CHECKING:
-    from harnex.core.background import Work
+    from harnex.machines.background import Work
     from harnex.supervisor.filehook import FileHook
     from harnex.supervisor.jobs import Ended, Job
     from harnex.supervisor.session import Session

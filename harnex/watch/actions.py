@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from harnex.core.background import Work
+from harnex.machines.background import Work
 from harnex.model import events
 from harnex.model.facts import State
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from harnex.core.background import Work, named
+from harnex.machines.background import Work, named
 from harnex.model import events
 from harnex.watch.actions import Say
 from harnex.watch.policy import Policy, duration

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from harnex.core.turns import Closed
+from harnex.machines.turns import Closed
 from harnex.model import events
 from harnex.watch.actions import Say
 from harnex.watch.policy import Policy

@@ -23,8 +23,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from harnex import errors
-from harnex.core.background import Work
-from harnex.core.turns import Closed
+from harnex.machines.background import Work
+from harnex.machines.turns import Closed
 from harnex.model import events
 from harnex.model.facts import State, ToolUse
 from harnex.watch.actions import Action, Checking, Interrupt, Kill, Notify, Say, Sight, Stop, Tell

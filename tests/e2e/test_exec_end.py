@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from harnex.core.answered import GRACE_S
+from harnex.machines.answered import GRACE_S
 from tests.e2e.conftest import Harnex
 from tests.e2e.test_exec import Fake
 

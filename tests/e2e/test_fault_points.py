@@ -55,7 +55,7 @@ IN_START = {
     "in boot": ("supervisor/boot.py", "tell", 0, "frame.f_locals['session'].inbox.pending"),
 }
 LATER = {
-    "typed, not accepted": ("core/turns.py", "claim", 0, "frame.f_locals['message_id']"),
+    "typed, not accepted": ("machines/turns.py", "claim", 0, "frame.f_locals['message_id']"),
     "accepted, not told": ("supervisor/delivery.py", "turn_closed", 0, "True"),
 }
 AT_THE_END = {

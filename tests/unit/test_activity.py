@@ -1,4 +1,4 @@
-"""The fusion, rule by rule (core/activity.py): each case is a way in which a simpler rule was seen to be wrong."""
+"""The fusion, rule by rule (machines/activity.py): each case is a way in which a simpler rule was seen to be wrong."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harnex.adapters._base import Source
-from harnex.core.activity import AFTER_DIALOG_S, LAG_S, STALE_S, START_ALONE_S, UNSEEN_S, Activity, Verdict
+from harnex.machines.activity import AFTER_DIALOG_S, LAG_S, STALE_S, START_ALONE_S, UNSEEN_S, Activity, Verdict
 from harnex.model.facts import Observation, Retracted, State
 
 SOURCES = (

@@ -11,9 +11,9 @@ import pytest
 from harnex.adapters import adapter_for
 from harnex.adapters._base import LaunchRequest
 from harnex.adapters._paseo_cli import Cli, read
-from harnex.core.activity import Activity
-from harnex.core.inbox import Gate, Hand, Inbox, Message, Progress
 from harnex.errors import UsageError
+from harnex.machines.activity import Activity
+from harnex.machines.inbox import Gate, Hand, Inbox, Message, Progress
 from harnex.model.facts import (
     CommandResult,
     Fact,

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from harnex.core.answered import GRACE_S, SETTLE_S, Answered
+from harnex.machines.answered import GRACE_S, SETTLE_S, Answered
 from harnex.model.facts import TurnEnded
 from harnex.supervisor.digest import Digest
 from harnex.supervisor.goon import GO_ON, NO_TASK, QUOTED, before, words

@@ -1,4 +1,4 @@
-"""Answering dialogs (core/answering.py), on a small model of a menu and on the recorded screens of the real CLIs."""
+"""Answering dialogs (machines/answering.py), on a small model of a menu and on the recorded screens of the real CLIs."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harnex.adapters import adapter_for
-from harnex.core.answering import DOWN, ENTER, ESC, SETTLE_S, TAB, UP, Answering, selected, target_of
+from harnex.machines.answering import DOWN, ENTER, ESC, SETTLE_S, TAB, UP, Answering, selected, target_of
 from harnex.model.facts import Observation, ScreenView, State
 from harnex.supervisor.versions import parse
 

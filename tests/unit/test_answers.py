@@ -7,7 +7,7 @@ from typing import Any
 
 from harnex import clock
 from harnex.adapters._base import Reader
-from harnex.core.activity import Verdict
+from harnex.machines.activity import Verdict
 from harnex.model.facts import Observation, ScreenView, State
 from harnex.supervisor.answers import Answers
 

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from harnex.adapters import adapter_for, headless_for
 from harnex.adapters._base import Reader
 from harnex.adapters._claude_declared import program_status
-from harnex.core import background as b
+from harnex.machines import background as b
 from harnex.model.facts import Background, Fact, Observation, State
 from harnex.supervisor import processes
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harnex.core.changes import BURST, EVERY_S, Changes
+from harnex.machines.changes import BURST, EVERY_S, Changes
 from harnex.supervisor.journal import REMARKS_MAX, Journal
 
 

@@ -19,7 +19,7 @@ from click.testing import CliRunner
 from harnex.adapters import adapter_for
 from harnex.adapters.codex import ADAPTER as CODEX
 from harnex.commands import detect
-from harnex.core.activity import Activity
+from harnex.machines.activity import Activity
 from harnex.model.facts import Observation, ScreenView, State
 from harnex.store import replay as casts
 from harnex.supervisor.feed import FRAME_S, Terminal

@@ -11,7 +11,7 @@ import pytest
 
 from harnex import errors
 from harnex.commands import _group
-from harnex.core import waiting
+from harnex.machines import waiting
 from harnex.model import events, facts
 
 ROOT = Path(__file__).parents[2]

@@ -1,4 +1,4 @@
-"""Delivery (core/inbox.py): typed only where a message belongs, once, and accepted only by evidence."""
+"""Delivery (machines/inbox.py): typed only where a message belongs, once, and accepted only by evidence."""
 
 from __future__ import annotations
 
@@ -11,7 +11,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harnex.adapters._base import Typing
-from harnex.core.inbox import HUNG_S, LEFT_S, PERSON_S, PROOF_S, SUBMITS, Action, Gate, Inbox, Message, Progress, Write
+from harnex.machines.inbox import (
+    HUNG_S,
+    LEFT_S,
+    PERSON_S,
+    PROOF_S,
+    SUBMITS,
+    Action,
+    Gate,
+    Inbox,
+    Message,
+    Progress,
+    Write,
+)
 from harnex.model.facts import State
 from harnex.store import undelivered
 from harnex.supervisor.delivery import Delivery

@@ -1,11 +1,11 @@
-"""What a person left open over the prompt (core/leaving.py): closed step by step, or left to them."""
+"""What a person left open over the prompt (machines/leaving.py): closed step by step, or left to them."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 
-from harnex.core.inbox import PERSON_S
-from harnex.core.leaving import LOOKER_S, PASS_S, PRESSES_MAX, STEP_S, Leaving, Surroundings
+from harnex.machines.inbox import PERSON_S
+from harnex.machines.leaving import LOOKER_S, PASS_S, PRESSES_MAX, STEP_S, Leaving, Surroundings
 from harnex.model.facts import OpenView
 
 ALONE = Surroundings(pending=False, attached=False, person_typed=0.0)

@@ -1,11 +1,11 @@
-"""Whether the model calls are being counted (core/measure.py): what was seen of the work against what was heard of calls."""
+"""Whether the model calls are being counted (machines/measure.py): what was seen of the work against what was heard of calls."""
 
 from __future__ import annotations
 
 import pytest
 
-from harnex.core.measure import EARLY_S, LATE_S, LOCAL_S, OWED, SILENT_S, Measure
-from harnex.core.turns import Closed
+from harnex.machines.measure import EARLY_S, LATE_S, LOCAL_S, OWED, SILENT_S, Measure
+from harnex.machines.turns import Closed
 from harnex.model.facts import Outcome, TurnEnded
 
 

@@ -1,11 +1,11 @@
-"""Exactly one start and one end per turn (core/turns.py)."""
+"""Exactly one start and one end per turn (machines/turns.py)."""
 
 from __future__ import annotations
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harnex.core.turns import LATE_S, ROWS_S, SETTLE_S, UNRECORDED_S, UNSEEN_S, Closed, Opened, Turns
+from harnex.machines.turns import LATE_S, ROWS_S, SETTLE_S, UNRECORDED_S, UNSEEN_S, Closed, Opened, Turns
 from harnex.model.facts import State, Submitted, TurnEnded
 
 DONE = TurnEnded("rollout", "completed", last_message="hi", turn_key="t1")

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harnex.core.viewing import Viewable
+from harnex.machines.viewing import Viewable
 from harnex.terminal.scanner import STRING_LIMIT, Scanner
 from harnex.terminal.screen import make_screen
 

@@ -6,7 +6,7 @@ import pytest
 
 from harnex.adapters import adapter_for
 from harnex.commands.detect import judge
-from harnex.core.activity import Activity
+from harnex.machines.activity import Activity
 from harnex.model.facts import Observation, ScreenView, State, Suspended
 
 RULE = "─" * 80

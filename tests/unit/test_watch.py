@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harnex.adapters._limits import reset_at
-from harnex.core.turns import Closed
+from harnex.machines.turns import Closed
 from harnex.model import events
 from harnex.model.facts import State, ToolUse, TurnEnded
 from harnex.watch import actions as w

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from harnex.core.background import Work
+from harnex.machines.background import Work
 from harnex.model import events
 from harnex.model.facts import State
 from harnex.watch import actions as w

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from harnex.core.turns import Closed
+from harnex.machines.turns import Closed
 
 # The record of a prompt was 0.1 s late, and 3 s on a busy machine (Claude Code 2.0.50); a turn of an hour has one as
 # soon as a short one. A file that is looked for by its name is found within half a second.

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from harnex.core.inbox import PERSON_S
+from harnex.machines.inbox import PERSON_S
 from harnex.model.facts import OpenView
 
 LOOKER_S = 30.0  # somebody is attached, and perhaps reads: after this long without a key the view is left all the same

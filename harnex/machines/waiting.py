@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from harnex import errors
-from harnex.core.turns import Closed
+from harnex.machines.turns import Closed
 from harnex.model.facts import State
 
 UNTIL = ("prompt", "busy", "blocked", "task_complete", "exited")
