@@ -40,8 +40,8 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from harnex.adapters import adapter_for
-from harnex.adapters._base import LaunchRequest, Permissions, Reader
+from harnex.agents.catalogue import adapter_for
+from harnex.agents.contract import LaunchRequest, Permissions, Reader
 from harnex.model.facts import Fact, FindFile, Follow
 from harnex.rehearsal.billing import BillingLog
 from harnex.rehearsal.script import parse

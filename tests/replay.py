@@ -24,7 +24,7 @@ from typing import Any
 from unittest import mock
 
 from harnex import clock, jsonl
-from harnex.adapters._base import Reader
+from harnex.agents.contract import Reader
 from harnex.model import events
 from harnex.model.facts import Fact, FindFile, Follow, ScreenView, TurnEnded
 from harnex.supervisor.evidence import Evidence

@@ -171,7 +171,7 @@ def _add_notify(values: dict[str, Any], o: Mapping[str, Any], files: config.Conf
 
 def _possible(policy: Policy, cli: str | None) -> None:
     """A limit that can't be kept is refused at the start, not passed over."""
-    from harnex.adapters import name_for
+    from harnex.agents.catalogue import name_for
 
     if policy.limits_calls and cli is not None and name_for(cli) == "generic":
         raise UsageError(

@@ -18,7 +18,7 @@ from harnex.errors import UsageError
 from harnex.model.facts import Fact, Observation, Retracted, ScreenView, State
 
 if TYPE_CHECKING:
-    from harnex.adapters._base import Adapter, Reader, Version
+    from harnex.agents.contract import Adapter, Reader, Version
     from harnex.machines.activity import Activity, Verdict
 
 LONG_S = 1e6  # longer than anything waits for quiet
@@ -45,7 +45,7 @@ def command(
     not decide the state; `needs` says what would: cursor and title are in a .cast and in `pane --json`, bytes in a
     .cast, history in the agent's own records. This is how to report a wrong state.
     """
-    from harnex.adapters import NAMES, adapter_for
+    from harnex.agents.catalogue import NAMES, adapter_for
 
     if as_json and as_text:
         raise UsageError("--json and --text exclude each other")

@@ -81,7 +81,7 @@ def terminal_tools() -> Iterator[Check]:
 
 def agents() -> Iterator[Check]:
     """Each agent CLI: is it there, and was its version measured?"""
-    from harnex.adapters import AGENTS, PACKAGES, adapter_for
+    from harnex.agents.catalogue import AGENTS, PACKAGES, adapter_for
     from harnex.supervisor import environment, versions
 
     state = paths.state_dir()

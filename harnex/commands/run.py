@@ -17,7 +17,7 @@ from harnex.errors import HarnexError, UsageError
 from harnex.store import registry
 from harnex.watch.policy import PRESETS
 
-OWN = ("provider", "paseo_host", "adopt")  # options that one adapter takes (adapters.TAKES)
+OWN = ("provider", "paseo_host", "adopt")  # options that one adapter takes (catalogue.TAKES)
 
 
 class RunCommand(click.Command):

@@ -24,7 +24,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-from harnex.adapters._base import Source, Version
+from harnex.agents.contract import Source, Version
 from harnex.model.facts import Need, Observation, OpenView, Retracted, State, doubt
 
 LAG_S = 1.0  # how long a lower source may trail behind a change of a better one (measured: 0.57 s at most)

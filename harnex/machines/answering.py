@@ -10,7 +10,7 @@ import re
 from dataclasses import dataclass, field
 from typing import Literal
 
-from harnex.adapters._text import bracketed
+from harnex.agents.common.message_text import bracketed
 from harnex.model.facts import ScreenView
 
 UP, DOWN, ENTER, ESC, TAB = b"\x1b[A", b"\x1b[B", b"\r", b"\x1b", b"\t"

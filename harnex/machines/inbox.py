@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-from harnex.adapters._base import Typing
+from harnex.agents.contract import Typing
 from harnex.model.facts import State, letters
 
 Status = Literal["queued", "typed", "accepted", "expired", "failed"]

@@ -6,7 +6,7 @@ import signal
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from harnex.adapters._base import StopStep
+from harnex.agents.contract import StopStep
 from harnex.model.facts import State
 
 TERM_GRACE_S = 4.0

@@ -15,8 +15,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from harnex import jsonl
-from harnex.adapters import NAMES, adapter_for
-from harnex.adapters._base import Reader
+from harnex.agents.catalogue import NAMES, adapter_for
+from harnex.agents.contract import Reader
 from harnex.model.facts import AgentSession, Fact, ModelCall, Rest, Submitted, TurnEnded
 from harnex.store.tail import LineTail
 from harnex.supervisor.evidence import FollowedFiles

@@ -19,7 +19,7 @@ from harnex.supervisor import offspring
 READ_MAX = 256 << 10  # bytes taken from the PTY in one turn of the loop
 WRITE_CHUNK = 16 << 10
 # Bytes that may wait for a child that has stopped reading its terminal. The longest message fits: what guards its lines
-# (`adapters/_text.py`) adds half of it at most.
+# (`agents/common/message_text.py`) adds half of it at most.
 INPUT_MAX = 2 * protocol.MESSAGE_MAX
 
 

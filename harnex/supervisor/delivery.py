@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from harnex import clock
-from harnex.adapters._text import PASTE_END, PASTE_START
+from harnex.agents.common.message_text import PASTE_END, PASTE_START
 from harnex.errors import HarnexError
 from harnex.machines.inbox import Gate, Hand, Inbox, Message, Progress, Write
 from harnex.machines.leaving import Leaving, Surroundings

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
-from harnex.adapters import AGENTS, PACKAGES, name_for
+from harnex.agents.catalogue import AGENTS, PACKAGES, name_for
 from harnex.errors import HarnexError
 
 SPAWNER_CHARS = 200

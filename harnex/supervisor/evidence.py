@@ -13,7 +13,7 @@ from fnmatch import fnmatch
 from typing import Any
 
 from harnex import clock, jsonl
-from harnex.adapters._base import Reader
+from harnex.agents.contract import Reader
 from harnex.model.facts import Fact, FindFile, Follow, Remark
 from harnex.paths import FOLLOWED
 from harnex.store.tail import DocumentTail, LineTail

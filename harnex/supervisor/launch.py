@@ -14,15 +14,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from harnex import config, errors, interpreter, jsonl, names, paths
-from harnex.adapters import (
-    AGENTS,
-    HEADLESS,
-    TAKES,
-    adapter_for,
-    headless_for,
-    name_for,
-)
-from harnex.adapters._base import (
+from harnex.agents.catalogue import AGENTS, HEADLESS, TAKES, adapter_for, headless_for, name_for
+from harnex.agents.contract import (
     Adapter,
     Credential,
     HeadlessRequest,

@@ -13,7 +13,7 @@ import shutil
 from collections.abc import Sequence
 from typing import Any
 
-from harnex.adapters._base import Credential, Lease
+from harnex.agents.contract import Credential, Lease
 from harnex.errors import HarnexError, UsageError
 from harnex.redaction.shapes import file_values
 

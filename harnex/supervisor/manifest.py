@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 import harnex
 from harnex import clock, git
-from harnex.adapters._base import Launch
+from harnex.agents.contract import Launch
 from harnex.redaction import rules
 from harnex.supervisor.files import write_files
 from harnex.supervisor.spec import Spec

@@ -6,8 +6,8 @@ import os
 import subprocess
 
 from harnex import interpreter, jsonl
-from harnex.adapters import AGENTS, REHEARSED_AS, adapter_for
-from harnex.adapters._base import Adapter, Rehearsal, Version
+from harnex.agents.catalogue import AGENTS, REHEARSED_AS, adapter_for
+from harnex.agents.contract import Adapter, Rehearsal, Version
 from harnex.errors import UsageError
 from harnex.process import start_time
 from harnex.supervisor.environment import apart_env

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from harnex import clock, paths, process
-from harnex.adapters import adapter_for
+from harnex.agents.catalogue import adapter_for
 from harnex.errors import HarnexError
 from harnex.model.events import MSG_LIMIT
 from harnex.redaction.redactor import MARK

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 from harnex import clock, paths, process
-from harnex.adapters import adapter_for, headless_for
+from harnex.agents.catalogue import adapter_for, headless_for
 from harnex.errors import HarnexError
 from harnex.machines.activity import Activity, Verdict
 from harnex.machines.changes import Changes

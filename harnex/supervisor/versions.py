@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from hashlib import blake2s
 
 from harnex import paths
-from harnex.adapters import PACKAGES, TITLES
+from harnex.agents.catalogue import PACKAGES, TITLES
 from harnex.store import durable
 
 PATIENCE_S = 10.0

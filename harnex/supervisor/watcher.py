@@ -40,7 +40,7 @@ def with_reset(closed: Closed, wall: float) -> Closed:
     end = closed.end
     if end.outcome != "failed" or end.retry_at or end.reason not in ("usage_limit", "rate_limit"):
         return closed
-    from harnex.adapters._limits import reset_at
+    from harnex.agents.common.resets import reset_at
 
     at = reset_at(end.detail or end.last_message, wall)
     return closed if at is None else replace(closed, end=replace(end, retry_at=clock.iso(at)))

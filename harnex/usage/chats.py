@@ -7,9 +7,9 @@ from collections.abc import Iterable
 from typing import Any
 
 from harnex import jsonl
-from harnex.adapters._body import Answer
-from harnex.adapters._claude_body import ClaudeBodies
-from harnex.adapters._codex_body import CodexBodies
+from harnex.agents.claude.chat import ClaudeBodies
+from harnex.agents.codex.chat import CodexBodies
+from harnex.agents.common.chat import Answer
 from harnex.errors import HarnexError
 from harnex.paths import FOLLOWED
 from harnex.redaction import rules

@@ -1,6 +1,6 @@
 """What Codex's files have in common: a fork begins with a copy of its parent's token counts.
 
-Ids of turns and stamps tell most copies from own rows (`adapters._codex_copied`). Where they don't (versions without ids,
+Ids of turns and stamps tell most copies from own rows (`agents.codex.copied`). Where they don't (versions without ids,
 copies that took seconds, ids that were replaced), the counts are compared: no thread repeats another one's numbers, in
 their order, from the first one on.
 """
@@ -13,11 +13,11 @@ from dataclasses import dataclass, field
 from itertools import islice, zip_longest
 from typing import Any
 
-from harnex.adapters._codex_capture import Series, ends_of, key_of
-from harnex.adapters._codex_copied import Copied, Counted
-from harnex.adapters._codex_log import HEAD
-from harnex.adapters._codex_totals import Counts, falls, numbers
-from harnex.adapters._log import Log, Place
+from harnex.agents.codex.capture import Series, ends_of, key_of
+from harnex.agents.codex.copied import Copied, Counted
+from harnex.agents.codex.log import HEAD
+from harnex.agents.codex.totals import Counts, falls, numbers
+from harnex.agents.common.logfile import Log, Place
 from harnex.usage import logs
 
 HEADS = 16  # rows at a file's beginning in which its parents are named

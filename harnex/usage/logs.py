@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from typing import IO, Any
 
 from harnex import jsonl
-from harnex.adapters._log import Log, Logged
+from harnex.agents.common.logfile import Log, Logged
 from harnex.errors import HarnexError
 
 PIECE = 4 << 20

@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from harnex import clock, jsonl, output, paths
-from harnex.adapters import log_of
-from harnex.adapters._log import Log, Place, turn_at
+from harnex.agents.catalogue import log_of
+from harnex.agents.common.logfile import Log, Place, turn_at
 from harnex.errors import HarnexError
 from harnex.store import history, registry
 from harnex.store.registry import is_named

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from harnex.adapters._claude_calls import UNTOLD
+from harnex.agents.claude.calls import UNTOLD
 from tests.conftest import ALL
 from tests.real.conftest import Agent
 from tests.real.test_usage import billed, check, helper, work

@@ -11,7 +11,7 @@ from typing import Any
 import psutil
 import pytest
 
-from harnex.adapters._claude_calls import UNTOLD
+from harnex.agents.claude.calls import UNTOLD
 from tests.real.conftest import TOKENS, Agent
 
 pytestmark = pytest.mark.timeout(120)  # the old CLIs are slow on a busy machine

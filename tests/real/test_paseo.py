@@ -22,7 +22,7 @@ import pexpect
 import psutil
 import pytest
 
-from harnex.adapters import adapter_for
+from harnex.agents.catalogue import adapter_for
 from tests.e2e.conftest import HARNEX, Harnex
 from tests.real import agents
 from tests.real.conftest import TOKENS, late_usage
@@ -295,9 +295,9 @@ def daemon(paseo: Paseo) -> Iterator[tuple[str, Path]]:
     env["PASEO_HOME"] = place.env["PASEO_HOME"] = str(home)
     place.env["HOME"] = str(home.parent)
     config = adapter_for("paseo").__class__.__module__  # the product's own private configuration, on a port
-    from harnex.adapters.paseo import _config
+    from harnex.agents.paseo.adapter import _config
 
-    assert config == "harnex.adapters.paseo"
+    assert config == "harnex.agents.paseo.adapter"
     (home / "config.json").write_text(json.dumps(_config(f"127.0.0.1:{port}")))
     words = [paseo.program, "daemon", "start", "--no-relay", "--no-inject-mcp"]
     subprocess.run(words, env=env, check=True, capture_output=True, timeout=60)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harnex.adapters._base import Source
+from harnex.agents.contract import Source
 from harnex.machines.activity import AFTER_DIALOG_S, LAG_S, STALE_S, START_ALONE_S, UNSEEN_S, Activity, Verdict
 from harnex.model.facts import Observation, Retracted, State
 

@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 
-from harnex.adapters._base import LaunchRequest
-from harnex.adapters._claude_rows import ClaudeReader
-from harnex.adapters._claude_screen import classify
-from harnex.adapters._claude_views import CLEAR_LINES
-from harnex.adapters._text import PASTE_END, PASTE_START
-from harnex.adapters.claude import ADAPTER, events_for, hook_command
+from harnex.agents.claude.adapter import ADAPTER, events_for, hook_command
+from harnex.agents.claude.reader import ClaudeReader
+from harnex.agents.claude.screen import classify
+from harnex.agents.claude.views import CLEAR_LINES
+from harnex.agents.common.message_text import PASTE_END, PASTE_START
+from harnex.agents.contract import LaunchRequest
 from harnex.model.facts import (
     FAILURE_REASONS,
     AgentSession,

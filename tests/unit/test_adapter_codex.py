@@ -16,11 +16,11 @@ from typing import Any
 
 import pytest
 
-from harnex.adapters import _codex_screen as screens
-from harnex.adapters._base import LaunchRequest, Version
-from harnex.adapters._codex_launch import EVIDENCE, flags, subcommand, toml
-from harnex.adapters._text import PASTE_END, PASTE_START
-from harnex.adapters.codex import ADAPTER, CodexReader, plain
+from harnex.agents.codex import screen as screens
+from harnex.agents.codex.adapter import ADAPTER, CodexReader, plain
+from harnex.agents.codex.launch import EVIDENCE, flags, subcommand, toml
+from harnex.agents.common.message_text import PASTE_END, PASTE_START
+from harnex.agents.contract import LaunchRequest, Version
 from harnex.model.facts import (
     AgentSession,
     Fact,

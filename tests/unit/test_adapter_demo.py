@@ -17,9 +17,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harnex.adapters._base import LaunchRequest
-from harnex.adapters._text import bracketed
-from harnex.adapters.demo import ADAPTER, PLACEHOLDER, DemoReader
+from harnex.agents.common.message_text import bracketed
+from harnex.agents.contract import LaunchRequest
+from harnex.agents.demo.adapter import ADAPTER, PLACEHOLDER, DemoReader
 from harnex.model.facts import (
     AgentSession,
     Fact,

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from harnex.adapters import adapter_for
-from harnex.adapters._base import LaunchRequest
-from harnex.adapters._paseo_cli import Cli, read
+from harnex.agents.catalogue import adapter_for
+from harnex.agents.contract import LaunchRequest
+from harnex.agents.paseo.cli import Cli, read
 from harnex.errors import UsageError
 from harnex.machines.activity import Activity
 from harnex.machines.inbox import Gate, Hand, Inbox, Message, Progress

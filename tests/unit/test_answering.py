@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harnex.adapters import adapter_for
+from harnex.agents.catalogue import adapter_for
 from harnex.machines.answering import DOWN, ENTER, ESC, SETTLE_S, TAB, UP, Answering, selected, target_of
 from harnex.model.facts import Observation, ScreenView, State
 from harnex.supervisor.versions import parse

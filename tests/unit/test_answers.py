@@ -6,7 +6,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from harnex import clock
-from harnex.adapters._base import Reader
+from harnex.agents.contract import Reader
 from harnex.machines.activity import Verdict
 from harnex.model.facts import Observation, ScreenView, State
 from harnex.supervisor.answers import Answers

@@ -14,9 +14,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harnex.adapters import adapter_for, headless_for
-from harnex.adapters._base import Reader
-from harnex.adapters._claude_declared import program_status
+from harnex.agents.catalogue import adapter_for, headless_for
+from harnex.agents.claude.declared import program_status
+from harnex.agents.contract import Reader
 from harnex.machines import background as b
 from harnex.model.facts import Background, Fact, Observation, State
 from harnex.supervisor import processes

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from harnex.adapters import _claude_places as places
-from harnex.adapters._claude_rows import HOOKS_GONE, NO_HOOKS, ClaudeReader
-from harnex.adapters._claude_stream import ClaudeStream
-from harnex.adapters.claude import ADAPTER
+from harnex.agents.claude import places as places
+from harnex.agents.claude.adapter import ADAPTER
+from harnex.agents.claude.reader import HOOKS_GONE, NO_HOOKS, ClaudeReader
+from harnex.agents.claude.stream import ClaudeStream
 from harnex.model.facts import AgentSession, Fact, FindFile, Follow, ModelCall, Remark, Submitted, TurnEnded
 from tests.unit.test_adapter_claude import case, request
 

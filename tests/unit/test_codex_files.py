@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
-from harnex.adapters._codex_calls import UNTOLD
-from harnex.adapters._codex_rollout import Rollout
-from harnex.adapters._codex_stream import CodexStream
-from harnex.adapters._log import seconds
+from harnex.agents.codex.calls import UNTOLD
+from harnex.agents.codex.rollout import Rollout
+from harnex.agents.codex.stream import CodexStream
+from harnex.agents.common.logfile import seconds
 from harnex.model.facts import ModelCall, Remark
 from harnex.usage import logs
 from harnex.usage.prices import Prices

@@ -16,8 +16,8 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from harnex.adapters import adapter_for
-from harnex.adapters.codex import ADAPTER as CODEX
+from harnex.agents.catalogue import adapter_for
+from harnex.agents.codex.adapter import ADAPTER as CODEX
 from harnex.commands import detect
 from harnex.machines.activity import Activity
 from harnex.model.facts import Observation, ScreenView, State

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from harnex import clock
-from harnex.adapters._base import Reader
+from harnex.agents.contract import Reader
 from harnex.model.facts import Fact, FindFile, Follow, Remark
 from harnex.supervisor import evidence as module
 from harnex.supervisor.evidence import (

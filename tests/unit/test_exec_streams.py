@@ -13,9 +13,9 @@ from typing import Any
 
 import pytest
 
-from harnex.adapters import headless_for
-from harnex.adapters._claude_calls import UNTOLD
-from harnex.adapters._ledger import Ledger, difference
+from harnex.agents.catalogue import headless_for
+from harnex.agents.claude.calls import UNTOLD
+from harnex.agents.common.ledger import Ledger, difference
 from harnex.model.facts import (
     AgentSession,
     Fact,

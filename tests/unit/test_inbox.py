@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harnex.adapters._base import Typing
+from harnex.agents.contract import Typing
 from harnex.machines.inbox import (
     HUNG_S,
     LEFT_S,

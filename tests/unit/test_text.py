@@ -9,10 +9,10 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from harnex.adapters import adapter_for
-from harnex.adapters._text import BLANK, PASTE_END, PASTE_START, bracketed, clean, lead
-from harnex.adapters.claude import guarded, guarded_prompt
-from harnex.adapters.codex import plain
+from harnex.agents.catalogue import adapter_for
+from harnex.agents.claude.adapter import guarded, guarded_prompt
+from harnex.agents.codex.adapter import plain
+from harnex.agents.common.message_text import BLANK, PASTE_END, PASTE_START, bracketed, clean, lead
 
 # Default_Ignorable_Code_Point, from Unicode's DerivedCoreProperties.
 IGNORABLE = (

@@ -11,13 +11,13 @@ from typing import Any
 
 import pytest
 
-from harnex.adapters._claude_calls import UNRECORDED, UNTOLD, uncounted
-from harnex.adapters._claude_rows import ClaudeReader
-from harnex.adapters._claude_totals import Seen, last_totals
-from harnex.adapters._codex_calls import UNTOLD as UNTOLD_BY_CODEX
-from harnex.adapters._codex_rollout import Rollout
-from harnex.adapters._log import seconds
-from harnex.adapters._paseo_records import ClaudeRecord
+from harnex.agents.claude.calls import UNRECORDED, UNTOLD, uncounted
+from harnex.agents.claude.reader import ClaudeReader
+from harnex.agents.claude.totals import Seen, last_totals
+from harnex.agents.codex.calls import UNTOLD as UNTOLD_BY_CODEX
+from harnex.agents.codex.rollout import Rollout
+from harnex.agents.common.logfile import seconds
+from harnex.agents.paseo.transcripts import ClaudeRecord
 from harnex.model.facts import Fact, Follow, ModelCall, Remark, Rest
 from harnex.supervisor.totals import Totals
 from harnex.usage import logs

@@ -11,11 +11,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harnex.adapters import log_of
-from harnex.adapters._claude_body import ClaudeBodies
-from harnex.adapters._codex_body import CodexBodies
-from harnex.adapters._codex_calls import Calls
-from harnex.adapters._log import Logged
+from harnex.agents.catalogue import log_of
+from harnex.agents.claude.chat import ClaudeBodies
+from harnex.agents.codex.calls import Calls
+from harnex.agents.codex.chat import CodexBodies
+from harnex.agents.common.logfile import Logged
 from harnex.errors import HarnexError
 from harnex.usage import logs
 from harnex.usage import sums as usage

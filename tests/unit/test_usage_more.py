@@ -11,12 +11,12 @@ from typing import Any
 import pytest
 
 from harnex import paths
-from harnex.adapters._claude_calls import COMPACTED
-from harnex.adapters._claude_rows import NO_TRANSCRIPT, ClaudeReader
-from harnex.adapters._claude_totals import Seen
-from harnex.adapters._codex_body import CodexBodies
-from harnex.adapters._codex_calls import Calls
-from harnex.adapters._codex_rollout import Rollout
+from harnex.agents.claude.calls import COMPACTED
+from harnex.agents.claude.reader import NO_TRANSCRIPT, ClaudeReader
+from harnex.agents.claude.totals import Seen
+from harnex.agents.codex.calls import Calls
+from harnex.agents.codex.chat import CodexBodies
+from harnex.agents.codex.rollout import Rollout
 from harnex.model.facts import Fact, FindFile, ModelCall, Remark
 from harnex.redaction.files import Scrub, withhold
 from harnex.redaction.redactor import Redactor

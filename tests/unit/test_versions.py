@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from harnex.adapters import TITLES
+from harnex.agents.catalogue import TITLES
 from harnex.supervisor import versions
 
 NOTICE = "tool manager 0.14.1 is out of date"

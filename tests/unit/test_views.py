@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from harnex.adapters import adapter_for
+from harnex.agents.catalogue import adapter_for
 from harnex.commands.detect import judge
 from harnex.machines.activity import Activity
 from harnex.model.facts import Observation, ScreenView, State, Suspended

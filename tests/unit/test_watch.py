@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harnex.adapters._limits import reset_at
+from harnex.agents.common.resets import reset_at
 from harnex.machines.turns import Closed
 from harnex.model import events
 from harnex.model.facts import State, ToolUse, TurnEnded
