@@ -28,7 +28,7 @@ from run import Place, place, spread  # noqa: E402
 
 from harnex.agents.catalogue import adapter_for  # noqa: E402
 from harnex.agents.contract import Reader, Version  # noqa: E402
-from harnex.supervisor import launch  # noqa: E402
+from harnex.launch import launch  # noqa: E402
 from harnex.supervisor.__main__ import main as supervise  # noqa: E402
 from tests.replay import SOURCES, Muted  # noqa: E402
 

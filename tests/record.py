@@ -42,16 +42,16 @@ from typing import Any
 
 from harnex.agents.catalogue import adapter_for
 from harnex.agents.contract import LaunchRequest, Permissions, Reader
+from harnex.launch.environment import apply_env
+from harnex.launch.files import write_files
 from harnex.model.facts import Fact, FindFile, Follow
 from harnex.rehearsal.billing import BillingLog
 from harnex.rehearsal.script import parse
 from harnex.rehearsal.server import Rehearsal
 from harnex.supervisor import evidence as evidence_module
 from harnex.supervisor.child import Child
-from harnex.supervisor.environment import apply_env
 from harnex.supervisor.evidence import Evidence, descendants
 from harnex.supervisor.feed import Terminal
-from harnex.supervisor.files import write_files
 
 CORPUS = Path(__file__).parent / "corpus"
 GZIP_OVER = 6_000

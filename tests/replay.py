@@ -25,13 +25,13 @@ from unittest import mock
 
 from harnex import clock, jsonl
 from harnex.agents.contract import Reader
+from harnex.launch.spec import Spec
 from harnex.model import events
 from harnex.model.facts import Fact, FindFile, Follow, ScreenView, TurnEnded
 from harnex.supervisor.evidence import Evidence
 from harnex.supervisor.feed import Terminal
 from harnex.supervisor.helpers import Helpers
 from harnex.supervisor.session import Session
-from harnex.supervisor.spec import Spec
 from tests.record import CORPUS, NoScript, read_text
 
 EVERY_S = 0.1  # the state is looked at this often, and at every label

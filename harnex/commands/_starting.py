@@ -45,7 +45,7 @@ def start_options(permissions: str) -> Callable[[F], F]:
 
 def start_words(o: dict[str, Any]) -> dict[str, Any]:
     """Their values, as `launch.RunOptions` names them. Raises UsageError."""
-    from harnex.supervisor.lease import read_credential
+    from harnex.launch.lease import read_credential
 
     if o["timeout"] == 0:
         raise UsageError("--timeout 0 would end the session at once", "leave it out for no limit")

@@ -51,7 +51,7 @@ def command(
         raise UsageError("--json and --text exclude each other")
     if cli not in NAMES:
         raise UsageError(f"no adapter for '{cli}'", "known: " + ", ".join(NAMES))
-    from harnex.supervisor import versions
+    from harnex.launch import versions
 
     version = versions.parse(cli_version)
     if cli_version is not None and version is None:

@@ -82,7 +82,7 @@ def terminal_tools() -> Iterator[Check]:
 def agents() -> Iterator[Check]:
     """Each agent CLI: is it there, and was its version measured?"""
     from harnex.agents.catalogue import AGENTS, PACKAGES, adapter_for
-    from harnex.supervisor import environment, versions
+    from harnex.launch import environment, versions
 
     state = paths.state_dir()
     found_any = False
@@ -211,7 +211,7 @@ def processes() -> Iterator[Check]:
     """Agents whose run is over: what a sweep could not end."""
     import psutil
 
-    from harnex.supervisor import startfile
+    from harnex.launch import startfile
     from harnex.supervisor.sweep import may_live
 
     def start_of(run_id: str) -> dict[str, Any]:

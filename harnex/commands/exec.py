@@ -92,10 +92,10 @@ def command(ctx: click.Context, /, **o: Any) -> int:
     system = read_file(o["system_file"]) if o["system_file"] is not None else None
     schema = None
     if o["schema"] is not None:
-        from harnex.supervisor.schema import load
+        from harnex.launch.answer_schema import load
 
         schema = load(o["schema"])
-    from harnex.supervisor.launch import RunOptions, start
+    from harnex.launch.launch import RunOptions, start
 
     options = RunOptions(
         **start_words(o),

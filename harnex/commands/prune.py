@@ -65,7 +65,7 @@ def command(older_than: float, keep: int, dry_run: bool, as_json: bool) -> int:
 
 def gone_on_with(state: str, run_id: str) -> list[str]:
     """The runs that a resumed one goes on with: a rehearsal's home, with the conversation, is in the first of them."""
-    from harnex.supervisor import startfile
+    from harnex.launch import startfile
 
     found: list[str] = []
     while (old := startfile.read(paths.run_dir(state, run_id)).get("resumes")) and old not in found:

@@ -16,17 +16,18 @@ from typing import Any
 
 from harnex import clock, errors, jsonl, paths, process
 from harnex.errors import HarnexError
+from harnex.launch import lease
+from harnex.launch.environment import APART
+from harnex.launch.spec import Spec
 from harnex.model import events
 from harnex.redaction import rules
 from harnex.redaction.files import Scrub
 from harnex.redaction.redactor import Redactor
 from harnex.store import history, registry, runlock
 from harnex.store.eventlog import FULL, EventLog
-from harnex.supervisor import lease, offspring, records, reserve
+from harnex.supervisor import offspring, records, reserve
 from harnex.supervisor.boot import child_env
-from harnex.supervisor.environment import APART
 from harnex.supervisor.session import Session
-from harnex.supervisor.spec import Spec
 from harnex.supervisor.sweep import sweep_now
 
 LOCK_PATIENCE_S = 60.0  # a recovery of many runs takes this long, if their agents do not want to go

@@ -6,8 +6,8 @@ import os
 import time
 from typing import TYPE_CHECKING, Any
 
+from harnex.launch.spec import Spec
 from harnex.model.facts import State
-from harnex.supervisor.spec import Spec
 
 if TYPE_CHECKING:
     from harnex.supervisor.session import Session

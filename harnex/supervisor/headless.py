@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Any
 
 from harnex import errors, jsonl, paths
 from harnex.errors import HarnexError
+from harnex.launch import answer_schema
 from harnex.model import events
 from harnex.model.facts import FinalAnswer, Submitted
-from harnex.supervisor import schema
 from harnex.supervisor.conclusion import Conclusion
 from harnex.supervisor.delivery import new_message_id
 from harnex.supervisor.lines import Lines
@@ -55,7 +55,7 @@ class Headless:
         self._rounds = 0
         self.conclusion = Conclusion(session)
         self.answer: FinalAnswer | None = None
-        self.checked: schema.Checked | None = None
+        self.checked: answer_schema.Checked | None = None
         self._told: FinalAnswer | None = None  # the answer that was told
         self._env: dict[str, str] = {}
 
@@ -233,7 +233,7 @@ class Headless:
         if spec.schema is None:
             return False
         answer = self.answer or FinalAnswer("")
-        self.checked = schema.check(answer.text, answer.structured, spec.schema)
+        self.checked = answer_schema.check(answer.text, answer.structured, spec.schema)
         return not self.checked.valid and not self._rounds and bool(spec.again)
 
     def tell(self) -> bool:
@@ -251,7 +251,7 @@ class Headless:
         self._told = answer
         checked = self.checked
         if session.spec.schema is not None and checked is None:
-            checked = schema.check(answer.text, answer.structured, session.spec.schema)
+            checked = answer_schema.check(answer.text, answer.structured, session.spec.schema)
         session.emit(
             events.Answer(
                 turn=session.turn_number(),

@@ -12,11 +12,11 @@ from typing import Any
 
 from harnex import clock, paths
 from harnex.errors import HarnexError
+from harnex.launch.spec import Spec
 from harnex.model import events
 from harnex.redaction.redactor import Clean, Redactor
 from harnex.store import registry, runlock
 from harnex.store.eventlog import EventLog
-from harnex.supervisor.spec import Spec
 
 TOUCH_EVERY_S = 1.0  # how exact `idle_s` is
 RETRY_S = 1.0  # a full disk is tried again this often

@@ -8,11 +8,12 @@ from collections.abc import Iterable
 from typing import Any
 
 from harnex import clock
+from harnex.launch import lease
 from harnex.model import events
 from harnex.redaction import rules as redaction
 from harnex.store import undelivered
 from harnex.store.eventlog import EventLog
-from harnex.supervisor import catchup, digest, lease
+from harnex.supervisor import catchup, digest
 from harnex.supervisor.totals import Totals
 
 MESSAGE = "the supervisor of this run was killed, or the machine went down"

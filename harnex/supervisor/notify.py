@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from harnex import clock, interpreter, jsonl, paths
-from harnex.supervisor.environment import apart_env
+from harnex.launch.environment import apart_env
 from harnex.visible import visible
 from harnex.watch.policy import Policy
 

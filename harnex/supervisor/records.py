@@ -14,12 +14,12 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from harnex import jsonl, paths
+from harnex.launch import lease, startfile
 from harnex.model import events
 from harnex.redaction import rules
 from harnex.redaction.files import Scrub
 from harnex.redaction.redactor import MARK, Clean
 from harnex.store import durable, history, named
-from harnex.supervisor import lease, startfile
 from harnex.supervisor.gitfacts import END_S, START_S, Facts, GitLook, look_now
 from harnex.usage.sums import Sums
 from harnex.visible import visible

@@ -15,9 +15,10 @@ from typing import Any
 
 from harnex import clock, errors, paths, process
 from harnex.errors import HarnexError
+from harnex.launch import startfile
 from harnex.redaction.files import withhold
 from harnex.store import history, registry, runlock, undelivered
-from harnex.supervisor import catchup, digest, records, startfile
+from harnex.supervisor import catchup, digest, records
 from harnex.supervisor.__main__ import LOCK_PATIENCE_S, registry_lock
 from harnex.supervisor.ending import EXIT_CODE_OF
 from harnex.supervisor.late import MESSAGE, Late, last_sign

@@ -10,6 +10,7 @@ import dataclasses
 from typing import TYPE_CHECKING
 
 from harnex import clock, paths
+from harnex.launch.spec import SESSION_ID
 from harnex.machines.activity import Activity
 from harnex.machines.turns import Turns
 from harnex.model.facts import Follow, TurnEnded
@@ -17,7 +18,6 @@ from harnex.supervisor import boot
 from harnex.supervisor.answers import Answers
 from harnex.supervisor.child import Child
 from harnex.supervisor.evidence import Evidence, FollowedFiles, descendants
-from harnex.supervisor.spec import SESSION_ID
 
 if TYPE_CHECKING:
     from harnex.supervisor.session import Session

@@ -17,10 +17,11 @@ from typing import Any
 from harnex import clock, paths, process
 from harnex.agents.catalogue import adapter_for
 from harnex.errors import HarnexError
+from harnex.launch import launch, startfile
 from harnex.model.events import MSG_LIMIT
 from harnex.redaction.redactor import MARK
 from harnex.store import durable, history, registry, runlock, undelivered
-from harnex.supervisor import catchup, digest, goon, launch, startfile
+from harnex.supervisor import catchup, digest, goon
 from harnex.supervisor.__main__ import registry_lock
 from harnex.supervisor.ending import SIGNALLED
 from harnex.supervisor.recover import give_back, read_again

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from harnex import clock, paths, process
 from harnex.agents.catalogue import adapter_for, headless_for
 from harnex.errors import HarnexError
+from harnex.launch.spec import Spec
 from harnex.machines.activity import Activity, Verdict
 from harnex.machines.changes import Changes
 from harnex.machines.turns import Closed, Opened, Turns
@@ -42,7 +43,6 @@ from harnex.supervisor.measured import Measured
 from harnex.supervisor.offspring import reap
 from harnex.supervisor.records import Records
 from harnex.supervisor.requests import Requests
-from harnex.supervisor.spec import Spec
 from harnex.supervisor.sweep import sweep_now
 from harnex.supervisor.totals import Totals
 from harnex.supervisor.watcher import ECHO_S, REDRAW_S, Watcher, with_reset

@@ -20,8 +20,8 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 from harnex import process
+from harnex.launch.environment import APART
 from harnex.supervisor import offspring
-from harnex.supervisor.environment import APART
 
 TERM_GRACE_S = 1.0
 CHASE_S = 0.05  # the loop stands still so long

@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harnex.agents.catalogue import adapter_for
+from harnex.launch.versions import parse
 from harnex.machines.answering import DOWN, ENTER, ESC, SETTLE_S, TAB, UP, Answering, selected, target_of
 from harnex.model.facts import Observation, ScreenView, State
-from harnex.supervisor.versions import parse
 
 LONG_AGO = -9.0  # painted
 CORPUS = Path(__file__).parents[1] / "corpus"

@@ -22,7 +22,7 @@ def modules_with(pattern: str) -> set[str]:
 def test_harnex_starts_python_in_one_place() -> None:
     assert modules_with(r"sys\.executable") == {
         "interpreter.py",
-        "supervisor/environment.py",  # what `harnex run demo` names as its program
+        "launch/environment.py",  # what `harnex run demo` names as its program
         "commands/doctor.py",  # says which Python it is
     }
     assert modules_with(r'"-m", "harnex') == set()

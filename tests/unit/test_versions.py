@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from harnex.agents.catalogue import TITLES
-from harnex.supervisor import versions
+from harnex.launch import versions
 
 NOTICE = "tool manager 0.14.1 is out of date"
 

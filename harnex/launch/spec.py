@@ -49,7 +49,7 @@ class Spec:
     before: dict[str, Any] | None = None  # what that run's last turn came to, if nothing was cut off
     spawner: dict[str, Any] | None = None
     redact: dict[str, list[str]] = field(default_factory=dict)  # the rules of the configuration files
-    lease: dict[str, Any] | None = None  # a leased credential: `supervisor/lease.py`
+    lease: dict[str, Any] | None = None  # a leased credential: `launch/lease.py`
     summary_out: str | None = None  # where the dispatch record goes as well
     headless: bool = False  # pipes instead of a terminal; then:
     prompt: str = ""  # what was asked, in the person's words

@@ -9,9 +9,9 @@ from collections.abc import Mapping
 import harnex
 from harnex import clock, git
 from harnex.agents.contract import Launch
+from harnex.launch.files import write_files
+from harnex.launch.spec import Spec
 from harnex.redaction import rules
-from harnex.supervisor.files import write_files
-from harnex.supervisor.spec import Spec
 from harnex.visible import visible
 
 GIT_S = 5.0

@@ -9,8 +9,8 @@ from harnex import interpreter, jsonl
 from harnex.agents.catalogue import AGENTS, REHEARSED_AS, adapter_for
 from harnex.agents.contract import Adapter, Rehearsal, Version
 from harnex.errors import UsageError
+from harnex.launch.environment import apart_env
 from harnex.process import start_time
-from harnex.supervisor.environment import apart_env
 
 
 def rehearsal(

@@ -26,15 +26,15 @@ from harnex.agents.contract import (
     Version,
 )
 from harnex.errors import HarnexError, UsageError
+from harnex.launch import lease as leases
+from harnex.launch import limits, manifest, rehearse, startfile, versions
+from harnex.launch.environment import apart_env, apply_env, clean_env, resolve, spawner
+from harnex.launch.files import reader_in, write_files
+from harnex.launch.rehearse import Endpoint
+from harnex.launch.spec import SESSION_ID, Spec
 from harnex.redaction import rules as redaction
 from harnex.redaction.redactor import Redactor
 from harnex.store import named, registry, runlock, undelivered
-from harnex.supervisor import lease as leases
-from harnex.supervisor import limits, manifest, rehearse, startfile, versions
-from harnex.supervisor.environment import apart_env, apply_env, clean_env, resolve, spawner
-from harnex.supervisor.files import reader_in, write_files
-from harnex.supervisor.rehearse import Endpoint
-from harnex.supervisor.spec import SESSION_ID, Spec
 
 START_PATIENCE_S = (
     20.0  # for the supervisor's word, after the agent's own `boot_s`: it takes a second unless the machine is swamped

@@ -16,10 +16,10 @@ from typing import Any
 
 from harnex import clock, jsonl, process
 from harnex.errors import HarnexError
+from harnex.launch.spec import Spec
 from harnex.redaction import rules
 from harnex.redaction.redactor import MARK, secret_values
 from harnex.store import durable
-from harnex.supervisor.spec import Spec
 from harnex.visible import visible
 
 NAME = "start.json"

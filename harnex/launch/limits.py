@@ -11,7 +11,7 @@ from harnex.errors import UsageError
 from harnex.model import protocol
 
 if TYPE_CHECKING:
-    from harnex.supervisor.launch import RunOptions
+    from harnex.launch.launch import RunOptions
 
 DESCRIPTION_CHARS = 2_000
 META_BYTES = 64 << 10
