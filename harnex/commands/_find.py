@@ -22,7 +22,7 @@ def mend(state: str) -> None:
 
             if not runlock.dead_runs(state):
                 return  # a session that is just being started
-        from harnex.supervisor.recover import recover_dead
+        from harnex.recovery.recover import recover_dead
 
         try:
             recover_dead(state, PATIENCE_S)

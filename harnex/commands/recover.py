@@ -57,7 +57,7 @@ def command(
         raise UsageError("--no-continue goes with --resume, and without --message")
     if message is not None and not message.strip():
         raise UsageError("the message is empty")
-    from harnex.supervisor.recover import recover_dead
+    from harnex.recovery.recover import recover_dead
 
     state = paths.state_dir()
     try:
@@ -81,7 +81,7 @@ def command(
 
 def wanted(state: str, session_id: str | None, repo: str | None, since: float) -> list[dict[str, Any]]:
     """The history rows of the runs to start again. Raises NotFound for an id that names none."""
-    from harnex.supervisor import restart
+    from harnex.recovery import resume as restart
 
     if session_id is None:
         return [r for r in restart.lost_runs(state, since) if repo is None or r.get("repo") == repo]
@@ -93,7 +93,7 @@ def wanted(state: str, session_id: str | None, repo: str | None, since: float) -
 
 def again(state: str, row: dict[str, Any], message: str | None, most: int, go_on: bool) -> dict[str, Any]:
     """Start one run again; what came of it, as JSON."""
-    from harnex.supervisor import restart
+    from harnex.recovery import resume as restart
 
     try:
         return restart.resume(state, row, message, most, go_on)

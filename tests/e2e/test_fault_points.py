@@ -15,7 +15,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from harnex.supervisor.goon import GO_ON
+from harnex.recovery.go_on import GO_ON
 from tests.conftest import each
 
 from .conftest import Harnex

@@ -8,8 +8,8 @@ import pytest
 
 from harnex.machines.answered import GRACE_S, SETTLE_S, Answered
 from harnex.model.facts import TurnEnded
-from harnex.supervisor.digest import Digest
-from harnex.supervisor.goon import GO_ON, NO_TASK, QUOTED, before, words
+from harnex.recovery.fold import Digest
+from harnex.recovery.go_on import GO_ON, NO_TASK, QUOTED, before, words
 
 END = TurnEnded("stream", "completed", "all")
 

@@ -13,9 +13,9 @@ import pytest
 from harnex import paths
 from harnex.errors import HarnexError
 from harnex.model import events
+from harnex.recovery import reread
 from harnex.store import durable, history, runlock, undelivered
 from harnex.store.eventlog import EventLog
-from harnex.supervisor import catchup
 from harnex.supervisor.__main__ import registry_lock
 from harnex.supervisor.evidence import FollowedFiles
 
@@ -32,7 +32,7 @@ def run(tmp_path: Path) -> Path:
 
 
 def seen(run: Path) -> tuple[set[str], int]:
-    found = catchup.read_again(str(run), START, 1, BEGAN)
+    found = reread.read_again(str(run), START, 1, BEGAN)
     return {c.call_id for c in found.calls}, found.prompts["rollout"].total()
 
 
@@ -56,19 +56,19 @@ def test_what_each_process_of_a_session_recorded_is_read_again(run: Path) -> Non
 
 def test_a_conversation_that_was_never_written_is_not_gone_on_with(run: Path) -> None:
     """Measured with Claude Code 2.0.77, killed as its first turn ended: "No conversation found with session ID"."""
-    assert catchup.was_kept(str(run)), "nothing is known: it is tried"
+    assert reread.was_kept(str(run)), "nothing is known: it is tried"
     hooks, transcript = run / "hooks.jsonl", run / "t.jsonl"
     hooks.write_text("{}\n")
     files = FollowedFiles(str(run))
     files.add("hooks", str(hooks), "rows", 0)
-    assert catchup.was_kept(str(run))
+    assert reread.was_kept(str(run))
     files.add("transcript", str(transcript), "rows", 0)
     files.add("subagent", str(hooks), "rows", 0)  # 2.0.77 wrote these in time
-    assert not catchup.was_kept(str(run))
+    assert not reread.was_kept(str(run))
     transcript.touch()
-    assert not catchup.was_kept(str(run))
+    assert not reread.was_kept(str(run))
     transcript.write_text("{}\n")
-    assert catchup.was_kept(str(run))
+    assert reread.was_kept(str(run))
 
 
 # ---- what outlives a power cut ----

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from harnex.supervisor.digest import Digest
+from harnex.recovery.fold import Digest
 
 INTERRUPTED = "You were interrupted. "
 GO_ON = f"{INTERRUPTED}Go on with: "

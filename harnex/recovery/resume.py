@@ -19,12 +19,13 @@ from harnex.agents.catalogue import adapter_for
 from harnex.errors import HarnexError
 from harnex.launch import launch, startfile
 from harnex.model.events import MSG_LIMIT
+from harnex.recovery import fold, reread
+from harnex.recovery import go_on as goon
+from harnex.recovery.recover import give_back, read_again
 from harnex.redaction.redactor import MARK
 from harnex.store import durable, history, registry, runlock, undelivered
-from harnex.supervisor import catchup, digest, goon
 from harnex.supervisor.__main__ import registry_lock
 from harnex.supervisor.ending import SIGNALLED
-from harnex.supervisor.recover import give_back, read_again
 
 LOST = ("supervisor_lost", "killed")
 
@@ -99,7 +100,7 @@ def resume(state: str, row: dict[str, Any], message: str | None, most: int, go_o
             f"session '{name}' was started again {count - 1} times already", "more: --max-resumes; or start it anew"
         )
     options, notes = _options(start, row)
-    log = digest.read(run_dir)
+    log = fold.read(run_dir)
     args, how = _native(state, start, row, log)
     taken = [m for m in undelivered.rows(state, run_id) if log.status.get(m["id"]) == "accepted"]
     lost_again = _settle(state, run_dir, start, log, bool(args))
@@ -139,7 +140,7 @@ def resume(state: str, row: dict[str, Any], message: str | None, most: int, go_o
     return {**reply, "resumes": run_id, "messages": len(kept) - secret, "how": how, "said": said and said[:MSG_LIMIT]}
 
 
-def _settle(state: str, run_dir: str, start: dict[str, Any], log: digest.Digest, goes_on: bool) -> int:
+def _settle(state: str, run_dir: str, start: dict[str, Any], log: fold.Digest, goes_on: bool) -> int:
     """Of the messages that were taken, let those go that are in the conversation that goes on; how many are not."""
     taken = [m for m in undelivered.rows(state, start["run_id"]) if log.status.get(m["id"]) == "accepted"]
     if not taken or not goes_on:
@@ -149,7 +150,7 @@ def _settle(state: str, run_dir: str, start: dict[str, Any], log: digest.Digest,
     for message in taken:
         text = str(message.get("text") or "")
         kept = seen.kept(text)
-        told = sum(catchup.normal(log.said.get(m["id"], "")) == catchup.normal(text[:MSG_LIMIT]) for m in taken)
+        told = sum(reread.normal(log.said.get(m["id"], "")) == reread.normal(text[:MSG_LIMIT]) for m in taken)
         if kept is None or message.get("redacted") or kept >= max(1, told):
             undelivered.drop(state, start["run_id"], message["id"])
         else:
@@ -214,19 +215,19 @@ def _options(start: dict[str, Any], row: dict[str, Any]) -> tuple[launch.RunOpti
     return launch.RunOptions(**words), notes
 
 
-def _native(state: str, start: dict[str, Any], row: dict[str, Any], log: digest.Digest) -> tuple[tuple[str, ...], str]:
+def _native(state: str, start: dict[str, Any], row: dict[str, Any], log: fold.Digest) -> tuple[tuple[str, ...], str]:
     """The arguments that make the CLI go on with its conversation, and in words what happens."""
     session = row.get("agent_session_id") or log.agent_session_id or start.get("agent_session_id")
     turns, run_id = log.turns, start["run_id"]
     for earlier in () if turns else _earlier(state, start):  # killed before it went on: the conversation is theirs
-        log = digest.read(paths.run_dir(state, earlier["run_id"]))
+        log = fold.read(paths.run_dir(state, earlier["run_id"]))
         if log.turns:
             turns, run_id = log.turns, earlier["run_id"]
             session = log.agent_session_id or earlier.get("agent_session_id")
             break
     if not turns:
         return (), "started anew: no turn had begun"
-    if not catchup.was_kept(paths.run_dir(state, run_id)):
+    if not reread.was_kept(paths.run_dir(state, run_id)):
         return (), f"started anew: {start['cli']} was killed before it wrote its conversation down"
     own = tuple(str(word) for word in start["options"].get("args") or ())
     args = adapter_for(start["adapter"]).resume_args(str(session), own) if session else ()

@@ -10,10 +10,10 @@ from typing import Any
 from harnex import clock
 from harnex.launch import lease
 from harnex.model import events
+from harnex.recovery import fold, reread
 from harnex.redaction import rules as redaction
 from harnex.store import undelivered
 from harnex.store.eventlog import EventLog
-from harnex.supervisor import catchup, digest
 from harnex.supervisor.totals import Totals
 
 MESSAGE = "the supervisor of this run was killed, or the machine went down"
@@ -25,7 +25,7 @@ class Late:
     """The event log of a dead run: what is added to it, after its supervisor."""
 
     def __init__(
-        self, state: str, run_dir: str, about: dict[str, Any], start: dict[str, Any], log: digest.Digest
+        self, state: str, run_dir: str, about: dict[str, Any], start: dict[str, Any], log: fold.Digest
     ) -> None:
         self._state, self._run_dir, self._about, self._log = state, run_dir, about, log
         self._events: EventLog | None = None
@@ -40,7 +40,7 @@ class Late:
         path = os.path.join(self._run_dir, "events.jsonl")
         self._events = EventLog(path, self._about["id"], self._about["run_id"], self._redactor.fields)
 
-    def take(self, seen: catchup.Seen, agent_session_id: str | None, report: Report) -> None:
+    def take(self, seen: reread.Seen, agent_session_id: str | None, report: Report) -> None:
         """What the agent's records have and the log has not: prompts that were taken, calls, the end of the turn."""
         log, run_id = self._log, self._about["run_id"]
         known: dict[str, int] = {}  # how often the log has a text as accepted
@@ -48,7 +48,7 @@ class Late:
             status = log.status.get(message["id"])
             if status == "accepted":
                 continue  # whether the agent kept it is looked at when it is started again
-            text = catchup.normal(message["text"] or "")
+            text = reread.normal(message["text"] or "")
             before = known.setdefault(text, self._accepted_before(text))
             # (One that is kept without its secrets compares with nothing: it is never delivered from here either.)
             if text and seen.submitted(text) > before:
@@ -88,8 +88,8 @@ class Late:
 
     def _accepted_before(self, text: str) -> int:
         """How many messages of that text the log knows as accepted (it has their first characters)."""
-        start = catchup.normal(self._redactor.text(text[: events.MSG_LIMIT]))
-        same = [id for id, said in self._log.said.items() if catchup.normal(said)[: len(start)] == start[: len(said)]]
+        start = reread.normal(self._redactor.text(text[: events.MSG_LIMIT]))
+        same = [id for id, said in self._log.said.items() if reread.normal(said)[: len(start)] == start[: len(said)]]
         return sum(self._log.status.get(id) == "accepted" for id in same)
 
     def _taken(self, message: undelivered.Row, report: Report) -> None:
@@ -103,7 +103,7 @@ class Late:
         self._emit(events.Delivery(message_id=message["id"], status="accepted"))
         report["late_accepted"] += 1
 
-    def _end_turn(self, seen: catchup.Seen) -> None:
+    def _end_turn(self, seen: reread.Seen) -> None:
         """The open turn: as the agent's records say that it ended, else cut off."""
         log, end, turn = self._log, seen.end, self._log.turn
         assert turn is not None
@@ -159,7 +159,7 @@ class Late:
         return text if self.may_quote else "[left out: the secrets of that session are not known here]" if text else ""
 
 
-def last_sign(run_dir: str, about: dict[str, Any], log: digest.Digest) -> float:
+def last_sign(run_dir: str, about: dict[str, Any], log: fold.Digest) -> float:
     """When the run was last seen alive (epoch seconds): the agent's last output, or the last thing that was noted."""
     now, times = clock.wall(), []
     if isinstance(about.get("idle_mtime"), float):

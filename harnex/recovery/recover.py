@@ -16,12 +16,13 @@ from typing import Any
 from harnex import clock, errors, paths, process
 from harnex.errors import HarnexError
 from harnex.launch import startfile
+from harnex.recovery import fold, reread
+from harnex.recovery.write_end import MESSAGE, Late, last_sign
 from harnex.redaction.files import withhold
 from harnex.store import history, registry, runlock, undelivered
-from harnex.supervisor import catchup, digest, records
+from harnex.supervisor import records
 from harnex.supervisor.__main__ import LOCK_PATIENCE_S, registry_lock
 from harnex.supervisor.ending import EXIT_CODE_OF
-from harnex.supervisor.late import MESSAGE, Late, last_sign
 from harnex.supervisor.sweep import end_first, sweep_now
 from harnex.usage.sums import unknown_calls
 
@@ -62,7 +63,7 @@ def _recover(state: str, run_id: str, record: dict[str, Any] | None) -> Report |
     swept = first | sweep_now(run_id, start.get("options", {}).get("keep") or ())
     if start.get("endpoint_pid") and start.get("endpoint_start"):
         process.send_signal(int(start["endpoint_pid"]), signal.SIGTERM, str(start["endpoint_start"]))
-    log = digest.read(run_dir)
+    log = fold.read(run_dir)
     about = _about(run_id, record, start, log)
     if about is None:
         _undo(state, run_id)
@@ -96,7 +97,7 @@ def _recover(state: str, run_id: str, record: dict[str, Any] | None) -> Report |
 
 
 def _about(
-    run_id: str, record: dict[str, Any] | None, start: dict[str, Any], log: digest.Digest
+    run_id: str, record: dict[str, Any] | None, start: dict[str, Any], log: fold.Digest
 ) -> dict[str, Any] | None:
     """Who the run was: from its registry entry, else from what it was started from, else from its first event."""
     if record is not None:
@@ -117,7 +118,7 @@ def _about(
 
 
 def _write_end(
-    state: str, run_dir: str, about: dict[str, Any], start: dict[str, Any], log: digest.Digest, report: Report
+    state: str, run_dir: str, about: dict[str, Any], start: dict[str, Any], log: fold.Digest, report: Report
 ) -> None:
     """What was not seen any more, the history row and `exited`, as far as they are missing. Raises OSError."""
     run_id = about["run_id"]
@@ -159,15 +160,15 @@ def _write_end(
         withhold(run_dir)  # last: it was read
 
 
-def read_again(run_dir: str, start: dict[str, Any], log: digest.Digest) -> catchup.Seen:
+def read_again(run_dir: str, start: dict[str, Any], log: fold.Digest) -> reread.Seen:
     """The agent's records; nothing if they can't be read, whatever the reason: the end is written all the same."""
     if not start or log.started is None or start["options"].get("headless"):
-        return catchup.Seen()  # (the stream of a headless run ended with its supervisor, who read it)
+        return reread.Seen()  # (the stream of a headless run ended with its supervisor, who read it)
     try:
         pid, began = log.started.get("pid"), clock.parse_iso(str(log.started.get("ts")))
-        return catchup.read_again(run_dir, start, pid if isinstance(pid, int) else None, began)
+        return reread.read_again(run_dir, start, pid if isinstance(pid, int) else None, began)
     except Exception:  # files of another program, in whatever state a crash left them
-        return catchup.Seen()
+        return reread.Seen()
 
 
 def _duration(about: dict[str, Any], seen_at: float) -> float | None:
