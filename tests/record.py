@@ -45,9 +45,9 @@ from harnex.agents.contract import LaunchRequest, Permissions, Reader
 from harnex.launch.environment import apply_env
 from harnex.launch.files import write_files
 from harnex.model.facts import Fact, FindFile, Follow
-from harnex.rehearsal.billing import BillingLog
-from harnex.rehearsal.script import parse
-from harnex.rehearsal.server import Rehearsal
+from harnex.rehearsal.endpoint.billing import BillingLog
+from harnex.rehearsal.endpoint.script import parse
+from harnex.rehearsal.endpoint.server import Rehearsal
 from harnex.supervisor import evidence as evidence_module
 from harnex.supervisor.child import Child
 from harnex.supervisor.evidence import Evidence, descendants

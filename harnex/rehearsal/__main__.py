@@ -14,10 +14,10 @@ import select
 import signal
 import sys
 
-from harnex.rehearsal.billing import BillingLog
-from harnex.rehearsal.pace import Pace
-from harnex.rehearsal.script import Script, ScriptError, parse, parse_defaults
-from harnex.rehearsal.server import Rehearsal
+from harnex.rehearsal.endpoint.billing import BillingLog
+from harnex.rehearsal.endpoint.pace import Pace
+from harnex.rehearsal.endpoint.script import Script, ScriptError, parse, parse_defaults
+from harnex.rehearsal.endpoint.server import Rehearsal
 
 DEFAULTS = "HARNEX_REHEARSAL_DEFAULTS"  # the pace of answers, as JSON: `{"usage_delay": [0, 1], "seed": 7}`
 

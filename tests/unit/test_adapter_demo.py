@@ -33,11 +33,11 @@ from harnex.model.facts import (
     ToolUse,
     TurnEnded,
 )
-from harnex.rehearsal import tui_screen
-from harnex.rehearsal.billing import BillingLog
-from harnex.rehearsal.script import parse
-from harnex.rehearsal.server import Rehearsal
-from harnex.rehearsal.tui_keys import Keys, Token
+from harnex.rehearsal.endpoint.billing import BillingLog
+from harnex.rehearsal.endpoint.script import parse
+from harnex.rehearsal.endpoint.server import Rehearsal
+from harnex.rehearsal.tui import screen
+from harnex.rehearsal.tui.keys import Keys, Token
 from harnex.terminal.screen import make_screen
 
 pytestmark = pytest.mark.timeout(30)
@@ -547,7 +547,7 @@ def test_start_delay_and_starting(agent: Callable[..., Driver]) -> None:
 
 
 def test_the_adapter_and_the_agent_agree_on_the_placeholder() -> None:
-    assert PLACEHOLDER == tui_screen.PLACEHOLDER
+    assert PLACEHOLDER == screen.PLACEHOLDER
 
 
 def request(*args: str, **more: Any) -> LaunchRequest:

@@ -15,11 +15,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harnex.rehearsal import anthropic, openai
 from harnex.rehearsal.__main__ import DEFAULTS
-from harnex.rehearsal.pace import PIECES, UNSAID, Drawn, Pace, parse_pace, words
-from harnex.rehearsal.script import Player, ScriptError, Step, parse, parse_defaults
-from harnex.rehearsal.wire import Cut, Event, Made, Part, Pause, ToolCall, usage_of
+from harnex.rehearsal.endpoint import anthropic, openai
+from harnex.rehearsal.endpoint.pace import PIECES, UNSAID, Drawn, Pace, parse_pace, words
+from harnex.rehearsal.endpoint.script import Player, ScriptError, Step, parse, parse_defaults
+from harnex.rehearsal.endpoint.wire import Cut, Event, Made, Part, Pause, ToolCall, usage_of
 from tests.unit.test_rehearsal import Endpoint, anthropic_answer
 from tests.unit.test_rehearsal import endpoint as endpoint  # the fixture
 

@@ -21,13 +21,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harnex.rehearsal import anthropic, anthropic_tools, openai, openai_tools
 from harnex.rehearsal.__main__ import load
-from harnex.rehearsal.billing import BillingLog
-from harnex.rehearsal.pace import UNSAID, Drawn
-from harnex.rehearsal.script import DONE, Player, ScriptError, parse
-from harnex.rehearsal.server import Rehearsal
-from harnex.rehearsal.wire import Call, Cut, Event, Made, quote, usage_of, words
+from harnex.rehearsal.endpoint import anthropic, anthropic_tools, openai, openai_tools
+from harnex.rehearsal.endpoint.billing import BillingLog
+from harnex.rehearsal.endpoint.pace import UNSAID, Drawn
+from harnex.rehearsal.endpoint.script import DONE, Player, ScriptError, parse
+from harnex.rehearsal.endpoint.server import Rehearsal
+from harnex.rehearsal.endpoint.wire import Call, Cut, Event, Made, quote, usage_of, words
 
 pytestmark = pytest.mark.timeout(20)
 ROOT = Path(__file__).parents[2]

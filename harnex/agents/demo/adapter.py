@@ -1,4 +1,4 @@
-"""The bundled scripted agent (`harnex demo`, the end-to-end tests): harnex/rehearsal/tui.py.
+"""The bundled scripted agent (`harnex demo`, the end-to-end tests): harnex/rehearsal/tui/.
 
 It gives every kind of signal that the real agents give, and each can be switched off, so that the
 fusion can be tested with any of them missing: OSC 7501, a file of events, a spinner in the title, the screen.
@@ -300,7 +300,7 @@ class Demo:
         if session:
             args = ("--session", session, *args)
         events = f"{request.evidence_dir.rstrip('/')}/{EVENTS_FILE}"
-        own = interpreter.command("harnex.rehearsal.tui", "--evidence", events, *args)
+        own = interpreter.command("harnex.rehearsal.tui.__main__", "--evidence", events, *args)
         return Launch(
             argv=(request.command, *own[1:]),
             env={EVIDENCE: events},

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from harnex.rehearsal.script import Step
-from harnex.rehearsal.wire import Call
+from harnex.rehearsal.endpoint.script import Step
+from harnex.rehearsal.endpoint.wire import Call
 
 SIDE = Step(text="Scripted session")
 SIDE_SUMMARY = Step(text="<summary>\nThis is a scripted summary of the conversation so far.\n</summary>")

@@ -9,10 +9,10 @@ from dataclasses import replace
 from types import ModuleType
 from typing import Any
 
-from harnex.rehearsal import anthropic_tools, openai, openai_tools
-from harnex.rehearsal.pace import Drawn
-from harnex.rehearsal.script import Step
-from harnex.rehearsal.wire import Call, Event, HttpError, Made, Part, ToolCall, Usage, usage_of
+from harnex.rehearsal.endpoint import anthropic_tools, openai, openai_tools
+from harnex.rehearsal.endpoint.pace import Drawn
+from harnex.rehearsal.endpoint.script import Step
+from harnex.rehearsal.endpoint.wire import Call, Event, HttpError, Made, Part, ToolCall, Usage, usage_of
 
 HAND_BACK = "SubagentHandback"
 

@@ -13,9 +13,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
-from harnex.rehearsal.pace import Drawn, Span
-from harnex.rehearsal.script import Failure, Step
-from harnex.rehearsal.wire import Call, Cut, Event, HttpError, Made, Part, Pause, ToolCall, Usage, spoken
+from harnex.rehearsal.endpoint.pace import Drawn, Span
+from harnex.rehearsal.endpoint.script import Failure, Step
+from harnex.rehearsal.endpoint.wire import Call, Cut, Event, HttpError, Made, Part, Pause, ToolCall, Usage, spoken
 
 INSERTED = (
     "<environment_context>",

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from harnex.rehearsal.script import Tool
-from harnex.rehearsal.wire import Call, Made, ToolCall, quote, shell_write
+from harnex.rehearsal.endpoint.script import Tool
+from harnex.rehearsal.endpoint.wire import Call, Made, ToolCall, quote, shell_write
 
 
 def make(tools: tuple[Tool, ...], call: Call) -> Made:

@@ -10,8 +10,8 @@ import json
 import re
 from typing import Any
 
-from harnex.rehearsal.script import Tool
-from harnex.rehearsal.wire import Call, Made, ToolCall, quote, shell_write
+from harnex.rehearsal.endpoint.script import Tool
+from harnex.rehearsal.endpoint.wire import Call, Made, ToolCall, quote, shell_write
 
 LONG_MS = 600_000  # how long a shell command may take (Codex's own default is 10 s)
 YIELD_MS = 30_000  # how long exec_command waits at most before it answers "still running"

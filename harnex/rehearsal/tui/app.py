@@ -13,11 +13,11 @@ from base64 import b64encode
 from contextlib import suppress
 from typing import Any, NoReturn
 
-from harnex.rehearsal.tui_agent import Agent, Dialog, Rows, TurnEnd
-from harnex.rehearsal.tui_keys import Keys, Token
-from harnex.rehearsal.tui_model import Backend, Cancel
-from harnex.rehearsal.tui_screen import Draft, Shown, draw
-from harnex.rehearsal.tui_view import View
+from harnex.rehearsal.tui.agent import Agent, Dialog, Rows, TurnEnd
+from harnex.rehearsal.tui.keys import Keys, Token
+from harnex.rehearsal.tui.model import Backend, Cancel
+from harnex.rehearsal.tui.screen import Draft, Shown, draw
+from harnex.rehearsal.tui.view import View
 
 FRAMES = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
 TICK_S = 0.1  # the spinner's beat

@@ -6,8 +6,8 @@ import time
 from dataclasses import dataclass, field
 from typing import Any
 
-from harnex.rehearsal.tui_agent import Dialog
-from harnex.rehearsal.tui_view import RULE, Frame, Line, View, width, wrap
+from harnex.rehearsal.tui.agent import Dialog
+from harnex.rehearsal.tui.view import RULE, Frame, Line, View, width, wrap
 
 PLACEHOLDER = 'Try "fix the failing tests"'
 FOLD_CHARS, FOLD_LINES = 800, 3

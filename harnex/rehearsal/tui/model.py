@@ -15,10 +15,10 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from harnex.rehearsal import anthropic, anthropic_tools
-from harnex.rehearsal.pace import Drawn
-from harnex.rehearsal.script import Player
-from harnex.rehearsal.wire import Call, Event, HttpError, Pause, usage_of
+from harnex.rehearsal.endpoint import anthropic, anthropic_tools
+from harnex.rehearsal.endpoint.pace import Drawn
+from harnex.rehearsal.endpoint.script import Player
+from harnex.rehearsal.endpoint.wire import Call, Event, HttpError, Pause, usage_of
 
 MODEL = "demo-model-1"
 TOOLS = ("Bash", "Write", "Read", "AskUserQuestion", "ExitPlanMode", "TodoWrite", "Task")

@@ -19,10 +19,10 @@ import tty
 from typing import Any, NoReturn
 
 from harnex.rehearsal.__main__ import load
-from harnex.rehearsal.script import Player, Script, ScriptError
-from harnex.rehearsal.tui_agent import Dialog
-from harnex.rehearsal.tui_app import TICK_S, App
-from harnex.rehearsal.tui_model import Backend, Endpoint, Scripted
+from harnex.rehearsal.endpoint.script import Player, Script, ScriptError
+from harnex.rehearsal.tui.agent import Dialog
+from harnex.rehearsal.tui.app import TICK_S, App
+from harnex.rehearsal.tui.model import Backend, Endpoint, Scripted
 
 QUERIES = "\x1b[?u\x1b[>0q\x1b]10;?\x1b\\\x1b]11;?\x1b\\\x1b]7501;?\x1b\\\x1b[6n\x1b[c"
 ESC_S = 0.03  # an Esc that nothing follows for so long is the key

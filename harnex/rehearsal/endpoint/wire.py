@@ -7,8 +7,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from harnex.rehearsal.pace import words
-from harnex.rehearsal.script import Step
+from harnex.rehearsal.endpoint.pace import words
+from harnex.rehearsal.endpoint.script import Step
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
-from harnex.rehearsal.tui_model import Backend, Cancel, Interrupted, ModelError
+from harnex.rehearsal.tui.model import Backend, Cancel, Interrupted, ModelError
 
 RETRIES = 4
 TOOL = "HARNEX_DEMO_TOOL"  # marks the processes of tools: whose they are

@@ -20,7 +20,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from harnex.rehearsal.pace import PACE_KEYS, UNSAID, Pace, parse_pace, words
+from harnex.rehearsal.endpoint.pace import PACE_KEYS, UNSAID, Pace, parse_pace, words
 
 DONE = "All done. The task is complete."
 TOOL_KINDS = ("bash", "write", "read", "ask", "agent", "plan", "todo", "raw")

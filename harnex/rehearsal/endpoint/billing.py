@@ -16,7 +16,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from harnex.rehearsal.wire import Call
+from harnex.rehearsal.endpoint.wire import Call
 
 HEAD = 200  # characters of a prompt that the log repeats
 PROMPTS = 200  # prompts of a conversation that a row lists, the newest

@@ -20,14 +20,14 @@ from http.server import BaseHTTPRequestHandler
 from types import ModuleType
 from typing import Any, ClassVar, Self
 
-from harnex.rehearsal import anthropic, openai
-from harnex.rehearsal.answer import Answer
-from harnex.rehearsal.billing import BillingLog, key_fields, prompt_fields
-from harnex.rehearsal.listener import Gone, Listener
-from harnex.rehearsal.pace import UNSAID, Drawn, Pace
-from harnex.rehearsal.script import Player, Script, Step
-from harnex.rehearsal.side import side_answer
-from harnex.rehearsal.wire import Call, Cut, Event, Pause
+from harnex.rehearsal.endpoint import anthropic, openai
+from harnex.rehearsal.endpoint.answer import Answer
+from harnex.rehearsal.endpoint.billing import BillingLog, key_fields, prompt_fields
+from harnex.rehearsal.endpoint.listener import Gone, Listener
+from harnex.rehearsal.endpoint.pace import UNSAID, Drawn, Pace
+from harnex.rehearsal.endpoint.script import Player, Script, Step
+from harnex.rehearsal.endpoint.side import side_answer
+from harnex.rehearsal.endpoint.wire import Call, Cut, Event, Pause
 
 MAX_BODY = 64 << 20
 IDLE_S = 300.0  # a connection on which nothing moves for so long is closed

@@ -13,9 +13,9 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from harnex.rehearsal.pace import Drawn, Span
-from harnex.rehearsal.script import Failure, Step
-from harnex.rehearsal.wire import Call, Cut, Event, HttpError, Made, Part, Pause, Usage, pinged, spoken
+from harnex.rehearsal.endpoint.pace import Drawn, Span
+from harnex.rehearsal.endpoint.script import Failure, Step
+from harnex.rehearsal.endpoint.wire import Call, Cut, Event, HttpError, Made, Part, Pause, Usage, pinged, spoken
 
 MAIN_PROMPTS = ("You are an interactive", "working with the user toward their goals")
 MONITOR = "You are a security monitor for autonomous AI coding agents"  # auto mode's check of each action
