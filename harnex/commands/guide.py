@@ -8,7 +8,7 @@ import sys
 import click
 
 from harnex import errors
-from harnex.commands._data import data_path
+from harnex.commands._docs import data_path
 
 
 @click.command("guide")

@@ -20,7 +20,7 @@ from harnex.recovery import fold, reread
 from harnex.recovery.write_end import MESSAGE, Late, last_sign
 from harnex.redaction.files import withhold
 from harnex.store import history, registry, runlock, undelivered
-from harnex.supervisor import records
+from harnex.supervisor import dispatch
 from harnex.supervisor.__main__ import LOCK_PATIENCE_S, registry_lock
 from harnex.supervisor.ending import EXIT_CODE_OF
 from harnex.supervisor.sweep import end_first, sweep_now
@@ -136,7 +136,7 @@ def _write_end(
     if row is None:
         known = log.exited or {}
         reason = str(known.get("reason") or "supervisor_lost")
-        row, told = records.recovered(
+        row, told = dispatch.recovered(
             run_dir,
             {**about, "agent_session_id": agent_session_id, "last_outcome": log.last_outcome,
              "calls": len(log.call_ids) or None, "tokens": log.sums.used()["total_tokens"],

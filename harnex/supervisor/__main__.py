@@ -25,7 +25,7 @@ from harnex.redaction.files import Scrub
 from harnex.redaction.redactor import Redactor
 from harnex.store import history, registry, runlock
 from harnex.store.eventlog import FULL, EventLog
-from harnex.supervisor import offspring, records, reserve
+from harnex.supervisor import dispatch, offspring, reserve
 from harnex.supervisor.boot import child_env
 from harnex.supervisor.session import Session
 from harnex.supervisor.sweep import sweep_now
@@ -112,9 +112,9 @@ def record_boot_failure(spec: Spec, error: HarnexError) -> bool:
     about = {**spec.identity(), "description": spec.description or None, "started_at": now, "meta": spec.meta}
     about |= {"permissions": spec.permissions, "spawner": spec.spawner}
     message = redactor.text(error.message)
-    Scrub(run_dir, redactor).finish(records.LAST_S)
+    Scrub(run_dir, redactor).finish(dispatch.LAST_S)
     row = redactor.record(
-        records.dispatch(
+        dispatch.dispatch(
             about,
             ended_at=now,
             duration_s=0.0,
@@ -124,8 +124,8 @@ def record_boot_failure(spec: Spec, error: HarnexError) -> bool:
             redacted=redactor.count,
         )
     )
-    problem = records.write_summary(spec.summary_out, row) if spec.summary_out else ""
-    records.count_in_manifest(run_dir, redactor.count)
+    problem = dispatch.write_summary(spec.summary_out, row) if spec.summary_out else ""
+    dispatch.count_in_manifest(run_dir, redactor.count)
     try:
         log = EventLog(os.path.join(run_dir, "events.jsonl"), spec.id, spec.run_id, redactor.fields)
         if spec.summary_out:

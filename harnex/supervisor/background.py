@@ -10,7 +10,7 @@ from harnex.machines.background import Backgrounds, Change, Process, Work, iso, 
 from harnex.machines.turns import Closed, Opened
 from harnex.model import events
 from harnex.model.facts import Background
-from harnex.supervisor import processes
+from harnex.supervisor import tool_processes
 from harnex.supervisor.sweep import may_live
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ class BackgroundWork:
 
     def _table(self) -> list[Process]:
         session = self._session
-        found = processes.tools(session.spec.run_id, session.child.pid, session.reader.whose_tool)
+        found = tool_processes.tools(session.spec.run_id, session.child.pid, session.reader.whose_tool)
         return [p for p in found if not may_live(p.command, session.spec.keep)]
 
     def _apply(self, changes: Iterable[Change], now: float) -> None:

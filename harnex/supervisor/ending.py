@@ -16,8 +16,8 @@ from harnex.model.facts import Over, State, TurnEnded
 from harnex.redaction.redactor import Clean
 from harnex.store import history
 from harnex.store.eventlog import FULL
-from harnex.supervisor import records
-from harnex.supervisor.gitfacts import POLL_S as GIT_POLL_S
+from harnex.supervisor import dispatch
+from harnex.supervisor.repository import POLL_S as GIT_POLL_S
 from harnex.supervisor.sweep import Sweep, may_live
 
 if TYPE_CHECKING:
@@ -326,7 +326,7 @@ class Ending:
         exit_code = self._exit_code if self._exit_code is not None else session.watcher.outcome(reason)
         if exit_code is None:
             exit_code = code
-        row = records.dispatch(
+        row = dispatch.dispatch(
             session.journal.entry(),
             git=session.records.git,
             counts=session.journal.counts,

@@ -33,6 +33,7 @@ from harnex.supervisor.background import BackgroundWork
 from harnex.supervisor.child import Child
 from harnex.supervisor.control import Control
 from harnex.supervisor.delivery import Delivery
+from harnex.supervisor.dispatch import Records
 from harnex.supervisor.ending import SIGNALLED, Ending
 from harnex.supervisor.evidence import Evidence, FollowedFiles, descendants
 from harnex.supervisor.facts import closed_before, end_event, take_fact
@@ -41,7 +42,6 @@ from harnex.supervisor.helpers import Helpers
 from harnex.supervisor.journal import Journal
 from harnex.supervisor.measured import Measured
 from harnex.supervisor.offspring import reap
-from harnex.supervisor.records import Records
 from harnex.supervisor.requests import Requests
 from harnex.supervisor.sweep import sweep_now
 from harnex.supervisor.totals import Totals

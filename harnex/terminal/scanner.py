@@ -136,7 +136,7 @@ class Scanner:
         self._data = b""  # being scanned
         self._tokens: Iterator[re.Match[bytes]] | None = None  # the rest of it
         self._held: re.Match[bytes] | None = None  # a cursor query that has no answer yet
-        self._last = 0  # up to where `_data` was passed on
+        self._last = 0  # up to where `commands/_docs.py` was passed on
         self._at: Position = (0, 0)
         self._carry = b""
         self._passing = b""  # the ends of the over-long string sequence that is being passed on unread
@@ -185,7 +185,7 @@ class Scanner:
         self._tokens = (_TOKEN_OR_BELL if bells else _TOKEN).finditer(data, start)
 
     def _go_on(self, tokens: Iterator[re.Match[bytes]], turn: _Turn) -> bool:
-        """True: `_data` is scanned to its end."""
+        """True: `commands/_docs.py` is scanned to its end."""
         held, self._held = self._held, None
         for token in chain((held,), tokens) if held is not None else tokens:
             if self._asks_cursor(token):

@@ -45,7 +45,7 @@ IN_START = {
     "its id taken, nothing more": ("supervisor/session.py", "start", 0, "True"),
     "before its first event": ("supervisor/child.py", "__init__", 0, "True"),
     "spawned, `started` not written": ("supervisor/control.py", "__init__", 0, "True"),
-    "`started` written": ("supervisor/records.py", "__init__", 0, "'session' in frame.f_locals"),
+    "`started` written": ("supervisor/dispatch.py", "__init__", 0, "'session' in frame.f_locals"),
     "the first entry half written": (
         "store/durable.py",
         "replace",

@@ -19,7 +19,7 @@ from harnex.agents.claude.declared import program_status
 from harnex.agents.contract import Reader
 from harnex.machines import background as b
 from harnex.model.facts import Background, Fact, Observation, State
-from harnex.supervisor import processes
+from harnex.supervisor import tool_processes
 
 CORPUS = Path(__file__).parents[1] / "corpus"
 NOTE = (
@@ -506,7 +506,7 @@ def test_the_table_of_this_machine() -> None:
         return str(env.get("TOOL") or "")
 
     try:
-        (found,) = processes.tools("the-run", 1 << 30, whose)
+        (found,) = tool_processes.tools("the-run", 1 << 30, whose)
         assert (found.pid, found.agent, found.detached) == (marked.pid, "main", True)
         assert found.command == " ".join(command) and seen == [True, True]
         import time

@@ -18,7 +18,7 @@ import pytest
 from harnex import git as own
 from harnex.commands.report import Repositories
 from harnex.launch.manifest import git_head
-from harnex.supervisor.gitfacts import Facts, look_now
+from harnex.supervisor.repository import Facts, look_now
 
 VERSION = tuple(
     map(int, re.findall(r"\d+", subprocess.run(["git", "version"], capture_output=True, text=True).stdout)[:2])

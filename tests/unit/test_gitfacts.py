@@ -1,4 +1,4 @@
-"""supervisor/gitfacts.py on odd repositories, and redaction/files.py on files."""
+"""supervisor/repository.py on odd repositories, and redaction/files.py on files."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 
 from harnex.redaction.files import Scrub
 from harnex.redaction.redactor import Redactor
-from harnex.supervisor.gitfacts import Facts, GitLook, attributes, entries, look_now, numbers, short
+from harnex.supervisor.repository import Facts, GitLook, attributes, entries, look_now, numbers, short
 
 
 def git(where: Path, *words: str) -> str:

@@ -20,7 +20,7 @@ from harnex.redaction import rules
 from harnex.redaction.files import Scrub
 from harnex.redaction.redactor import MARK, Clean
 from harnex.store import durable, history, named
-from harnex.supervisor.gitfacts import END_S, START_S, Facts, GitLook, look_now
+from harnex.supervisor.repository import END_S, START_S, Facts, GitLook, look_now
 from harnex.usage.sums import Sums
 from harnex.visible import visible
 
