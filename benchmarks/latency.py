@@ -26,9 +26,11 @@ sys.path.insert(0, str(ROOT))
 
 from run import Place, place, spread  # noqa: E402
 
+from harnex import interpreter  # noqa: E402
 from harnex.agents.catalogue import adapter_for  # noqa: E402
 from harnex.agents.contract import Reader, Version  # noqa: E402
 from harnex.launch import launch  # noqa: E402
+from harnex.launch.options import RunOptions  # noqa: E402
 from harnex.supervisor.__main__ import main as supervise  # noqa: E402
 from tests.replay import SOURCES, Muted  # noqa: E402
 
@@ -51,13 +53,13 @@ def start(here: Place, cli: str, off: list[str], script: str, name: str) -> str:
     """Start a session whose supervisor does not hear these sources; its run's directory."""
     os.environ.clear()
     os.environ.update(here.env)
-    launch.python_module = lambda module, *rest: (  # type: ignore[assignment]
+    interpreter.command = lambda module, *rest: (  # type: ignore[assignment]
         [sys.executable, __file__, "--supervise", ",".join([cli, *off])]
         if "supervisor" in module
         else [sys.executable, "-m", module.removesuffix(".__main__"), *rest]
     )
     os.environ["PYTHONPATH"] = str(ROOT)
-    reply = launch.start(launch.RunOptions(cli=cli, id=name, cwd=str(here.work), permissions="bypass", rehearse=script))
+    reply = launch.start(RunOptions(cli=cli, id=name, cwd=str(here.work), permissions="bypass", rehearse=script))
     return str(here.base / "state" / "runs" / reply["run_id"])
 
 

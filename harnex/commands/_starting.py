@@ -44,7 +44,7 @@ def start_options(permissions: str) -> Callable[[F], F]:
 
 
 def start_words(o: dict[str, Any]) -> dict[str, Any]:
-    """Their values, as `launch.RunOptions` names them. Raises UsageError."""
+    """Their values, as `launch/options.RunOptions` names them. Raises UsageError."""
     from harnex.launch.lease import read_credential
 
     if o["timeout"] == 0:

@@ -95,7 +95,8 @@ def command(ctx: click.Context, /, **o: Any) -> int:
         from harnex.launch.answer_schema import load
 
         schema = load(o["schema"])
-    from harnex.launch.launch import RunOptions, start
+    from harnex.launch.launch import start
+    from harnex.launch.options import RunOptions
 
     options = RunOptions(
         **start_words(o),

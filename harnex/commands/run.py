@@ -90,7 +90,8 @@ def command(**o: Any) -> int:
         raise UsageError("which CLI?", "harnex run codex, harnex run claude, or any command")
     if o["detach"] and o["tmux"] is not None:
         raise UsageError("--detach and --tmux contradict each other")
-    from harnex.launch.launch import RunOptions, start
+    from harnex.launch.launch import start
+    from harnex.launch.options import RunOptions
 
     watched = read_watch(o)
     following = watched and not o["detach"] and o["tmux"] is None

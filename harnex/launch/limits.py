@@ -4,14 +4,11 @@ refused at the start, with a way out, before anything is prepared."""
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
 
 from harnex import jsonl
 from harnex.errors import UsageError
+from harnex.launch.options import RunOptions
 from harnex.model import protocol
-
-if TYPE_CHECKING:
-    from harnex.launch.launch import RunOptions
 
 DESCRIPTION_CHARS = 2_000
 META_BYTES = 64 << 10

@@ -34,7 +34,7 @@ NOT_KEPT = ("context", "prompt", "resume", "credential", "notes")  # the first m
 
 
 def about(options: Any, **known: Any) -> dict[str, Any]:
-    """What is known before anything is started. `options` is launch.RunOptions."""
+    """What is known before anything is started. `options` is launch/options.RunOptions."""
     given = {f.name: _plain(getattr(options, f.name)) for f in dataclasses.fields(options) if f.name not in NOT_KEPT}
     given["leased"] = options.credential is not None
     given["rehearse"] = os.path.abspath(given["rehearse"]) if given["rehearse"] else None

@@ -18,9 +18,9 @@ from harnex import clock, paths, process
 from harnex.agents.catalogue import adapter_for
 from harnex.errors import HarnexError
 from harnex.launch import launch, startfile
+from harnex.launch.options import Resume, RunOptions
 from harnex.model.events import MSG_LIMIT
 from harnex.recovery import fold, reread
-from harnex.recovery import go_on as goon
 from harnex.recovery.recover import give_back, read_again
 from harnex.redaction.redactor import MARK
 from harnex.store import durable, history, registry, runlock, undelivered
@@ -109,14 +109,14 @@ def resume(state: str, row: dict[str, Any], message: str | None, most: int, go_o
     if message is not None and cut_off and args and not lost_again:
         options.context = message
     elif message is None and go_on and args and not lost_again:
-        options.context = goon.words(log, taken, row.get("killed") or ())
-        before = goon.before(log, start) if options.context is None else None
+        options.context = go_on.words(log, taken, row.get("killed") or ())
+        before = go_on.before(log, start) if options.context is None else None
         if any(m.get("text") == options.context for m in undelivered.rows(state, run_id)):
             options.context = None  # a start that failed has left it there
     if not args:
         notes.append(how)
     new_run_id, lock = _take_over(state, row)
-    options.resume = launch.Resume(
+    options.resume = Resume(
         run_id=run_id,
         new_run_id=new_run_id,
         lock=lock,
@@ -175,7 +175,7 @@ def _earlier(state: str, start: dict[str, Any]) -> Iterator[dict[str, Any]]:
         yield start
 
 
-def _options(start: dict[str, Any], row: dict[str, Any]) -> tuple[launch.RunOptions, list[str]]:
+def _options(start: dict[str, Any], row: dict[str, Any]) -> tuple[RunOptions, list[str]]:
     """The options of the run, and what is different now. Raises HarnexError for what was not kept."""
     given, notes = dict(start["options"]), []
     if any(MARK in str(word) for word in given.get("args") or ()):
@@ -197,7 +197,7 @@ def _options(start: dict[str, Any], row: dict[str, Any]) -> tuple[launch.RunOpti
     missing = [name for name in start.get("secrets") or () if name not in os.environ and name not in env]
     if missing and not given.get("rehearse"):
         notes.append(f"it had {', '.join(missing)} in its environment, which is not set here")
-    known = {f.name for f in dataclasses.fields(launch.RunOptions)} - {"resume", "context"}
+    known = {f.name for f in dataclasses.fields(RunOptions)} - {"resume", "context"}
     words = {key: value for key, value in given.items() if key in known}
     program = start.get("program")
     if start["adapter"] != "demo" and isinstance(program, str) and os.access(program, os.X_OK):
@@ -212,7 +212,7 @@ def _options(start: dict[str, Any], row: dict[str, Any]) -> tuple[launch.RunOpti
     }
     if given.get("timeout") and row.get("duration_s"):
         words["timeout"] = max(60.0, float(given["timeout"]) - float(row["duration_s"]))
-    return launch.RunOptions(**words), notes
+    return RunOptions(**words), notes
 
 
 def _native(state: str, start: dict[str, Any], row: dict[str, Any], log: fold.Digest) -> tuple[tuple[str, ...], str]:

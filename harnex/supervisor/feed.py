@@ -16,8 +16,8 @@ from harnex.model.facts import ScreenView
 from harnex.store.recording import Recording
 from harnex.terminal.draw import to_ansi
 from harnex.terminal.modes import Modes
-from harnex.terminal.scanner import Position, Scanned, Scanner
-from harnex.terminal.screen import Screen, end_of, make_screen
+from harnex.terminal.scanner import Position, Scanned, Scanner, end_of
+from harnex.terminal.screen import Screen, make_screen
 
 FRAME_S = 0.1  # at most ten frames a second (DESIGN section 6)
 PENDING_MAX = 256 << 10  # bytes that may wait for the emulator

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from itertools import groupby
 
-from harnex.terminal.screen import PLAIN, Run, Runs, Style
+from harnex.terminal.styles import PLAIN, Run, Runs, Style
 
 
 class Row:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from harnex.terminal.scanner import BACKGROUND, FOREGROUND, palette
-from harnex.terminal.screen import PLAIN, Run, Runs, Screen, Style
+from harnex.terminal.screen import Screen
+from harnex.terminal.styles import PLAIN, Run, Runs, Style
 
 _FLAGS = ((1, "bold"), (2, "faint"), (3, "italic"), (4, "underline"), (5, "blink"), (7, "inverse"), (9, "strike"))
 

@@ -14,7 +14,8 @@ from itertools import islice
 
 from harnex.model.facts import ScreenView
 from harnex.terminal.grid import Terminal
-from harnex.terminal.screen import Runs, end_of, runs_text
+from harnex.terminal.scanner import end_of
+from harnex.terminal.styles import Runs, runs_text
 
 STRING_LIMIT = 65536
 

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from harnex.redaction.redactor import Redactor
 from harnex.terminal.draw import row_ansi
-from harnex.terminal.screen import Run, Runs, Screen, runs_text
+from harnex.terminal.screen import Screen
+from harnex.terminal.styles import Run, Runs, runs_text
 from harnex.visible import one_line
 
 CLEAR = "\x1b[0m\x1b[r\x1b[?7l\x1b[H\x1b[2J"

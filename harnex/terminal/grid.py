@@ -22,7 +22,7 @@ from pyte import charsets, modes
 from wcwidth import wcwidth
 
 from harnex.terminal.cells import Row, apply_sgr
-from harnex.terminal.screen import PLAIN, Style
+from harnex.terminal.styles import PLAIN, Style
 
 SCROLLED_LINES = 5000  # kept until somebody asks for them
 SCROLLED_CELLS = 600_000  # the same in cells: at most 10 MB, in a flood

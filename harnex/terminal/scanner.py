@@ -390,3 +390,14 @@ class Scanner:
             return False
         turn.reply(answer.encode())
         return True
+
+
+def end_of(output: bytes, most: int) -> int:
+    """Where the last `most` bytes of `output` begin. If a line begins in their first half, or else a sequence, they
+    begin there, so that no sequence is cut in two; at least half of `most` is kept."""
+    begin = max(0, len(output) - most)
+    if not begin:
+        return 0
+    half = begin + most // 2
+    line = output.find(b"\n", begin, half) + 1
+    return line or max(begin, output.find(b"\x1b", begin, half))

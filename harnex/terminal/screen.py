@@ -1,51 +1,14 @@
-"""What is on the terminal: the interface of an emulator, its styles, and the factory.
+"""What is on the terminal: the interface of an emulator, and the factory.
 
 Importing this module is cheap. `make_screen` imports pyte (30 ms), so readers of logs and states never pay for it.
 """
 
 from __future__ import annotations
 
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 from harnex.model.facts import ScreenView
-
-
-class Style(NamedTuple):
-    """How a cell looks. A colour is "" (the terminal's own), "0" to "255" (palette) or "#rrggbb"."""
-
-    fg: str = ""
-    bg: str = ""
-    bold: bool = False
-    faint: bool = False
-    italic: bool = False
-    underline: bool = False
-    blink: bool = False
-    inverse: bool = False
-    strike: bool = False
-
-
-PLAIN = Style()
-
-
-class Run(NamedTuple):
-    """Neighbouring cells of one style. `wide` has what stands in each cell, if that is not one character each:
-    a grapheme of several characters, or "" for the second cell of a wide one."""
-
-    text: str
-    style: Style
-    column: int
-    cells: int
-    wide: tuple[str, ...] = ()
-
-    def graphemes(self) -> list[tuple[str, int]]:
-        """Each grapheme with the cells it takes."""
-        cells = self.wide or tuple(self.text)
-        return [
-            (cell, 2 if at + 1 < len(cells) and cells[at + 1] == "" else 1) for at, cell in enumerate(cells) if cell
-        ]
-
-
-Runs = tuple[Run, ...]
+from harnex.terminal.styles import Runs
 
 
 class Screen(Protocol):
@@ -101,30 +64,7 @@ class Screen(Protocol):
         """The first of the lines that would be taken next; they stay."""
 
 
-def end_of(output: bytes, most: int) -> int:
-    """Where the last `most` bytes of `output` begin. If a line begins in their first half, or else a sequence, they
-    begin there, so that no sequence is cut in two; at least half of `most` is kept."""
-    begin = max(0, len(output) - most)
-    if not begin:
-        return 0
-    half = begin + most // 2
-    line = output.find(b"\n", begin, half) + 1
-    return line or max(begin, output.find(b"\x1b", begin, half))
-
-
 def make_screen(columns: int, rows: int) -> Screen:
     from harnex.terminal.emulator import Emulator
 
     return Emulator(columns, rows)
-
-
-def runs_text(runs: Runs) -> str:
-    """The plain text of a row, with the gaps between its runs, right-trimmed."""
-    out: list[str] = []
-    column = 0
-    for run in runs:
-        if run.column > column:
-            out.append(" " * (run.column - column))
-        out.append(run.text)
-        column = run.column + run.cells
-    return "".join(out).rstrip(" ")

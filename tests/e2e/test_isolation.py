@@ -164,7 +164,7 @@ def test_a_supervisor_that_can_not_start_says_why(harnex: Harnex) -> None:
     script = harnex.base / "program.py"
     script.write_text(
         f"import sys; sys.path.insert(0, {needs!r})\n"
-        "from harnex.launch.launch import RunOptions, start\nstart(RunOptions(cli='demo', id='w'))\n"
+        "from harnex.launch.launch import start\nfrom harnex.launch.options import RunOptions\nstart(RunOptions(cli='demo', id='w'))\n"
     )
     done = subprocess.run(
         [venv(harnex, own), str(script)], cwd=harnex.work, env=harnex.env, capture_output=True, text=True, check=False

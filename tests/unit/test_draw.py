@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from harnex.terminal.draw import sgr, to_ansi, to_svg
-from harnex.terminal.screen import Screen, Style, make_screen
+from harnex.terminal.screen import Screen, make_screen
+from harnex.terminal.styles import Style
 
 DATA = Path(__file__).parent.parent / "data" / "terminal"
 SVG = "{http://www.w3.org/2000/svg}"

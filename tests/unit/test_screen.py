@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harnex.terminal.screen import PLAIN, Screen, Style, make_screen, runs_text
+from harnex.terminal.screen import Screen, make_screen
+from harnex.terminal.styles import PLAIN, Style, runs_text
 
 DATA = Path(__file__).parent.parent / "data" / "terminal"
 
