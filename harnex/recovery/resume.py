@@ -21,6 +21,8 @@ from harnex.launch import launch, startfile
 from harnex.launch.options import Resume, RunOptions
 from harnex.model.events import MSG_LIMIT
 from harnex.recovery import fold, reread
+from harnex.recovery.go_on import before as last_turn
+from harnex.recovery.go_on import words as words_for
 from harnex.recovery.recover import give_back, read_again
 from harnex.redaction.redactor import MARK
 from harnex.store import durable, history, registry, runlock, undelivered
@@ -109,8 +111,8 @@ def resume(state: str, row: dict[str, Any], message: str | None, most: int, go_o
     if message is not None and cut_off and args and not lost_again:
         options.context = message
     elif message is None and go_on and args and not lost_again:
-        options.context = go_on.words(log, taken, row.get("killed") or ())
-        before = go_on.before(log, start) if options.context is None else None
+        options.context = words_for(log, taken, row.get("killed") or ())
+        before = last_turn(log, start) if options.context is None else None
         if any(m.get("text") == options.context for m in undelivered.rows(state, run_id)):
             options.context = None  # a start that failed has left it there
     if not args:
