@@ -91,3 +91,13 @@ def send_signal(pid: int, signum: int, started: str | None = None) -> bool:
     except OSError:
         return False
     return True
+
+
+def signal_name(number: int) -> str:
+    """`SIGTERM` for 15."""
+    import signal  # only here: most commands need no name
+
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"

@@ -20,14 +20,17 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from fnmatch import fnmatch
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from unittest import mock
 
 from harnex import clock, jsonl
 from harnex.agents.contract import Reader
 from harnex.launch.spec import Spec
+from harnex.machines.activity import Activity
 from harnex.model import events
 from harnex.model.facts import Fact, FindFile, Follow, ScreenView, TurnEnded
+from harnex.supervisor.agent import Agent
 from harnex.supervisor.evidence import Evidence
 from harnex.supervisor.feed import Terminal
 from harnex.supervisor.helpers import Helpers
@@ -230,8 +233,11 @@ class _Child:
 class _Journal:
     """Nothing is written."""
 
-    def __init__(self) -> None:
+    def __init__(self, spec: Spec, told: list[events.Event]) -> None:
+        self.spec, self.emit = spec, told.append
+        self.redactor: Any = None
         self.remarks: list[str] = []
+        self.log: Any = SimpleNamespace(path="/nowhere/events.jsonl")
 
     def diagnose(self, what: str) -> None:
         self.remarks.append(what)
@@ -292,19 +298,30 @@ class ReplayedSession(Session):
             rows=about["rows"],
         )
         super().__init__(spec)
-        self.selector.close()
-        self.selector = _Selector()  # type: ignore[assignment]
-        self.reader = Muted(self.reader, off)
+        self.loop.selector.close()
+        self.loop.selector = _Selector()  # type: ignore[assignment]
+        reader = Muted(self.adapter.reader(self.version), off)
         now = clock.monotonic()
-        self.journal = _Journal()  # type: ignore[assignment]
+        self.told: list[events.Event] = []
+        self.journal = _Journal(spec, self.told)  # type: ignore[assignment]
         self.records = _Records()  # type: ignore[assignment]
         self.control = _Control()  # type: ignore[assignment]
-        self.told: list[events.Event] = []
-        self.emit = self.told.append
         self.terminal = Terminal(about["columns"], about["rows"], NoScript(), now)  # type: ignore[arg-type]
-        self.child = _Child(about["columns"], about["rows"])  # type: ignore[assignment]
-        self.files = self.evidence = Files(self.reader, now)  # type: ignore[assignment]
-        self.helpers = Helpers({}, "/")
+        self.files = Files(reader, now)
+        self.agent = Agent(
+            adapter=self.adapter,
+            version=self.version,
+            reader=reader,
+            child=_Child(about["columns"], about["rows"]),  # type: ignore[arg-type]
+            terminal=self.terminal,
+            activity=Activity(self.adapter.sources, self.version, now),
+            evidence=self.files,  # type: ignore[arg-type]
+            helpers=Helpers({}, "/"),
+            session_id=None,
+            learn=self.learn,
+            diagnose=self.journal.diagnose,
+        )
+        self.wire()
 
 
 # ---- replaying ----
@@ -374,7 +391,7 @@ def _run(case: Case, items: list[dict[str, Any]], off: str, held: dict[str, floa
     now = 0.0
     exited = False
     while now < end + DRAIN_S and not exited:
-        wake = session._wake_at()
+        wake = session.wake_at()
         times = [end + DRAIN_S, max(wake - BASE, now + 0.001) if wake is not None else 1e9]
         if at < len(items):
             times.append(items[at]["t"])
@@ -389,7 +406,7 @@ def _run(case: Case, items: list[dict[str, Any]], off: str, held: dict[str, floa
             if kind == "output":
                 while session.terminal.unread:  # the product reads no more before
                     session.read_child(BASE + now)
-                session.child.data = output_of(item)  # type: ignore[attr-defined]
+                session.agent.child.data = output_of(item)  # type: ignore[union-attr]
                 session.read_child(BASE + now)
                 break  # one read, one `think`
             if kind == "spawn":
@@ -397,17 +414,17 @@ def _run(case: Case, items: list[dict[str, Any]], off: str, held: dict[str, floa
             elif kind in ("row", "document", "find"):
                 session.files.put(item)
             elif kind == "input":
-                session.evidence.stir(BASE + now)
+                session.files.stir(BASE + now)
             elif kind == "exit":
                 exited = True
         if exited:
-            session.take(session.evidence.poll(BASE + now, force=True), BASE + now)
-            session.ending._close_turn(BASE + now)
+            session.learn(session.files.poll(BASE + now, force=True), BASE + now)
+            session.close_turn(BASE + now)
             break
         session.think(BASE + now)
         while look < len(looks) and looks[look] <= now:
             look += 1
-            v = session.verdict
+            v = session.status.verdict
             result.samples.append(Sample(round(now, 3), v.state.value, v.dialog, v.source, v.reason))
     _count_turns(session, result)
     result.told = session.told
@@ -416,8 +433,8 @@ def _run(case: Case, items: list[dict[str, Any]], off: str, held: dict[str, floa
 
 
 def _spawn(session: ReplayedSession, item: dict[str, Any]) -> None:
-    session.reader.began = item["wall"]
-    session.take(list(session.reader.spawned(item["pid"], item["env"], item["cwd"])), clock.monotonic())
+    session.agent.reader.began = item["wall"]
+    session.learn(list(session.agent.reader.spawned(item["pid"], item["env"], item["cwd"])), clock.monotonic())
 
 
 def _count_turns(session: ReplayedSession, result: Replay) -> None:

@@ -64,6 +64,10 @@ class Spec:
         known = {f.name for f in dataclasses.fields(cls)}
         return cls(**{k: v for k, v in row.items() if k in known})
 
+    def names(self) -> dict[str, Any]:
+        """What every reply of the session begins with."""
+        return {"id": self.id, "run_id": self.run_id}
+
     def identity(self) -> dict[str, Any]:
         """What names a run in its registry entry and in its history row."""
         return {

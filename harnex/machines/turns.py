@@ -70,6 +70,12 @@ class Turns:
     _closed_bare: bool = False  # the last turn was closed without the record of its prompt
     _perhaps: float | None = None  # since when it works with no record of a prompt: a turn, or a local command
 
+    def new_process(self) -> None:
+        """Another process goes on with the conversation: nothing is open, and nothing is known of it yet."""
+        done, last = self.done, self.last
+        self.__init__()  # type: ignore[misc]
+        self.done, self.last = done, last
+
     def claim(self, message_id: str | None) -> None:
         """harnex has just submitted this message: the turn that opens next is its answer."""
         self._claim = message_id
@@ -138,7 +144,7 @@ class Turns:
         return self.tick(now)
 
     def tick(self, now: float, screen_says: TurnEnded | None = None) -> list[Opened | Closed]:
-        """Close the open turn if it is time. `screen_says` is asked for by `needs_screen`."""
+        """Close the open turn if it is time. `screen_says`: how the screen shows that it ended."""
         turn = self.open
         if turn is None and self._perhaps is not None and now >= self._perhaps + UNRECORDED_S:
             return [self._opened_by_work(now)]

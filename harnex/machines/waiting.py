@@ -29,6 +29,7 @@ class Standing:
     one_turn: bool = False  # a headless run: its end is its turn's end
     outcome: int | None = None  # the exit code of a watched session that is over
     view: str = ""  # what a person left open over the prompt, and harnex does not leave
+    needs_person: bool = False  # a dialog is up that nobody is answering
 
     @property
     def settled(self) -> bool:

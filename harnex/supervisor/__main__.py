@@ -186,7 +186,7 @@ def main() -> int:
         end_at_boot(spec, error)
         tell(reply_fd, {**error.reply(), "id": spec.id, "run_id": spec.run_id, "exit_code": error.exit_code})
         return error.exit_code
-    session.on_boot = lambda reply: tell(reply_fd, reply)
+    session.boot.tell = lambda reply: tell(reply_fd, reply)
     try:
         session.run()
     except BaseException as e:

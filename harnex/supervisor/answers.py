@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import Any
 
 from harnex import clock, errors
-from harnex.errors import HarnexError
+from harnex.errors import HarnexError, UsageError
+from harnex.launch.spec import Spec
 from harnex.machines.answering import Answering, Verb, describe, target_of
-from harnex.model import events
+from harnex.machines.status import Status
+from harnex.model import events, protocol
 from harnex.model.facts import State
-
-if TYPE_CHECKING:
-    from harnex.supervisor.session import Session
+from harnex.supervisor.agent import Agent
+from harnex.supervisor.control import Peer
+from harnex.supervisor.journal import Journal
 
 IN_ADVANCE = {"trust": "--trust", "bypass-warning": "--permissions bypass", "update": "harnex"}  # what allowed it
 KEEP = re.compile(
@@ -27,17 +29,17 @@ Done = Callable[[HarnexError | None], None]
 class Answers:
     """At most one answer is on its way; `done` is told how it went."""
 
-    def __init__(self, session: Session) -> None:
-        self._session = session
+    def __init__(self, spec: Spec, journal: Journal, agent: Callable[[], Agent], status: Status) -> None:
+        self._spec, self._journal, self._agent, self._status = spec, journal, agent, status
         self._current: Answering | None = None
         self._done: Done | None = None
         self._said: Answering | None = None  # the answer to a question, whose review is being handed in
         self._shown: tuple[str, tuple[str, ...]] | None = None  # the dialog on the screen, with its options
         self._painted_at: float | None = None
         self._in_advance = {"update"}
-        if session.spec.trust:
+        if spec.trust:
             self._in_advance.add("trust")
-        if session.spec.permissions == "bypass":
+        if spec.permissions == "bypass":
             self._in_advance.add("bypass-warning")
 
     def begin(
@@ -54,8 +56,8 @@ class Answers:
 
         Raises HarnexError if it is not.
         """
-        session, verdict = self._session, self._session.verdict
-        name = session.spec.id
+        verdict = self._status.verdict
+        name = self._spec.id
         if verdict.state is not State.BLOCKED:
             raise HarnexError(
                 f"session {name} shows no dialog now (it is {verdict.state.value})", "see: harnex status, harnex pane"
@@ -71,9 +73,9 @@ class Answers:
                 f"look: harnex pane --id {name}",
                 errors.PERSON_NEEDED,
             )
-        if since is not None and since != session.state_since:
+        if since is not None and since != self._status.since:
             raise HarnexError(
-                f"session {name} shows another {verdict.dialog} dialog now: it came up at {session.state_since}, "
+                f"session {name} shows another {verdict.dialog} dialog now: it came up at {self._status.since}, "
                 f"not at {since}",
                 f"look: harnex pane --id {name}",
                 errors.PERSON_NEEDED,
@@ -90,7 +92,7 @@ class Answers:
         now = clock.monotonic()
         current = Answering(verb, verdict.dialog, option, text, by, now)
         try:
-            facts = session.reader.answer(verb, option, text)
+            facts = self._agent().reader.answer(verb, option, text)
         except ValueError as e:
             raise HarnexError(
                 f"session {name}, {verdict.dialog} dialog: {e}", "see: harnex status", errors.USAGE
@@ -100,7 +102,25 @@ class Answers:
             current.options, current.pressed_at, current.gone_s = verdict.options, now, COMMAND_GONE_S
             if verdict.options:
                 current.target = option - 1 if option else 0 if verb == "approve" else len(verdict.options) - 1
-            session.take(facts, now)
+            self._agent().learn(facts, now)
+
+    def asked(self, peer: Peer, request: dict[str, Any]) -> None:
+        """The request `answer`, of `approve` and `deny`. Raises HarnexError."""
+        verb, option, text = request.get("verb"), request.get("option"), request.get("text")
+        if verb not in ("approve", "deny") or not isinstance(option, int | None) or not isinstance(text, str | None):
+            raise UsageError("that is no answer", "see: harnex approve --help")
+        if text is not None and (why := protocol.too_long(text)):
+            raise UsageError(why, protocol.TOO_LONG_HINT)
+        dialog = str(request.get("dialog") or self._status.verdict.dialog)
+        since = str(request["since"]) if request.get("since") else None
+
+        def done(error: HarnexError | None) -> None:
+            if error is not None:
+                peer.fail(error)
+            else:
+                peer.reply({"ok": True, **self._spec.names(), "dialog": dialog, "verb": verb, "exit_code": errors.DONE})
+
+        self.begin(verb, dialog, option, text, str(request.get("by") or "?"), done, since)
 
     def refused(self, why: str) -> None:
         """The answer could not be given."""
@@ -115,7 +135,7 @@ class Answers:
     @property
     def in_hand(self) -> bool:
         """Whether the dialog that is up will be answered by what was allowed in advance: no person is needed."""
-        verdict = self._session.verdict
+        verdict = self._status.verdict
         if verdict.state is not State.BLOCKED:
             return False
         current = self._current
@@ -127,7 +147,7 @@ class Answers:
 
         An offer of another model (Codex 0.9x to 0.12x) is declined: whoever started this chose one, or has a default.
         """
-        verdict = self._session.verdict
+        verdict = self._status.verdict
         if verdict.state is not State.BLOCKED or verdict.dialog not in self._in_advance:
             return None
         if verdict.dialog != "update":
@@ -136,7 +156,7 @@ class Answers:
 
     def step(self, now: float) -> None:
         """Press what is to be pressed now."""
-        session, verdict = self._session, self._session.verdict
+        verdict = self._status.verdict
         self._see(now)
         if self._current is None:
             option = self._in_advance_answer()
@@ -146,7 +166,7 @@ class Answers:
                 try:
                     self.begin("approve", verdict.dialog, option or None, None, by, None)
                 except HarnexError as e:
-                    session.journal.diagnose(e.message)
+                    self._journal.diagnose(e.message)
             return
         answer = self._current
         gone = verdict.state is not State.BLOCKED or verdict.dialog != answer.dialog
@@ -170,31 +190,31 @@ class Answers:
             self._finish("another dialog came up")
             return
         answer.asks = answer.asks or verdict.asks
-        keys = answer.step(session.terminal.view, verdict.dialog, verdict.options, self._painted_at, now)
+        keys = answer.step(self._agent().terminal.view, verdict.dialog, verdict.options, self._painted_at, now)
         if answer.failed:
             self._finish(answer.failed)
         elif keys:
-            session.type(keys)
+            self._agent().type(keys)
 
     def _see(self, now: float) -> None:
         """Since when the dialog that is up stands on the screen."""
-        verdict = self._session.verdict
+        verdict = self._status.verdict
         shown = (verdict.dialog, verdict.options) if self._painted() else None
         if shown != self._shown:
             self._shown, self._painted_at = shown, None if shown is None else now
 
     def _painted(self) -> bool:
-        seen = self._session.activity.on_screen()
+        seen = self._agent().activity.on_screen()
         return seen is not None and seen.state is State.BLOCKED
 
     def _finish(self, problem: str | None) -> None:
-        session, answer, done = self._session, self._current, self._done
+        answer, done = self._current, self._done
         assert answer is not None
         answer = self._said or answer
         self._current = self._done = self._said = None
         if problem is None:
             words = answer.text or (answer.options[answer.target] if answer.target is not None else "")
-            session.emit(
+            self._journal.emit(
                 events.Approval(
                     dialog=answer.dialog,
                     options=answer.options,
@@ -204,13 +224,13 @@ class Answers:
                 )
             )
         else:
-            session.journal.diagnose(f"the {answer.dialog} dialog could not be answered: {problem}")
+            self._journal.diagnose(f"the {answer.dialog} dialog could not be answered: {problem}")
         if done is not None:
             error = None
             if problem is not None:
                 error = HarnexError(
-                    f"session {session.spec.id}, {answer.dialog} dialog: {problem}",
-                    f"options: {describe(answer.options) or 'none'}; look: harnex pane --id {session.spec.id}",
+                    f"session {self._spec.id}, {answer.dialog} dialog: {problem}",
+                    f"options: {describe(answer.options) or 'none'}; look: harnex pane --id {self._spec.id}",
                     errors.PERSON_NEEDED,
                 )
             done(error)

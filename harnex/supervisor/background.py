@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterable
+from typing import Any
 
 from harnex import clock
-from harnex.machines.background import Backgrounds, Change, Process, Work, iso, named
-from harnex.machines.turns import Closed, Opened
+from harnex.machines.background import Backgrounds, Change, Work, iso, named
+from harnex.machines.ending import End
+from harnex.machines.turns import Closed, Opened, Turns
 from harnex.model import events
 from harnex.model.facts import Background
-from harnex.supervisor import tool_processes
-from harnex.supervisor.sweep import may_live
-
-if TYPE_CHECKING:
-    from harnex.supervisor.session import Session
+from harnex.supervisor.journal import Journal
+from harnex.supervisor.tool_processes import ToolTable
 
 LOOK_S = 1.0  # how often the process table is looked at while something runs
 SELDOM_S = 5.0  # and when nothing has changed for a while
@@ -24,8 +22,16 @@ SELDOM_AFTER_S = 60.0
 class BackgroundWork:
     """What the agent of one session left running."""
 
-    def __init__(self, session: Session) -> None:
-        self._session = session
+    def __init__(
+        self,
+        tools: ToolTable,
+        turns: Turns,
+        end: End,
+        journal: Journal,
+        heard: Callable[[Work, bool, float], bool],
+    ) -> None:
+        """`heard(work, told, now)` is called when work has ended by itself; False: it ended with the session."""
+        self._tools, self._turns, self._end, self._journal, self._heard = tools, turns, end, journal, heard
         self._work = Backgrounds()
         self._look_at: float | None = None
         self._looked = False  # since the last turn ended
@@ -61,7 +67,7 @@ class BackgroundWork:
 
     @property
     def _looks(self) -> bool:
-        return self._session.reader.marks_tools and not self._session.ending.under_way
+        return self._tools.is_known and not self._end.under_way
 
     # ---- the process table ----
 
@@ -79,13 +85,7 @@ class BackgroundWork:
     def wake_at(self) -> float | None:
         return self._look_at if self._looks else None
 
-    def _table(self) -> list[Process]:
-        session = self._session
-        found = tool_processes.tools(session.spec.run_id, session.child.pid, session.reader.whose_tool)
-        return [p for p in found if not may_live(p.command, session.spec.keep)]
-
     def _apply(self, changes: Iterable[Change], now: float) -> None:
-        session = self._session
         for change in changes:
             work = change.work
             self._changed = now
@@ -93,7 +93,7 @@ class BackgroundWork:
             if change.status == "ended":
                 missed = now - work.gone_at if work.gone_at is not None else 0.0
                 took = round(max(0.0, clock.wall() - work.since - missed), 3)
-            session.emit(
+            self._journal.emit(
                 events.Background(
                     status=change.status,
                     work_id=work.work_id,
@@ -105,37 +105,36 @@ class BackgroundWork:
                     duration_s=took,
                 )
             )
-            session.journal.changed()
+            self._journal.changed()
             if change.status == "started":
-                if self._look_at is None and session.turns.open is None:
+                if self._look_at is None and self._turns.open is None:
                     self._look_at = now  # it began between two turns
                 # What its CLI called killed lives on.
                 self.killed = [row for row in self.killed if row["command"] != work.command]
-            elif self._ending or (session.headless is not None and session.headless.conclusion.given):
-                # CLIs end their shells as they exit, and record it (Claude Code 2.0.77, Codex 0.169: as `failed`).
-                if change.how not in ("completed", "gone"):
-                    self.killed.append(work.shown())
-            else:
-                session.watcher.background_ended(work, change.told, now)
+                continue
+            with_the_agent = self._ending or not self._heard(work, change.told, now)
+            # CLIs end their shells as they exit, and record it (Claude Code 2.0.77, Codex 0.169: as `failed`).
+            if with_the_agent and change.how not in ("completed", "gone"):
+                self.killed.append(work.shown())
 
     # ---- the end ----
 
     def outlives(self, now: float) -> None:
         """A headless CLI has exited: what it did not end with itself lives on."""
-        self._apply(self._work.orphaned(self._table(), now), now)
+        self._apply(self._work.orphaned(self._tools.look(), now), now)
 
     def look(self, now: float) -> float:
         """Look now; when to look again."""
-        self._apply(self._work.look(self._table(), now), now)
+        self._apply(self._work.look(self._tools.look(), now), now)
         return now + (SELDOM_S if now >= self._changed + SELDOM_AFTER_S else LOOK_S)
 
     def ending(self, now: float) -> None:
         """The session begins to end: note what runs, once."""
         if self._ending:
             return
-        if self._session.reader.marks_tools:
-            in_turn = self._session.turns.open is not None
-            self._apply(self._work.look_last(self._table(), now, in_turn), now)
+        if self._tools.is_known:
+            in_turn = self._turns.open is not None
+            self._apply(self._work.look_last(self._tools.look(), now, in_turn), now)
         self._ending = True
 
     def over(self, now: float) -> None:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 import time
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import Any
 
 from harnex.launch.spec import Spec
+from harnex.machines.status import Situation
 from harnex.model.facts import State
-
-if TYPE_CHECKING:
-    from harnex.supervisor.session import Session
+from harnex.supervisor.agent import Agent
 
 QUIET_BOOT_S = 0.25  # how long a program that tells nothing of its state must live to count as started
 
@@ -46,42 +46,65 @@ def take_zone(env: dict[str, str]) -> None:
         time.tzset()
 
 
-def patience(session: Session) -> float:
-    """How long the launching command waits for a sign."""
-    return QUIET_BOOT_S if session.reader.may_type_unknown else session.reader.boot_s
+class Boot:
+    """Tells the launching command how the start went, once: when it is known, or after `boot_s` at most."""
 
+    def __init__(
+        self, spec: Spec, agent: Callable[[], Agent], situation: Situation, events_path: str, begun: float
+    ) -> None:
+        self._spec, self._agent, self._situation = spec, agent, situation
+        self._events_path, self._begun = events_path, begun
+        self.tell: Callable[[dict[str, Any]], None] | None = None  # whom; None: nobody waits any more
 
-def tell(session: Session, now: float) -> None:
-    """The launching command waits until the start is known to be good or bad, `boot_s` at most."""
-    if session.on_boot is None or (session.ending.under_way and not session.ending.done):
-        return
-    # A program that tells nothing is only watched for an early end; of an agent more is known soon.
-    unsure = session.verdict.state in (State.STARTING, State.UNKNOWN)
-    if not session.ending.done and unsure and now < session.begun + patience(session):
-        return
-    tell, session.on_boot = session.on_boot, None
-    reply: dict[str, Any] = {
-        "ok": True,
-        "id": session.spec.id,
-        "run_id": session.spec.run_id,
-        "cli": session.spec.cli,
-        "pid": session.child.pid,
-        "supervisor_pid": os.getpid(),
-        "mode": session.spec.mode,
-        "state": "exited" if session.ending.done else session.verdict.state.value,
-        "dialog": session.verdict.dialog or None,
-        "events_path": session.journal.log.path,
-        "notes": session.spec.notes,
-    }
-    if session.ending.done:
-        result = session.ending.result
+    @property
+    def is_waiting(self) -> bool:
+        """Whether the launching command still waits."""
+        return self.tell is not None
+
+    def wake_at(self) -> float | None:
+        return self._begun + self._patience if self.is_waiting else None
+
+    @property
+    def _patience(self) -> float:
+        """How long the launching command waits for a sign."""
+        reader = self._agent().reader
+        return QUIET_BOOT_S if reader.may_type_unknown else reader.boot_s
+
+    def step(self, now: float) -> None:
+        """Tell it, if it is known whether the start was good or bad."""
+        end, tell = self._situation.end, self.tell
+        if tell is None or (end.under_way and not end.done):
+            return
+        # A program that tells nothing is only watched for an early end; of an agent more is known soon.
+        unsure = self._situation.status.verdict.state in (State.STARTING, State.UNKNOWN)
+        if not end.done and unsure and now < self._begun + self._patience:
+            return
+        self.tell = None
+        tell(self._reply())
+
+    def _reply(self) -> dict[str, Any]:
+        spec, end, verdict = self._spec, self._situation.end, self._situation.status.verdict
+        reply: dict[str, Any] = {
+            "ok": True,
+            "id": spec.id,
+            "run_id": spec.run_id,
+            "cli": spec.cli,
+            "pid": self._agent().child.pid,
+            "supervisor_pid": os.getpid(),
+            "mode": spec.mode,
+            "state": "exited" if end.done else verdict.state.value,
+            "dialog": verdict.dialog or None,
+            "events_path": self._events_path,
+            "notes": spec.notes,
+        }
+        if not end.done:
+            return reply
+        result = end.result
         reply["exit"] = result
         if result["reason"] == "boot_failure":
             reply["ok"] = False
             how = f" (signal {result['signal']})" if result["signal"] else f" (exit code {result['code']})"
             how = how if result["signal"] or result["code"] else ""
-            reply["error"] = (
-                f"{session.spec.cli} ended at its start{how}: {session.ending.message or 'it said nothing'}"
-            )
-            reply["hint"] = f"its whole output: harnex logs --id {session.spec.run_id}"
-    tell(reply)
+            reply["error"] = f"{spec.cli} ended at its start{how}: {end.message or 'it said nothing'}"
+            reply["hint"] = f"its whole output: harnex logs --id {spec.run_id}"
+        return reply

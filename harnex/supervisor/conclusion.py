@@ -2,29 +2,34 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
 
 from harnex import clock
 from harnex.machines.answered import GRACE_S, Answered
 from harnex.machines.background import Work
 from harnex.machines.stopping import Ladder
 from harnex.model.facts import State, TurnEnded
+from harnex.supervisor.agent import Agent
+from harnex.supervisor.background import BackgroundWork
+from harnex.supervisor.journal import Journal
 from harnex.watch.background import Waits
-from harnex.watch.policy import Policy
-
-if TYPE_CHECKING:
-    from harnex.supervisor.session import Session
-
-CALLS_S = 0.5  # for the rest of the evidence, so that the answer comes behind its calls
 
 
 class Conclusion:
     """Of one headless session. Each further process of it (`--schema`: asked again) begins anew."""
 
-    def __init__(self, session: Session) -> None:
-        self._session = session
+    def __init__(
+        self,
+        waits: Waits,
+        journal: Journal,
+        agent: Callable[[], Agent],
+        background: BackgroundWork,
+        tell: Callable[[float], None],
+    ) -> None:
+        """`waits` says how long what was left running is waited for; `tell(now)` tells the answer that was given."""
+        self._waits, self._journal, self._agent, self._background = waits, journal, agent, background
+        self._tell = tell
         self._answered = Answered()
-        self._waits = Waits(Policy(background_wait=session.spec.background_wait))
         self._ladder: Ladder | None = None
         self._released = False  # nobody waits any longer for what was left running
         self._left = False  # the process is gone, and what it left running was looked at
@@ -69,21 +74,17 @@ class Conclusion:
     # ---- the process lives ----
 
     def step(self, now: float) -> None:
-        """Do what is due while the process lives."""
-        if self._session.ending.under_way:
-            return
+        """Do what is due while the process lives, and the session is not ending."""
         action = self._answered.step(self._held(now), now)
         if action == "tell":
             self._tell(now)
         elif action == "end":
-            self._session.journal.diagnose(
-                f"the agent gave its result and did not exit within {GRACE_S:g} s: it is ended"
-            )
+            self._journal.diagnose(f"the agent gave its result and did not exit within {GRACE_S:g} s: it is ended")
             self._climb(force=False)
         if self._ladder is not None:
             step = self._ladder.next_step(State.BUSY, False, now)
             if step is not None and step.signal:
-                self._session.child.kill(step.signal)
+                self._agent().child.kill(step.signal)
 
     def wake_at(self) -> float | None:
         times = [self._answered.wake_at(), self._ladder.wake_at() if self._ladder is not None else None]
@@ -95,35 +96,27 @@ class Conclusion:
         """Whether the agent may go on by itself: what its CLI records as running in the background will wake it."""
         if self._answered.phase != "settling":
             return False
-        return self._wait([w for w in self._session.background.running if w.recorded], now)
+        return self._wait([w for w in self._background.running if w.recorded], now)
 
     def _wait(self, running: list[Work], now: float) -> bool:
         held, told = self._waits.holds(running, False, clock.wall(), now)
         for event in told:
-            self._session.emit(event)
+            self._journal.emit(event)
         return held
 
-    def _tell(self, now: float) -> None:
-        """The turn is over, and its answer is told."""
-        session = self._session
-        assert session.headless is not None
-        for facts in session.evidence.rest(now, CALLS_S):
-            session.take(facts, now)
-        if session.headless.tell():
-            session.apply(session.turns.result(now), now)
-
     def _climb(self, force: bool) -> None:
-        session = self._session
-        self._ladder = Ladder.of(session.adapter.stop_steps(State.BUSY, session.version), force)
+        self._ladder = Ladder.of(self._agent().stop_steps(State.BUSY), force)
 
-    def stop(self, force: bool, now: float) -> bool:
-        """Somebody ends the session. True: the result stands, and only the process is ended, at once."""
+    def stop(self, force: bool, ending: bool, now: float) -> bool:
+        """Somebody ends the session (`ending`: it is ending already). True: the result stands, and only the process is
+        ended, at once."""
         if self._left:
             self._released = True
             return True
         if self._answered.phase == "settling" and not self._held(now):
             self._answered.hurry(now)
-            self.step(now)
+            if not ending:
+                self.step(now)
         if not self._answered.told:
             return False
         if self._ladder is None or force:
@@ -134,16 +127,14 @@ class Conclusion:
     # ---- the process is gone ----
 
     def leaves(self, now: float) -> bool:
-        """Whether what the agent left running is still waited for, after its process ended well."""
-        session = self._session
-        last = session.turns.last
-        if self._released or session.ending.reason is not None or last is None or last.end.outcome != "completed":
+        """Whether what the agent left running is still waited for, after its process ended well by itself."""
+        if self._released:
             return False
         if now < self._next_look:
             return True
         if not self._left:
             self._left = True
-            session.background.outlives(now)
-        self._next_look = session.background.look(now)
-        self._released = not self._wait(session.background.running, now)
+            self._background.outlives(now)
+        self._next_look = self._background.look(now)
+        self._released = not self._wait(self._background.running, now)
         return not self._released

@@ -11,21 +11,20 @@ import contextlib
 import json
 import os
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from harnex import jsonl, paths
 from harnex.launch import lease, startfile
+from harnex.launch.spec import Spec
 from harnex.model import events
 from harnex.redaction import rules
 from harnex.redaction.files import Scrub
-from harnex.redaction.redactor import MARK, Clean
+from harnex.redaction.redactor import MARK, Clean, Redactor
 from harnex.store import durable, history, named
+from harnex.supervisor.journal import Journal
 from harnex.supervisor.repository import END_S, START_S, Facts, GitLook, look_now
 from harnex.usage.sums import Sums
 from harnex.visible import visible
-
-if TYPE_CHECKING:
-    from harnex.supervisor.session import Session
 
 SLICE_S = 0.03
 SCRUB_S = 30.0  # for what is left to cover at the end
@@ -38,11 +37,11 @@ GIT_KEYS = ("commits", "files_changed", "loc_added", "loc_removed", "dirty", "di
 class Records:
     """Beside a session: `step` while it lives, `close` until it says True at its end."""
 
-    def __init__(self, session: Session, now: float) -> None:
-        self._session = session
-        self.run_dir = paths.run_dir(session.spec.state, session.spec.run_id)
-        self._scrub = Scrub(self.run_dir, session.redactor)
-        self._look: GitLook | None = GitLook(session.spec.repo, None, session.spec.state, now, START_S)
+    def __init__(self, spec: Spec, journal: Journal, redactor: Redactor, now: float) -> None:
+        self._spec, self._journal = spec, journal
+        self.run_dir = paths.run_dir(spec.state, spec.run_id)
+        self._scrub = Scrub(self.run_dir, redactor)
+        self._look: GitLook | None = GitLook(spec.repo, None, spec.state, now, START_S)
         self.start: Facts | None = None
         self.end: Facts | None = None
         self._ending: GitLook | None = None
@@ -61,9 +60,9 @@ class Records:
 
     def _told(self, look: GitLook, phase: str) -> Facts | None:
         if look.timed_out:
-            self._session.journal.diagnose(f"git did not answer in time ({phase}): what it knows is incomplete")
+            self._journal.diagnose(f"git did not answer in time ({phase}): what it knows is incomplete")
         if look.facts is not None:
-            self._session.emit(events.Git(phase=phase, **look.facts.dump()))
+            self._journal.emit(events.Git(phase=phase, **look.facts.dump()))
         return look.facts
 
     def close(self, now: float) -> bool:
@@ -77,7 +76,7 @@ class Records:
                 self._look.close()  # a run too short for git: what is known so far
                 self.step(now)
             since = None if self.start is None else self.start.sha or ""
-            self._ending = GitLook(self._session.spec.repo, since, self._session.spec.state, now, END_S)
+            self._ending = GitLook(self._spec.repo, since, self._spec.state, now, END_S)
         if self._ending is not None and self._ending.step(now):
             self.end = self._told(self._ending, "end")
             self._ending = None
@@ -85,9 +84,9 @@ class Records:
             self._clean = self._scrub.finish(SLICE_S)
             if not self._clean and now > self._closing + SCRUB_S:
                 self._clean = True
-                self._session.journal.diagnose("not all files of the run could be looked through for secrets in time")
+                self._journal.diagnose("not all files of the run could be looked through for secrets in time")
             elif self._clean and self._scrub.failed:
-                self._session.journal.diagnose(f"{self._scrub.failed} files could not be looked through for secrets")
+                self._journal.diagnose(f"{self._scrub.failed} files could not be looked through for secrets")
         self._closed = self._clean and self._ending is None
         return self._closed
 
@@ -103,9 +102,9 @@ class Records:
         self._scrub.finish(LAST_S)
 
     def _end_lease(self) -> None:
-        spec = self._session.spec
+        spec = self._spec
         if spec.lease is not None and not lease.remove(self.run_dir, spec.lease["logs"]):
-            self._session.journal.diagnose(f"could not remove all of the private home {lease.home_of(self.run_dir)}")
+            self._journal.diagnose(f"could not remove all of the private home {lease.home_of(self.run_dir)}")
 
     @property
     def git(self) -> dict[str, Any] | None:
@@ -114,14 +113,14 @@ class Records:
 
     def leave(self, row: Clean) -> None:
         """Write what is told of the whole run: the count in the manifest, the summary file and its event."""
-        spec = self._session.spec
+        spec = self._spec
         count_in_manifest(self.run_dir, row["redacted"])
         if spec.summary_out is None:
             return
         problem = write_summary(spec.summary_out, row)
         if problem:
-            self._session.journal.diagnose(problem)
-        self._session.emit(events.Summary(exit=row["exit"], path=None if problem else spec.summary_out))
+            self._journal.diagnose(problem)
+        self._journal.emit(events.Summary(exit=row["exit"], path=None if problem else spec.summary_out))
 
 
 def git_part(start: Mapping[str, Any] | None, end: Mapping[str, Any] | None) -> dict[str, Any] | None:

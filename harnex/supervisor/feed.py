@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from harnex import __version__
+from harnex import __version__, clock
 from harnex.model.facts import ScreenView
 from harnex.store.recording import Recording
 from harnex.terminal.draw import to_ansi
@@ -58,10 +58,15 @@ class Terminal:
         self.skipped = 0  # bytes that were never shown, in all
         self._skipped_now = 0
         self.resync_at: float | None = None  # in a flood: when it will have been over for a while
+        self.disturbed_until = 0.0  # somebody else than the agent makes its screen move until then
         self.view = ScreenView(lines=("",) * rows, columns=columns)
         self.title = ""
 
     # ---- output ----
+
+    def disturb(self, seconds: float) -> None:
+        """For so long what moves on the screen is no news of the agent: keys were sent, or the size changed."""
+        self.disturbed_until = max(self.disturbed_until, clock.monotonic() + seconds)
 
     @property
     def unread(self) -> bool:

@@ -11,21 +11,21 @@ import contextlib
 import json
 import os
 from collections import deque
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterator
+from typing import Any
 
-from harnex import errors, jsonl, paths
+from harnex import errors, jsonl, paths, process
 from harnex.errors import HarnexError
 from harnex.launch import answer_schema
+from harnex.machines.status import Situation
 from harnex.model import events
 from harnex.model.facts import FinalAnswer, Submitted
+from harnex.supervisor.agent import Agent
 from harnex.supervisor.conclusion import Conclusion
 from harnex.supervisor.delivery import new_message_id
+from harnex.supervisor.journal import Journal
 from harnex.supervisor.lines import Lines
 from harnex.supervisor.pipes import PipeChild
-
-if TYPE_CHECKING:
-    from harnex.supervisor.session import Session
 
 LINE_MAX = 64 << 20  # bytes of one row
 LONG_ROW = 64 << 10  # bytes: the secrets of a longer one are looked for in turns
@@ -43,9 +43,19 @@ REPAIR = (
 class Headless:
     """What a session has instead of a terminal to type into."""
 
-    def __init__(self, session: Session) -> None:
-        self._session = session
-        self._directory = paths.subdir(session.spec.state, "runs", session.spec.run_id, "evidence")
+    def __init__(
+        self,
+        journal: Journal,
+        agent: Callable[[], Agent],
+        situation: Situation,
+        conclusion: Conclusion,
+        show: Callable[[bytes], None],
+    ) -> None:
+        """`show` is given what is painted, for whoever looks on."""
+        self._spec, self._redactor = journal.spec, journal.redactor
+        self._journal, self._agent, self._situation = journal, agent, situation
+        self._turns, self.conclusion, self._show = situation.turns, conclusion, show
+        self._directory = paths.subdir(self._spec.state, "runs", self._spec.run_id, "evidence")
         self._out, self._err = Lines(LINE_MAX), Lines(WORD_LINE_MAX)
         self._rows: deque[bytes] = deque()  # whole ones that wait for their turn
         self._long: Iterator[list[tuple[int, int]] | None] | None = None  # the first of them is being looked at
@@ -53,25 +63,17 @@ class Headless:
         self._message = ""  # the id of the prompt in hand
         self._submitted = False
         self._rounds = 0
-        self.conclusion = Conclusion(session)
         self.answer: FinalAnswer | None = None
         self.checked: answer_schema.Checked | None = None
         self._told: FinalAnswer | None = None  # the answer that was told
-        self._env: dict[str, str] = {}
+        self._repair = ""  # what it is asked once more
 
     # ---- start ----
 
-    def spawn(self, env: dict[str, str]) -> PipeChild:
-        """Start the agent. Raises HarnexError."""
-        spec = self._session.spec
-        self._env = env
-        return PipeChild(tuple(spec.argv), env, spec.cwd, spec.stdin)
-
     def begin(self, text: str) -> None:
         """The prompt is with the agent: log it as what was sent."""
-        session = self._session
         self._message, self._submitted = new_message_id(), False
-        session.emit(
+        self._journal.emit(
             events.Send(
                 message_id=self._message,
                 msg=text[: events.MSG_LIMIT],
@@ -80,28 +82,25 @@ class Headless:
                 sender=None,
             )
         )
-        session.turns.claim(self._message)
+        self._turns.claim(self._message)
 
     def submitted(self, fact: Submitted) -> None:
         """The agent has taken the prompt, or began another turn by itself."""
         self.conclusion.went_on()
         if not self._submitted:
             self._submitted = True
-            self._session.emit(events.Delivery(message_id=self._message, status="accepted", error=None))
+            self._journal.emit(events.Delivery(message_id=self._message, status="accepted", error=None))
 
     # ---- reading ----
 
     def read(self, now: float) -> bool:
         """Take what the agent wrote, as much of it as a pass of the loop has time for; False if there was nothing."""
-        session, child = self._session, self._child
+        agent, child = self._agent(), self._child
         if self._rows:  # they come first: a pipe that is full makes its writer wait
             self._take_rows(now)
             return True
         was_open = not child.at_eof
         data, words = child.read(), child.read_errors()
-        for fd in (child.fd, child.error_fd):
-            if fd not in child.fds and fd in session.selector.get_map():
-                session.selector.unregister(fd)
         if words or child.at_eof:
             self._take_words(self._err.cut(words, child.at_eof), now)
         if data or child.at_eof:
@@ -110,9 +109,9 @@ class Headless:
         self._say_skipped()
         if not data and not words:
             return was_open and child.at_eof
-        session.activity.output(now)
-        session.evidence.stir(now)
-        session.journal.agent_wrote(now)
+        agent.activity.output(now)
+        agent.evidence.stir(now)
+        self._journal.agent_wrote(now)
         return True
 
     @property
@@ -123,34 +122,34 @@ class Headless:
     def _say_skipped(self) -> None:
         for lines, what in ((self._out, "row of the agent's output"), (self._err, "line of its standard error")):
             for _ in range(lines.skipped):
-                self._session.journal.diagnose(f"a {what} is too long: left out")
+                self._journal.diagnose(f"a {what} is too long: left out")
             lines.skipped = 0
 
     @property
     def _child(self) -> PipeChild:
-        child = self._session.child
+        child = self._agent().child
         assert isinstance(child, PipeChild)
         return child
 
     def _take_rows(self, now: float) -> None:
-        session = self._session
+        agent = self._agent()
         kept: list[str] = []
         rows = size = 0
         while self._rows and rows < ROWS_A_PASS and size < BYTES_A_PASS:
             line = self._rows[0]
             rows, size = rows + bool(line.strip()), size + len(line)
             row = jsonl.loads_dict(line) if self._long is None and line.strip() else None
-            if self._long is not None or (row is not None and session.reader.keeps(row)):
+            if self._long is not None or (row is not None and agent.reader.keeps(row)):
                 text = line.decode("utf-8", "replace")
                 found = self._secrets_of(text)
                 if found is None:
                     break
                 row = row or jsonl.loads_dict(line)
-                kept.append(session.redactor.replaced(text, found))
+                kept.append(self._redactor.replaced(text, found))
             self._rows.popleft()
             if row is not None:
                 self.conclusion.row(now)
-                session.take(session.reader.row("stream", row), now)
+                agent.learn(agent.reader.row("stream", row), now)
             elif line.strip():
                 self._keep("stream.jsonl", kept)
                 kept = []
@@ -160,8 +159,8 @@ class Headless:
     def _secrets_of(self, text: str) -> list[tuple[int, int]] | None:
         """Where they are; None: it is a long row, and there is more to look at in the next pass."""
         if len(text) <= LONG_ROW:
-            return self._session.redactor.spans(text)
-        self._long = self._long or self._session.redactor.turns(text)
+            return self._redactor.spans(text)
+        self._long = self._long or self._redactor.turns(text)
         found = next(self._long)
         if found is not None:
             self._long = None
@@ -171,7 +170,7 @@ class Headless:
         if not lines:
             return
         text = "\n".join(line.decode("utf-8", "replace").rstrip("\r") for line in lines)
-        clean = self._session.redactor.text(text)
+        clean = self._redactor.text(text)
         self._keep("stderr.txt", [clean])
         self.words = f"{self.words}\n{clean}"[-WORDS_MAX:].strip()
         self.show(clean, now)
@@ -185,51 +184,57 @@ class Headless:
             with open(fd, "w", encoding="utf-8", errors="backslashreplace") as file:
                 file.write("".join(line + "\n" for line in lines))
         except OSError as e:
-            self._session.journal.diagnose(f"can't keep {name}: {e.strerror}")
+            self._journal.diagnose(f"can't keep {name}: {e.strerror}")
 
     def show(self, text: str, now: float) -> None:
         """Words for people: into the recording, and to whoever looks on."""
         if len(text) > SHOWN_MAX:
             text = text[:SHOWN_MAX] + f" … ({len(text)} characters)"
-        scanned = self._session.terminal.output(text.replace("\n", "\r\n").encode("utf-8", "replace") + b"\r\n", now)
-        self._session.requests.show(scanned.clean)
+        scanned = self._agent().terminal.output(text.replace("\n", "\r\n").encode("utf-8", "replace") + b"\r\n", now)
+        self._show(scanned.clean)
 
     # ---- the end of a round ----
 
     def answered(self, fact: FinalAnswer) -> None:
         self.answer = fact
 
-    def again(self, now: float) -> bool:
-        """The agent is gone, and was read. Its answer is checked; True if it was asked once more, and works again."""
-        session, spec = self._session, self._session.spec
-        turn = session.turns.open
+    def again(self, env: dict[str, str], now: float) -> PipeChild | None:
+        """The agent is gone, and was read. Its answer is checked: the process that is asked once more, if one is.
+
+        `asked_again` goes on from there, once that process is the session's.
+        """
+        spec, agent = self._spec, self._agent()
+        turn = self._turns.open
         if spec.schema is None or turn is None or turn.ended is None or turn.ended.outcome != "completed":
-            return False
-        if not self._must_ask_again() or self.checked is None or not session.agent_session_id:
-            return False
+            return None
+        if not self._must_ask_again() or self.checked is None or not agent.session_id:
+            return None
         self._rounds += 1
-        argv = tuple(word.replace("{session}", session.agent_session_id) for word in spec.again)
+        argv = tuple(word.replace("{session}", agent.session_id) for word in spec.again)
         text = REPAIR.format(
             problems="; ".join(self.checked.problems), schema=json.dumps(spec.schema, ensure_ascii=False)
         )
-        session.take(session.reader.ended(), now)
+        agent.learn(agent.reader.ended(), now)
         try:
-            child = PipeChild(argv, self._env, spec.cwd, text)
+            child = PipeChild(argv, env, spec.cwd, text)
         except HarnexError as e:
-            session.journal.diagnose(f"the agent can't be asked again: {e.message}")
-            return False
+            self._journal.diagnose(f"the agent can't be asked again: {e.message}")
+            return None
         self._child.close()
         self.conclusion.again()
-        self.answer, self.checked = None, None
-        session.renew(child)
-        self.begin(text)
+        self.answer, self.checked, self._repair = None, None, text
+        return child
+
+    def asked_again(self, env: dict[str, str], now: float) -> None:
+        """The process of `again` has taken the place of the old one."""
+        agent = self._agent()
+        self.begin(self._repair)
         self.show("harnex: the answer is not valid for the schema; asked again", now)
-        session.take(session.reader.spawned(child.pid, self._env, spec.cwd), now)
-        return True
+        agent.learn(agent.reader.spawned(agent.child.pid, env, self._spec.cwd), now)
 
     def _must_ask_again(self) -> bool:
         """Check the answer. Whether it does not fit, and can still be asked for once more."""
-        spec = self._session.spec
+        spec = self._spec
         if spec.schema is None:
             return False
         answer = self.answer or FinalAnswer("")
@@ -245,16 +250,16 @@ class Headless:
 
     def close(self) -> None:
         """Tell the answer, if there is one that was not told yet."""
-        session, answer = self._session, self.answer
+        answer = self.answer
         if answer is None or answer is self._told:
             return
         self._told = answer
         checked = self.checked
-        if session.spec.schema is not None and checked is None:
-            checked = answer_schema.check(answer.text, answer.structured, session.spec.schema)
-        session.emit(
+        if self._spec.schema is not None and checked is None:
+            checked = answer_schema.check(answer.text, answer.structured, self._spec.schema)
+        self._journal.emit(
             events.Answer(
-                turn=session.turn_number(),
+                turn=self._situation.turn_number,
                 text=answer.text,
                 data=checked.data if checked else _json(answer.structured),
                 valid=checked.valid if checked else None,
@@ -266,18 +271,16 @@ class Headless:
 
     def why(self) -> tuple[str, str]:
         """The reason of the end, and words about it, when the agent ended by itself."""
-        session, child = self._session, self._session.child
-        last = session.turns.last
+        child = self._agent().child
+        last = self._turns.last
         stands = self.conclusion.stands and last is not None and last.end.outcome == "completed"
         if stands and (child.code or child.signal is not None) and not self.conclusion.ended:
             how = f"code {child.code}" if child.signal is None else f"signal {child.signal}"
-            session.journal.diagnose(f"the agent's process ended with {how} after its result, which stands")
+            self._journal.diagnose(f"the agent's process ended with {how} after its result, which stands")
         if child.signal is not None and not self.conclusion.stands:
-            from harnex.supervisor.ending import signal_name
-
-            return ("killed" if last else "boot_failure"), f"the agent was ended by {signal_name(child.signal)}"
+            return ("killed" if last else "boot_failure"), f"the agent was ended by {process.signal_name(child.signal)}"
         if last is None:
-            hint = session.reader.hint(self.words)
+            hint = self._agent().reader.hint(self.words)
             return "boot_failure", "\n".join(part for part in (self.words, hint) if part)
         if last.end.outcome != "completed":
             what = last.end.detail or last.end.last_message

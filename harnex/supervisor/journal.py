@@ -1,4 +1,4 @@
-"""What a session writes for others to read: its event log and its entry in the registry.
+"""What a session writes for others to read: its event log, its entry in the registry, and the messages it keeps.
 
 A full disk costs the agent nothing: events wait in memory, and the entry is written again later.
 """
@@ -15,7 +15,7 @@ from harnex.errors import HarnexError
 from harnex.launch.spec import Spec
 from harnex.model import events
 from harnex.redaction.redactor import Clean, Redactor
-from harnex.store import registry, runlock
+from harnex.store import registry, runlock, undelivered
 from harnex.store.eventlog import EventLog
 
 TOUCH_EVERY_S = 1.0  # how exact `idle_s` is
@@ -31,8 +31,8 @@ class Journal:
         directory = paths.run_dir(spec.state, spec.run_id)
         self.log = EventLog(os.path.join(directory, "events.jsonl"), spec.id, spec.run_id, redactor.fields)
         self._path = paths.session_file(spec.state, spec.repo, spec.id)
-        self._spec = spec
-        self._record, self._redactor = record, redactor
+        self.spec, self.redactor = spec, redactor
+        self._record = record
         self._due: float | None = clock.monotonic()
         self._touched = 0.0
         self._look_at = clock.monotonic() + LOOK_EVERY_S
@@ -55,13 +55,28 @@ class Journal:
         if count in (1, 10, 100, 1000, 10000):
             self.emit(events.Diagnostic(what=what, count=count))
 
+    def keep_message(self, row: dict[str, Any], first: bool, acknowledged: bool) -> None:
+        """Keep a message until an agent has taken it. A full disk costs only what a crash would lose."""
+        try:
+            undelivered.put(self.spec.state, self.spec.run_id, row, self.redactor.text, first, acknowledged)
+        except (OSError, HarnexError) as e:
+            self.diagnose(f"a message can't be kept for the case of a crash: {e}")
+
+    def kept_messages(self) -> list[dict[str, Any]]:
+        """What is kept, in the order in which it is to be said."""
+        return list(undelivered.rows(self.spec.state, self.spec.run_id))
+
+    def drop_message(self, message_id: str) -> None:
+        """The message was dealt with."""
+        undelivered.drop(self.spec.state, self.spec.run_id, message_id)
+
     def changed(self) -> None:
         """Something that the registry entry holds has changed: it is written when the loop gets to it."""
         self._due = clock.monotonic()
 
     def entry(self) -> Clean:
         """The registry entry without secrets (the last outcome quotes the agent)."""
-        return self._redactor.record(self._record())
+        return self.redactor.record(self._record())
 
     def wake_at(self) -> float | None:
         return self._look_at if self._due is None else min(self._due, self._look_at)
@@ -85,7 +100,7 @@ class Journal:
 
     def _make_directories(self) -> bool:
         """Make those that are not there. False: it can't be now, and is tried again."""
-        spec = self._spec
+        spec = self.spec
         try:
             paths.private_dir(spec.state)
             paths.subdir(spec.state, "sessions")
@@ -120,7 +135,7 @@ class Journal:
 
     def step(self, now: float) -> None:
         """Write the entry if that is due."""
-        for source in self._redactor.too_slow():
+        for source in self.redactor.too_slow():
             if source not in self._slow:
                 self._slow.add(source)
                 self.diagnose(f"the [redact] pattern {source!r} took too long on a text; the whole text was covered")
@@ -152,7 +167,7 @@ class Journal:
         self.log.close()
         self._due = None
         registry.remove(self._path)
-        runlock.remove(self._spec.state, self._spec.run_id)
+        runlock.remove(self.spec.state, self.spec.run_id)
 
 
 def _file(path: str) -> tuple[int, int] | None:

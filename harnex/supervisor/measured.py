@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
 
 from harnex.machines.measure import Measure
+from harnex.machines.status import Status
 from harnex.machines.turns import Closed, Opened
 from harnex.model.facts import State, ToolUse
-
-if TYPE_CHECKING:
-    from harnex.supervisor.session import Session
+from harnex.supervisor.agent import Agent
 
 UNREAD = "the agent's records of the last turn hold no model call that harnex can read"
 MEANS = "its model calls and tokens are not counted, and no budget of them can be kept"
@@ -19,8 +18,11 @@ UNSEEN = "this program gives no sign of its turns, so that they can't be counted
 class Measured:
     """One session's. A headless run needs none of it: its stream tells of its calls."""
 
-    def __init__(self, session: Session) -> None:
-        self._session = session
+    def __init__(
+        self, headless: bool, agent: Callable[[], Agent], status: Status, diagnose: Callable[[str], None]
+    ) -> None:
+        self._headless = headless
+        self._agent, self._status, self._diagnose = agent, status, diagnose
         self._measure = Measure()
         self._reader: object = None
         self._rows = 0
@@ -29,7 +31,7 @@ class Measured:
 
     @property
     def _on(self) -> bool:
-        return self._session.headless is None and self._session.reader.counts
+        return not self._headless and self._agent().reader.counts
 
     @property
     def settling(self) -> bool:
@@ -58,12 +60,12 @@ class Measured:
 
     def typed(self) -> None:
         """A message was typed, and no more than that is known of it."""
-        if self._session.reader.may_type_unknown and self._session.verdict.state is State.UNKNOWN:
+        if self._agent().reader.may_type_unknown and self._status.verdict.state is State.UNKNOWN:
             self._measure.untold()
 
     def _look(self, now: float) -> None:
         """Were rows read since the last look?"""
-        reader = self._session.reader
+        reader = self._agent().reader
         if reader is not self._reader:
             self._reader, self._rows = reader, 0
         rows = reader.recorded()
@@ -72,11 +74,11 @@ class Measured:
             self._measure.heard(now)
 
     def step(self, now: float) -> None:
-        reader = self._session.reader
+        reader = self._agent().reader
         if not self._on:
             return
         self._look(now)
-        gap = self._measure.step(self._session.verdict.state is State.BUSY, now)
+        gap = self._measure.step(self._status.verdict.state is State.BUSY, now)
         if gap:
             why = (
                 UNREAD if gap == "unread" else reader.unrecorded() or "no record of the agent's conversation was found"
@@ -84,7 +86,7 @@ class Measured:
             self.gap = f"{why}: {MEANS}"
             if gap not in self._told:
                 self._told.add(gap)
-                self._session.journal.diagnose(self.gap)
+                self._diagnose(self.gap)
 
     def wake_at(self, now: float) -> float | None:
         wake = self._measure.wake_at() if self._on else None

@@ -12,24 +12,25 @@ from typing import TYPE_CHECKING, Any
 
 from harnex import clock, interpreter, jsonl, paths
 from harnex.launch.environment import apart_env
+from harnex.launch.spec import Spec
+from harnex.machines.activity import Verdict
+from harnex.redaction.redactor import Redactor
 from harnex.visible import visible
 from harnex.watch.policy import Policy
 
 if TYPE_CHECKING:
     from harnex.supervisor.jobs import Ended, Job
-    from harnex.supervisor.session import Session
 
 TIMEOUT_S = 60.0
 
 
-def start(
-    session: Session, policy: Policy, kind: str, text: str, now: float, failed: Callable[[str], None]
-) -> list[Job]:
-    """Begin to tell it. `failed` hears of a notifier that could not; the jobs are the caller's to step."""
+def start(spec: Spec, policy: Policy, told: dict[str, Any], now: float, failed: Callable[[str], None]) -> list[Job]:
+    """Begin to tell people what `message` made. `failed` hears of a notifier that could not.
+
+    The jobs are the caller's to step.
+    """
     from harnex.supervisor.jobs import Job
 
-    spec = session.spec
-    told = message(session, kind, text)
     # The sweep at the end of the session must not take the notifier with it, nor what it leaves to a process of its own.
     env = apart_env("notification")
     jobs = []
@@ -49,9 +50,8 @@ def start(
     return jobs
 
 
-def message(session: Session, kind: str, text: str) -> dict[str, Any]:
+def message(spec: Spec, verdict: Verdict, redactor: Redactor, kind: str, text: str) -> dict[str, Any]:
     """What a notifier gets."""
-    spec = session.spec
     told = {
         "kind": kind,
         "id": spec.id,
@@ -60,13 +60,13 @@ def message(session: Session, kind: str, text: str) -> dict[str, Any]:
         "cwd": spec.cwd,
         "repo": spec.repo,
         "description": spec.description or None,
-        "state": session.verdict.state.value,
-        "dialog": session.verdict.dialog or None,
+        "state": verdict.state.value,
+        "dialog": verdict.dialog or None,
         "text": text,
         "ts": clock.iso(),
     }
     # Scripts print it, and desktops show it: no secrets, and nothing that a terminal obeys.
-    clean = session.redactor.record(told)
+    clean = redactor.record(told)
     return {key: visible(value) if isinstance(value, str) else value for key, value in clean.items()}
 
 

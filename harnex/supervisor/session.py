@@ -5,101 +5,123 @@
 
 After every wakeup `think` runs once: it asks each machine what follows from what has happened, and the
 loop sleeps until the earliest moment that one of them named.
+
+Only this module knows all parts. A part gets the few values and callables that it needs; what it learns of the agent
+comes back here (`learn`). What dies with the agent's process is its `Agent`.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import selectors
 import signal
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
-from harnex import clock, paths, process
+from harnex import clock, errors, paths, process
 from harnex.agents.catalogue import adapter_for, headless_for
+from harnex.agents.contract import Reader
 from harnex.errors import HarnexError
-from harnex.launch.spec import Spec
-from harnex.machines.activity import Activity, Verdict
-from harnex.machines.changes import Changes
+from harnex.launch.spec import SESSION_ID, Spec
+from harnex.machines.activity import Activity
+from harnex.machines.background import Work
+from harnex.machines.ending import End
+from harnex.machines.inbox import Message
+from harnex.machines.status import Situation, Status, status, waited_for
 from harnex.machines.turns import Closed, Opened, Turns
 from harnex.machines.waiting import Standing, describe
-from harnex.model import events
+from harnex.model import events, facts
 from harnex.model.facts import Fact, Observation, Retracted, State, TurnEnded
 from harnex.redaction import rules
+from harnex.redaction.redactor import Clean
+from harnex.store import history
+from harnex.store.eventlog import FULL
 from harnex.store.recording import Recording
-from harnex.supervisor import boot, reserve
+from harnex.supervisor import boot, dispatch, offspring, reserve, words
+from harnex.supervisor.agent import REDRAW_S, Agent
 from harnex.supervisor.answers import Answers
 from harnex.supervisor.background import BackgroundWork
+from harnex.supervisor.boot import Boot
 from harnex.supervisor.child import Child
-from harnex.supervisor.control import Control
-from harnex.supervisor.delivery import Delivery
+from harnex.supervisor.control import Control, Peer
+from harnex.supervisor.delivery import Delivery, Heard, new_message_id
 from harnex.supervisor.dispatch import Records
-from harnex.supervisor.ending import SIGNALLED, Ending
+from harnex.supervisor.ending import EXIT_CODE_OF, SIGNALLED, Rest, Stopping, last_words
 from harnex.supervisor.evidence import Evidence, FollowedFiles, descendants
-from harnex.supervisor.facts import closed_before, end_event, take_fact
 from harnex.supervisor.feed import Terminal
 from harnex.supervisor.helpers import Helpers
 from harnex.supervisor.journal import Journal
+from harnex.supervisor.loop import Loop
 from harnex.supervisor.measured import Measured
-from harnex.supervisor.offspring import reap
+from harnex.supervisor.panes import Panes
+from harnex.supervisor.repository import POLL_S as GIT_POLL_S
 from harnex.supervisor.requests import Requests
-from harnex.supervisor.sweep import sweep_now
+from harnex.supervisor.senders import Senders
+from harnex.supervisor.sweep import Sweep, may_live, sweep_now
+from harnex.supervisor.tool_processes import ToolTable
 from harnex.supervisor.totals import Totals
-from harnex.supervisor.watcher import ECHO_S, REDRAW_S, Watcher, with_reset
+from harnex.supervisor.viewers import Viewers
+from harnex.supervisor.waiters import Stoppers, Waiters
+from harnex.supervisor.watcher import Watcher, with_reset
 from harnex.terminal.scanner import Scanned
 
 if TYPE_CHECKING:
+    from harnex.supervisor.conclusion import Conclusion
     from harnex.supervisor.headless import Headless
     from harnex.supervisor.pipes import PipeChild
+    from harnex.watch.actions import Action, Sight
+    from harnex.watch.policy import Policy
 
 GOODBYE_S = 3.0  # for clients to take their last reply
 ANSWERS_MAX = 64 << 10  # bytes that wait for a child that does not read: more answers to its queries don't
+PIPES_CLOSED_S = 30.0  # how long a headless agent may live on with its output closed: it may tidy up
+TERMINAL_CLOSED_S = 0.5  # the same of one on a terminal: nobody could ever see or reach it again
+EVIDENCE_S = 0.3  # agents buffer their last rows for about 100 ms
+CALLS_S = 0.5  # for the rest of the evidence of a headless run, so that the answer comes behind its calls
+LATE_S = 1.0  # for the rest of the evidence of a process that another one follows
+SWEEP_EVERY_S = 0.05
+SWEEP_S = 8.0
+RETRY_S = 1.0  # a full disk is tried again this often
+EARLY_S = 0.7  # a child that is gone by then, with an error, did not boot
+CLEAN = b"\x1bc"  # the screen that an old process left is not the new one's
 
 
 class Session:
     """One supervised agent, from `start` to the end of `run`."""
 
     def __init__(self, spec: Spec) -> None:
-        now = clock.monotonic()
         self.spec = spec
         self.version = tuple(spec.version) if spec.version else None
         self.adapter = headless_for(spec.adapter) if spec.headless else adapter_for(spec.adapter)
-        self.reader = self.adapter.reader(self.version)
-        self.activity = Activity(self.adapter.sources, self.version, now)
-        self.turns = Turns()
-        self.delivery = Delivery(self)
-        self.inbox = self.delivery.inbox
-        self.totals = Totals()
-        self.measured = Measured(self)
-        self.verdict = Verdict(State.STARTING)
-        self.changes = Changes()
+        self.begun = clock.monotonic()
         self.started_at = clock.iso()
-        self.state_since = self.started_at
-        self.agent_session_id = spec.agent_session_id
-        self.tmux: str | None = None
-        self.person_typed = -1e9
-        self._turn_closed = False  # in this pass of the loop
-        self._look_stopped = False  # a signal told of a child
-        self.stopped = False  # the agent's process is suspended by a signal
+        self.situation = Situation(Status(self.started_at), Turns(), End())
+        self.status, self.turns, self.end = self.situation.status, self.situation.turns, self.situation.end
         if spec.before:  # the run that this one goes on with had come to rest: its last turn is the last one still
-            self.turns.last = closed_before(spec.before)
+            self.turns.last = words.closed_before(spec.before)
+        self.totals = Totals()
+        self.loop = Loop()
+        self.deadline = self.begun + spec.timeout if spec.timeout else None
+        self.finished = False
+        self.tmux: str | None = None
+        self.headless: Headless | None = None
+        self.conclusion: Conclusion | None = None
+        self._env: dict[str, str] = {}  # the agent's
+        self._stopped = False  # the agent's process is suspended by a signal
+        self._look_stopped = False  # a signal told of a child
+        self._turn_closed = False  # in this pass of the loop
         self._lines: tuple[str, ...] = ()  # of the screen, when it was last read
         self._prompt_after: int | None = None  # a place in the output: what is before it must be drawn first
-        self.begun = now
-        self.selector = selectors.DefaultSelector()
-        self.finished = False
-        self.deadline = now + spec.timeout if spec.timeout else None
-        self.on_boot: Callable[[dict[str, Any]], None] | None = None  # told once how the start went
-        self.ending = Ending(self)
-        self.requests = Requests(self)
-        self.answers = Answers(self)
-        self.background = BackgroundWork(self)
-        self.watcher = Watcher(self)
-        self.headless: Headless | None = None
-        if spec.headless:
-            from harnex.supervisor.headless import Headless  # only here: a session on a terminal needs none of it
-
-            self.headless = Headless(self)
+        # The end.
+        self._reaped_at: float | None = None  # the child is gone, and not all that it wrote is read
+        self._eof_at: float | None = None
+        self._sweep: Sweep | None = None
+        self._next_sweep = 0.0
+        self._last_state = State.STARTING
+        self._row: Clean | None = None  # the history row, once it is known
+        self._in_history = False
+        self._told = False  # `exited`, to the log: it may wait in memory for room
 
     # ---- start ----
 
@@ -108,41 +130,117 @@ class Session:
         spec = self.spec
         run_dir = paths.run_dir(spec.state, spec.run_id)
         self.reserve = reserve.Reserve()
-        env = boot.child_env(spec)
+        self._env = env = boot.child_env(spec)
         boot.take_zone(env)
         self.redactor = rules.redactor(spec.redact, env, spec.lease["secrets"] if spec.lease else ())
         self.journal = Journal(spec, self.redactor, self.record)
-        self.emit = self.journal.emit
         now = clock.monotonic()
-        self.terminal = Terminal(
+        recording = Recording(
+            os.path.join(run_dir, "session.cast"),
             spec.columns,
             spec.rows,
-            Recording(
-                os.path.join(run_dir, "session.cast"),
-                spec.columns,
-                spec.rows,
-                spec.id,
-                raw=spec.record == "raw",
-                timestamp=int(clock.wall()),
-                redactor=self.redactor,
-            ),
-            now,
+            spec.id,
+            raw=spec.record == "raw",
+            timestamp=int(clock.wall()),
+            redactor=self.redactor,
         )
+        self.terminal = Terminal(spec.columns, spec.rows, recording, now)
         socket = paths.socket_path(spec.state, spec.run_id)  # before the child: it may not be possible
-        self.reader.began = clock.wall()
-        self.child: Child | PipeChild = (
-            self.headless.spawn(env)
-            if self.headless is not None
-            else Child(tuple(spec.argv), env, spec.cwd, spec.columns, spec.rows)
+        reader = self.adapter.reader(self.version)
+        reader.began = clock.wall()
+        child = self._spawn(env)
+        self.agent = self._generation(reader, child, env, FollowedFiles(run_dir), spec.agent_session_id)
+        self.wire()
+        self.control = Control(socket, self.loop.selector, self.requests.handle)
+        self._listen_to_child()
+        self.loop.on_signals(lambda: self.stop("stopped", message=SIGNALLED), self._child_changed)
+        self._tell_start()
+        self.records = Records(spec, self.journal, self.redactor, now)
+        if self.headless is not None:
+            self.headless.begin(spec.prompt)
+        self.learn(reader.spawned(child.pid, env, spec.cwd), now)
+        if spec.watch_file is not None:
+            self.watcher.hook(spec.watch_file, self.loop.selector, self._say)
+        if spec.policy is not None:
+            from harnex.watch.policy import Policy
+
+            self._begin_watch(Policy.load(spec.policy))
+        self.delivery.take_kept()
+        self.journal.write()
+
+    def _spawn(self, env: dict[str, str]) -> Child | PipeChild:
+        spec = self.spec
+        if not spec.headless:
+            return Child(tuple(spec.argv), env, spec.cwd, spec.columns, spec.rows)
+        from harnex.supervisor.pipes import PipeChild  # only here: a session on a terminal needs none of it
+
+        return PipeChild(tuple(spec.argv), env, spec.cwd, spec.stdin)
+
+    def _generation(
+        self,
+        reader: Reader,
+        child: Child | PipeChild,
+        env: dict[str, str],
+        followed: FollowedFiles,
+        session_id: str | None,
+    ) -> Agent:
+        """A process of the agent, with what dies with it."""
+        now = clock.monotonic()
+        return Agent(
+            adapter=self.adapter,
+            version=self.version,
+            reader=reader,
+            child=child,
+            terminal=self.terminal,
+            activity=Activity(self.adapter.sources, self.version, now),
+            evidence=Evidence(reader, lambda: descendants(self.agent.child.pid), now, followed.add),
+            helpers=Helpers(env, self.spec.cwd),
+            session_id=session_id,
+            learn=self.learn,
+            diagnose=self.journal.diagnose,
         )
-        self.evidence = Evidence(self.reader, lambda: descendants(self.child.pid), now, FollowedFiles(run_dir).add)
-        self.helpers = Helpers(env, spec.cwd)
-        self.control = Control(socket, self.selector, self.requests.handle)
-        self._watch_child()
-        self._watch_signals()
-        self.emit(
+
+    def wire(self) -> None:
+        """Make the parts. The journal, the terminal and the agent are there already."""
+        spec, journal, situation = self.spec, self.journal, self.situation
+        self.boot = Boot(spec, self._agent, situation, journal.log.path, self.begun)
+        self.measured = Measured(spec.headless, self._agent, self.status, journal.diagnose)
+        self.answers = Answers(spec, journal, self._agent, self.status)
+        self.watcher = Watcher(spec, journal, self._agent, situation, self._sight)
+        tools = ToolTable(spec, self._agent)
+        self.background = BackgroundWork(tools, self.turns, self.end, journal, self._background_ended)
+        self.viewers = Viewers(spec, self._agent)
+        heard = Heard(self.watcher.message_came, self.measured.typed, self._message_moved)
+        self.delivery = Delivery(journal, self._agent, situation, self.viewers, heard)
+        self.waiters = Waiters(spec, situation, self._standing, self._background_shown)
+        self.senders = Senders(spec, situation, self.delivery, self._standing, self._background_shown)
+        self.panes = Panes(spec, self._agent, self.status)
+        self.stopping = Stopping(situation, self._agent, self.delivery.fail_all)
+        self.stoppers = Stoppers(spec, self.end, lambda force: self.stop("stopped", force=force))
+        self.requests = Requests(spec, self._ops(), lambda: self.control.full, journal.diagnose)
+        self._rest = Rest(self._agent, lambda: self.behind, self.read_child)
+        self._on_fact = self._routes()
+        if spec.headless:
+            self._wire_headless()
+
+    def _wire_headless(self) -> None:
+        from harnex.supervisor.conclusion import Conclusion  # only here: a session on a terminal needs none of it
+        from harnex.supervisor.headless import Headless
+        from harnex.watch.background import Waits
+        from harnex.watch.policy import Policy
+
+        waits = Waits(Policy(background_wait=self.spec.background_wait))
+        self.conclusion = Conclusion(waits, self.journal, self._agent, self.background, self._tell_answer)
+        self.headless = Headless(self.journal, self._agent, self.situation, self.conclusion, self.viewers.show)
+
+    def _agent(self) -> Agent:
+        return self.agent
+
+    def _tell_start(self) -> None:
+        spec = self.spec
+        self.journal.emit(
             events.Started(
-                pid=self.child.pid,
+                pid=self.agent.child.pid,
                 cli=spec.cli,
                 cli_version=spec.version_text,
                 mode=spec.mode,
@@ -161,50 +259,6 @@ class Session:
                 f"{spec.cli} {spec.version_text or 'of unknown version'} was not measured "
                 f"({'.'.join(map(str, known[0]))} to {'.'.join(map(str, known[1]))} were): its state may be less certain"
             )
-        self.records = Records(self, now)
-        if self.headless is not None:
-            self.headless.begin(spec.prompt)
-        self.take(self.reader.spawned(self.child.pid, env, spec.cwd), now)
-        if spec.watch_file is not None:
-            self.watcher.hook(spec.watch_file)
-        if spec.policy is not None:
-            from harnex.watch.policy import Policy
-
-            self.watcher.begin(Policy.load(spec.policy))
-        self.delivery.take_kept()
-        self.journal.write()
-
-    def _watch_child(self) -> None:
-        for fd in self.child.fds:
-            self.selector.register(fd, selectors.EVENT_READ, self._on_child)
-
-    def renew(self, child: Child | PipeChild) -> None:
-        """A second process goes on with the conversation of one that has ended, headless or crashed."""
-        self.child = child
-        self._watch_child()
-        self.journal.changed()
-
-    def _watch_signals(self) -> None:
-        """Signals wake the loop through a pipe; what they ask for is done in `think`."""
-        reader, writer = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
-        signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda *_: self.ending.stop(reason="stopped", message=SIGNALLED))
-        signal.signal(signal.SIGCHLD, lambda *_: self._child_changed())
-        signal.signal(signal.SIGHUP, signal.SIG_IGN)
-        self.selector.register(reader, selectors.EVENT_READ, lambda mask: os.read(reader, 512))
-
-    def _child_changed(self) -> None:
-        self._look_stopped = True
-
-    def _see_stopped(self) -> None:
-        """A child was stopped, continued or ended: is it the agent's process that stands still?"""
-        self._look_stopped = False
-        reap()
-        stopped = process.is_stopped(self.child.pid)
-        if stopped and not self.stopped:
-            self.journal.diagnose(f"the agent's process {self.child.pid} was stopped by a signal: no message is typed")
-        self.stopped = stopped
 
     # ---- the loop ----
 
@@ -212,35 +266,62 @@ class Session:
         """Until the session is over. Never raises for what the agent or a client does."""
         while not self.finished:
             try:
-                self._pass()
+                self.loop.wait(self.wake_at())
+                self.think(clock.monotonic())
             except OSError as e:
                 if not reserve.is_lack(e) or not self.reserve.release():
                     raise
                 self.control.shrink()
                 self.journal.diagnose(reserve.words(e))
-                if not self.child.reap():  # else it ended by itself, and its end is told
-                    self.ending.stop("failure", message=reserve.words(e))
+                if not self.agent.child.reap():  # else it ended by itself, and its end is told
+                    self.stop("failure", message=reserve.words(e))
         self._say_goodbye()
-
-    def _pass(self) -> None:
-        wake = self._wake_at()
-        timeout = None if wake is None else max(0.0, wake - clock.monotonic())
-        for key, mask in self.selector.select(timeout):
-            if key.fd in self.selector.get_map():  # an earlier one may have closed it
-                key.data(mask)
-        self.think(clock.monotonic())
 
     def _say_goodbye(self) -> None:
         """Let the last replies reach their readers, for a moment, and take the socket away."""
         until = clock.monotonic() + GOODBYE_S
         while self.control.unsent and clock.monotonic() < until:
-            for key, mask in self.selector.select(until - clock.monotonic()):
-                if key.fd in self.selector.get_map():
-                    key.data(mask)
+            self.loop.wait(until)
         self.control.close()
 
     def think(self, now: float) -> None:
         """What follows from what happened. Ordered: evidence, state, turns, delivery, replies, record."""
+        self._hear(now)
+        self._decide(now)
+        self.apply(self.turns.tick(now, self._screen_end()), now)
+        self.answers.step(now)
+        self.background.step(now)
+        if self.conclusion is not None and not self.end.under_way:
+            self.conclusion.step(now)
+        self.measured.step(now)
+        for wanted in self.watcher.step(now):
+            self._do(wanted, now)
+        self.delivery.step(now)
+        if self._turn_closed:
+            # Who is told of the end may look at once: the screen and the recording have caught up by then.
+            self._turn_closed = False
+            if self.terminal.settle(now, early=True):
+                self._read_screen(now)
+                self._decide(now)
+        self.control.step()
+        self._answer_clients(now)
+        if self.deadline is not None and now >= self.deadline:
+            self.deadline = None
+            self.stop("timeout")
+        self.records.step(now)
+        self._step_end(now)
+        if not self.finished:
+            if self.journal.look(now):
+                if self.control.listen_again():
+                    self.journal.diagnose("the session's socket was removed while it ran: it was made anew")
+                self.terminal.recording.renew()
+            self.journal.step(now)
+        if self.headless is None:
+            self.loop.want_write(self.agent.child.fd, self.agent.child.waiting > 0)
+        self.boot.step(now)
+
+    def _hear(self, now: float) -> None:
+        """Take what the agent said since the last pass."""
         if self._look_stopped:
             self._see_stopped()
         if self.terminal.unread:
@@ -251,179 +332,333 @@ class Session:
             self._read_screen(now)
         if self.terminal.resync_due(now):
             self._jiggle()
-        self.take(self.evidence.poll(now, resting=self._rests), now)
-        for result in self.helpers.poll(now):
-            self.take(self.reader.command(result), now)
-        self._decide(now)
-        self.apply(self.turns.tick(now, self._screen_end()), now)
-        self.answers.step(now)
-        self.background.step(now)
-        if self.headless is not None:
-            self.headless.conclusion.step(now)
-        self.measured.step(now)
-        self.watcher.step(now)
-        self.delivery.step(now)
-        if self._turn_closed:
-            # Who is told of the end may look at once: the screen and the recording have caught up by then.
-            self._turn_closed = False
-            if self.terminal.settle(now, early=True):
-                self._read_screen(now)
-                self._decide(now)
-        self.control.step()
-        self.requests.tick(now)
-        if self.deadline is not None and now >= self.deadline:
-            self.deadline = None
-            self.ending.stop(reason="timeout")
-        self.records.step(now)
-        self.ending.step(now)
-        if not self.finished:
-            if self.journal.look(now):
-                if self.control.listen_again():
-                    self.journal.diagnose("the session's socket was removed while it ran: it was made anew")
-                self.terminal.recording.renew()
-            self.journal.step(now)
-        self._watch_writable()
-        boot.tell(self, now)
+        rests = self.status.verdict.state is State.PROMPT and self.turns.open is None
+        self.learn(self.agent.evidence.poll(now, resting=rests and not self.delivery.inbox.pending), now)
+        for result in self.agent.helpers.poll(now):
+            self.learn(self.agent.reader.command(result), now)
 
-    @property
-    def _rests(self) -> bool:
-        return self.verdict.state is State.PROMPT and self.turns.open is None and not self.inbox.pending
-
-    def _wake_at(self) -> float | None:
-        now = clock.monotonic()
+    def wake_at(self) -> float | None:
+        """When `think` is due although nothing is heard, None: never."""
+        now, agent = clock.monotonic(), self.agent
+        waited = [*self.waiters.deadlines(), *self.senders.deadlines(), *self.panes.deadlines()]
         times = [
             self.terminal.wake_at(now),
             now if self.behind else None,
-            self.evidence.wake_at(),
-            self.helpers.wake_at(now),
+            agent.evidence.wake_at(),
+            agent.helpers.wake_at(now),
             self.control.wake_at(now),
-            self.verdict.wake_at,
-            self.changes.wake_at(),
+            self.status.verdict.wake_at,
+            self.status.changes.wake_at(),
             self.turns.wake_at(),
             self.delivery.wake_at(now),
-            self.requests.wake_at(),
+            *(max(t, now + 0.05) for t in waited),
             self.answers.wake_at(now),
             self.background.wake_at(),
-            self.headless.conclusion.wake_at() if self.headless is not None else None,
+            self.conclusion.wake_at() if self.conclusion is not None else None,
             self.measured.wake_at(now),
             self.watcher.wake_at(),
-            self.ending.wake_at(now),
+            self._end_wake_at(now),
             self.records.wake_at(now),
             self.deadline,
             self.journal.wake_at(),
-            self.begun + boot.patience(self) if self.on_boot is not None else None,
+            self.boot.wake_at(),
         ]
         return min((t for t in times if t is not None), default=None)
+
+    # ---- the agent's process ----
+
+    def _listen_to_child(self) -> None:
+        for fd in self.agent.child.fds:
+            self.loop.add(fd, self._on_child)
+
+    def _on_child(self, mask: int) -> None:
+        if mask & selectors.EVENT_WRITE:
+            self.agent.child.flush()
+        if mask & selectors.EVENT_READ and not self.terminal.unread:  # what was read before comes first
+            self.read_child(clock.monotonic())
+
+    def _child_changed(self) -> None:
+        self._look_stopped = True
+
+    def _see_stopped(self) -> None:
+        """A child was stopped, continued or ended: is it the agent's process that stands still?"""
+        self._look_stopped = False
+        offspring.reap()
+        pid = self.agent.child.pid
+        stopped = process.is_stopped(pid)
+        if stopped and not self._stopped:
+            self.journal.diagnose(f"the agent's process {pid} was stopped by a signal: no message is typed")
+        self._stopped = stopped
 
     @property
     def behind(self) -> bool:
         """Whether output that was read waits for its turn."""
         return self.terminal.unread or (self.headless is not None and self.headless.behind)
 
-    def _on_child(self, mask: int) -> None:
-        if mask & selectors.EVENT_WRITE:
-            self.child.flush()
-        if mask & selectors.EVENT_READ and not self.terminal.unread:  # what was read before comes first
-            self.read_child(clock.monotonic())
-
     def read_child(self, now: float) -> bool:
         """Take what the child wrote, or more of what was taken before; False if there was nothing."""
         if self.headless is not None:
-            return self.headless.read(now)
+            found = self.headless.read(now)
+            self._forget_closed()
+            return found
         if self.terminal.unread:
             self._heed(self.terminal.output(b"", now), now)
             return True
-        data = self.child.read()
-        if self.child.at_eof and self.child.fd in self.selector.get_map():
-            self.selector.unregister(self.child.fd)
+        agent = self.agent
+        data = agent.child.read()
+        if agent.child.at_eof:
+            self.loop.remove(agent.child.fd)
         if not data:
             return False
-        self.activity.output(now)
-        self.evidence.stir(now)
+        agent.activity.output(now)
+        agent.evidence.stir(now)
         self.journal.agent_wrote(now)
         if self.terminal.resync_at is not None:
             self.watcher.flooded(now)
         self._heed(self.terminal.output(data, now), now)
         return True
 
+    def _forget_closed(self) -> None:
+        """Pipes of a headless agent that are closed are no longer waited for."""
+        from harnex.supervisor.pipes import PipeChild
+
+        child = self.agent.child
+        assert isinstance(child, PipeChild)
+        for fd in (child.fd, child.error_fd):
+            if fd not in child.fds:
+                self.loop.remove(fd)
+
     def _heed(self, scanned: Scanned, now: float) -> None:
         """What was found in the output: it is answered, told and shown."""
+        child = self.agent.child
         if self.headless is None:
-            if scanned.replies and self.child.waiting > ANSWERS_MAX:
+            if scanned.replies and child.waiting > ANSWERS_MAX:
                 self.journal.diagnose("the agent asks its terminal, and does not read the answers: they are left out")
             else:
-                self.child.write(scanned.replies)
+                child.write(scanned.replies)
             for code, body in scanned.oscs:
-                self.take(self.reader.osc(code, body), now)
-        self.requests.show(scanned.clean)
-
-    def _watch_writable(self) -> None:
-        if self.headless is None and self.child.fd in self.selector.get_map():
-            mask = selectors.EVENT_READ | (selectors.EVENT_WRITE if self.child.waiting else 0)
-            if self.selector.get_key(self.child.fd).events != mask:
-                self.selector.modify(self.child.fd, mask, self._on_child)
-
-    # ---- facts ----
+                self.learn(self.agent.reader.osc(code, body), now)
+        self.viewers.show(scanned.clean)
 
     def _read_screen(self, now: float) -> None:
         if self.terminal.view.lines != self._lines:
             self._lines = self.terminal.view.lines
-            self.activity.changed(now)
-        self.take(self.reader.screen(self.terminal.view), now)
+            self.agent.activity.changed(now)
+        self.learn(self.agent.reader.screen(self.terminal.view), now)
 
     def _jiggle(self) -> None:
+        """After a flood: a change of size makes the agent redraw its screen."""
         columns, rows = self.terminal.size
-        self.watcher.disturbed(REDRAW_S)
-        self.child.resize(max(2, columns - 1), rows)
-        self.child.resize(columns, rows)
+        self.terminal.disturb(REDRAW_S)
+        self.agent.child.resize(max(2, columns - 1), rows)
+        self.agent.child.resize(columns, rows)
 
-    def take(self, learned: Iterable[Fact], now: float) -> None:
-        """Hand each fact to the machine that it concerns."""
+    # ---- another process takes its place ----
+
+    def _renew(self, child: Child | PipeChild) -> None:
+        self.agent.child = child
+        self._listen_to_child()
+        self.journal.changed()
+
+    def _is_asked_again(self, now: float) -> bool:
+        """The headless agent is gone, and was read: whether it is asked once more for an answer that fits the schema."""
+        assert self.headless is not None
+        child = self.headless.again(self._env, now)
+        if child is None:
+            return False
+        self._renew(child)
+        self.headless.asked_again(self._env, now)
+        return True
+
+    def _is_replaced(self, now: float) -> bool:
+        """The agent's process ended, and nobody asked for it: whether the watch puts another one in its place."""
+        # One that does not even start has nothing to be resumed.
+        if self.boot.is_waiting or not self.watcher.gone(now, self.stopping.killed):
+            return False
+        if not self.watcher.buried:
+            self.watcher.buried = True
+            self._bury(now)
+            self.watcher.sweep(self.background.lost(now), now)
+        return True
+
+    def _bury(self, now: float) -> None:
+        """The process is gone, and what it said was read: close its turn."""
+        self.terminal.finish(now)
+        self.learn(self.agent.reader.ended(), now)
+        detail = "the agent's process ended in the middle of the turn"
+        end = TurnEnded("process", "failed", reason="other", detail=detail)
+        self.apply(self.turns.process_ended(now, end), now)
+        self.loop.remove(self.agent.child.fd)
+        self.agent.activity = Activity(self.adapter.sources, self.version, now)
+        self.agent.helpers.close()
+        self.delivery.requeue()
+        self.journal.changed()
+
+    def _respawn(self, now: float) -> bool:
+        """Start the agent again. Whether its conversation was resumed. Raises HarnexError if it can't be started.
+
+        What belongs to the session stays: its log, recording and messages, and which model calls were counted.
+        """
+        spec, old = self.spec, self.agent
+        name = old.session_id
+        reader = self.adapter.reader(self.version)
+        resumed = bool(name and (reader.keeps_agent or (spec.resume_argv and self.turns.done)))
+        reader.resumes = (name or "") if resumed else ""
+        argv = spec.argv
+        if resumed and spec.resume_argv:
+            argv = [word.replace(SESSION_ID, name or "") for word in spec.resume_argv]
+        for late in old.evidence.rest(now, LATE_S):
+            self.learn(late, now)
+        env = boot.child_env(spec)
+        reader.began = clock.wall()
+        child = Child(tuple(argv), env, spec.cwd, *self.terminal.size)
+        old.child.close()
+        old.helpers.close()
+        self.turns.new_process()
+        followed = FollowedFiles(paths.run_dir(spec.state, spec.run_id))
+        followed.process(child.pid, reader.began)
+        self.agent = self._generation(reader, child, env, followed, old.session_id)
+        self.answers = Answers(spec, self.journal, self._agent, self.status)
+        self.viewers.show(self.terminal.output(CLEAN, now).clean)
+        self._renew(child)
+        learned = reader.spawned(child.pid, env, spec.cwd)
+        # What the old process wrote was read: a file that goes on is read from here.
+        self.learn([_from_end(fact) for fact in learned], now)
+        if not resumed:
+            self.delivery.say_again(self.watcher.first, self.watcher.nudges)
+        self.journal.changed()
+        return resumed
+
+    # ---- facts ----
+
+    def learn(self, learned: Iterable[Fact], now: float) -> None:
+        """Hand each fact to the machine that it concerns. Consumes lazy readers; may be called again by what it calls."""
         for fact in learned:
             if isinstance(fact, Observation | Retracted):
-                self.activity.observe(fact, now)
+                self.agent.activity.observe(fact, now)
                 # At once: `working` and `done` of a fast turn may come in one read, and were a turn all the same.
                 self._decide(now)
             else:
-                take_fact(self, fact, now)
+                self._on_fact[type(fact)](fact, now)
 
-    def turn_number(self) -> int | None:
-        if self.turns.open is not None:
-            return self.turns.open.number
-        return self.turns.done or None
+    def _routes(self) -> dict[type, Callable[[Any, float], None]]:
+        """Where each fact goes."""
+        emit = self.journal.emit
+        return {
+            facts.Submitted: self._on_submitted,
+            facts.Suspended: lambda fact, now: self._on_suspended(),
+            facts.TurnEnded: self._on_turn_ended,
+            facts.Follow: lambda fact, now: self.agent.evidence.take(fact),
+            facts.FindFile: lambda fact, now: self.agent.evidence.take(fact),
+            facts.RunCommand: self._on_command,
+            facts.Press: self._on_press,
+            facts.Undone: self._on_undone,
+            facts.Over: lambda fact, now: self.stopping.over(fact),
+            facts.AgentSession: lambda fact, now: self._on_agent_session(fact.session_id),
+            facts.ToolUse: self._on_tool,
+            facts.ModelCall: self._on_call,
+            facts.Rest: lambda fact, now: self._on_rest(fact),
+            facts.Compacted: lambda fact, now: emit(words.compaction_event(fact, self.situation.turn_number)),
+            facts.SubAgent: self._on_subagent,
+            facts.Background: lambda fact, now: self.background.take(fact, now),
+            facts.TodoList: lambda fact, now: emit(words.progress_event(fact, self.situation.turn_number)),
+            facts.Printed: lambda fact, now: self.headless.show(fact.text, now) if self.headless else None,
+            facts.FinalAnswer: lambda fact, now: self.headless.answered(fact) if self.headless else None,
+            facts.Remark: lambda fact, now: self.journal.diagnose(fact.text),
+        }
+
+    def _on_submitted(self, fact: facts.Submitted, now: float) -> None:
+        self.apply(self.turns.submitted(fact, now), now)
+        if self.headless is not None:
+            self.headless.submitted(fact)
+        self.delivery.act(self.delivery.inbox.accepted(fact.text))
+
+    def _on_suspended(self) -> None:
+        self.agent.child.kill(signal.SIGCONT)
+        self.journal.diagnose("the agent was suspended (Ctrl-Z), and was continued: no shell is there to do it")
+
+    def _on_turn_ended(self, fact: TurnEnded, now: float) -> None:
+        self.apply(self.turns.ended(fact, now), now)
+        if self.conclusion is not None and fact.source == "stream":
+            self.conclusion.result(fact, now)
+
+    def _on_command(self, fact: facts.RunCommand, now: float) -> None:
+        if not self.watcher.buried:
+            self.agent.helpers.take(fact, now)
+
+    def _on_press(self, fact: facts.Press, now: float) -> None:
+        self.agent.type(fact.data)
+
+    def _on_undone(self, fact: facts.Undone, now: float) -> None:
+        """The reader could not do what was asked of it."""
+        if fact.what == "deliver":
+            self.delivery.act(self.delivery.inbox.refused(fact.why))
+        elif fact.what == "answer":
+            self.answers.refused(fact.why)
+        else:
+            self.journal.diagnose(f"the turn could not be stopped: {fact.why}")
+            self.stopping.undone(now)
+
+    def _on_agent_session(self, session_id: str) -> None:
+        if session_id != self.agent.session_id:
+            self.agent.session_id = session_id
+            self.journal.changed()
+
+    def _on_tool(self, fact: facts.ToolUse, now: float) -> None:
+        self.measured.tool(fact, now)
+        self.watcher.tool(fact, now)
+        self.journal.emit(words.tool_event(fact, self.situation.turn_number))
+
+    def _on_call(self, fact: facts.ModelCall, now: float) -> None:
+        call = self.totals.add(fact, self.situation.turn_number)
+        if call is not None:
+            self.journal.emit(call)
+            self.measured.called()
+            self.watcher.call(call, now)
+            self.journal.changed()
+
+    def _on_rest(self, fact: facts.Rest) -> None:
+        self.journal.emit(self.totals.rest(fact))
+        self.journal.changed()
+
+    def _on_subagent(self, fact: facts.SubAgent, now: float) -> None:
+        self.journal.emit(words.subagent_event(fact, self.situation.turn_number))
+        if fact.work_id:
+            self.background.take(facts.Background(fact.work_id, fact.status, "agent", "", how=fact.how), now)
+
+    def _background_ended(self, work: Work, told: bool, now: float) -> bool:
+        """Work in the background has ended. False: with the agent, that has given its result and leaves."""
+        if self.conclusion is not None and self.conclusion.given:
+            return False
+        self.watcher.background_ended(work, told, now)
+        return True
 
     # ---- state and turns ----
 
     def _decide(self, now: float) -> None:
-        if self.changes.hold(now) and not self.ending.under_way:
+        """Say the state, if it is time to."""
+        if self.status.changes.hold(now) and not self.end.under_way:
             return  # a storm: the last word counts
-        verdict = self.activity.decide(now)
-        if verdict.state is State.PROMPT is not self.verdict.state and not self.ending.under_way:
+        old_state = self.status.verdict.state
+        fused = self.agent.activity.decide(now)
+        if fused.state is State.PROMPT is not old_state and not self.end.under_way:
             if self.terminal.settle(now, early=True):
                 self._read_screen(now)  # what was painted before it was declared, a dialog perhaps
-                verdict = self.activity.decide(now)
-            if self._half_drawn():
+                fused = self.agent.activity.decide(now)
+            if self._is_half_drawn():
                 return
         else:
             self._prompt_after = None
-        self.apply(self.turns.state(verdict.beneath, now, self.reader.records_prompts()), now)
-        turn = self.turns.open
-        if verdict.state is State.PROMPT and turn is not None and not turn.worked and turn.ended is None:
-            # The agent took a prompt and does not show it yet: what it shows is the moment before.
-            verdict = Verdict(State.BUSY, "turn", "a prompt was taken", wake_at=verdict.wake_at)
-        if self.stopped:
-            why = f"its process is stopped by a signal (kill -CONT {self.child.pid})"
-            verdict = Verdict(State.UNKNOWN, "process", why, wake_at=verdict.wake_at)
-        if self.ending.under_way:
-            verdict = Verdict(State.STOPPING, "harnex", self.ending.reason or "ending", wake_at=verdict.wake_at)
-        old, self.verdict = self.verdict, verdict
-        if verdict.same_as(old):
+        self.apply(self.turns.state(fused.beneath, now, self.agent.reader.records_prompts()), now)
+        still = f"its process is stopped by a signal (kill -CONT {self.agent.child.pid})" if self._stopped else ""
+        ending = (self.end.reason or "ending") if self.end.under_way else ""
+        verdict = status(fused, self.turns.open, still, ending)
+        old = self.status.show(verdict, clock.iso())
+        if old is None:
             return
-        if self.changes.count(now):
+        if self.status.changes.count(now):
             self.journal.diagnose(f"the state changes very often (by {verdict.source}): only the last word is told")
-        if verdict.state is not old.state or verdict.dialog != old.dialog or verdict.asks_else(old.asks):
-            self.state_since = clock.iso()
-        self.emit(
+        self.journal.emit(
             events.StateChanged(
                 state=verdict.state.value,
                 previous=old.state.value,
@@ -433,12 +668,12 @@ class Session:
             )
         )
         if verdict.state is State.BLOCKED:
-            self.emit(events.Blocked(dialog=verdict.dialog, options=verdict.options))
-        elif verdict.state is State.BUSY and self.inbox.current is not None:
-            self.delivery.act(self.inbox.accepted())
+            self.journal.emit(events.Blocked(dialog=verdict.dialog, options=verdict.options))
+        elif verdict.state is State.BUSY and self.delivery.inbox.current is not None:
+            self.delivery.act(self.delivery.inbox.accepted())
         self.journal.changed()
 
-    def _half_drawn(self) -> bool:
+    def _is_half_drawn(self) -> bool:
         """Whether the screen lacks what was painted before a prompt was first declared: much was painted at once."""
         terminal = self.terminal
         if self._prompt_after is None:
@@ -450,7 +685,7 @@ class Session:
         turn = self.turns.open
         if turn is None or turn.ended is not None or self.terminal.screen is None:
             return None
-        return self.reader.outcome(self.terminal.view)
+        return self.agent.reader.outcome(self.terminal.view)
 
     def apply(self, changes: Iterable[Opened | Closed], now: float) -> None:
         """Tell what turns opened and closed."""
@@ -460,70 +695,461 @@ class Session:
             self.measured.turn(change, now)
             if isinstance(change, Opened):
                 self.watcher.turn(change, now)
-                self.emit(events.TurnStarted(turn=change.turn, message_id=change.message_id))
+                self.journal.emit(events.TurnStarted(turn=change.turn, message_id=change.message_id))
                 continue
             self.turns.last = closed = with_reset(change, clock.wall())
             self.watcher.turn(closed, now)
-            self.emit(end_event(closed, self.totals.of_turn(closed.turn)))
+            self.journal.emit(words.end_event(closed, self.totals.of_turn(closed.turn)))
             self.delivery.turn_closed(closed)
             self._turn_closed = True
-            self.requests.turn_closed(closed)
+            self.senders.turn_closed(closed)
 
-    @property
-    def standing(self) -> Standing:
-        """The session as waiters see it. From its first moment an end is none that somebody may go on from."""
-        state = self.verdict.state
-        if self.ending.under_way:
-            state = State.EXITED if self.ending.done else State.STOPPING
-        elif self.answers.in_hand or self.delivery.will_leave or self.changes.held:
-            state = State.STARTING
+    def _tell_answer(self, now: float) -> None:
+        """A headless agent gave its result: its answer is told, and its turn is over."""
+        assert self.headless is not None
+        for late in self.agent.evidence.rest(now, CALLS_S):
+            self.learn(late, now)
+        if self.headless.tell():
+            self.apply(self.turns.result(now), now)
+
+    # ---- clients ----
+
+    def _ops(self) -> dict[str, Callable[[Peer, dict[str, Any]], None]]:
+        """What clients may ask for (model/protocol.py), and who answers."""
+        return {
+            "status": lambda peer, _: peer.reply({"ok": True, **self.record(), "viewers": self.viewers.count}),
+            "send": self.senders.send,
+            "wait": self.waiters.wait,
+            "stop": self._op_stop,
+            "interrupt": self._op_interrupt,
+            "pane": self.panes.look,
+            "answer": lambda peer, request: self.answers.asked(peer, request),
+            "watch": lambda peer, request: self.watcher.asked(peer, request, self._begin_watch),
+            "tmux": self._op_tmux,
+            "attach": self.viewers.attach,
+        }
+
+    def _op_interrupt(self, peer: Peer, request: dict[str, Any]) -> None:
+        self.agent.interrupt(clock.monotonic())
+        peer.reply({"ok": True, **self.spec.names()})
+
+    def _op_tmux(self, peer: Peer, request: dict[str, Any]) -> None:
+        self.tmux = str(request.get("window") or "") or None
+        self.journal.write()
+        peer.reply({"ok": True, **self.spec.names()})
+
+    def _op_stop(self, peer: Peer, request: dict[str, Any]) -> None:
+        if self.stoppers.stop(peer, request):
+            self._tell_unrecorded()
+
+    def _answer_clients(self, now: float) -> None:
+        """Answer those whose condition holds, and those whose time is up."""
+        standing = self._standing()
+        self.waiters.tick(standing, now)
+        self.senders.tick(standing, now)
+        self.panes.tick(now)
+        self.viewers.tick()
+
+    def _message_moved(self, message: Message, over: bool) -> None:
+        self.senders.moved(message, over)
+
+    def _standing(self) -> Standing:
+        """The session as waiters see it."""
+        verdict, watcher = self.status.verdict, self.watcher
+        unsettled = self.answers.in_hand or self.delivery.will_leave or self.status.changes.held
+        state = waited_for(verdict, self.end, unsettled)
         return Standing(
             state,
-            self.verdict.dialog,
-            self.inbox.pending + self.watcher.holds,
+            verdict.dialog,
+            self.delivery.inbox.pending + watcher.holds,
             self.turns.open is not None,
             self.turns.done,
             self.turns.last,
             self.headless is not None,
-            self.ending.result.get("exit_code") if self.watcher.watch is not None else None,
-            self.verdict.view.name if self.verdict.view is not None else "",
+            self.end.result.get("exit_code") if watcher.watch is not None else None,
+            verdict.view.name if verdict.view is not None else "",
+            state is State.BLOCKED and not self.answers.under_way and not watcher.answers_dialog(),
         )
 
-    def interrupt(self, now: float) -> None:
-        """Interrupt the running turn, as the agent wants it: by keys, or by a command."""
-        facts = self.reader.ask("interrupt")
-        if facts is not None:
-            self.take(facts, now)
-        else:
-            self.type(self.adapter.interrupt(self.terminal.view, self.version))
+    def _background_shown(self) -> list[dict[str, Any]]:
+        shown: list[dict[str, Any]] = self.redactor.clean(self.background.record)
+        return shown
 
-    def type(self, data: bytes) -> str:
-        """Send bytes to the agent's terminal, all or none; why not, "" if they were sent."""
-        problem = ""
-        self.watcher.disturbed(ECHO_S)
+    # ---- the watch ----
+
+    def _begin_watch(self, policy: Policy) -> None:
+        turn = self.turns.open
+        calls = (self.totals.of_turn(turn.number) or {}).get("calls") if turn is not None else None
+        self.watcher.begin(policy, self.delivery.inbox.pending, bool(calls))
+
+    def _sight(self, now: float) -> Sight:
+        from harnex.watch.actions import Sight
+
+        turn, verdict = self.turns.open, self.status.verdict
+        return Sight(
+            state=verdict.beneath,  # what a person left open is left again: nobody is asked for it
+            wall=clock.wall(),
+            dialog=verdict.dialog if verdict.view is None else "",
+            options=verdict.options,
+            turn=turn.number if turn is not None else None,
+            pending=self.delivery.inbox.pending,
+            answering=self.answers.in_hand or self.answers.under_way,
+            person=self.viewers.person_typed,
+            reason=f"{verdict.source}: {verdict.reason}" if verdict.source else verdict.reason,
+            background=tuple(self.background.running),
+            looking=self.background.unsure,
+            gap=self.measured.gap,
+            settling=self.measured.settling,
+            unseen=self.measured.unseen,
+        )
+
+    def _say(self, text: str) -> None:
+        self.delivery.take(Message(new_message_id(), text))
+
+    def _do(self, wanted: Action | Message, now: float) -> None:
+        """What the watch wants done to the agent."""
+        from harnex.watch import actions as w
+
+        if isinstance(wanted, Message):
+            self.delivery.take(wanted)
+        elif isinstance(wanted, w.Interrupt):
+            self.agent.interrupt(now)
+        elif isinstance(wanted, w.Kill):
+            self.agent.child.kill(signal.SIGKILL)
+        elif isinstance(wanted, w.Revive):
+            self._revive(wanted, now)
+        elif isinstance(wanted, w.Answer):
+            try:
+                self.answers.begin(wanted.verb, wanted.dialog, wanted.option, None, wanted.by, None)
+            except HarnexError as e:
+                self.journal.diagnose(e.message)
+        elif isinstance(wanted, w.Stop):
+            self.stop(wanted.reason, exit_code=wanted.exit_code, message=wanted.message)
+
+    def _revive(self, wanted: Any, now: float) -> None:
+        self.watcher.buried = False
+        code, number = self.agent.child.code, self.agent.child.signal
+        error, resumed = None, False
         try:
-            self.child.write(data)
+            resumed = self._respawn(now)
         except HarnexError as e:
-            problem = e.message
-            self.journal.diagnose(problem)
-        self.evidence.stir(clock.monotonic())
-        self._watch_writable()
-        return problem
+            error = e.message
+        self.journal.emit(
+            events.Restart(
+                reason=wanted.reason,
+                attempt=wanted.attempt,
+                most=wanted.most,
+                pid=self.agent.child.pid,
+                resumed=resumed,
+                agent_session_id=self.agent.session_id,
+                code=code,
+                signal=number,
+                error=error,
+            )
+        )
+        if error is not None:
+            self.stop("failure", exit_code=errors.FAILED, message=f"it could not be started again: {error}")
+        else:
+            self.watcher.revived(resumed, now)
+
+    # ---- the end ----
+
+    def stop(self, reason: str, force: bool = False, exit_code: int | None = None, message: str = "") -> None:
+        """End the session. A headless run whose result stands only loses its process."""
+        if self.conclusion is not None and self.conclusion.stop(force, self.end.under_way, clock.monotonic()):
+            return
+        self.stopping.stop(reason, force, exit_code, message)
+
+    def _end_wake_at(self, now: float) -> float | None:
+        end = self.end
+        if self._sweep is not None:
+            return self._next_sweep
+        if end.drained:
+            return None  # what a headless agent left running is waited for: its conclusion says when to look
+        if end.gone_at is not None or self._reaped_at is not None:
+            return now if self._rest.goes_on else now + 0.02
+        if end.ladder is not None:
+            return end.ladder.wake_at()
+        return self._eof_at + self._eof_patience if self._eof_at is not None else None
+
+    @property
+    def _eof_patience(self) -> float:
+        return TERMINAL_CLOSED_S if self.headless is None else PIPES_CLOSED_S
+
+    def _step_end(self, now: float) -> None:
+        """Do what is due of the end, phase by phase."""
+        end = self.end
+        if end.done:
+            return
+        if end.reason is not None:
+            self.background.ending(now)
+        if end.gone_at is None and not self._is_gone(now):
+            return
+        if self._sweep is None:
+            if not end.drained:
+                if not self._is_drained(now):
+                    return
+                end.drained = True
+                self.close_turn(now)
+            if self._is_left_running(now):
+                return
+            self.background.ending(now)
+            self._sweep = Sweep(self.spec.run_id, now, self.spec.keep)
+            self._next_sweep = now
+        if now >= self._next_sweep:
+            self._sweep_on(self._sweep, now)
+
+    def _is_gone(self, now: float) -> bool:
+        """Whether the agent's process is gone, for good. One that lives is ended, if that was asked for."""
+        end, child, stopping = self.end, self.agent.child, self.stopping
+        if child.reap():
+            if end.reason is None and (self.headless is not None or self.watcher.watch is not None):
+                if not self.watcher.buried:
+                    self._reaped_at = self._reaped_at or now
+                    if not self._rest.is_read(self._reaped_at, now):
+                        return False
+                if self.headless is not None and self._is_asked_again(now):
+                    self._reaped_at = None
+                    return False
+            if end.reason is None and self._is_replaced(now):
+                stopping.killed, self._reaped_at = "", None
+                return False
+            if end.reason is None and stopping.killed:
+                end.reason, end.words = "killed", stopping.killed
+            end.gone_at = now
+            if self.headless is None:
+                self.background.ending(now)
+            self._last_state = self.status.verdict.state  # it is `stopping` from now on
+            return True
+        if child.at_eof and end.ladder is None:
+            # It closed its terminal.
+            self._eof_at = self._eof_at or now
+            if now >= self._eof_at + self._eof_patience:
+                self.stop("disconnected")
+        stopping.climb(now)
+        return False
+
+    def _is_drained(self, now: float) -> bool:
+        """Whether the rest of the output and of the evidence has been read."""
+        gone_at = self.end.gone_at
+        assert gone_at is not None
+        if not self._rest.is_read(self._reaped_at or gone_at, now):
+            return False
+        waits = self.turns.open is not None and self.turns.open.ended is None
+        return not waits or now >= gone_at + EVIDENCE_S
+
+    def _is_left_running(self, now: float) -> bool:
+        """Whether what a headless agent that ended well by itself left running is still waited for."""
+        last = self.turns.last
+        if self.conclusion is None or self.end.reason is not None or last is None:
+            return False
+        return last.end.outcome == "completed" and self.conclusion.leaves(now)
+
+    def _sweep_on(self, sweep: Sweep, now: float) -> None:
+        """End what is left of the run; when nothing is, write its record."""
+        end = self.end
+        assert end.gone_at is not None
+        self._next_sweep = now + SWEEP_EVERY_S
+        if not end.swept:
+            end.swept = sweep.step(now) or now > end.gone_at + SWEEP_S
+            for remark in sweep.remarks() if end.swept else ():
+                self.journal.diagnose(remark)
+        if end.swept:
+            self._next_sweep = now + GIT_POLL_S
+            if self.records.close(now):
+                self._finish(now)
+
+    def close_turn(self, now: float) -> None:
+        """The agent is gone, and was read: what was open is over, and nothing more is delivered."""
+        end, child = self.end, self.agent.child
+        self.terminal.finish(now)
+        self.learn(self.agent.reader.ended(), now)
+        outcome = "failed" if end.reason in (None, "disconnected", "killed") else "interrupted"
+        told = end.words or f"the session ended ({end.reason})"
+        why = told if end.reason else "the agent exited in the middle of the turn"
+        turn = self.turns.open
+        if self.headless is not None and outcome == "interrupted" and turn is not None:
+            # Cut short by harnex, whatever the agent made of that; if it had completed before, it has.
+            turn.ended = turn.ended if turn.ended is not None and turn.ended.outcome == "completed" else None
+        fact = TurnEnded("process", outcome, reason="other", detail=why)  # type: ignore[arg-type]
+        self.apply(self.turns.process_ended(now, fact), now)
+        # An agent that died may be started again where it was, and then gets them.
+        died = end.reason is None and (child.signal is not None or child.code != 0)
+        self.delivery.fail_all("the session ended", died or bool(self.stopping.killed))
+
+    def _why(self, now: float) -> tuple[str, str]:
+        """The reason of the end, and words about it."""
+        end, child, activity = self.end, self.agent.child, self.agent.activity
+        if end.reason is not None:
+            return end.reason, end.words
+        if self.headless is not None:
+            return self.headless.why()
+        early = end.gone_at is not None and end.gone_at - self.begun < EARLY_S and not activity.was_ready
+        if child.signal is not None:
+            return "boot_failure" if early else "killed", f"the agent was ended by {process.signal_name(child.signal)}"
+        if child.code == 0:
+            last = self.turns.last
+            if last is not None and last.end.source == "process" and last.end.outcome == "failed":
+                return "failure", "the agent exited with code 0 in the middle of a turn"
+            return "success", ""
+        booting = self._last_state in (State.STARTING, State.STOPPING) and self.turns.done == 0
+        view = self.terminal.view
+        said = last_words(tuple(self.redactor.redact_lines(view.lines, view.columns)))
+        return ("boot_failure" if early or (booting and not activity.was_ready) else "failure"), said
+
+    def _finish(self, now: float) -> None:
+        """Write the record, as far as there is room."""
+        if self._row is None:
+            if self.headless is not None:
+                self.headless.close()
+            self.terminal.close(now)
+            self._row = self._dispatch_record(*self._why(now), now)
+        if not self._in_history:
+            try:
+                history.append(self.spec.state, self._row)
+            except OSError as e:
+                if e.errno in FULL:  # a run without a record never was: it is over when there is room for that
+                    self._wait_for_room(self._row, now)
+                    return
+            self._in_history = True
+        if not self.leave(self._row):
+            self._wait_for_room(self._row, now)
+            return
+        self._answer_clients(now)
+        self.stoppers.answer(recorded=True)
+        self.senders.end()
+        self.viewers.end({**self.spec.names(), **self.end.result})
+        self.finished = True
+
+    def _wait_for_room(self, row: Clean, now: float) -> None:
+        """The disk is full. The agent and its processes are gone, so who ended the session need not wait as well."""
+        self._next_sweep = now + RETRY_S
+        self.end.result = {**self._result(row), "recorded": False}
+        self._tell_unrecorded()
+
+    def _tell_unrecorded(self) -> None:
+        self.stoppers.answer(recorded=False)
+        self.viewers.end({**self.spec.names(), **self.end.result})
+
+    def _dispatch_record(self, reason: str, message: str, now: float) -> Clean:
+        """The history row, and the `usage` event."""
+        end, child = self.end, self.agent.child
+        self.background.over(now)
+        if reason == "success" and (why := self.watcher.unmeasured):
+            reason, message, end.exit_code = "failure", why, errors.PERSON_NEEDED
+            self.journal.emit(events.Escalated(reason="budget", message=why, stopped=True))
+        totals = self.totals.sums()
+        self.journal.emit(events.Usage(calls=self.totals.calls, tokens=totals, agent_session_id=self.agent.session_id))
+        left = sorted(self._sweep.ended) if self._sweep else []
+        ended_at = clock.iso()
+        end.message = self.redactor.text(message)
+        row = dispatch.dispatch(
+            self.journal.entry(),
+            git=self.records.git,
+            counts=self.journal.counts,
+            ended_at=ended_at,
+            duration_s=round(now - self.begun, 3),
+            exit=self._exit_code(reason),
+            code=child.code,
+            signal=child.signal,
+            reason=reason,
+            message=end.message,
+            turns=self.turns.done,
+            usage=totals,
+            swept=len(left),
+            killed=self.redactor.clean(self._killed_work()),
+            skipped_bytes=self.terminal.skipped,
+            redacted=self.redactor.count,
+        )
+        return self.redactor.record(row)
+
+    def _exit_code(self, reason: str) -> int:
+        if self.end.exit_code is not None:
+            return self.end.exit_code
+        judged = self.watcher.outcome(reason)
+        if judged is not None:
+            return judged
+        code = EXIT_CODE_OF.get(reason, errors.FAILED)
+        return self.headless.exit_code(reason, code) if self.headless is not None else code
+
+    def _killed_work(self) -> list[dict[str, Any]]:
+        """The background work that ended with the session: all of it but what the person asked to keep."""
+        keep = self.spec.keep if self._sweep is not None and self._sweep.kept else ()
+        return [work for work in self.background.killed if not may_live(str(work["command"]), keep)]
+
+    def leave(self, row: Clean) -> bool:
+        """Write the summary and `exited`, and leave the registry. False: there is no room yet for `exited`; ask again."""
+        spec, child = self.spec, self.agent.child
+        if not self._told:
+            self._told = True
+            self.records.leave(row)
+            if spec.endpoint_pid:
+                process.send_signal(spec.endpoint_pid, signal.SIGTERM, spec.endpoint_start)
+            self.journal.emit(
+                events.Exited(
+                    code=child.code,
+                    signal=child.signal,
+                    reason=row["reason"],
+                    message=self.end.message,
+                    killed=tuple(row["killed"]),
+                )
+            )
+        if not self.journal.log.flush() and self.journal.log.full:
+            return False
+        self.watcher.ended(row["reason"], row["exit"], row["message"])
+        self.watcher.close()
+        self.agent.helpers.close()
+        self.journal.close()
+        child.close()
+        self.end.done = True
+        self.end.result = self._result(row)
+        return True
+
+    def _result(self, row: dict[str, Any]) -> dict[str, Any]:
+        """How the session ended, for those who waited for it."""
+        return {
+            "run_id": self.spec.run_id,
+            "reason": row["reason"],
+            "code": self.agent.child.code,
+            "signal": self.agent.child.signal,
+            "exit_code": row["exit"],
+            "message": row["message"],
+            "swept": row["swept"],
+            "killed": row["killed"],
+            "run_dir": paths.run_dir(self.spec.state, self.spec.run_id),
+        }
+
+    def crash(self, report: str, reason: str = "supervisor_lost", why: str = "") -> None:
+        """The last resort after a bug: the agent is killed and swept, the end is written, or left to recovery."""
+        self.journal.diagnose(f"harnex failed: {report.strip().splitlines()[-1][:300]}")
+        self.agent.child.kill(signal.SIGKILL)
+        sweep_now(self.spec.run_id, self.spec.keep)
+        self.agent.child.reap()
+        self.control.close()
+        self.records.close_now()
+        why = why or "a bug in harnex ended the session; see supervisor.log"
+        row = self._dispatch_record(reason, why, clock.monotonic())
+        try:
+            history.append(self.spec.state, row)
+        except OSError as e:
+            if e.errno in FULL:
+                return  # the next command that looks finds the run dead, and writes its end when there is room
+        self.leave(row)
 
     # ---- what is written ----
 
     def record(self) -> dict[str, Any]:
         """The session record: what `status --json` prints (DESIGN section 10) and what readers need."""
-        spec, verdict = self.spec, self.verdict
+        spec, verdict = self.spec, self.status.verdict
         return {
             **spec.identity(),
-            "pid": self.child.pid,
+            "pid": self.agent.child.pid,
             "supervisor_pid": os.getpid(),
             "state": verdict.state.value,
             "dialog": verdict.dialog or None,
-            "state_since": self.state_since,
+            "state_since": self.status.since,
             "source": verdict.source or None,
-            "turn": self.turn_number(),
+            "turn": self.situation.turn_number,
             "last_outcome": describe(self.turns.last),
             "started_at": self.started_at,
             "calls": self.totals.calls,
@@ -534,25 +1160,20 @@ class Session:
             "meta": spec.meta,
             "spawner": spec.spawner,
             "options": list(verdict.options),
-            "pending": self.inbox.pending,
+            "pending": self.delivery.inbox.pending,
             "held_by": self.delivery.held_by,
             "background": self.background.record,
             **self.watcher.record,
-            "agent_session_id": self.agent_session_id,
+            "agent_session_id": self.agent.session_id,
             "permissions": spec.permissions,
-            "pid_start": self.child.started,
+            "pid_start": self.agent.child.started,
             "supervisor_start": process.start_time(os.getpid()),
             "socket": self.control.path,
             "events_path": self.journal.log.path,
         }
 
-    def crash(self, report: str, reason: str = "supervisor_lost", why: str = "") -> None:
-        """The last resort after a bug: the agent is killed and swept, the end is written."""
-        self.journal.diagnose(f"harnex failed: {report.strip().splitlines()[-1][:300]}")
-        self.child.kill(signal.SIGKILL)
-        sweep_now(self.spec.run_id, self.spec.keep)
-        self.child.reap()
-        self.control.close()
-        self.records.close_now()
-        why = why or "a bug in harnex ended the session; see supervisor.log"
-        self.ending.record_end(reason, why, clock.monotonic())
+
+def _from_end(fact: Fact) -> Fact:
+    if isinstance(fact, facts.Follow) and fact.kind == "rows":
+        return dataclasses.replace(fact, from_end=True)
+    return fact

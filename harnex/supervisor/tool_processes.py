@@ -11,12 +11,33 @@ import sys
 from collections.abc import Callable, Mapping
 
 from harnex import process
+from harnex.launch.spec import Spec
 from harnex.machines.background import Process
+from harnex.supervisor.agent import Agent
 from harnex.supervisor.evidence import descendants
+from harnex.supervisor.sweep import may_live
 
 Whose = Callable[[Mapping[str, str], bool], str]
 
 _booted: float | None = None
+
+
+class ToolTable:
+    """The processes of one agent's tools, but for those that the person asked to keep."""
+
+    def __init__(self, spec: Spec, agent: Callable[[], Agent]) -> None:
+        self._spec, self._agent = spec, agent
+
+    @property
+    def is_known(self) -> bool:
+        """Whether the agent's tools can be told by their environment."""
+        return self._agent().reader.marks_tools
+
+    def look(self) -> list[Process]:
+        """Those that live now."""
+        agent = self._agent()
+        found = tools(self._spec.run_id, agent.child.pid, agent.reader.whose_tool)
+        return [p for p in found if not may_live(p.command, self._spec.keep)]
 
 
 def tools(run_id: str, agent: int, whose: Whose) -> list[Process]:

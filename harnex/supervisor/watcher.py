@@ -1,36 +1,38 @@
-"""The watch at work: feeds `watch/watch.py` with what the session sees, and does what it says."""
+"""The watch at work: feeds `watch/watch.py` with what the session sees, and says what is to be done to the agent."""
 
 from __future__ import annotations
 
 import dataclasses
 import os
-import signal
-from collections.abc import Mapping
+import selectors
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from harnex import clock, errors, paths
-from harnex.errors import HarnexError
+from harnex.errors import HarnexError, UsageError
+from harnex.launch.spec import Spec
 from harnex.machines.inbox import Message
+from harnex.machines.status import Situation
 from harnex.machines.turns import Closed, Opened
 from harnex.model import events
 from harnex.model.facts import State, ToolUse
+from harnex.supervisor.agent import Agent
+from harnex.supervisor.control import Peer
 from harnex.supervisor.delivery import new_message_id
+from harnex.supervisor.journal import Journal
 
 if TYPE_CHECKING:
     from harnex.machines.background import Work
     from harnex.supervisor.filehook import FileHook
     from harnex.supervisor.jobs import Ended, Job
-    from harnex.supervisor.session import Session
     from harnex.supervisor.sweep import Sweep
     from harnex.usage.prices import Prices
-    from harnex.watch.actions import Action, Sight
+    from harnex.watch.actions import Action, Check, Say, Sight
     from harnex.watch.policy import Policy
     from harnex.watch.watch import Watch
 
 LOOK_S = 0.5  # how often the screen is looked at for news, at most
-ECHO_S = 0.6  # after keys: what moves now is their echo
-REDRAW_S = 2.0  # after a change of size: the agent paints everything anew
 SWEEP_S = 5.0
 TEXTS = 8  # messages that could be said again
 
@@ -49,11 +51,19 @@ def with_reset(closed: Closed, wall: float) -> Closed:
 class Watcher:
     """One session's watch, or none (`watch` None: it costs nothing)."""
 
-    def __init__(self, session: Session) -> None:
-        self._session = session
+    def __init__(
+        self,
+        spec: Spec,
+        journal: Journal,
+        agent: Callable[[], Agent],
+        situation: Situation,
+        sight: Callable[[float], Sight],
+    ) -> None:
+        """`sight(now)` is what the session sees; only the watch itself looks for retries on the screen."""
+        self._spec, self._journal, self._agent, self._situation = spec, journal, agent, situation
+        self._see = sight
         self.watch: Watch | None = None
         self._jobs: list[Job] = []
-        self._disturbed_until = 0.0
         self._view: object = None
         self._next_look = 0.0
         self._retrying = ""
@@ -70,53 +80,73 @@ class Watcher:
 
     # ---- on ----
 
-    def begin(self, policy: Policy) -> None:
-        """Put the policy on; one that is on already is replaced."""
+    def begin(self, policy: Policy, pending: int, calls_came: bool) -> None:
+        """Put the policy on; one that is on already is replaced.
+
+        `pending` messages wait; `calls_came`: the open turn has made model calls, so its message is not said again.
+        """
         from harnex.watch.news import Screen
         from harnex.watch.watch import CUT_S, START_S, Watch
 
-        session, now = self._session, clock.monotonic()
-        steps = session.adapter.stop_steps(State.BUSY, session.version)
+        spec, now = self._spec, clock.monotonic()
+        steps = self._agent().stop_steps(State.BUSY)
         slowest = max((s.grace_s for s in steps if s.until == "prompt"), default=0.0)
         watch = Watch(
             policy,
             now,
-            session.spec.permissions,
+            spec.permissions,
             cut_s=max(CUT_S, slowest),
-            start_s=max(START_S, 5 * session.reader.boot_s),
+            start_s=max(START_S, 5 * self._agent().reader.boot_s),
         )
         self._screen = Screen()
         self._priced = policy.max_cost is not None
-        turns, totals = session.turns, session.totals
+        turns = self._situation.turns
         turn = turns.open
         if policy.limits_calls or policy.max_turns is not None:
             from harnex.supervisor import spent
 
-            before = spent.used(session.spec.state, session.spec.run_id, self._cost)
+            before = spent.used(spec.state, spec.run_id, self._cost)
             watch.budget.begin(before, turn.number if turn is not None else turns.done, now)
-        watch.tasked = bool(session.inbox.pending or turn is not None or turns.done or turns.last is not None)
+        watch.tasked = bool(pending or turn is not None or turns.done or turns.last is not None)
         if turn is not None:
-            came = (totals.of_turn(turn.number) or {}).get("calls")  # then its message is not said again
-            watch.turn_opened(turn.number, None if came else turn.message_id, now)
-        elif turns.last is not None and not session.inbox.pending:
+            watch.turn_opened(turn.number, None if calls_came else turn.message_id, now)
+        elif turns.last is not None and not pending:
             watch.turn_closed(turns.last, now)  # it is judged, as if it had ended just now
         self.watch = watch
         self._view = None
-        session.emit(events.Watch(phase="on", policy=policy.shown(), message=policy.words()))
-        session.journal.changed()
+        self._journal.emit(events.Watch(phase="on", policy=policy.shown(), message=policy.words()))
+        self._journal.changed()
 
-    def hook(self, shown: str) -> None:
-        """Tell the agent whenever this file changes. Raises HarnexError if its directory can't be."""
+    def asked(self, peer: Peer, request: dict[str, Any], begin: Callable[[Policy], None]) -> None:
+        """The request `watch`: put a policy on (or another one); without one, only say what is on. Raises HarnexError."""
+        spec, policy = self._spec, request.get("policy")
+        if self._situation.end.under_way:
+            raise HarnexError(f"session {spec.id} is ending", "what it did: harnex logs, harnex history")
+        if spec.headless:
+            raise UsageError(f"session {spec.id} is headless: there is nothing to watch", "see: harnex events")
+        if policy is not None:
+            if not isinstance(policy, dict):
+                raise UsageError("that is no policy", "see: harnex watch --help")
+            from harnex.watch.policy import Policy
+
+            try:
+                begin(Policy.load(policy))
+            except (TypeError, ValueError) as e:
+                raise UsageError(f"that is no policy: {e}", "is the client older or newer than this session?") from None
+        on = self.watch.policy.shown() if self.watch is not None else None
+        peer.reply({"ok": True, **spec.names(), **self.record, "policy": on})
+
+    def hook(self, shown: str, selector: selectors.BaseSelector, say: Callable[[str], None]) -> None:
+        """Tell the agent, by `say`, whenever this file changes. Raises HarnexError if its directory can't be made."""
         from harnex.supervisor.filehook import FileHook
 
-        session = self._session
-        path = os.path.join(session.spec.cwd, os.path.expanduser(shown))
+        path = os.path.join(self._spec.cwd, os.path.expanduser(shown))
 
         def changed() -> None:
-            session.delivery.take(Message(new_message_id(), f"file-change-hook: read {shown}"))
+            say(f"file-change-hook: read {shown}")
 
         try:
-            self._hook = FileHook(os.path.normpath(path), session.selector, changed, clock.monotonic())
+            self._hook = FileHook(os.path.normpath(path), selector, changed, clock.monotonic())
         except OSError as e:
             raise HarnexError(f"can't watch {path}: {e.strerror}", "check the path") from None
 
@@ -139,19 +169,20 @@ class Watcher:
         watch = self.watch
         if watch is None:
             return False
-        settling = watch.policy.limits_calls and watch.phase != "over" and self._session.measured.settling
+        settling = watch.policy.limits_calls and watch.phase != "over" and self._sight(clock.monotonic()).settling
         return settling or watch.phase in ("cutting", "background", "checking", "waiting", "down")
 
     @property
     def unmeasured(self) -> str:
         """Why it is not known whether the budget was kept, in words; "" if it is known, or there is none."""
-        watch, measured = self.watch, self._session.measured
+        watch = self.watch
         if watch is None:
             return ""
-        if watch.policy.limits_calls and (measured.gap or measured.settling):
-            return (
-                f"{watch.policy.limits} can't be kept: {measured.gap or 'of the last turn no model call was recorded'}"
-            )
+        if watch.policy.limits_calls:
+            sight = self._sight(clock.monotonic())
+            if sight.gap or sight.settling:
+                why = sight.gap or "of the last turn no model call was recorded"
+                return f"{watch.policy.limits} can't be kept: {why}"
         return watch.budget.unknown
 
     def answers_dialog(self) -> bool:
@@ -162,7 +193,7 @@ class Watcher:
         if watch is None or not watch.policy.care or watch.phase in ("person", "over") or watch.dialogs.tries >= TRIES:
             return False
         sight = self._sight(clock.monotonic())
-        return by_policy(sight, self._session.spec.permissions, watch.restarts.count > 0) is not None
+        return by_policy(sight, self._spec.permissions, watch.restarts.count > 0) is not None
 
     def outcome(self, reason: str) -> int | None:
         """The exit code of a session that was ended by others than the watch: was its task done? None: the usual."""
@@ -180,16 +211,11 @@ class Watcher:
             return errors.PERSON_NEEDED
         if watch.phase == "done" or not watch.tasked:
             return None
-        last = self._session.turns.last
+        last = self._situation.turns.last
         done = last is not None and last.end.outcome == "completed" and not watch.policy.verify
         return None if done and reason == "success" else errors.FAILED
 
     # ---- facts ----
-
-    def disturbed(self, seconds: float) -> None:
-        """Somebody else than the agent makes its screen move: keys, a change of size."""
-        if self.watch is not None:
-            self._disturbed_until = max(self._disturbed_until, clock.monotonic() + seconds)
 
     def flooded(self, now: float) -> None:
         """The agent prints more than can be shown: something moves, though nobody sees what."""
@@ -227,12 +253,12 @@ class Watcher:
         if self._prices is None:
             from harnex.usage.prices import Prices
 
-            self._prices = Prices(self._session.spec.state)
-        cost = self._prices.cost({"ts": clock.iso(clock.wall()), **call, "cli": self._session.spec.adapter})
+            self._prices = Prices(self._spec.state)
+        cost = self._prices.cost({"ts": clock.iso(clock.wall()), **call, "cli": self._spec.adapter})
         self._prices.remember()
         return cost
 
-    def asked(self, message: Message) -> None:
+    def message_came(self, message: Message) -> None:
         """A message came in."""
         if message.text and message.submit and message.id not in self._texts:
             self.first = self.first or message.text
@@ -249,21 +275,22 @@ class Watcher:
 
     def gone(self, now: float, why: str = "") -> bool:
         """The agent's process ended, and nobody asked for it: will there be another one? `why`: if it was not the child."""
-        watch, session = self.watch, self._session
-        if watch is None or session.on_boot is not None:
-            return False  # one that does not even start has nothing to be resumed
-        child = session.child
-        if not watch.gone(child.code, child.signal, session.turns.open is not None, now, why):
+        if self.watch is None:
             return False
-        if not self.buried:
-            from harnex.supervisor.respawn import bury
-            from harnex.supervisor.sweep import Sweep
+        child = self._agent().child
+        return self.watch.gone(child.code, child.signal, self._situation.turns.open is not None, now, why)
 
-            self.buried = True
-            bury(session, now)
-            self._lost = session.background.lost(now)
-            self._sweep = (Sweep(session.spec.run_id, now, session.spec.keep), now)
-        return True
+    def sweep(self, lost: str, now: float) -> None:
+        """The process that is gone was buried; end what is left of it. `lost`: what ran in the background, in words."""
+        from harnex.supervisor.sweep import Sweep
+
+        self._lost = lost
+        self._sweep = (Sweep(self._spec.run_id, now, self._spec.keep), now)
+
+    def revived(self, resumed: bool, now: float) -> None:
+        """Another process runs now."""
+        if self.watch is not None:
+            self.watch.restarted(not resumed, now, self._lost)
 
     # ---- the loop ----
 
@@ -273,17 +300,17 @@ class Watcher:
         times += [hook] if hook is not None else []
         if self._sweep is not None:
             times.append(clock.monotonic() + 0.05)
-        if self.watch is not None and not self._session.ending.under_way:
+        if self.watch is not None and not self._situation.end.under_way:
             wake = self.watch.wake_at()
             times += [wake] if wake is not None else []
         return min(times, default=None)
 
-    def step(self, now: float) -> None:
-        """Do what is due."""
+    def step(self, now: float) -> Iterator[Action | Message]:
+        """Do what is due. Lazy: yields what is to be done to the agent, or said to it, before it goes on."""
         for job in [j for j in self._jobs if j.step(now)]:
             self._jobs.remove(job)
         watch = self.watch
-        if self._session.ending.under_way:
+        if self._situation.end.under_way:
             return
         if self._hook is not None:
             self._hook.step(now)
@@ -295,112 +322,85 @@ class Watcher:
                 return  # its tools first: they may hold what the new process needs
             self._sweep = None
             for remark in sweep.remarks():
-                self._session.journal.diagnose(remark)
+                self._journal.diagnose(remark)
         if watch.phase == "down" and not self.buried:
             return  # killed, and not yet gone
         self._look(watch, now)
         for action in watch.step(self._sight(now), now):
-            self._do(action, now)
+            yield from self._do(action, now)
 
     def _look(self, watch: Watch, now: float) -> None:
         from harnex.watch.news import retrying
 
-        session = self._session
-        view = session.terminal.view
+        terminal = self._agent().terminal
+        view = terminal.view
         due = watch.wake_at()  # before a verdict the last word is heard
         if view is self._view or (now < self._next_look and (due is None or now < due)):
             return
         self._view, self._next_look = view, now + LOOK_S
         self._retrying = retrying(view.lines)
-        moved, new = self._screen.look(view.lines, news=now >= self._disturbed_until)
+        moved, new = self._screen.look(view.lines, news=now >= terminal.disturbed_until)
         if moved:
             watch.moved(now)
-        if new and session.turns.open is not None:
+        if new and self._situation.turns.open is not None:
             watch.went_on("something new on the screen", now)
 
     def _sight(self, now: float) -> Sight:
-        from harnex.watch.actions import Sight
+        sight = self._see(now)
+        busy = sight.turn is not None and sight.state is not State.PROMPT
+        return dataclasses.replace(sight, retrying=self._retrying) if busy and self._retrying else sight
 
-        session = self._session
-        turn, verdict = session.turns.open, session.verdict
-        busy = turn is not None and verdict.beneath is not State.PROMPT
-        return Sight(
-            state=verdict.beneath,  # what a person left open is left again: nobody is asked for it
-            wall=clock.wall(),
-            dialog=verdict.dialog if verdict.view is None else "",
-            options=verdict.options,
-            turn=turn.number if turn is not None else None,
-            pending=session.inbox.pending,
-            answering=session.answers.in_hand or session.answers.under_way,
-            retrying=self._retrying if busy else "",
-            person=session.person_typed,
-            reason=f"{verdict.source}: {verdict.reason}" if verdict.source else verdict.reason,
-            background=tuple(session.background.running),
-            looking=session.background.unsure,
-            gap=session.measured.gap,
-            settling=session.measured.settling,
-            unseen=session.measured.unseen,
-        )
-
-    def _do(self, action: Action, now: float) -> None:
+    def _do(self, action: Action, now: float) -> Iterator[Action | Message]:
+        """Do what the watch can do by itself; the rest is yielded."""
         from harnex.watch import actions as w
 
-        session = self._session
-        session.journal.changed()
+        self._journal.changed()
         if isinstance(action, w.Tell):
-            session.emit(action.event)
-        elif isinstance(action, w.Interrupt):
-            session.interrupt(now)
+            self._journal.emit(action.event)
         elif isinstance(action, w.Say):
-            text = action.text
-            task = self._texts.get(action.again) if action.again else None
-            body = text if task is None else f"{text}\n\nThe task:\n\n{task}"
-            message = Message(new_message_id(), body)
-            if task is not None:
-                self._texts[message.id] = task
-            self.nudges.add(message.id)
-            session.emit(
-                events.Nudge(
-                    reason=action.reason,
-                    message_id=message.id,
-                    text=text[: events.MSG_LIMIT],
-                    count=action.count,
-                    most=action.most,
-                    interrupted=action.interrupted,
-                )
-            )
-            session.delivery.take(message)
+            yield self._nudge(action)
         elif isinstance(action, w.Check):
             self._check(action, now)
-        elif isinstance(action, w.Kill):
-            session.child.kill(signal.SIGKILL)
-        elif isinstance(action, w.Revive):
-            self.buried = False
-            self._revive(action, now)
-        elif isinstance(action, w.Answer):
-            try:
-                session.answers.begin(action.verb, action.dialog, action.option, None, action.by, None)
-            except HarnexError as e:
-                session.journal.diagnose(e.message)
-        elif isinstance(action, w.Stop):
-            session.ending.stop(action.reason, exit_code=action.exit_code, message=action.message)
         elif isinstance(action, w.Notify):
             self._notify(action.kind, action.text, now)
+        else:
+            yield action
 
-    def _check(self, action: Any, now: float) -> None:
+    def _nudge(self, action: Say) -> Message:
+        """A message of our own, told to the log."""
+        text = action.text
+        task = self._texts.get(action.again) if action.again else None
+        body = text if task is None else f"{text}\n\nThe task:\n\n{task}"
+        message = Message(new_message_id(), body)
+        if task is not None:
+            self._texts[message.id] = task
+        self.nudges.add(message.id)
+        self._journal.emit(
+            events.Nudge(
+                reason=action.reason,
+                message_id=message.id,
+                text=text[: events.MSG_LIMIT],
+                count=action.count,
+                most=action.most,
+                interrupted=action.interrupted,
+            )
+        )
+        return message
+
+    def _check(self, action: Check, now: float) -> None:
         from harnex.supervisor.jobs import Ended, Job
 
-        session, watch = self._session, self.watch
+        spec, watch = self._spec, self.watch
         assert watch is not None
         self._checks += 1
 
         def done(ended: Ended) -> None:
             if self.watch is watch:
-                watch.checked(ended.ok, ended.code, ended.took, session.redactor.text(ended.output))
+                watch.checked(ended.ok, ended.code, ended.took, self._journal.redactor.text(ended.output))
 
-        log = os.path.join(paths.run_dir(session.spec.state, session.spec.run_id), f"{action.kind}-{self._checks}.log")
+        log = os.path.join(paths.run_dir(spec.state, spec.run_id), f"{action.kind}-{self._checks}.log")
         try:
-            job = Job(action.command, session.spec.cwd, self._env(), log, action.timeout, now, done=done)
+            job = Job(action.command, spec.cwd, self._env(), log, action.timeout, now, done=done)
         except OSError as e:
             done(Ended(126, 0.0, f"it can't be run: {e.strerror}"))
             return
@@ -408,52 +408,25 @@ class Watcher:
 
     def _env(self) -> dict[str, str]:
         """For commands that people gave: their own environment, with the session's name."""
-        spec = self._session.spec
+        spec = self._spec
         return {**os.environ, "HARNEX_ID": spec.id, "HARNEX_RUN_ID": spec.run_id, "HARNEX_CLI": spec.cli}
-
-    def _revive(self, action: Any, now: float) -> None:
-        from harnex.supervisor.respawn import respawn
-
-        session, watch = self._session, self.watch
-        assert watch is not None
-        code, number = session.child.code, session.child.signal
-        error, resumed = None, False
-        try:
-            resumed = respawn(session, now)
-        except HarnexError as e:
-            error = e.message
-        session.emit(
-            events.Restart(
-                reason=action.reason,
-                attempt=action.attempt,
-                most=action.most,
-                pid=session.child.pid,
-                resumed=resumed,
-                agent_session_id=session.agent_session_id,
-                code=code,
-                signal=number,
-                error=error,
-            )
-        )
-        if error is not None:
-            session.ending.stop("failure", exit_code=errors.FAILED, message=f"it could not be started again: {error}")
-        else:
-            watch.restarted(not resumed, now, self._lost)
 
     # ---- people ----
 
     def _notify(self, kind: str, text: str, now: float) -> None:
         """Tell people, by what the policy names. A notifier that fails is a diagnostic."""
-        watch, session = self.watch, self._session
+        watch = self.watch
         if watch is None or not (watch.policy.notify_cmd or watch.policy.notify_urls):
             return
         from harnex.supervisor import notify
 
         def failed(what: str) -> None:
-            if not session.ending.done:
-                session.journal.diagnose(what)
+            if not self._situation.end.done:
+                self._journal.diagnose(what)
 
-        self._jobs += notify.start(session, watch.policy, kind, session.redactor.text(text), now, failed)
+        redactor, verdict = self._journal.redactor, self._situation.status.verdict
+        told = notify.message(self._spec, verdict, redactor, kind, redactor.text(text))
+        self._jobs += notify.start(self._spec, watch.policy, told, now, failed)
 
     def ended(self, reason: str, exit_code: int, message: str) -> None:
         """The session is over. If the watch did not end it, people hear of it now."""

@@ -45,23 +45,23 @@ IN_START = {
     "its id taken, nothing more": ("supervisor/session.py", "start", 0, "True"),
     "before its first event": ("supervisor/child.py", "__init__", 0, "True"),
     "spawned, `started` not written": ("supervisor/control.py", "__init__", 0, "True"),
-    "`started` written": ("supervisor/dispatch.py", "__init__", 0, "'session' in frame.f_locals"),
+    "`started` written": ("supervisor/dispatch.py", "__init__", 0, "'journal' in frame.f_locals"),
     "the first entry half written": (
         "store/durable.py",
         "replace",
         8,
         "'/sessions/' in frame.f_locals['path'] and b'\"pid\":null' not in frame.f_locals['data']",
     ),
-    "in boot": ("supervisor/boot.py", "tell", 0, "frame.f_locals['session'].inbox.pending"),
+    "in boot": ("supervisor/boot.py", "step", 0, "frame.f_back.f_locals['self'].delivery.inbox.pending"),
 }
 LATER = {
     "typed, not accepted": ("machines/turns.py", "claim", 0, "frame.f_locals['message_id']"),
     "accepted, not told": ("supervisor/delivery.py", "turn_closed", 0, "True"),
 }
 AT_THE_END = {
-    "the agent gone, nothing written": ("supervisor/ending.py", "_close_turn", 0, "True"),
+    "the agent gone, nothing written": ("supervisor/session.py", "close_turn", 0, "True"),
     "before the history row": ("store/history.py", "append", 0, "True"),
-    "after the history row": ("supervisor/ending.py", "_leave", 0, "True"),
+    "after the history row": ("supervisor/session.py", "leave", 0, "True"),
     "after `exited`": ("supervisor/journal.py", "close", 0, "True"),
     "the log closed, the entry there": ("store/registry.py", "remove", 0, "True"),
     "the entry gone, the mark there": ("store/runlock.py", "remove", 0, "True"),

@@ -472,7 +472,7 @@ sys.path.insert(0, {root!r})
 left = int(sys.argv[1])
 def trace(frame, event, arg):
     global left
-    if "/supervisor/" in frame.f_code.co_filename or "/store/" in frame.f_code.co_filename:
+    if "/recovery/" in frame.f_code.co_filename or "/store/" in frame.f_code.co_filename:
         if event == "line" and frame.f_code.co_filename.endswith({files!r}):
             left -= 1
             if left <= 0:
@@ -480,7 +480,8 @@ def trace(frame, event, arg):
         return trace
 from harnex.commands import recover, _find
 from harnex.store import *
-from harnex.supervisor import recover as r, restart, launch
+from harnex.launch import launch
+from harnex.recovery import recover as r, resume, write_end
 sys.argv = ["harnex", "recover", "--all", *sys.argv[2:]]
 from harnex.cli import main
 sys.settrace(trace)
@@ -492,7 +493,9 @@ sys.exit(main())
 @pytest.mark.parametrize("words", [(), ("--resume",)], ids=["end", "resume"])
 def test_killed_in_the_middle_of_recovery(harnex: Harnex, words: tuple[str, ...]) -> None:
     """At one line after another of its code: what was begun is finished by the next one, once."""
-    files = ("recover.py", "late.py", "undelivered.py", "runlock.py", "history.py") + (("restart.py",) if words else ())
+    files = ("recover.py", "write_end.py", "undelivered.py", "runlock.py", "history.py") + (
+        ("resume.py",) if words else ()
+    )
     code = KILLER.format(root=str(Path(__file__).parents[2]), files=files)
     harnex.agent("lost", {"text": "slow", "first_byte": 20}, {"text": "x"})
     harnex.ok("send", "--id", "lost", "--message", "a task")

@@ -13,17 +13,19 @@ from harnex.supervisor.answers import Answers
 
 
 class Fake:
-    """A session that shows one menu after the other: Enter goes on to the next."""
+    """An agent that shows one menu after the other: Enter goes on to the next."""
 
     def __init__(self, *menus: tuple[str, tuple[str, ...]], trust: bool = False) -> None:
-        self.spec = SimpleNamespace(id="x", trust=trust, permissions="ask")
+        spec: Any = SimpleNamespace(id="x", trust=trust, permissions="ask")
         self.menus, self.at, self.pressed = list(menus), 0, b""
         self.activity = SimpleNamespace(on_screen=lambda: Observation("screen", self.verdict.state, "shown"))
-        self.journal = SimpleNamespace(diagnose=lambda words: self.told.append(words))
         self.told: list[Any] = []
         self.asks = [""] * len(menus)
         self.reader = Reader()
-        self.answers = Answers(self)  # type: ignore[arg-type]
+        journal: Any = SimpleNamespace(diagnose=self.told.append, emit=self.emit)
+        self.answers = Answers(spec, journal, lambda: self, self)  # type: ignore[arg-type, return-value]
+
+    since = ""
 
     @property
     def verdict(self) -> Verdict:

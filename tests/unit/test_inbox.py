@@ -5,12 +5,14 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from harnex.agents.contract import Typing
+from harnex.machines.ending import End
 from harnex.machines.inbox import (
     HUNG_S,
     LEFT_S,
@@ -24,9 +26,12 @@ from harnex.machines.inbox import (
     Progress,
     Write,
 )
+from harnex.machines.status import Situation, Status
+from harnex.machines.turns import Turns
 from harnex.model.facts import State
 from harnex.store import undelivered
-from harnex.supervisor.delivery import Delivery
+from harnex.supervisor.delivery import Delivery, Heard
+from harnex.supervisor.journal import Journal
 from harnex.supervisor.watcher import Watcher
 
 READY = Gate(
@@ -311,16 +316,20 @@ def test_enter_is_pressed_again_soon_also_where_every_prompt_is_told() -> None:
 
 
 class Told:
-    """A session as far as `Delivery` needs one; keeps what was said."""
+    """What `Delivery` needs of a session; keeps what was said."""
 
     def __init__(self, tmp_path: Path) -> None:
-        self.spec = SimpleNamespace(state=str(tmp_path), run_id="r", adapter="demo")
-        self.redactor = SimpleNamespace(text=lambda text: text, count=0)
-        self.journal = SimpleNamespace(diagnose=pytest.fail, changed=lambda: None)
-        self.adapter = SimpleNamespace(typing=lambda text, version: Typing(b"", text.encode(), b"\r"), name="demo")
-        self.version = None
-        self.emit = lambda event: None
-        self.watcher = Watcher(self)  # type: ignore[arg-type]
+        spec = SimpleNamespace(state=str(tmp_path), id="r", run_id="r", adapter="demo", repo="/r")
+        agent: Any = SimpleNamespace(
+            typing=lambda text: Typing(b"", text.encode(), b"\r"), adapter=SimpleNamespace(name="demo")
+        )
+        redactor: Any = SimpleNamespace(text=lambda text: text, fields=lambda fields: fields)
+        journal = Journal(spec, redactor, dict)  # type: ignore[arg-type]
+        situation = Situation(Status(""), Turns(), End())
+        self.watcher = Watcher(spec, journal, lambda: agent, situation, pytest.fail)  # type: ignore[arg-type]
+        heard = Heard(self.watcher.message_came, lambda: None, lambda message, over: None)
+        viewers: Any = SimpleNamespace(has_writers=False, person_typed=-1e9)
+        self.delivery = Delivery(journal, lambda: agent, situation, viewers, heard)
 
 
 @pytest.mark.parametrize(
@@ -341,15 +350,15 @@ def test_what_a_lost_conversation_did_not_answer_is_said_again(
 ) -> None:
     (tmp_path / "runs" / "r").mkdir(parents=True, mode=0o700)
     session = Told(tmp_path)
-    delivery = Delivery(session)  # type: ignore[arg-type]
-    session.watcher.asked(Message("m-0", "the task"))
+    delivery = session.delivery
+    session.watcher.message_came(Message("m-0", "the task"))
     for n, text in enumerate([*taken, *waiting]):
         delivery.take(Message(f"m-{n}", text))
         if text == "go on":
             session.watcher.nudges.add(f"m-{n}")
         if n < len(taken):
             delivery._answered.append(delivery.inbox.queue.popleft())
-    delivery.say_again()
+    delivery.say_again(session.watcher.first, session.watcher.nudges)
     assert [m.text for m in delivery.inbox.queue] == expected
     assert [row["text"] for row in undelivered.rows(str(tmp_path), "r")] == expected
 

@@ -1,0 +1,44 @@
+"""How far the end of a session has come. Pure.
+
+A session ends because harnex ends it (`reason` is set, and the ladder of stopping.py climbs), or because the agent's
+process is gone (`gone_at`). Both ways lead through the same phases.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from harnex.machines.stopping import Ladder
+
+Phase = Literal["running", "climbing", "draining", "sweeping", "recording", "done"]
+
+
+@dataclass
+class End:
+    """The end of one session: nothing yet, under way, or done."""
+
+    reason: str | None = None  # why harnex ends it; None: the agent ended by itself
+    words: str = ""  # about the reason
+    exit_code: int | None = None  # where the reason does not say it all
+    ladder: Ladder | None = None
+    gone_at: float | None = None  # since when the agent's process is gone, for good
+    drained: bool = False  # the rest of its output was read, and its turn is closed
+    swept: bool = False  # its processes are gone
+    done: bool = False  # everything is written
+    message: str = ""  # the words of the record
+    result: dict[str, Any] = field(default_factory=dict)  # for those who waited for it
+
+    @property
+    def under_way(self) -> bool:
+        return self.reason is not None or self.gone_at is not None
+
+    @property
+    def phase(self) -> Phase:
+        if self.done:
+            return "done"
+        if self.gone_at is None:
+            return "climbing" if self.ladder is not None else "running"
+        if not self.drained:
+            return "draining"
+        return "recording" if self.swept else "sweeping"
