@@ -12,7 +12,6 @@ comes back here (`learn`). What dies with the agent's process is its `Agent`.
 
 from __future__ import annotations
 
-import dataclasses
 import os
 import selectors
 import signal
@@ -20,37 +19,33 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 from harnex import clock, errors, paths, process
-from harnex.agents.catalogue import adapter_for, headless_for
-from harnex.agents.contract import Reader
 from harnex.errors import HarnexError
-from harnex.launch.spec import SESSION_ID, Spec
-from harnex.machines.activity import Activity
+from harnex.launch.spec import Spec
 from harnex.machines.background import Work
 from harnex.machines.ending import End
 from harnex.machines.inbox import Message
-from harnex.machines.status import Situation, Status, status, waited_for
+from harnex.machines.status import Situation, Status, waited_for
 from harnex.machines.turns import Closed, Opened, Turns
 from harnex.machines.waiting import Standing, describe
 from harnex.model import events, facts
 from harnex.model.facts import Fact, Observation, Retracted, State, TurnEnded
 from harnex.redaction import rules
 from harnex.redaction.redactor import Clean
-from harnex.store import history
-from harnex.store.eventlog import FULL
 from harnex.store.recording import Recording
-from harnex.supervisor import boot, dispatch, offspring, reserve, words
+from harnex.supervisor import boot, reserve, words
 from harnex.supervisor.agent import REDRAW_S, Agent
 from harnex.supervisor.answers import Answers
 from harnex.supervisor.background import BackgroundWork
 from harnex.supervisor.boot import Boot
 from harnex.supervisor.child import Child
+from harnex.supervisor.closing import Closing, Taken
 from harnex.supervisor.control import Control, Peer
+from harnex.supervisor.deciding import Deciding
 from harnex.supervisor.delivery import Delivery, Heard, new_message_id
 from harnex.supervisor.dispatch import Records
 from harnex.supervisor.ending import EXIT_CODE_OF, SIGNALLED, Rest, Stopping, last_words
-from harnex.supervisor.evidence import Evidence, FollowedFiles, descendants
 from harnex.supervisor.feed import Terminal
-from harnex.supervisor.helpers import Helpers
+from harnex.supervisor.generations import Generations
 from harnex.supervisor.journal import Journal
 from harnex.supervisor.loop import Loop
 from harnex.supervisor.measured import Measured
@@ -92,8 +87,6 @@ class Session:
 
     def __init__(self, spec: Spec) -> None:
         self.spec = spec
-        self.version = tuple(spec.version) if spec.version else None
-        self.adapter = headless_for(spec.adapter) if spec.headless else adapter_for(spec.adapter)
         self.begun = clock.monotonic()
         self.started_at = clock.iso()
         self.situation = Situation(Status(self.started_at), Turns(), End())
@@ -108,20 +101,13 @@ class Session:
         self.headless: Headless | None = None
         self.conclusion: Conclusion | None = None
         self._env: dict[str, str] = {}  # the agent's
-        self._stopped = False  # the agent's process is suspended by a signal
-        self._look_stopped = False  # a signal told of a child
         self._turn_closed = False  # in this pass of the loop
-        self._lines: tuple[str, ...] = ()  # of the screen, when it was last read
-        self._prompt_after: int | None = None  # a place in the output: what is before it must be drawn first
         # The end.
         self._reaped_at: float | None = None  # the child is gone, and not all that it wrote is read
         self._eof_at: float | None = None
         self._sweep: Sweep | None = None
         self._next_sweep = 0.0
         self._last_state = State.STARTING
-        self._row: Clean | None = None  # the history row, once it is known
-        self._in_history = False
-        self._told = False  # `exited`, to the log: it may wait in memory for room
 
     # ---- start ----
 
@@ -146,19 +132,18 @@ class Session:
         )
         self.terminal = Terminal(spec.columns, spec.rows, recording, now)
         socket = paths.socket_path(spec.state, spec.run_id)  # before the child: it may not be possible
-        reader = self.adapter.reader(self.version)
-        reader.began = clock.wall()
-        child = self._spawn(env)
-        self.agent = self._generation(reader, child, env, FollowedFiles(run_dir), spec.agent_session_id)
+        self.generations = Generations(spec, self.terminal, self.journal, self.learn)
+        self.agent = agent = self.generations.first(env)
         self.wire()
         self.control = Control(socket, self.loop.selector, self.requests.handle)
         self._listen_to_child()
-        self.loop.on_signals(lambda: self.stop("stopped", message=SIGNALLED), self._child_changed)
+        self.loop.on_signals(lambda: self.stop("stopped", message=SIGNALLED), self.deciding.note_child)
         self._tell_start()
         self.records = Records(spec, self.journal, self.redactor, now)
+        self.closing = Closing(spec, self.journal, self._agent, self.situation, self.records)
         if self.headless is not None:
             self.headless.begin(spec.prompt)
-        self.learn(reader.spawned(child.pid, env, spec.cwd), now)
+        self.learn(agent.reader.spawned(agent.child.pid, env, spec.cwd), now)
         if spec.watch_file is not None:
             self.watcher.hook(spec.watch_file, self.loop.selector, self._say)
         if spec.policy is not None:
@@ -168,41 +153,10 @@ class Session:
         self.delivery.take_kept()
         self.journal.write()
 
-    def _spawn(self, env: dict[str, str]) -> Child | PipeChild:
-        spec = self.spec
-        if not spec.headless:
-            return Child(tuple(spec.argv), env, spec.cwd, spec.columns, spec.rows)
-        from harnex.supervisor.pipes import PipeChild  # only here: a session on a terminal needs none of it
-
-        return PipeChild(tuple(spec.argv), env, spec.cwd, spec.stdin)
-
-    def _generation(
-        self,
-        reader: Reader,
-        child: Child | PipeChild,
-        env: dict[str, str],
-        followed: FollowedFiles,
-        session_id: str | None,
-    ) -> Agent:
-        """A process of the agent, with what dies with it."""
-        now = clock.monotonic()
-        return Agent(
-            adapter=self.adapter,
-            version=self.version,
-            reader=reader,
-            child=child,
-            terminal=self.terminal,
-            activity=Activity(self.adapter.sources, self.version, now),
-            evidence=Evidence(reader, lambda: descendants(self.agent.child.pid), now, followed.add),
-            helpers=Helpers(env, self.spec.cwd),
-            session_id=session_id,
-            learn=self.learn,
-            diagnose=self.journal.diagnose,
-        )
-
     def wire(self) -> None:
         """Make the parts. The journal, the terminal and the agent are there already."""
         spec, journal, situation = self.spec, self.journal, self.situation
+        self.deciding = Deciding(self._agent, situation, journal, self.apply, self._works)
         self.boot = Boot(spec, self._agent, situation, journal.log.path, self.begun)
         self.measured = Measured(spec.headless, self._agent, self.status, journal.diagnose)
         self.answers = Answers(spec, journal, self._agent, self.status)
@@ -253,8 +207,8 @@ class Session:
                 resumes=spec.resumes,
             )
         )
-        known = self.adapter.known
-        if known is not None and (self.version is None or not known[0] <= self.version <= known[1]):
+        known, version = self.agent.adapter.known, self.agent.version
+        if known is not None and (version is None or not known[0] <= version <= known[1]):
             self.journal.diagnose(
                 f"{spec.cli} {spec.version_text or 'of unknown version'} was not measured "
                 f"({'.'.join(map(str, known[0]))} to {'.'.join(map(str, known[1]))} were): its state may be less certain"
@@ -287,8 +241,8 @@ class Session:
     def think(self, now: float) -> None:
         """What follows from what happened. Ordered: evidence, state, turns, delivery, replies, record."""
         self._hear(now)
-        self._decide(now)
-        self.apply(self.turns.tick(now, self._screen_end()), now)
+        self.deciding.step(now)
+        self.apply(self.turns.tick(now, self.deciding.how_it_ended()), now)
         self.answers.step(now)
         self.background.step(now)
         if self.conclusion is not None and not self.end.under_way:
@@ -301,8 +255,8 @@ class Session:
             # Who is told of the end may look at once: the screen and the recording have caught up by then.
             self._turn_closed = False
             if self.terminal.settle(now, early=True):
-                self._read_screen(now)
-                self._decide(now)
+                self.deciding.read_screen(now)
+                self.deciding.step(now)
         self.control.step()
         self._answer_clients(now)
         if self.deadline is not None and now >= self.deadline:
@@ -322,14 +276,13 @@ class Session:
 
     def _hear(self, now: float) -> None:
         """Take what the agent said since the last pass."""
-        if self._look_stopped:
-            self._see_stopped()
+        self.deciding.look_at_child()
         if self.terminal.unread:
             self._heed(self.terminal.output(b"", now), now)
         if self.headless is not None and self.headless.behind:
             self.headless.read(now)
         if self.terminal.settle(now):
-            self._read_screen(now)
+            self.deciding.read_screen(now)
         if self.terminal.resync_due(now):
             self._jiggle()
         rests = self.status.verdict.state is State.PROMPT and self.turns.open is None
@@ -376,19 +329,6 @@ class Session:
             self.agent.child.flush()
         if mask & selectors.EVENT_READ and not self.terminal.unread:  # what was read before comes first
             self.read_child(clock.monotonic())
-
-    def _child_changed(self) -> None:
-        self._look_stopped = True
-
-    def _see_stopped(self) -> None:
-        """A child was stopped, continued or ended: is it the agent's process that stands still?"""
-        self._look_stopped = False
-        offspring.reap()
-        pid = self.agent.child.pid
-        stopped = process.is_stopped(pid)
-        if stopped and not self._stopped:
-            self.journal.diagnose(f"the agent's process {pid} was stopped by a signal: no message is typed")
-        self._stopped = stopped
 
     @property
     def behind(self) -> bool:
@@ -440,12 +380,6 @@ class Session:
                 self.learn(self.agent.reader.osc(code, body), now)
         self.viewers.show(scanned.clean)
 
-    def _read_screen(self, now: float) -> None:
-        if self.terminal.view.lines != self._lines:
-            self._lines = self.terminal.view.lines
-            self.agent.activity.changed(now)
-        self.learn(self.agent.reader.screen(self.terminal.view), now)
-
     def _jiggle(self) -> None:
         """After a flood: a change of size makes the agent redraw its screen."""
         columns, rows = self.terminal.size
@@ -489,7 +423,7 @@ class Session:
         end = TurnEnded("process", "failed", reason="other", detail=detail)
         self.apply(self.turns.process_ended(now, end), now)
         self.loop.remove(self.agent.child.fd)
-        self.agent.activity = Activity(self.adapter.sources, self.version, now)
+        self.agent.activity = self.generations.forgotten(now)
         self.agent.helpers.close()
         self.delivery.requeue()
         self.journal.changed()
@@ -499,31 +433,13 @@ class Session:
 
         What belongs to the session stays: its log, recording and messages, and which model calls were counted.
         """
-        spec, old = self.spec, self.agent
-        name = old.session_id
-        reader = self.adapter.reader(self.version)
-        resumed = bool(name and (reader.keeps_agent or (spec.resume_argv and self.turns.done)))
-        reader.resumes = (name or "") if resumed else ""
-        argv = spec.argv
-        if resumed and spec.resume_argv:
-            argv = [word.replace(SESSION_ID, name or "") for word in spec.resume_argv]
-        for late in old.evidence.rest(now, LATE_S):
-            self.learn(late, now)
-        env = boot.child_env(spec)
-        reader.began = clock.wall()
-        child = Child(tuple(argv), env, spec.cwd, *self.terminal.size)
-        old.child.close()
-        old.helpers.close()
+        made, learned, resumed = self.generations.next(self.agent, bool(self.turns.done), now)
+        self.agent = made
         self.turns.new_process()
-        followed = FollowedFiles(paths.run_dir(spec.state, spec.run_id))
-        followed.process(child.pid, reader.began)
-        self.agent = self._generation(reader, child, env, followed, old.session_id)
-        self.answers = Answers(spec, self.journal, self._agent, self.status)
+        self.answers = Answers(self.spec, self.journal, self._agent, self.status)
         self.viewers.show(self.terminal.output(CLEAN, now).clean)
-        self._renew(child)
-        learned = reader.spawned(child.pid, env, spec.cwd)
-        # What the old process wrote was read: a file that goes on is read from here.
-        self.learn([_from_end(fact) for fact in learned], now)
+        self._renew(made.child)
+        self.learn(learned, now)
         if not resumed:
             self.delivery.say_again(self.watcher.first, self.watcher.nudges)
         self.journal.changed()
@@ -537,7 +453,7 @@ class Session:
             if isinstance(fact, Observation | Retracted):
                 self.agent.activity.observe(fact, now)
                 # At once: `working` and `done` of a fast turn may come in one read, and were a turn all the same.
-                self._decide(now)
+                self.deciding.step(now)
             else:
                 self._on_fact[type(fact)](fact, now)
 
@@ -633,59 +549,12 @@ class Session:
         self.watcher.background_ended(work, told, now)
         return True
 
-    # ---- state and turns ----
+    # ---- turns ----
 
-    def _decide(self, now: float) -> None:
-        """Say the state, if it is time to."""
-        if self.status.changes.hold(now) and not self.end.under_way:
-            return  # a storm: the last word counts
-        old_state = self.status.verdict.state
-        fused = self.agent.activity.decide(now)
-        if fused.state is State.PROMPT is not old_state and not self.end.under_way:
-            if self.terminal.settle(now, early=True):
-                self._read_screen(now)  # what was painted before it was declared, a dialog perhaps
-                fused = self.agent.activity.decide(now)
-            if self._is_half_drawn():
-                return
-        else:
-            self._prompt_after = None
-        self.apply(self.turns.state(fused.beneath, now, self.agent.reader.records_prompts()), now)
-        still = f"its process is stopped by a signal (kill -CONT {self.agent.child.pid})" if self._stopped else ""
-        ending = (self.end.reason or "ending") if self.end.under_way else ""
-        verdict = status(fused, self.turns.open, still, ending)
-        old = self.status.show(verdict, clock.iso())
-        if old is None:
-            return
-        if self.status.changes.count(now):
-            self.journal.diagnose(f"the state changes very often (by {verdict.source}): only the last word is told")
-        self.journal.emit(
-            events.StateChanged(
-                state=verdict.state.value,
-                previous=old.state.value,
-                source=verdict.source,
-                reason=verdict.reason,
-                dialog=verdict.dialog or None,
-            )
-        )
-        if verdict.state is State.BLOCKED:
-            self.journal.emit(events.Blocked(dialog=verdict.dialog, options=verdict.options))
-        elif verdict.state is State.BUSY and self.delivery.inbox.current is not None:
+    def _works(self) -> None:
+        """The agent begins to work: what was typed to it was taken."""
+        if self.delivery.inbox.current is not None:
             self.delivery.act(self.delivery.inbox.accepted())
-        self.journal.changed()
-
-    def _is_half_drawn(self) -> bool:
-        """Whether the screen lacks what was painted before a prompt was first declared: much was painted at once."""
-        terminal = self.terminal
-        if self._prompt_after is None:
-            self._prompt_after = terminal.taken
-        return terminal.drawing and terminal.shown < self._prompt_after
-
-    def _screen_end(self) -> TurnEnded | None:
-        """What the screen shows of how the last turn ended, asked only when nothing better came."""
-        turn = self.turns.open
-        if turn is None or turn.ended is not None or self.terminal.screen is None:
-            return None
-        return self.agent.reader.outcome(self.terminal.view)
 
     def apply(self, changes: Iterable[Opened | Closed], now: float) -> None:
         """Tell what turns opened and closed."""
@@ -999,21 +868,14 @@ class Session:
 
     def _finish(self, now: float) -> None:
         """Write the record, as far as there is room."""
-        if self._row is None:
+        row = self.closing.row
+        if row is None:
             if self.headless is not None:
                 self.headless.close()
             self.terminal.close(now)
-            self._row = self._dispatch_record(*self._why(now), now)
-        if not self._in_history:
-            try:
-                history.append(self.spec.state, self._row)
-            except OSError as e:
-                if e.errno in FULL:  # a run without a record never was: it is over when there is room for that
-                    self._wait_for_room(self._row, now)
-                    return
-            self._in_history = True
-        if not self.leave(self._row):
-            self._wait_for_room(self._row, now)
+            row = self._record_end(*self._why(now), now)
+        if not self.closing.write(row) or not self._leave(row):
+            self._wait_for_room(row, now)
             return
         self._answer_clients(now)
         self.stoppers.answer(recorded=True)
@@ -1021,47 +883,34 @@ class Session:
         self.viewers.end({**self.spec.names(), **self.end.result})
         self.finished = True
 
+    def _leave(self, row: Clean) -> bool:
+        return self.closing.leave(row, self.watcher.ended)
+
     def _wait_for_room(self, row: Clean, now: float) -> None:
         """The disk is full. The agent and its processes are gone, so who ended the session need not wait as well."""
         self._next_sweep = now + RETRY_S
-        self.end.result = {**self._result(row), "recorded": False}
+        self.end.result = {**self.closing.result(row), "recorded": False}
         self._tell_unrecorded()
 
     def _tell_unrecorded(self) -> None:
         self.stoppers.answer(recorded=False)
         self.viewers.end({**self.spec.names(), **self.end.result})
 
-    def _dispatch_record(self, reason: str, message: str, now: float) -> Clean:
-        """The history row, and the `usage` event."""
-        end, child = self.end, self.agent.child
+    def _record_end(self, reason: str, message: str, now: float) -> Clean:
+        """Make the record of the end, with what only the parts know."""
         self.background.over(now)
         if reason == "success" and (why := self.watcher.unmeasured):
-            reason, message, end.exit_code = "failure", why, errors.PERSON_NEEDED
+            reason, message, self.end.exit_code = "failure", why, errors.PERSON_NEEDED
             self.journal.emit(events.Escalated(reason="budget", message=why, stopped=True))
-        totals = self.totals.sums()
-        self.journal.emit(events.Usage(calls=self.totals.calls, tokens=totals, agent_session_id=self.agent.session_id))
-        left = sorted(self._sweep.ended) if self._sweep else []
-        ended_at = clock.iso()
-        end.message = self.redactor.text(message)
-        row = dispatch.dispatch(
-            self.journal.entry(),
-            git=self.records.git,
-            counts=self.journal.counts,
-            ended_at=ended_at,
+        taken = Taken(
             duration_s=round(now - self.begun, 3),
-            exit=self._exit_code(reason),
-            code=child.code,
-            signal=child.signal,
-            reason=reason,
-            message=end.message,
-            turns=self.turns.done,
-            usage=totals,
-            swept=len(left),
-            killed=self.redactor.clean(self._killed_work()),
+            calls=self.totals.calls,
+            usage=self.totals.sums(),
+            swept=len(self._sweep.ended) if self._sweep else 0,
+            killed=self._killed_work(),
             skipped_bytes=self.terminal.skipped,
-            redacted=self.redactor.count,
         )
-        return self.redactor.record(row)
+        return self.closing.record(reason, message, self._exit_code(reason), taken)
 
     def _exit_code(self, reason: str) -> int:
         if self.end.exit_code is not None:
@@ -1077,48 +926,6 @@ class Session:
         keep = self.spec.keep if self._sweep is not None and self._sweep.kept else ()
         return [work for work in self.background.killed if not may_live(str(work["command"]), keep)]
 
-    def leave(self, row: Clean) -> bool:
-        """Write the summary and `exited`, and leave the registry. False: there is no room yet for `exited`; ask again."""
-        spec, child = self.spec, self.agent.child
-        if not self._told:
-            self._told = True
-            self.records.leave(row)
-            if spec.endpoint_pid:
-                process.send_signal(spec.endpoint_pid, signal.SIGTERM, spec.endpoint_start)
-            self.journal.emit(
-                events.Exited(
-                    code=child.code,
-                    signal=child.signal,
-                    reason=row["reason"],
-                    message=self.end.message,
-                    killed=tuple(row["killed"]),
-                )
-            )
-        if not self.journal.log.flush() and self.journal.log.full:
-            return False
-        self.watcher.ended(row["reason"], row["exit"], row["message"])
-        self.watcher.close()
-        self.agent.helpers.close()
-        self.journal.close()
-        child.close()
-        self.end.done = True
-        self.end.result = self._result(row)
-        return True
-
-    def _result(self, row: dict[str, Any]) -> dict[str, Any]:
-        """How the session ended, for those who waited for it."""
-        return {
-            "run_id": self.spec.run_id,
-            "reason": row["reason"],
-            "code": self.agent.child.code,
-            "signal": self.agent.child.signal,
-            "exit_code": row["exit"],
-            "message": row["message"],
-            "swept": row["swept"],
-            "killed": row["killed"],
-            "run_dir": paths.run_dir(self.spec.state, self.spec.run_id),
-        }
-
     def crash(self, report: str, reason: str = "supervisor_lost", why: str = "") -> None:
         """The last resort after a bug: the agent is killed and swept, the end is written, or left to recovery."""
         self.journal.diagnose(f"harnex failed: {report.strip().splitlines()[-1][:300]}")
@@ -1128,13 +935,9 @@ class Session:
         self.control.close()
         self.records.close_now()
         why = why or "a bug in harnex ended the session; see supervisor.log"
-        row = self._dispatch_record(reason, why, clock.monotonic())
-        try:
-            history.append(self.spec.state, row)
-        except OSError as e:
-            if e.errno in FULL:
-                return  # the next command that looks finds the run dead, and writes its end when there is room
-        self.leave(row)
+        row = self._record_end(reason, why, clock.monotonic())
+        if self.closing.write(row):  # else the next command that looks finds the run dead, and writes its end
+            self._leave(row)
 
     # ---- what is written ----
 
@@ -1171,9 +974,3 @@ class Session:
             "socket": self.control.path,
             "events_path": self.journal.log.path,
         }
-
-
-def _from_end(fact: Fact) -> Fact:
-    if isinstance(fact, facts.Follow) and fact.kind == "rows":
-        return dataclasses.replace(fact, from_end=True)
-    return fact

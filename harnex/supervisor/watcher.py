@@ -17,6 +17,7 @@ from harnex.machines.status import Situation
 from harnex.machines.turns import Closed, Opened
 from harnex.model import events
 from harnex.model.facts import State, ToolUse
+from harnex.redaction.redactor import Clean
 from harnex.supervisor.agent import Agent
 from harnex.supervisor.control import Peer
 from harnex.supervisor.delivery import new_message_id
@@ -428,13 +429,14 @@ class Watcher:
         told = notify.message(self._spec, verdict, redactor, kind, redactor.text(text))
         self._jobs += notify.start(self._spec, watch.policy, told, now, failed)
 
-    def ended(self, reason: str, exit_code: int, message: str) -> None:
-        """The session is over. If the watch did not end it, people hear of it now."""
+    def ended(self, row: Clean) -> None:
+        """The session is over, and `row` is its record. If the watch did not end it, people hear of it now."""
         if self.watch is not None and self.watch.phase != "over":
-            words = f"the session ended: {reason}" + (f" ({message})" if message else "")
-            self._notify("ended" if exit_code == errors.DONE else "failed", words, clock.monotonic())
+            words = f"the session ended: {row['reason']}" + (f" ({row['message']})" if row["message"] else "")
+            self._notify("ended" if row["exit"] == errors.DONE else "failed", words, clock.monotonic())
+        self._close()
 
-    def close(self) -> None:
+    def _close(self) -> None:
         """The session is over: checks end with it, notifications find their own way."""
         for job in self._jobs:
             job.end()
