@@ -17,6 +17,7 @@ from tests.golden.text import STRING_MAX, difference, string
 from tests.replay import case_paths
 
 BYTES_MAX = 6_000_000
+pytestmark = pytest.mark.timeout(300)  # a version is up to 6 s of work, and much longer on a machine that others use
 
 
 def name_of(path: Path) -> str:
