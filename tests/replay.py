@@ -326,6 +326,8 @@ class ReplayedSession(Session):
 
 # ---- replaying ----
 
+Maker = Callable[[Case, str], ReplayedSession]
+
 
 @dataclass
 class Sample:
@@ -372,16 +374,15 @@ def _clock_of(held: dict[str, float]) -> Callable[[], float]:
     return lambda: held["now"]
 
 
-def replay(case: Case, off: str = "", seed: int | None = None) -> Replay:
+def replay(case: Case, off: str = "", seed: int | None = None, make: Maker = ReplayedSession) -> Replay:
     """Run the case; `off` is the source that is not given, `seed` cuts the output at random places."""
     items = case.items if seed is None else split(case.items, seed)
     held = {"now": BASE}
     with mock.patch.object(clock, "monotonic", new=_clock_of(held)):
-        return _run(case, items, off, held)
+        return _run(make(case, off), case, items, held)
 
 
-def _run(case: Case, items: list[dict[str, Any]], off: str, held: dict[str, float]) -> Replay:
-    session = ReplayedSession(case, off)
+def _run(session: ReplayedSession, case: Case, items: list[dict[str, Any]], held: dict[str, float]) -> Replay:
     result = Replay()
     end = items[-1]["t"]
     moments = {x.t + x.uncertain for x in case.labels if x.uncertain}
