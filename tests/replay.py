@@ -27,12 +27,12 @@ from unittest import mock
 from harnex import clock, jsonl
 from harnex.agents.contract import Reader
 from harnex.launch.spec import Spec
-from harnex.machines.activity import Activity
 from harnex.model import events
 from harnex.model.facts import Fact, FindFile, Follow, ScreenView, TurnEnded
 from harnex.supervisor.agent import Agent
 from harnex.supervisor.evidence import Evidence
 from harnex.supervisor.feed import Terminal
+from harnex.supervisor.generations import Generations
 from harnex.supervisor.helpers import Helpers
 from harnex.supervisor.session import Session
 from tests.record import CORPUS, NoScript, read_text
@@ -234,13 +234,18 @@ class _Journal:
     """Nothing is written."""
 
     def __init__(self, spec: Spec, told: list[events.Event]) -> None:
-        self.spec, self.emit = spec, told.append
+        self.spec, self.heard = spec, told.append
+        self.remarked: Callable[[str], None] = lambda what: None
         self.redactor: Any = None
         self.remarks: list[str] = []
         self.log: Any = SimpleNamespace(path="/nowhere/events.jsonl")
 
+    def emit(self, event: events.Event) -> None:
+        self.heard(event)
+
     def diagnose(self, what: str) -> None:
         self.remarks.append(what)
+        self.remarked(what)
 
     def changed(self) -> None: ...
     def step(self, now: float) -> None: ...
@@ -300,21 +305,23 @@ class ReplayedSession(Session):
         super().__init__(spec)
         self.loop.selector.close()
         self.loop.selector = _Selector()  # type: ignore[assignment]
-        reader = Muted(self.adapter.reader(self.version), off)
         now = clock.monotonic()
         self.told: list[events.Event] = []
         self.journal = _Journal(spec, self.told)  # type: ignore[assignment]
         self.records = _Records()  # type: ignore[assignment]
         self.control = _Control()  # type: ignore[assignment]
         self.terminal = Terminal(about["columns"], about["rows"], NoScript(), now)  # type: ignore[arg-type]
+        self.generations = Generations(spec, self.terminal, self.journal, self.learn)
+        adapter, version = self.generations.adapter, self.generations.version
+        reader = Muted(adapter.reader(version), off)
         self.files = Files(reader, now)
         self.agent = Agent(
-            adapter=self.adapter,
-            version=self.version,
+            adapter=adapter,
+            version=version,
             reader=reader,
             child=_Child(about["columns"], about["rows"]),  # type: ignore[arg-type]
             terminal=self.terminal,
-            activity=Activity(self.adapter.sources, self.version, now),
+            activity=self.generations.forgotten(now),
             evidence=self.files,  # type: ignore[arg-type]
             helpers=Helpers({}, "/"),
             session_id=None,

@@ -459,7 +459,6 @@ class Session:
 
     def _routes(self) -> dict[type, Callable[[Any, float], None]]:
         """Where each fact goes."""
-        emit = self.journal.emit
         return {
             facts.Submitted: self._on_submitted,
             facts.Suspended: lambda fact, now: self._on_suspended(),
@@ -474,14 +473,17 @@ class Session:
             facts.ToolUse: self._on_tool,
             facts.ModelCall: self._on_call,
             facts.Rest: lambda fact, now: self._on_rest(fact),
-            facts.Compacted: lambda fact, now: emit(words.compaction_event(fact, self.situation.turn_number)),
+            facts.Compacted: lambda fact, now: self._emit(words.compaction_event(fact, self.situation.turn_number)),
             facts.SubAgent: self._on_subagent,
             facts.Background: lambda fact, now: self.background.take(fact, now),
-            facts.TodoList: lambda fact, now: emit(words.progress_event(fact, self.situation.turn_number)),
+            facts.TodoList: lambda fact, now: self._emit(words.progress_event(fact, self.situation.turn_number)),
             facts.Printed: lambda fact, now: self.headless.show(fact.text, now) if self.headless else None,
             facts.FinalAnswer: lambda fact, now: self.headless.answered(fact) if self.headless else None,
             facts.Remark: lambda fact, now: self.journal.diagnose(fact.text),
         }
+
+    def _emit(self, event: events.Event) -> None:
+        self.journal.emit(event)
 
     def _on_submitted(self, fact: facts.Submitted, now: float) -> None:
         self.apply(self.turns.submitted(fact, now), now)

@@ -19,9 +19,11 @@ from pathlib import Path
 from typing import Any, get_args
 from unittest import mock
 
-from harnex import __version__, clock, events, model
-from harnex.adapters import adapter_for, headless_for
-from harnex.model import Fact, ScreenView
+from harnex import __version__, clock
+from harnex.agents.catalogue import adapter_for, headless_for
+from harnex.model import events
+from harnex.model import facts as model
+from harnex.model.facts import Fact, ScreenView
 from tests.golden.text import fields, shape, told, utc, value
 from tests.record import CORPUS, read_text
 from tests.replay import BASE, Case, ReplayedSession, case_paths, load, replay
@@ -66,15 +68,15 @@ class NotedSession(ReplayedSession):
         self.lines = Lines()
         self._said = ""
         super().__init__(case, off)
-        self.emit = self._emitted
-        self.child.write = self._wrote  # type: ignore[method-assign,assignment]
-        self.journal.diagnose = self._diagnosed  # type: ignore[method-assign]
+        self.agent.child.write = self._wrote  # type: ignore[method-assign,assignment]
+        self.journal.heard = self._emitted  # type: ignore[attr-defined]
+        self.journal.remarked = self._diagnosed  # type: ignore[attr-defined]
 
     def _note(self, kind: str, content: str) -> None:
         self.lines.add(clock.monotonic() - BASE, kind, content)
 
-    def take(self, learned: Iterable[Fact], now: float) -> None:
-        super().take(self._noted(learned), now)
+    def learn(self, learned: Iterable[Fact], now: float) -> None:
+        super().learn(self._noted(learned), now)
 
     def _noted(self, learned: Iterable[Fact]) -> Iterator[Fact]:
         for fact in learned:
@@ -83,7 +85,7 @@ class NotedSession(ReplayedSession):
 
     def think(self, now: float) -> None:
         super().think(now)
-        v = self.verdict
+        v = self.status.verdict
         named = {"dialog": v.dialog, "source": v.source, "reason": v.reason, "view": v.view}
         said = f"{v.state.value} " + fields({name: found for name, found in named.items() if found})
         if said != self._said:

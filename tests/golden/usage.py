@@ -24,7 +24,7 @@ from unittest import mock
 
 from harnex import paths
 from harnex.commands.usage import command
-from harnex.core.usage import BY
+from harnex.usage.sums import BY
 from tests.golden.corpus import rows_of, versions
 from tests.golden.text import utc
 from tests.record import CORPUS
