@@ -186,15 +186,14 @@ def main() -> int:
         end_at_boot(spec, error)
         tell(reply_fd, {**error.reply(), "id": spec.id, "run_id": spec.run_id, "exit_code": error.exit_code})
         return error.exit_code
-    session.boot.tell = lambda reply: tell(reply_fd, reply)
+    session.tell_start(lambda reply: tell(reply_fd, reply))
     try:
         session.run()
     except BaseException as e:
         # A bug in harnex must not leave an agent behind that nobody sees: end it, and leave a trace.
         import traceback  # only here: it costs half a megabyte
 
-        session.reserve.release()
-        report = session.redactor.text(traceback.format_exc())
+        report = session.last_words(traceback.format_exc())
         print(report, file=sys.stderr, flush=True)
         if reserve.is_lack(e):
             session.crash(report, "failure", reserve.words(e))

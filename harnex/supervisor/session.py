@@ -928,6 +928,15 @@ class Session:
         keep = self.spec.keep if self._sweep is not None and self._sweep.kept else ()
         return [work for work in self.background.killed if not may_live(str(work["command"]), keep)]
 
+    def tell_start(self, tell: Callable[[dict[str, Any]], None]) -> None:
+        """`tell` is called once, when it is known how the start went."""
+        self.boot.tell = tell
+
+    def last_words(self, report: str) -> str:
+        """After a bug: make room for the end (descriptors were kept for it), and take secrets out of the report."""
+        self.reserve.release()
+        return self.redactor.text(report)
+
     def crash(self, report: str, reason: str = "supervisor_lost", why: str = "") -> None:
         """The last resort after a bug: the agent is killed and swept, the end is written, or left to recovery."""
         self.journal.diagnose(f"harnex failed: {report.strip().splitlines()[-1][:300]}")
