@@ -7,16 +7,12 @@ from __future__ import annotations
 
 import contextlib
 import os
-import signal
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO
 
 from harnex.model.facts import CommandResult, RunCommand
-from harnex.supervisor.offspring import mine
-
-if TYPE_CHECKING:
-    import subprocess
+from harnex.supervisor.processes import Polled
 
 OUTPUT_MAX = 4 << 20  # bytes of output that are read
 LOOK_S = 0.5  # SIGCHLD wakes the loop when one ends; this is for one that was missed
@@ -25,7 +21,7 @@ LOOK_S = 0.5  # SIGCHLD wakes the loop when one ends; this is for one that was m
 @dataclass(slots=True)
 class _Running:
     wanted: RunCommand
-    process: subprocess.Popen[bytes]
+    process: Polled
     out: IO[bytes]
     err: IO[bytes]
     deadline: float
@@ -72,8 +68,7 @@ class Helpers:
                 path, text = wanted.file
                 with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as f:
                     f.write(text)
-            options: dict[str, Any] = {"env": self._env, "cwd": self._cwd, "start_new_session": True}
-            process = mine(subprocess.Popen(wanted.argv, stdin=subprocess.DEVNULL, stdout=out, stderr=err, **options))
+            process = Polled(wanted.argv, (subprocess.DEVNULL, out, err), self._env, self._cwd)
         except (OSError, ValueError) as e:  # ValueError: a zero byte
             why = os.strerror(e.errno) if isinstance(e, OSError) and e.errno else str(e)
             self._clear(wanted, out, err)
@@ -82,11 +77,11 @@ class Helpers:
         return None
 
     def _finish(self, running: _Running, now: float) -> CommandResult:
-        wanted, code = running.wanted, running.process.poll()
+        wanted, code = running.wanted, running.process.code()
         problem = ""
         if code is None:
             problem = f"no answer within {wanted.timeout_s:g} s"
-            _kill(running.process)
+            running.process.end()
         elif code < 0:
             problem, code = f"ended by signal {-code}", None
         texts = []
@@ -108,18 +103,10 @@ class Helpers:
         """The session is over: nothing more is wanted."""
         self._waiting.clear()
         for running in list(self._running.values()):
-            _kill(running.process)
+            running.process.end()
             self._clear(running.wanted, running.out, running.err)
         self._running.clear()
 
 
 def _over(running: _Running, now: float) -> bool:
-    return running.process.poll() is not None or now >= running.deadline
-
-
-def _kill(process: subprocess.Popen[bytes]) -> None:
-    """With its children; reaped at once, since nothing survives KILL."""
-    with contextlib.suppress(OSError):
-        os.killpg(process.pid, signal.SIGKILL)
-    with contextlib.suppress(Exception):
-        process.wait(1.0)
+    return running.process.code() is not None or now >= running.deadline

@@ -12,7 +12,7 @@ import subprocess
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from harnex.supervisor.offspring import mine
+from harnex.supervisor.processes import Polled
 
 HEAD_BYTES, TAIL_BYTES = 1500, 3500  # of an output, as much as is given on
 KILL_AFTER_S = 2.0
@@ -48,17 +48,9 @@ class Job:
             os.unlink(log)  # nobody could look through it for secrets after the session
         self._output = os.dup(out)
         try:
-            self._process = mine(
-                subprocess.Popen(
-                    ["/bin/sh", "-c", command] if isinstance(command, str) else command,
-                    cwd=cwd,
-                    env=dict(env),
-                    stdin=subprocess.PIPE if stdin is not None else subprocess.DEVNULL,
-                    stdout=out,
-                    stderr=out,
-                    start_new_session=True,
-                )
-            )
+            argv = ["/bin/sh", "-c", command] if isinstance(command, str) else command
+            given = subprocess.PIPE if stdin is not None else subprocess.DEVNULL
+            self._process = Polled(argv, (given, out, out), env, cwd)
         except OSError:
             os.close(self._output)
             raise
@@ -76,14 +68,14 @@ class Job:
 
     def step(self, now: float) -> bool:
         """True once it is over, and `done` was told."""
-        code = self._process.poll()
+        code = self._process.code()
         if code is None:
             if now >= self._deadline:
-                self._signal(signal.SIGKILL if self._termed else signal.SIGTERM)
+                self._process.signal(signal.SIGKILL if self._termed else signal.SIGTERM)
                 self._killed = self._termed = True
                 self._deadline = now + KILL_AFTER_S
             return False
-        self._signal(signal.SIGKILL)  # what it left in its group
+        self._process.signal(signal.SIGKILL)  # what it left in its group
         if self._done is not None:
             status = None if self._killed else code if code >= 0 else 128 - code
             self._done(Ended(status, now - self._begun, excerpt(self._output)))
@@ -92,16 +84,9 @@ class Job:
 
     def end(self) -> None:
         """The session is over: nobody waits for it any more."""
-        if self.outlives:
-            return
-        self._signal(signal.SIGKILL)
-        with contextlib.suppress(OSError, subprocess.TimeoutExpired):
-            self._process.wait(1.0)
-        os.close(self._output)
-
-    def _signal(self, number: int) -> None:
-        with contextlib.suppress(OSError):
-            os.killpg(self._process.pid, number)
+        if not self.outlives:
+            self._process.end()
+            os.close(self._output)
 
 
 def excerpt(fd: int) -> str:

@@ -7,7 +7,6 @@ writing that could block. Standard output and standard error come by pipes of th
 from __future__ import annotations
 
 import os
-import signal
 import subprocess
 import tempfile
 from collections.abc import Mapping
@@ -15,7 +14,7 @@ from collections.abc import Mapping
 from harnex import process
 from harnex.errors import HarnexError
 from harnex.supervisor.child import READ_MAX, restore_signals
-from harnex.supervisor.offspring import mine
+from harnex.supervisor.processes import Polled
 
 ERRORS_MAX = 16 << 10  # bytes of standard error in one turn of the loop: each line of it is looked at
 
@@ -30,19 +29,8 @@ class PipeChild:
             given.write(stdin.encode("utf-8", "replace"))
             given.seek(0)
             try:
-                self._process = mine(
-                    subprocess.Popen(
-                        argv,
-                        stdin=given,
-                        stdout=subprocess.PIPE,
-                        stderr=subprocess.PIPE,
-                        env=dict(env),
-                        cwd=cwd,
-                        start_new_session=True,
-                        preexec_fn=restore_signals,  # one thread: safe
-                        bufsize=0,
-                    )
-                )
+                streams = (given, subprocess.PIPE, subprocess.PIPE)
+                self._process = Polled(argv, streams, env, cwd, restore_signals)  # one thread: safe
             except (OSError, ValueError) as e:
                 why = os.strerror(e.errno) if isinstance(e, OSError) and e.errno else str(e)
                 raise HarnexError(f"can't start {argv[0]}: {why}", "check the command and its path") from None
@@ -107,7 +95,7 @@ class PipeChild:
         """Whether the child has ended; sets `code` or `signal`. Never blocks."""
         if self.code is not None or self.signal is not None:
             return True
-        status = self._process.poll()
+        status = self._process.code()
         if status is None:
             return False
         if status < 0:
@@ -133,4 +121,4 @@ class PipeChild:
             if stream is not None:
                 stream.close()
         if self.code is None and self.signal is None:
-            self._process.send_signal(signal.SIGHUP)
+            self._process.hang_up()

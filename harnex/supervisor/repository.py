@@ -20,7 +20,7 @@ from typing import IO, Any
 
 from harnex import git, paths
 from harnex.errors import HarnexError
-from harnex.supervisor.offspring import mine
+from harnex.supervisor.processes import Polled
 
 START_S = 20.0
 END_S = 8.0
@@ -80,7 +80,7 @@ class GitLook:
         self._found = Facts()
         self._is_repo = False
         self._steps = self._look(since)
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: Polled | None = None
         self._output = b""
         self.done = not os.path.exists(os.path.join(repo, ".git"))
         if not self.done:
@@ -97,7 +97,8 @@ class GitLook:
             with contextlib.suppress(BlockingIOError, OSError):
                 while data := os.read(process.stdout.fileno(), 65536):
                     self._output += data[: OUTPUT_MAX - len(self._output)]
-            if process.poll() is None:
+            code = process.code()
+            if code is None:
                 if now >= self._deadline:
                     self.timed_out = True
                     self._end()
@@ -107,7 +108,7 @@ class GitLook:
                     self._output += data[: OUTPUT_MAX - len(self._output)]
             process.stdout.close()
             self._process = None
-            whole = process.returncode == 0 and len(self._output) < OUTPUT_MAX
+            whole = code == 0 and len(self._output) < OUTPUT_MAX
             self._next(git.text(self._output) if whole else None)
         return self.done
 
@@ -117,16 +118,7 @@ class GitLook:
             self._output = b""
             given = self._input(call.names)
             try:
-                self._process = mine(
-                    subprocess.Popen(
-                        call.argv,
-                        stdin=given,
-                        stdout=subprocess.PIPE,
-                        stderr=subprocess.DEVNULL,
-                        env=call.env,
-                        start_new_session=True,
-                    )
-                )
+                self._process = Polled(call.argv, (given, subprocess.PIPE, subprocess.DEVNULL), call.env)
             finally:
                 if not isinstance(given, int):
                     given.close()
@@ -145,9 +137,7 @@ class GitLook:
 
     def _end(self) -> None:
         if self._process is not None:
-            with contextlib.suppress(OSError):
-                self._process.kill()
-            self._process.wait()
+            self._process.end()
             assert self._process.stdout is not None
             self._process.stdout.close()
             self._process = None

@@ -220,8 +220,7 @@ class Session:
         """Until the session is over. Never raises for what the agent or a client does."""
         while not self.finished:
             try:
-                self.loop.wait(self.wake_at())
-                self.think(clock.monotonic())
+                self._pass()
             except OSError as e:
                 if not reserve.is_lack(e) or not self.reserve.release():
                     raise
@@ -230,6 +229,10 @@ class Session:
                 if not self.agent.child.reap():  # else it ended by itself, and its end is told
                     self.stop("failure", message=reserve.words(e))
         self._say_goodbye()
+
+    def _pass(self) -> None:
+        self.loop.wait(self.wake_at())
+        self.think(clock.monotonic())
 
     def _say_goodbye(self) -> None:
         """Let the last replies reach their readers, for a moment, and take the socket away."""

@@ -41,8 +41,8 @@ class Lacking(Session):
         parts: dict[str, Any] = {
             "control": SimpleNamespace(shrink=lambda: self.said.append("shrink"), unsent=False, close=lambda: None),
             "journal": SimpleNamespace(diagnose=lambda what: self.said.append("diagnostic")),
-            "child": SimpleNamespace(reap=lambda: ended),
-            "ending": SimpleNamespace(stop=lambda reason, message: self.said.append(f"{reason}: {message}")),
+            "agent": SimpleNamespace(child=SimpleNamespace(reap=lambda: ended)),
+            "stop": lambda reason, message: self.said.append(f"{reason}: {message}"),
         }
         vars(self).update(parts)
 

@@ -41,9 +41,7 @@ def test_recipes_start_python_isolated() -> None:
 
 def test_the_supervisor_registers_the_children_that_it_waits_for() -> None:
     """It reaps every other child: an exit status that it takes by mistake is lost."""
-    launching = {"launch.py", "rehearse.py"}  # the starting side: another process
-    for path in (PACKAGE / "supervisor").glob("*.py"):
-        if path.name not in launching:
-            text = path.read_text()
-            registered = re.findall(r"mine\(\s*subprocess\.Popen\(", text)
-            assert len(re.findall(r"subprocess\.Popen\(", text)) == len(registered), path.name
+    started = {name for name in modules_with(r"subprocess\.(Popen|run|check_\w+)\(") if name.startswith("supervisor/")}
+    assert started == {"supervisor/processes.py"}
+    text = (PACKAGE / "supervisor" / "processes.py").read_text()
+    assert len(re.findall(r"subprocess\.Popen\(", text)) == len(re.findall(r"mine\(\s*subprocess\.Popen\(", text)) == 1
