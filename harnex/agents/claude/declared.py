@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import base64
 import re
 from typing import Any
 
+from harnex.agents.common.status_protocol import AT_REST, SOURCE, parse
 from harnex.model.facts import Observation, Retracted, State
 
 # The words that 2.1.329 itself takes for a permission or a question (its program text); "dialog open" is any menu.
@@ -22,31 +22,30 @@ _AT_REST = re.compile(r"^\d+ (?:shell|monitor)s?(?:, \d+ (?:shell|monitor)s?)* s
 
 
 def program_status(body: str) -> Observation | Retracted | None:
-    """The Program Status Protocol: `state=blocked:kind=permission:msg=<base64>` (building-blocks.md 0.1).
+    """The fact of an OSC 7501 body; None if it says nothing of the session.
 
-    None: it says nothing of the session. The dialog is named as declared: a tool's own is a `permission`, too.
+    The dialog is named as it is declared: Claude Code declares a tool's own dialog as a `permission`, too.
     """
-    words = dict(part.split("=", 1) for part in re.split(r"[:;]", body) if "=" in part)
-    state, kind = words.get("state", ""), words.get("kind", "")
-    if "id" in words:
-        return None  # of a task in the background
-    message = _decoded(words.get("msg", ""))
+    told = parse(body)
+    state, message = told.state, told.message
+    if told.task:
+        return None
     if state == "working":
         if _AT_REST.search(message):
-            return Observation("osc7501", State.PROMPT, f"OSC 7501 working: only {message}")
-        return Observation("osc7501", State.BUSY, "OSC 7501 working")
-    if state in ("idle", "done", "error"):
-        return Observation("osc7501", State.PROMPT, f"OSC 7501 {state}")
+            return Observation(SOURCE, State.PROMPT, f"OSC 7501 working: only {message}")
+        return Observation(SOURCE, State.BUSY, "OSC 7501 working")
+    if state in AT_REST:
+        return Observation(SOURCE, State.PROMPT, f"OSC 7501 {state}")
     if state == "clear":
-        return Retracted("osc7501")
+        return Retracted(SOURCE)
     if state == "blocked":
-        if kind == "auth":
+        if told.kind == "auth":
             # After a 401 (2.1.329): no dialog, the box takes messages, and the session file says idle 13 ms later.
-            return Observation("osc7501", State.PROMPT, f"OSC 7501 blocked by auth: {message[:80]}")
-        dialog = kind if kind in ("permission", "question", "plan") else "other"
+            return Observation(SOURCE, State.PROMPT, f"OSC 7501 blocked by auth: {message[:80]}")
+        dialog = told.kind if told.kind in ("permission", "question", "plan") else "other"
         if message == "trust this folder":
             dialog = "trust"  # 2.1.329 declares it as a permission, 70 ms before it is painted
-        return Observation("osc7501", State.BLOCKED, f"OSC 7501 blocked: {message[:80]}", dialog)
+        return Observation(SOURCE, State.BLOCKED, f"OSC 7501 blocked: {message[:80]}", dialog)
     return None
 
 
@@ -79,10 +78,3 @@ def _is_running_agent(task: Any) -> bool:
         "pending",
         "queued",
     )
-
-
-def _decoded(text: str) -> str:
-    try:
-        return base64.b64decode(text + "==").decode("utf-8", "replace")
-    except ValueError:
-        return ""

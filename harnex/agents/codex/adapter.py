@@ -20,6 +20,7 @@ from harnex.agents.codex import views as views
 from harnex.agents.codex.background import Left, whose_tool
 from harnex.agents.codex.calls import LATE_ITEMS_UNTIL
 from harnex.agents.codex.rollout import PLAN_S, Rollout, unfound
+from harnex.agents.common import status_protocol
 from harnex.agents.common.message_text import BLANK, bracketed, clean, ends_in_word, kept_as_path, lead, losses
 from harnex.agents.contract import (
     Credential,
@@ -101,21 +102,21 @@ class CodexReader(Reader):
             yield from self._title(body)
 
     def _status(self, body: str) -> Iterator[Fact]:
-        fields = dict(part.split("=", 1) for part in body.split(":") if "=" in part)
-        state, name = fields.get("state", ""), f"OSC 7501 {body[:60]}"
+        told = status_protocol.parse(body)
+        state, name = told.state, f"OSC 7501 {body[:60]}"
         if state != "working":
             self._held.pop("osc7501", None)
         if state == "working":
             yield self._work("osc7501", name)
-        elif state in ("idle", "done", "error"):
+        elif state in status_protocol.AT_REST:
             yield Observation("osc7501", State.PROMPT, name, settle_s=self._settle_s)
         elif state == "blocked":
             # 0.163 names no kind; the screen does, 10 ms later, and nearly always it is this.
-            dialog = BLOCKED_KINDS.get(fields.get("kind", "permission"), "other")
+            dialog = BLOCKED_KINDS.get(told.kind or "permission", "other")
             yield Observation("osc7501", State.BLOCKED, name, dialog)
         elif state == "clear":
             yield Retracted("osc7501")
-        if state in ("working", "idle", "done", "error"):
+        if state in ("working", *status_protocol.AT_REST):
             yield from self._lost_rollout(state == "working")
 
     def _title(self, title: str) -> Iterator[Fact]:
