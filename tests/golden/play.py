@@ -68,7 +68,8 @@ CLOSED = ("evidence",)  # of a stall: which of its keys are there depends on the
 # What git is asked for, with a limit of time.
 COUNTS = ("commits", "files_changed", "loc_added", "loc_removed", "rewritten")
 DIRTY = ("dirty", "dirty_files", "dirty_added", "dirty_removed")
-LATE = (*COUNTS, *DIRTY, "git", *(f"git.{key}" for key in (*COUNTS, *DIRTY, "end_sha")))
+NAMES = ("sha", "branch")
+LATE = (*COUNTS, *DIRTY, *NAMES, "git", *(f"git.{key}" for key in (*COUNTS, *DIRTY, "start_sha", "end_sha", "branch")))
 
 
 class Play:
@@ -245,15 +246,18 @@ class Play:
 
     def headless(self) -> None:
         place = self.place
-        fake = Fake(place, "begin(); answer('{\"a\": 1}' if 'good' in prompt else '')")
+        gate = place.base / "answer now"
+        held = f"while 'later' in prompt and not os.path.exists({str(gate)!r}): time.sleep(0.02)"
+        fake = Fake(place, f"begin()\n{held}\nanswer('{{\"a\": 1}}' if 'good' in prompt else '')")
         schema = place.base / "schema.json"
         schema.write_text('{"type": "object", "required": ["a"]}')
         words = ("--schema", str(schema), "--json")
         for prompt in ("good", "bad"):
             for line in fake.run(*words, prompt=prompt).stdout.splitlines():
                 self.take("exec-json", json.loads(line))
-        words = ("--cli-version", "2.1.329", "--detach", "--id", "headless", "good")
+        words = ("--cli-version", "2.1.329", "--detach", "--id", "headless", "later")
         self._supervisors["headless"] = self.said("exec-detach", "exec", "claude", *words)["supervisor_pid"]
+        gate.touch()
         self.over("headless")
 
     def cut_off(self) -> None:
