@@ -1,0 +1,68 @@
+"""The order of writes at the end of a run, from the notes of `traced.py`, in words that know files and no functions."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from pathlib import Path
+
+# A file's class by its path below the state directory.
+CLASSES = (
+    (r"sessions/[^/]+\.json", "registry entry"),
+    (r"sessions/[^/.]+\.lock", "run lock"),
+    (r"history\.jsonl", "history"),
+    (r"runs/[^/]+/(.+)", r"run: \1"),
+    (r"sock/[^/]+\.sock", "control socket"),
+)
+# What is written again whenever the screen or the state changes: only the last time counts.
+REPEATED = ("registry entry: replaced", "run: session.cast: written")
+
+
+def named(path: str, state: Path) -> str:
+    """The class of a file, "" for one that does not count (a temporary file, a terminal, the registry's lock)."""
+    if path.endswith(".summary"):
+        return "summary file"
+    below = os.path.relpath(path, state) if path.startswith(f"{state}/") else ""
+    for pattern, words in CLASSES:
+        found = re.fullmatch(pattern, below)
+        if found and not below.endswith(".tmp"):
+            return re.sub(r"\d{6,}\b.*", "N", found.expand(words))
+    return ""
+
+
+def line_of(what: str, path: str, text: str, state: Path) -> list[str]:
+    """The lines of one note, mostly one."""
+    if what == "said":
+        return ["reply to who waits"]
+    if what == "rename":
+        name, before = named(text, state), named(path, state)
+        return [f"{name}: {'renamed from ' + before if before else 'replaced'}"] if name else []
+    name = named(path, state)
+    if not name or what == "heard":
+        return []
+    if what == "write" and path.endswith("/events.jsonl"):
+        rows = [json.loads(row) for row in text.splitlines()]
+        return [f"event {row['type']}" + (f" {row['state']}" if row["type"] == "state" else "") for row in rows]
+    done = {"write": "written", "sync": "written through", "remove": "removed", "truncate": "truncated"}[what]
+    return [f"{name}: {done}"]
+
+
+def order(notes: list[list[str]], state: Path) -> list[str]:
+    """The lines of an end. What is repeated stands at its last place only; several replies in a row are one line."""
+    lines = [line for _, _, what, path, text in notes for line in line_of(what, path, text, state)]
+    for repeated in REPEATED:
+        while lines.count(repeated) > 1:
+            lines.remove(repeated)
+    return [line for line, before in zip(lines, ["", *lines], strict=False) if line != before]
+
+
+def from_its_first_event(lines: list[str]) -> list[str]:
+    """Without what belongs to the time before the end."""
+    first = next((n for n, line in enumerate(lines) if line.startswith("event ")), 0)
+    return lines[first:]
+
+
+def without_its_state(lines: list[str]) -> list[str]:
+    """For an agent that goes by itself: its terminal may close, and so change the state, before its process is gone."""
+    return [line for line in lines if not line.startswith("event state") and line != "registry entry: replaced"]
