@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 import click
 
-from harnex import clock, config, paths
+from harnex import config, paths
 from harnex.commands._types import SECONDS
 from harnex.errors import UsageError
 from harnex.watch.policy import DEFAULT, Policy, choose, next_time, tightened
@@ -183,7 +183,3 @@ def _possible(policy: Policy, cli: str | None) -> None:
 
         if not available():
             raise UsageError("--max-cost needs a price list, which is not installed", "pip install 'harnex[usage]'")
-
-
-def deadline_words(policy: Policy) -> str:
-    return "" if policy.deadline is None else f", until {clock.iso(policy.deadline)}"

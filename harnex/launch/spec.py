@@ -25,7 +25,6 @@ class Spec:
     mode: str  # foreground, detach, tmux
     version: list[int] | None = None
     version_text: str | None = None
-    files: dict[str, str] = field(default_factory=dict)
     description: str = ""
     meta: dict[str, Any] = field(default_factory=dict)
     context: str | None = None

@@ -51,7 +51,3 @@ class Ladder:
 
     def wake_at(self) -> float | None:
         return self.until if self.current is not None else None
-
-    @property
-    def exhausted(self) -> bool:
-        return self.current is None and not self.steps

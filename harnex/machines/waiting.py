@@ -24,7 +24,6 @@ class Standing:
     dialog: str
     pending: int  # messages not yet accepted, failed or expired
     open_turn: bool
-    turns_done: int
     last: Closed | None
     one_turn: bool = False  # a headless run: its end is its turn's end
     outcome: int | None = None  # the exit code of a watched session that is over

@@ -242,14 +242,6 @@ class Redactor:
             return [self._clean(inner, key) for inner in value]
         return value
 
-    def masked(self, text: str) -> str:
-        """The same length, each secret covered: for files that are mended in place."""
-        found = self.spans(text)
-        for start, end in found:
-            text = text[:start] + masked(text[start:end]) + text[end:]
-        self.count += len(found)
-        return text
-
     # ---- finding ----
 
     def spans(self, text: str, rows: bool = False, depth: int = DEPTH) -> list[Span]:

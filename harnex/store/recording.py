@@ -11,7 +11,6 @@ import codecs
 import contextlib
 import json
 import os
-from collections.abc import Iterator
 
 from harnex.redaction.redactor import Redactor
 from harnex.terminal.frames import FrameEncoder
@@ -164,20 +163,3 @@ def parts(path: str | os.PathLike[str]) -> list[str]:
     numbers = [int(o[len(name) + 1 :]) for o in others if o.startswith(name + ".") and o[len(name) + 1 :].isdecimal()]
     found = [f"{path}.{number}" for number in sorted(numbers, reverse=True)]
     return [*found, path] if name in others else found
-
-
-def read_events(path: str | os.PathLike[str]) -> Iterator[tuple[float, str, str]]:
-    """(time, kind, data) of a cast, its header first as (0, "header", JSON). Unreadable lines are left out."""
-    with open(path, "rb") as file:
-        for line in file:
-            if not line.endswith(b"\n"):
-                return
-            try:
-                row = json.loads(line)
-            except ValueError:
-                continue
-            if isinstance(row, dict):
-                yield 0.0, "header", line.decode("utf-8", "replace")
-            elif isinstance(row, list) and len(row) >= 3 and isinstance(row[2], str):
-                with contextlib.suppress(TypeError, ValueError):
-                    yield float(row[0]), str(row[1]), row[2]

@@ -61,15 +61,6 @@ def rows(state: str, run_id: str) -> list[Row]:
     return found
 
 
-def clear(state: str, run_id: str) -> None:
-    """Nothing of this run is to be delivered any more."""
-    directory = os.path.join(paths.run_dir(state, run_id), NAME)
-    with contextlib.suppress(OSError):
-        for name in os.listdir(directory):
-            os.unlink(os.path.join(directory, name))
-        os.rmdir(directory)
-
-
 def _names(directory: str) -> list[str]:
     try:
         return sorted(name for name in os.listdir(directory) if name.endswith(".json"))

@@ -154,13 +154,6 @@ class Child:
         except OSError:
             process.send_signal(self.pid, signum)
 
-    def foreground_pid(self) -> int | None:
-        """The process group in the terminal's foreground, None if there is none."""
-        try:
-            return os.tcgetpgrp(self.fd)
-        except OSError:
-            return None
-
     def close(self) -> None:
         """Hang up the terminal. The child gets SIGHUP if it still lives."""
         self.at_eof = True

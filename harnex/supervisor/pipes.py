@@ -111,9 +111,6 @@ class PipeChild:
         except OSError:
             process.send_signal(self.pid, signum)
 
-    def foreground_pid(self) -> int | None:
-        return None
-
     def close(self) -> None:
         """Let the pipes go. Whoever still writes to them gets SIGPIPE."""
         self._open.clear()

@@ -637,7 +637,6 @@ class Session:
             verdict.dialog,
             self.delivery.inbox.pending + watcher.holds,
             self.turns.open is not None,
-            self.turns.done,
             self.turns.last,
             self.headless is not None,
             self.end.result.get("exit_code") if watcher.watch is not None else None,

@@ -269,11 +269,6 @@ class Watcher:
         if self.watch is not None:
             self.watch.asked()
 
-    @property
-    def may_restart(self) -> bool:
-        """Whether another process may take the agent's place: what this one said is read before."""
-        return self.watch is not None and not self.buried
-
     def gone(self, now: float, why: str = "") -> bool:
         """The agent's process ended, and nobody asked for it: will there be another one? `why`: if it was not the child."""
         if self.watch is None:

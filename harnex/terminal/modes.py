@@ -115,24 +115,6 @@ class Modes:
             out.append(f"\x1b[>4;{self.modify_other_keys}m")
         return "".join(out).encode()
 
-    def leave(self) -> bytes:
-        """Takes a terminal back to normal from these modes, whatever part of them it is in."""
-        out = ["\x1b[?2026l"]
-        if self.modify_other_keys:
-            out.append("\x1b[>4m")
-        out += [f"\x1b[?{mode}l" for mode, name in _PRIVATE.items() if mode != 2026 and getattr(self, name)]
-        if self.keypad:
-            out.append("\x1b>")
-        out.append("\x1b[?7h\x1b[r\x1b[0m\x1b[?25h")
-        stacks = [self.kitty_alternate, self.kitty] if self.alternate else [self.kitty]
-        for stack in stacks:
-            pushed = sum(1 for flags in stack if flags)
-            if pushed:
-                out.append(f"\x1b[<{pushed}u")
-            if stack is self.kitty_alternate:
-                out.append("\x1b[?1049l")
-        return "".join(out).encode()
-
 
 def number(text: str) -> int:
     text = text.partition(":")[0]

@@ -41,7 +41,6 @@ _SEQUENCE = (
     rb")"
 )
 _TOKEN = re.compile(_SEQUENCE)
-_TOKEN_OR_BELL = re.compile(rb"\x07|" + _SEQUENCE)  # slower: no literal to begin the search with
 
 _ANSI_16 = (
     "1d1f21", "cc6666", "b5bd68", "f0c674", "81a2be", "b294bb", "8abeb7", "c5c8c6",
@@ -74,7 +73,6 @@ class Scanned:
     clean: bytes = b""
     rest: bytes = b""
     synced: bool = False
-    bell: bool = False
 
 
 Position = tuple[int, int]
@@ -86,7 +84,6 @@ class _Turn:
     def __init__(self, work: int) -> None:
         self.work = work
         self.stopped = False  # at a cursor query
-        self.bell = False
         self.kept: list[bytes] = []
         self._given = 0  # how many of `kept` the cursor was asked with
         self._replies: list[bytes] = []
@@ -111,7 +108,7 @@ class _Turn:
     def done(self, synced: bool) -> Scanned:
         rest = self.shown()
         clean = rest if len(rest) == sum(map(len, self.kept)) else b"".join(self.kept)
-        return Scanned(b"".join(self._replies), self._oscs, clean, rest, synced, self.bell)
+        return Scanned(b"".join(self._replies), self._oscs, clean, rest, synced)
 
 
 class Scanner:
@@ -177,12 +174,11 @@ class Scanner:
         start = 0
         if self._passing:
             start = self._end_of_long_string(data)
-        bells = b"\x07" in data
-        if start < 0 or (not bells and b"\x1b" not in data):
+        if start < 0 or b"\x1b" not in data:
             turn.kept.append(data)
             return
         self._data, self._last = data, 0
-        self._tokens = (_TOKEN_OR_BELL if bells else _TOKEN).finditer(data, start)
+        self._tokens = _TOKEN.finditer(data, start)
 
     def _go_on(self, tokens: Iterator[re.Match[bytes]], turn: _Turn) -> bool:
         """True: `commands/_docs.py` is scanned to its end."""
@@ -225,9 +221,7 @@ class Scanner:
     def _take(self, token: re.Match[bytes], turn: _Turn) -> bool | None:
         """Act on one sequence. True: a query, which viewers don't get; None: it goes on in the next read."""
         group = token.lastgroup
-        if group is None:
-            turn.bell = True
-        elif group == "final":
+        if group == "final":
             return self._private(token["private"].decode(), token["final"], turn)
         elif group == "osc_end":
             if self._unfinished(token, "osc", "osc_end"):

@@ -18,9 +18,6 @@ from harnex.errors import HarnexError
 from harnex.store import durable
 
 PROVIDERS = {"claude": "anthropic", "codex": "openai"}
-MILLION = 1e6
-
-
 REMEMBERED = 5000  # rates; with more the file begins anew
 
 

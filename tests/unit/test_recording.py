@@ -5,11 +5,19 @@ from __future__ import annotations
 import json
 import os
 import stat
+from collections.abc import Iterator
 from pathlib import Path
 
-from harnex.store.recording import Recording, parts, read_events
+from harnex.store.recording import Recording, parts
 from harnex.store.replay import read_text
 from harnex.terminal.screen import make_screen
+
+
+def read_events(path: Path) -> Iterator[tuple[float, str, str]]:
+    """(time, kind, data) of a cast, its header first as (0, "header", JSON)."""
+    for line in path.read_text().splitlines():
+        row = json.loads(line)
+        yield (0.0, "header", line) if isinstance(row, dict) else (float(row[0]), row[1], row[2])
 
 
 def rows(path: Path) -> list[object]:
@@ -86,7 +94,6 @@ def test_torn_and_broken_lines(tmp_path: Path) -> None:
         b'{"version":2,"width":20,"height":3}\n[0.1,"o","one\\r\\n"]\nrubbish\n[1]\n[0.2,"o","two"]\n[0.3,"o","tor'
     )
     assert list(read_text([path])) == ["one", "two"]
-    assert [kind for _, kind, _ in read_events(path)] == ["header", "o", "o"]
 
 
 def test_raw_carries_a_cut_character_over(tmp_path: Path) -> None:

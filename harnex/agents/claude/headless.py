@@ -23,7 +23,6 @@ SYSTEM_FILE_SINCE: Version = (2, 0, 77)  # --append-system-prompt-file (hidden; 
 ARGUMENT_MAX = 100_000  # bytes; the system takes no argument of more than 131,071
 HOOKS = ("SessionStart", "SubagentStart", "SubagentStop")
 STREAM = ("-p", "--output-format", "stream-json", "--verbose")
-OWNED = ("-p", "--print", "--output-format", "--input-format")
 
 
 class ClaudeExec(ClaudeAdapter):

@@ -107,11 +107,6 @@ class Copied:
         elif not again and self._turn == "copied":
             self._turn = "perhaps own"
 
-    def owned(self, thread: object) -> None:
-        """A row names the thread that it is of."""
-        if thread == self.thread and (self.forked or self.spawned):
-            self._turn = "own"
-
     def whose(self, ordinal: object, stamp: object) -> Whose:
         """Of a row at this place. Without `perhaps` it is proven."""
         if not (self.forked or self.spawned):
