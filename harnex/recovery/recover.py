@@ -20,8 +20,8 @@ from harnex.recovery import fold, reread
 from harnex.recovery.write_end import MESSAGE, Late, last_sign
 from harnex.redaction.files import withhold
 from harnex.store import history, registry, runlock, undelivered
+from harnex.store.lock import LOCK_PATIENCE_S, registry_lock
 from harnex.supervisor import dispatch
-from harnex.supervisor.__main__ import LOCK_PATIENCE_S, registry_lock
 from harnex.supervisor.ending import EXIT_CODE_OF
 from harnex.supervisor.sweep import end_first, sweep_now
 from harnex.usage.sums import unknown_calls

@@ -26,7 +26,7 @@ from harnex.recovery.go_on import words as words_for
 from harnex.recovery.recover import give_back, read_again
 from harnex.redaction.redactor import MARK
 from harnex.store import durable, history, registry, runlock, undelivered
-from harnex.supervisor.__main__ import registry_lock
+from harnex.store.lock import registry_lock
 from harnex.supervisor.ending import SIGNALLED
 
 LOST = ("supervisor_lost", "killed")

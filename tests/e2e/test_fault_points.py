@@ -41,7 +41,7 @@ if "harnex-supervisor" in sys.argv and not os.path.exists({done!r}):
 
 # Where it dies: file, function, how many of its lines are done, and on which call of it.
 IN_START = {
-    "before it has its id": ("supervisor/__main__.py", "claim_id", 1, "True"),
+    "before it has its id": ("supervisor/entry.py", "claim_id", 1, "True"),
     "its id taken, nothing more": ("supervisor/session.py", "start", 0, "True"),
     "before its first event": ("supervisor/child.py", "__init__", 0, "True"),
     "spawned, `started` not written": ("supervisor/control.py", "__init__", 0, "True"),

@@ -16,7 +16,7 @@ from harnex.model import events
 from harnex.recovery import reread
 from harnex.store import durable, history, runlock, undelivered
 from harnex.store.eventlog import EventLog
-from harnex.supervisor.__main__ import registry_lock
+from harnex.store.lock import registry_lock
 from harnex.supervisor.evidence import FollowedFiles
 
 ROLLOUT = Path(__file__).parents[1] / "corpus" / "codex" / "0.169.0" / "rollout.jsonl"
