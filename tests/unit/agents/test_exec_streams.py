@@ -32,7 +32,7 @@ from harnex.model.facts import (
     TurnEnded,
 )
 
-CORPUS = Path(__file__).parents[1] / "corpus"
+CORPUS = Path(__file__).parents[2] / "corpus"
 TOKENS = ("input_tokens", "cache_read_tokens", "cache_write_tokens", "output_tokens", "reasoning_tokens")
 ALL = sorted(CORPUS.glob("*/*/exec-*"))
 JOBS = [path for path in ALL if path.name == "exec-job"]

@@ -32,7 +32,7 @@ from harnex.model.facts import (
     TurnEnded,
 )
 
-CORPUS = Path(__file__).resolve().parents[1] / "corpus" / "claude"
+CORPUS = Path(__file__).resolve().parents[3] / "corpus" / "claude"
 CASES = sorted(p.parent for p in CORPUS.glob("*/*/case.json"))
 VERSIONS = ("1.0.128", "2.0.77", "2.1.197", "2.1.329")
 V1, V2, V3, V4 = ((1, 0, 128), (2, 0, 77), (2, 1, 197), (2, 1, 329))

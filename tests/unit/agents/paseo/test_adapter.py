@@ -28,7 +28,7 @@ from harnex.model.facts import (
     Undone,
 )
 
-ROWS = [json.loads(line) for line in (Path(__file__).parents[1] / "paseo" / "calls.jsonl").read_text().splitlines()]
+ROWS = [json.loads(line) for line in (Path(__file__).parents[3] / "paseo" / "calls.jsonl").read_text().splitlines()]
 ADAPTER = adapter_for("paseo")
 
 
@@ -102,7 +102,7 @@ class Fed:
         self.activity = Activity(ADAPTER.sources, None, 0.0)
         self.now = 100.0
         self.facts: list[Fact] = []
-        self.file = json.loads((Path(__file__).parents[1] / "paseo" / "statefile-idle.json").read_text())
+        self.file = json.loads((Path(__file__).parents[3] / "paseo" / "statefile-idle.json").read_text())
         self.hear(self.reader.spawned(1, {**env, "HOME": "/h"}, "/w"))
         if not started:
             return

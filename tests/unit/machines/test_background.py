@@ -21,7 +21,7 @@ from harnex.machines import background as b
 from harnex.model.facts import Background, Fact, Observation, State
 from harnex.supervisor import tool_processes
 
-CORPUS = Path(__file__).parents[1] / "corpus"
+CORPUS = Path(__file__).parents[2] / "corpus"
 NOTE = (
     "<task-notification>\n<task-id>{}</task-id>\n<output-file>/tmp/x</output-file>\n<status>{}</status>\n"
     '<summary>Background command "tests" completed (exit code 0)</summary>\n</task-notification>'

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from harnex.terminal.screen import Screen, make_screen
 from harnex.terminal.styles import PLAIN, Style, runs_text
 
-DATA = Path(__file__).parent.parent / "data" / "terminal"
+DATA = Path(__file__).parents[2] / "data" / "terminal"
 
 
 def shown(data: str | bytes, columns: int = 12, rows: int = 4) -> Screen:

@@ -25,7 +25,7 @@ from harnex.usage import forks, logs
 from harnex.usage import sums as usage
 from harnex.usage.prices import Prices
 from harnex.usage.sources import Files
-from tests.unit.test_usage import THREAD, count, read, rollout, said, turn, use, user, write
+from tests.unit.usage.test_usage import THREAD, count, read, rollout, said, turn, use, user, write
 
 
 def spoke(call_id: str, block: str | dict[str, Any], **more: Any) -> dict[str, Any]:
@@ -35,7 +35,7 @@ def spoke(call_id: str, block: str | dict[str, Any], **more: Any) -> dict[str, A
     return row
 
 
-CORPUS = Path(__file__).parents[1] / "corpus"
+CORPUS = Path(__file__).parents[2] / "corpus"
 
 
 def at(seconds: float) -> str:

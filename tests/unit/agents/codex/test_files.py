@@ -19,7 +19,7 @@ from harnex.model.facts import ModelCall, Remark
 from harnex.usage import logs
 from harnex.usage.prices import Prices
 from harnex.usage.sources import Files
-from tests.unit.test_usage import count, use, write
+from tests.unit.usage.test_usage import count, use, write
 
 
 def uuid7(minute: int) -> str:

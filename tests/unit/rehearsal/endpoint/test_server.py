@@ -30,7 +30,7 @@ from harnex.rehearsal.endpoint.server import Rehearsal
 from harnex.rehearsal.endpoint.wire import Call, Cut, Event, Made, quote, usage_of, words
 
 pytestmark = pytest.mark.timeout(20)
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[4]
 CLAUDE_TOOLS = [{"name": n, "input_schema": {}} for n in ("Bash", "Write", "Read", "Agent", "AskUserQuestion", "Task")]
 CODEX_TOOLS = [
     {"type": "function", "name": "exec_command", "parameters": {}},

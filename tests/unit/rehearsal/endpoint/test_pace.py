@@ -20,10 +20,10 @@ from harnex.rehearsal.endpoint import anthropic, openai
 from harnex.rehearsal.endpoint.pace import PIECES, UNSAID, Drawn, Pace, parse_pace, words
 from harnex.rehearsal.endpoint.script import Player, ScriptError, Step, parse, parse_defaults
 from harnex.rehearsal.endpoint.wire import Cut, Event, Made, Part, Pause, ToolCall, usage_of
-from tests.unit.test_rehearsal import Endpoint, anthropic_answer
-from tests.unit.test_rehearsal import endpoint as endpoint  # the fixture
+from tests.unit.rehearsal.endpoint.test_server import Endpoint, anthropic_answer
+from tests.unit.rehearsal.endpoint.test_server import endpoint as endpoint  # the fixture
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[4]
 pytestmark = pytest.mark.timeout(20)
 
 

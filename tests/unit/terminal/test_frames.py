@@ -12,7 +12,7 @@ from harnex.redaction.redactor import Redactor
 from harnex.terminal.frames import FrameEncoder
 from harnex.terminal.screen import Screen, make_screen
 
-DATA = Path(__file__).parent.parent / "data" / "terminal"
+DATA = Path(__file__).parents[2] / "data" / "terminal"
 
 
 class Player:

@@ -38,7 +38,7 @@ from harnex.model.facts import (
     TurnEnded,
 )
 
-CORPUS = Path(__file__).parent.parent / "corpus" / "codex"
+CORPUS = Path(__file__).parents[3] / "corpus" / "codex"
 CASES = sorted(p.parent for p in CORPUS.glob("*/*/case.json"))
 VERSIONS = ("0.80.0", "0.104.0", "0.145.0", "0.169.0")
 

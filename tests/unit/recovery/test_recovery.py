@@ -19,7 +19,7 @@ from harnex.store.eventlog import EventLog
 from harnex.supervisor.__main__ import registry_lock
 from harnex.supervisor.evidence import FollowedFiles
 
-ROLLOUT = Path(__file__).parents[1] / "corpus" / "codex" / "0.169.0" / "rollout.jsonl"
+ROLLOUT = Path(__file__).parents[2] / "corpus" / "codex" / "0.169.0" / "rollout.jsonl"
 BEGAN = 1795240250.0  # just before its first row
 THREAD = "01a1fca8-64e2-7491-b644-c32558441255"
 START = {"adapter": "codex", "version": [0, 169, 0], "cwd": "/", "env": {}}

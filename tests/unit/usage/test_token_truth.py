@@ -25,8 +25,8 @@ from harnex.usage import sums as usage
 from harnex.usage.prices import Prices
 from harnex.usage.sources import Files, cost
 from harnex.usage.sums import Sums
-from tests.unit.test_usage import count, said, use, user, write
-from tests.unit.test_usage_more import at, event, head, item, reader, spoke
+from tests.unit.usage.test_usage import count, said, use, user, write
+from tests.unit.usage.test_usage_more import at, event, head, item, reader, spoke
 
 EARLY = {"stop": None, "out": 3}  # a row that was written before the final usage had come
 TOOL = {"type": "tool_use", "id": "t1", "name": "Bash", "input": {"command": "ls"}}

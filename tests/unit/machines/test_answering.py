@@ -15,7 +15,7 @@ from harnex.machines.answering import DOWN, ENTER, ESC, SETTLE_S, TAB, UP, Answe
 from harnex.model.facts import Observation, ScreenView, State
 
 LONG_AGO = -9.0  # painted
-CORPUS = Path(__file__).parents[1] / "corpus"
+CORPUS = Path(__file__).parents[2] / "corpus"
 
 
 class Menu:

@@ -1,4 +1,4 @@
-"""supervisor/feed.py: when the screen is brought up to date, and who is told. (What floods do to it: test_floods.py.)"""
+"""supervisor/feed.py: when the screen is brought up to date, and who is told. (What floods do to it: test_feed_floods.py.)"""
 
 from __future__ import annotations
 

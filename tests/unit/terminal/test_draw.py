@@ -12,7 +12,7 @@ from harnex.terminal.draw import sgr, to_ansi, to_svg
 from harnex.terminal.screen import Screen, make_screen
 from harnex.terminal.styles import Style
 
-DATA = Path(__file__).parent.parent / "data" / "terminal"
+DATA = Path(__file__).parents[2] / "data" / "terminal"
 SVG = "{http://www.w3.org/2000/svg}"
 
 
