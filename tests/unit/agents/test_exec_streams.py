@@ -14,23 +14,20 @@ from typing import Any
 import pytest
 
 from harnex.agents.catalogue import headless_for
-from harnex.agents.claude.calls import UNTOLD
-from harnex.agents.common.ledger import Ledger, difference
 from harnex.model.facts import (
     AgentSession,
     Fact,
     FinalAnswer,
-    FindFile,
     ModelCall,
     Observation,
     Remark,
-    Rest,
     State,
     Submitted,
     TodoList,
     ToolUse,
     TurnEnded,
 )
+from tests.unit.agents._exec import calls_of
 
 CORPUS = Path(__file__).parents[2] / "corpus"
 TOKENS = ("input_tokens", "cache_read_tokens", "cache_write_tokens", "output_tokens", "reasoning_tokens")
@@ -80,10 +77,6 @@ def read(path: Path, order: str, seed: int = 0) -> list[Fact]:
     facts += reader.ended()
     assert list(reader.ended()) == []
     return facts
-
-
-def calls_of(facts: list[Fact]) -> list[ModelCall]:
-    return [fact for fact in facts if isinstance(fact, ModelCall)]
 
 
 def check_calls(path: Path, calls: list[ModelCall]) -> list[ModelCall]:
@@ -196,81 +189,6 @@ def test_an_error_is_a_failed_turn_with_its_reason(name: str, reason: str) -> No
 
 # ---- Codex: totals of more than one process ----
 
-OLD = "019000e0-0000-7000-8000-000000000001"  # a thread of 2024
-
-
-def turn(thread: str, **usage: int) -> list[dict[str, Any]]:
-    return [
-        {"type": "thread.started", "thread_id": thread},
-        {"type": "turn.started"},
-        {"type": "item.completed", "item": {"id": "item_0", "type": "agent_message", "text": "Well."}},
-        {"type": "turn.completed", "usage": usage},
-    ]
-
-
-def codex(version: tuple[int, ...] = (0, 169, 0)) -> Any:
-    reader = headless_for("codex").reader(version)
-    reader.began = 1750000000.0
-    list(reader.spawned(1, {"HOME": "/h"}, "/w"))
-    return reader
-
-
-def play(reader: Any, rows: list[dict[str, Any]]) -> list[Fact]:
-    facts = [fact for row in rows for fact in reader.row("stream", row)]
-    return [*facts, *reader.ended()]
-
-
-def test_a_second_process_adds_to_the_threads_total() -> None:
-    reader = codex()
-    (first,) = calls_of(play(reader, turn("t-1", input_tokens=100, cached_input_tokens=60, output_tokens=10)))
-    list(reader.spawned(2, {"HOME": "/h"}, "/w"))
-    (second,) = calls_of(play(reader, turn("t-1", input_tokens=250, cached_input_tokens=160, output_tokens=15)))
-    assert (first.input_tokens, first.output_tokens, first.partial) == (100, 10, False)
-    assert (second.input_tokens, second.cache_read_tokens, second.output_tokens) == (150, 100, 5)
-    assert (second.source, second.total_tokens, second.partial) == ("cumulative", 155, False)
-    assert first.call_id != second.call_id
-
-
-def test_a_total_that_falls_is_a_new_base_and_one_that_repeats_is_no_call() -> None:
-    reader = codex()
-    play(reader, turn("t-1", input_tokens=100, output_tokens=10))
-    list(reader.spawned(2, {"HOME": "/h"}, "/w"))
-    (call,) = calls_of(play(reader, turn("t-1", input_tokens=40, output_tokens=4)))
-    assert (call.input_tokens, call.output_tokens) == (40, 4)
-    list(reader.spawned(3, {"HOME": "/h"}, "/w"))
-    assert calls_of(play(reader, turn("t-1", input_tokens=40, output_tokens=4))) == []
-
-
-def test_totals_up_to_0_77_are_of_the_process() -> None:
-    reader = codex((0, 77, 0))
-    play(reader, turn("t-1", input_tokens=100, output_tokens=10))
-    list(reader.spawned(2, {"HOME": "/h"}, "/w"))
-    (call,) = calls_of(play(reader, turn("t-1", input_tokens=150, output_tokens=20)))
-    assert (call.input_tokens, call.output_tokens) == (150, 20)
-
-
-def test_what_an_older_conversation_used_is_not_counted() -> None:
-    before = {"input_tokens": 1000, "cached_input_tokens": 900, "output_tokens": 50}
-    rollout = [
-        {"timestamp": "2024-06-10T00:00:00Z", "type": "session_meta", "payload": {"id": OLD}},
-        {
-            "timestamp": "2024-06-10T00:00:09Z",
-            "type": "event_msg",
-            "payload": {"type": "token_count", "info": {"total_token_usage": before, "last_token_usage": before}},
-        },
-    ]
-    rows = turn(OLD, input_tokens=1200, cached_input_tokens=950, output_tokens=60)
-    reader = codex()
-    facts = list(reader.row("stream", rows[0]))
-    assert any(isinstance(f, FindFile) and f.source == OLD for f in facts)
-    for row in rollout:
-        assert calls_of(list(reader.row(OLD, row))) == []
-    (call,) = calls_of(play(reader, rows[1:]))
-    assert (call.input_tokens, call.cache_read_tokens, call.output_tokens, call.partial) == (200, 50, 10, False)
-    # Not known what it used before: said to be so.
-    (call,) = calls_of(play(codex(), rows))
-    assert (call.input_tokens, call.partial) == (1200, True)
-
 
 def test_a_difference_to_codexs_total_is_one_remark_with_both_numbers() -> None:
     path = next(p for p in JOBS if p.parent.name == "0.145.0")
@@ -285,110 +203,3 @@ def test_a_difference_to_codexs_total_is_one_remark_with_both_numbers() -> None:
     (remark,) = [f.text for f in facts if isinstance(f, Remark)]
     total = next(row["usage"] for _, row in stream if row["type"] == "turn.completed")
     assert str(total["output_tokens"]) in remark and "against" in remark
-
-
-# ---- Claude Code ----
-
-
-def play_claude(*rows: dict[str, Any], version: tuple[int, ...] = (2, 1, 329)) -> list[Fact]:
-    """All facts of a run without partial messages and without a transcript."""
-    reader = headless_for("claude").reader(version)
-    list(reader.spawned(1, {"HOME": "/h"}, "/w"))
-    return [*(fact for row in rows for fact in reader.row("stream", row)), *reader.ended()]
-
-
-def message(n: int, stop: str | None = None, out: int = 1) -> dict[str, Any]:
-    usage = {"input_tokens": 10 * n, "output_tokens": out}
-    own = {"id": f"m{n}", "model": "x", "content": [], "stop_reason": stop, "usage": usage}
-    return {"type": "assistant", "message": own}
-
-
-def result(**usage: int) -> dict[str, Any]:
-    return {"type": "result", "subtype": "success", "result": "ok", "usage": usage}
-
-
-def test_a_total_tells_the_one_call_that_has_no_number() -> None:
-    (call,) = calls_of(play_claude(message(1), result(input_tokens=10, output_tokens=9)))
-    assert (call.output_tokens, call.total_tokens, call.source, call.partial) == (9, 19, "cumulative", False)
-
-
-def test_of_several_calls_without_a_number_a_total_tells_the_sum_alone() -> None:
-    facts = play_claude(message(1), message(2), result(input_tokens=30, output_tokens=9))
-    assert [(c.call_id, c.output_tokens, c.partial) for c in calls_of(facts)] == [
-        ("m1", None, False),
-        ("m2", None, False),
-    ]
-    (rest,) = [f for f in facts if isinstance(f, Rest)]
-    assert (rest.call_ids, rest.output_tokens, rest.total_tokens) == (("m1", "m2"), 9, 39)
-    assert facts.index(rest) > max(facts.index(c) for c in calls_of(facts))
-
-
-@pytest.mark.parametrize("given", [31, 29, 0], ids=["another call is in it", "one is not", "nothing"])
-def test_a_total_of_other_calls_proves_nothing(given: int) -> None:
-    facts = play_claude(message(1), message(2), result(input_tokens=given, output_tokens=9))
-    assert [c.output_tokens for c in calls_of(facts)] == [None, None]
-    assert not any(isinstance(f, Rest) for f in facts)
-
-
-def test_a_total_that_holds_an_answer_that_was_cut_off_proves_nothing() -> None:
-    """2.1.329 adds up what the start of such an answer said."""
-    start = {"type": "message_start", "message": message(2)["message"]}
-    facts = play_claude(message(1), {"type": "stream_event", "event": start}, result(input_tokens=30, output_tokens=9))
-    assert [(c.call_id, c.output_tokens) for c in calls_of(facts)] == [("m1", None), ("m2", None)]
-    assert not any(isinstance(f, Rest) for f in facts)
-
-
-def test_an_answer_that_ended_without_a_usage_has_none() -> None:
-    """Neither by its row in the transcript, which has the placeholder, nor by a total, which is made of those."""
-    reader = headless_for("claude").reader((2, 1, 329))
-    list(reader.spawned(1, {"HOME": "/h"}, "/w"))
-    told: list[dict[str, Any]] = [
-        {"type": "message_start", "message": message(1)["message"]},
-        {"type": "message_delta", "delta": {"stop_reason": "end_turn"}},
-        {"type": "message_stop"},
-    ]
-    facts = [fact for event in told for fact in reader.row("stream", {"type": "stream_event", "event": event})]
-    facts += reader.row("transcript", {**message(1, "end_turn"), "uuid": "u"})
-    facts += [*reader.row("stream", result(input_tokens=10, output_tokens=1)), *reader.ended()]
-    assert [(c.call_id, c.output_tokens, c.stop_reason) for c in calls_of(facts)] == [("m1", None, "end_turn")]
-    assert not any(isinstance(f, Rest) for f in facts)
-    assert [f.text for f in facts if isinstance(f, Remark)] == [UNTOLD]
-
-
-def test_an_answer_that_was_cut_is_no_answer() -> None:
-    """2.0 and before take the piece that came for the whole, and say success."""
-    reader = headless_for("claude").reader((2, 0, 77))
-    list(reader.spawned(1, {"HOME": "/h"}, "/w"))
-    start = {"type": "message_start", "message": {"id": "m1", "model": "x", "usage": {"input_tokens": 5}}}
-    rows: list[dict[str, Any]] = [
-        {"type": "stream_event", "event": start},
-        {"type": "result", "subtype": "success", "is_error": False, "result": "half of"},
-    ]
-    facts = [fact for row in rows for fact in reader.row("stream", row)]
-    assert [(f.outcome, f.reason) for f in facts if isinstance(f, TurnEnded)] == [("failed", "network")]
-    assert [f for f in facts if isinstance(f, FinalAnswer)] == []
-
-
-def test_pieces_of_blocks_are_not_kept() -> None:
-    reader = headless_for("claude").reader((2, 1, 329))
-    assert not reader.keeps({"type": "stream_event", "event": {"type": "content_block_delta"}})
-    assert reader.keeps({"type": "stream_event", "event": {"type": "message_delta"}})
-    assert reader.keeps({"type": "assistant"})
-
-
-def test_a_call_is_told_once_by_whoever_has_its_end() -> None:
-    ledger = Ledger()
-    begun = ModelCall("a", input_tokens=5, partial=True, text_preview="words", source="stream")
-    assert list(ledger.take(begun)) == []
-    (told,) = ledger.take(ModelCall("a", input_tokens=5, output_tokens=2))
-    assert (told.output_tokens, told.text_preview, told.partial) == (2, "words", False)
-    assert list(ledger.take(ModelCall("a", input_tokens=5, output_tokens=3))) == []
-    ledger.start()
-    assert list(ledger.take(ModelCall("a", input_tokens=5, output_tokens=3))) == []
-    assert ledger.sums() == {}
-    assert list(ledger.close(cut=False)) == []
-
-
-def test_a_difference_names_only_what_both_know() -> None:
-    assert difference({"input_tokens": 3, "output_tokens": 4}, {"input_tokens": 3}) == ""
-    assert difference({"input_tokens": 3}, {"input_tokens": 5, "output_tokens": 1}) == "input 3 against 5"

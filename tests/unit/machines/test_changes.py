@@ -7,7 +7,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harnex.machines.changes import BURST, EVERY_S, Changes
-from harnex.supervisor.journal import REMARKS_MAX, Journal
 
 
 def play(times: list[float]) -> tuple[list[float], list[float], float | None]:
@@ -52,17 +51,3 @@ def test_a_storm_is_told_once_and_the_next_one_again() -> None:
     changed, told, _ = play([*storm, *(60 + at for at in storm)])
     assert [at < 10 for at in told] == [True, False]
     assert len(changed) == pytest.approx(2 * (BURST + 5 / EVERY_S), abs=4)
-
-
-def test_a_storm_of_different_diagnostics_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
-    said: list[str] = []
-    about = Journal.__new__(Journal)
-    about._remarks, about.counts = {}, {}
-    monkeypatch.setattr(about, "emit", lambda event: said.append(event.what))
-    for n in range(REMARKS_MAX + 5000):
-        about.diagnose(f"an unknown status: {n}")
-    about.diagnose("an unknown status: 7")
-    assert said[:REMARKS_MAX] == [f"an unknown status: {n}" for n in range(REMARKS_MAX)]
-    assert len(set(said[REMARKS_MAX:])) == 1
-    assert len(said) - REMARKS_MAX == 4, "at powers of ten"
-    assert len(about._remarks) == REMARKS_MAX + 1

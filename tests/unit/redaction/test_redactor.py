@@ -131,3 +131,89 @@ def test_a_value_that_is_still_being_typed_is_hidden() -> None:
 def test_lines_without_secrets_are_the_same() -> None:
     lines = ["hello", "x" * 10, "漢字", ""]
     assert Redactor(["some-secret-value"]).redact_lines(lines, 10) == lines
+
+
+SECRET = "zebra7LanternQuartz42Meadow9"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        SECRET[:20] + " … " + SECRET[8:],  # pieces
+        "cut off: " + SECRET[:9],
+        json.dumps({SECRET: 1}),
+        SECRET[:14] + "\n      " + SECRET[14:],
+        f'{{"a": "{base64.b64encode(b"user:" + SECRET.encode()).decode()}"}}',
+        SECRET.encode().hex(),
+        "&#x7a;" + "".join(f"&#{ord(c)};" for c in SECRET[1:]),
+        base64.b64encode(base64.b64encode(SECRET.encode())).decode(),
+    ],
+)
+def test_known_values_in_odd_forms(text: str) -> None:
+    out = Redactor([SECRET]).text(text)
+    assert MARK in out
+    assert not any(SECRET[i : i + 9] in out for i in range(len(SECRET) - 9))
+
+
+def test_what_was_seen_whole_is_known_in_pieces() -> None:
+    key = "ghp_" + "aB3dE5fG7hJ9kL2mN4pQ6rS8tU0vW1xY7zA9"
+    redactor = Redactor()
+    assert redactor.text(f"the end of it is {key[20:]}") == f"the end of it is {key[20:]}"
+    redactor.text(f"export X={key}")
+    assert redactor.text(f"the end of it is {key[20:]}") == f"the end of it is {MARK}"
+
+
+def test_a_key_that_is_cut_off_or_still_being_written() -> None:
+    redactor = Redactor()
+    assert redactor.text("and the key is sk-ant-api03-abC") == f"and the key is {MARK}"
+    assert redactor.redact_lines(["key: ghp_a1", "next row"], 80)[0] == "key: ******"
+    assert redactor.redact_lines(["run npm_config", "use sk-learn"], 80) == ["run npm_config", "use sk-learn"]
+
+
+def test_a_private_key_with_line_numbers() -> None:
+    rows = [
+        "  1  -----BEGIN PRIVATE KEY-----",
+        "  2 +MIIEvQIBADANBgkqhkiG9w0BAQEFAASC",
+        "  3 +BKcwggSjAgEAAoIBAQC7VJTUt9Us8c",
+    ]
+    clean = Redactor().redact_lines([*rows, "", "done"], 60)
+    assert "MIIE" not in clean[1] and "BKcw" not in clean[2] and clean[3:] == ["", "done"]
+
+
+def test_argv_and_records() -> None:
+    redactor = Redactor(names=["ACME*"])
+    words = [
+        "cmd",
+        "--api-key",
+        "abcdefgh12",
+        "--no-auth",
+        "x",
+        "--env",
+        "ACME_X=some-value-1",
+        "MY_SECRET=verysecret1",
+        "-H",
+    ]
+    assert redactor.argv(words) == [
+        "cmd",
+        "--api-key",
+        MARK,
+        "--no-auth",
+        "x",
+        "--env",
+        f"ACME_X={MARK}",
+        f"MY_SECRET={MARK}",
+        "-H",
+    ]
+    row = redactor.clean(
+        {"cwd": "/home/u/project", "meta": {"password": "hunter2-hunter2", "acme_z": "some words here"}}
+    )
+    assert row == {"cwd": "/home/u/project", "meta": {"password": MARK, "acme_z": MARK}}
+
+
+def test_paths_keep_words_that_are_values_too() -> None:
+    redactor = Redactor(["frontend-app", "zebra7LanternQuartz42"])
+    assert redactor.clean({"cwd": "/w/frontend-app", "note": "frontend-app"}) == {
+        "cwd": "/w/frontend-app",
+        "note": MARK,
+    }
+    assert redactor.path("/w/zebra7LanternQuartz42/x") == f"/w/{MARK}/x"

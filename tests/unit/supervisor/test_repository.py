@@ -1,8 +1,7 @@
-"""supervisor/repository.py on odd repositories, and redaction/files.py on files."""
+"""supervisor/repository.py on odd repositories."""
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import time
@@ -10,8 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from harnex.redaction.files import Scrub
-from harnex.redaction.redactor import Redactor
 from harnex.supervisor.repository import Facts, GitLook, attributes, entries, look_now, numbers, short
 
 
@@ -142,58 +139,3 @@ def test_reading_what_git_prints() -> None:
     assert numbers("1\t2\ta\tb\n\0-\t-\tbin\x003\t4\t\0old\0new\0") == [("a\tb\n", 1, 2), ("bin", 0, 0), ("new", 3, 4)]
     assert numbers("") == [] and numbers(None) is None
     assert list(attributes("a\0filter\0lfs\0b c\0filter\0unspecified\0")) == [("a", "lfs"), ("b c", "unspecified")]
-
-
-# ---- scrub ----
-
-KEY = "zebra7LanternQuartz42Meadow9"
-
-
-def test_rows_are_covered_in_place_and_stay_rows(tmp_path: Path) -> None:
-    rows = [
-        {"a": KEY, "n": 1, "text": f'é "quoted" {KEY} \\ end'},
-        {"password": "some-Word-12", "b": "fine"},
-        {KEY: 1},
-        {"deep": json.dumps({"x": json.dumps({"y": 'pä"ss/wörd+1\\x'})})},
-    ]
-    path = tmp_path / "evidence" / "hooks.jsonl"
-    path.parent.mkdir()
-    for ascii_only in (True, False):
-        path.write_text("".join(json.dumps(row, ensure_ascii=ascii_only) + "\n" for row in rows))
-        before = path.stat()
-        scrub = Scrub(str(tmp_path), Redactor([KEY, 'pä"ss/wörd+1\\x']))
-        assert scrub.finish(10)
-        after = path.read_text()
-        assert (path.stat().st_size, path.stat().st_ino) == (before.st_size, before.st_ino)
-        assert KEY not in after and "some-Word-12" not in after and "wörd" not in after and "w\\u00f6rd" not in after
-        assert [json.loads(line) for line in after.splitlines()][1]["b"] == "fine"
-        assert Scrub(str(tmp_path), Redactor([KEY])).finish(10) and path.read_text() == after
-
-
-def test_the_live_pass_waits_for_readers_and_whole_rows(tmp_path: Path) -> None:
-    path = tmp_path / "evidence" / "hooks.jsonl"
-    path.parent.mkdir()
-    redactor = Redactor([KEY])
-    scrub = Scrub(str(tmp_path), redactor)
-    now = time.monotonic()
-    path.write_text(json.dumps({"a": KEY}) + "\n" + '{"b": "' + KEY)
-    scrub.step(now)
-    assert path.read_text().count(KEY) == 2, "nobody may have read it yet"
-    scrub.step(now + 3)
-    assert path.read_text().count(KEY) == 1
-    with path.open("a") as f:
-        f.write('"}\n')
-    scrub.step(now + 6)
-    scrub.step(now + 9)
-    assert KEY not in path.read_text()
-    assert redactor.count == 2
-
-
-def test_a_file_of_no_text_and_one_that_can_not_be_opened(tmp_path: Path) -> None:
-    (tmp_path / "db").write_bytes(b"\xff\xfe\x00" + KEY.encode() + b"\x00\xff" * 10)
-    (tmp_path / "link").symlink_to(tmp_path / "db")
-    (tmp_path / "events.jsonl").write_text(KEY)
-    scrub = Scrub(str(tmp_path), Redactor([KEY]))
-    assert scrub.finish(10)
-    assert KEY.encode() not in (tmp_path / "db").read_bytes()
-    assert (tmp_path / "events.jsonl").read_text() == KEY, "our own files are written without secrets"

@@ -1,33 +1,16 @@
-"""Few open files: how many connections a session takes, and what it does when no descriptor is left."""
+"""supervisor/reserve.py and the session: what is done when no descriptor is left."""
 
 from __future__ import annotations
 
 import errno
 import os
-import resource
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from harnex.supervisor import reserve
-from harnex.supervisor.control import PEERS_MAX, PEERS_MIN, RESERVED, peers_at_most
 from harnex.supervisor.session import Session
-
-
-@pytest.mark.parametrize(
-    ("files", "peers"),
-    [
-        (20, PEERS_MIN),
-        (RESERVED + 100, 100),
-        (1024, PEERS_MAX),
-        (1 << 20, PEERS_MAX),
-        (resource.RLIM_INFINITY, PEERS_MAX),
-    ],
-)
-def test_connections_leave_descriptors_for_the_session(monkeypatch: pytest.MonkeyPatch, files: int, peers: int) -> None:
-    monkeypatch.setattr(resource, "getrlimit", lambda which: (files, files))
-    assert peers_at_most() == peers
 
 
 class Lacking(Session):

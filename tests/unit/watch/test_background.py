@@ -13,7 +13,7 @@ from harnex.model.facts import State
 from harnex.watch import actions as w
 from harnex.watch.background import SAYS, WAKE_S
 from harnex.watch.policy import checked
-from tests.unit.watch.test_watch import Session
+from tests.unit.watch._bench import Session
 
 
 def work(name: str, by: str = "main") -> Work:

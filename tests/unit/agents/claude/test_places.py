@@ -14,7 +14,7 @@ from harnex.agents.claude.adapter import ADAPTER
 from harnex.agents.claude.reader import HOOKS_GONE, NO_HOOKS, ClaudeReader
 from harnex.agents.claude.stream import ClaudeStream
 from harnex.model.facts import AgentSession, Fact, FindFile, Follow, ModelCall, Remark, Submitted, TurnEnded
-from tests.unit.agents.claude.test_adapter import case, request
+from tests.unit.agents.claude._bench import case, request
 
 ID, OTHER = "11111111-2222-3333-4444-555555555555", "99999999-2222-3333-4444-555555555555"
 HOOKS = "/run/hooks.jsonl"

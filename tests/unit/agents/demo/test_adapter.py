@@ -37,7 +37,6 @@ from harnex.rehearsal.endpoint.billing import BillingLog
 from harnex.rehearsal.endpoint.script import parse
 from harnex.rehearsal.endpoint.server import Rehearsal
 from harnex.rehearsal.tui import screen
-from harnex.rehearsal.tui.keys import Keys, Token
 from harnex.terminal.screen import make_screen
 
 pytestmark = pytest.mark.timeout(30)
@@ -594,20 +593,3 @@ def test_any_screen_is_read_without_an_error(lines: list[str], row: int) -> None
 )
 def test_any_row_is_read_without_an_error(row: dict[str, Any]) -> None:
     list(DemoReader().row("events", row))
-
-
-@given(st.binary(max_size=200), st.data())
-def test_keys_lose_no_text_however_it_is_cut(tail: bytes, data: Any) -> None:
-    """A paste comes out whole and once, wherever the reads fall."""
-    raw = "before\x1b[200~päste\rd\x1b[201~".encode()
-    keys = Keys()
-    tokens: list[Token] = []
-    at = 0
-    while at < len(raw):
-        size = data.draw(st.integers(1, len(raw)))
-        tokens += keys.feed(raw[at : at + size])
-        at += size
-    assert [t.value for t in tokens if t.kind == "paste"] == ["päste\nd"]
-    assert "".join(t.value for t in tokens if t.kind == "text") == "before"
-    keys.feed(tail)
-    keys.flush()

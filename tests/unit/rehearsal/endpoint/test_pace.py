@@ -3,27 +3,21 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 import time
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harnex.rehearsal.__main__ import DEFAULTS
 from harnex.rehearsal.endpoint import anthropic, openai
 from harnex.rehearsal.endpoint.pace import PIECES, UNSAID, Drawn, Pace, parse_pace, words
 from harnex.rehearsal.endpoint.script import Player, ScriptError, Step, parse, parse_defaults
 from harnex.rehearsal.endpoint.wire import Cut, Event, Made, Part, Pause, ToolCall, usage_of
-from tests.unit.rehearsal.endpoint.test_server import Endpoint, anthropic_answer
-from tests.unit.rehearsal.endpoint.test_server import endpoint as endpoint  # the fixture
+from tests.unit.rehearsal.endpoint._bench import Endpoint, anthropic_answer
+from tests.unit.rehearsal.endpoint._bench import endpoint as endpoint  # the fixture
 
-ROOT = Path(__file__).parents[4]
 pytestmark = pytest.mark.timeout(20)
 
 
@@ -239,43 +233,3 @@ def test_the_bill_is_written_when_the_usage_has_come(endpoint: Callable[..., End
     server.claude()
     assert time.monotonic() - started >= 0.6
     assert server.claude(stream=False)[1]["usage"]["output_tokens"] == server.rows(count=2)[1]["output_tokens"]
-
-
-@pytest.fixture
-def program(tmp_path: Path) -> Iterator[Callable[[dict[str, Any], str], subprocess.Popen[str]]]:
-    running: list[subprocess.Popen[str]] = []
-
-    def start(script: dict[str, Any], defaults: str) -> subprocess.Popen[str]:
-        path = tmp_path / "s.json"
-        path.write_text(json.dumps(script))
-        running.append(
-            subprocess.Popen(
-                [sys.executable, "-m", "harnex.rehearsal", str(path), "--log", str(tmp_path / "log")],
-                cwd=ROOT,
-                env={**os.environ, DEFAULTS: defaults},
-                text=True,
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-            )
-        )
-        return running[-1]
-
-    yield start
-    for child in running:
-        child.kill()
-        child.communicate()
-
-
-def test_defaults_come_from_the_environment_and_the_seed_is_said(tmp_path: Path, program: Callable[..., Any]) -> None:
-    child = program({"calls": ["x"]}, '{"usage_delay": [0, 1], "seed": 41}')
-    assert json.loads(child.stdout.readline())["seed"] == 41
-    first = json.loads((tmp_path / "log").read_text().splitlines()[0])
-    assert (first["event"], first["seed"]) == ("endpoint", 41)
-    child = program({"calls": ["x"], "seed": 5}, '{"seed": 41}')
-    assert json.loads(child.stdout.readline())["seed"] == 5
-    for bad, why in (("{", "is not JSON"), ('{"usage": 1}', "unknown key 'usage'")):
-        child = program({"calls": ["x"]}, bad)
-        _, err = child.communicate(timeout=10)
-        assert child.returncode == 2
-        assert DEFAULTS in err and why in err
