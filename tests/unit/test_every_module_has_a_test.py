@@ -256,6 +256,7 @@ HELD_BY = {
         "e2e/test_exec.py::test_the_prompt_arrives_whole_on_standard_input_and_nowhere_else",
         PIPES,
     ),
+    "harnex.supervisor.processes": ("unit/supervisor/test_helpers.py::test_output_and_code_come_back", BEHIND),
     "harnex.supervisor.requests": ("e2e/test_session.py::test_the_main_job", LIVE),
     "harnex.supervisor.senders": ("e2e/test_session.py::test_the_main_job", LIVE),
     "harnex.supervisor.viewers": (
