@@ -3,7 +3,7 @@
     python benchmarks/served.py [--kb 256] [--kind NAME]...
 
 A child writes so much of one kind, as fast as it is read; meanwhile `status` is asked over the socket, again and again.
-The kinds are those of `tests/unit/test_floods.py`. Milliseconds: median, 99th percentile, maximum; and the seconds until
+The kinds are those of `tests/unit/supervisor/test_feed_floods.py`. Milliseconds: median, 99th percentile, maximum; and the seconds until
 the last line of the flood is on the screen. The first row is an idle session.
 """
 
@@ -23,7 +23,7 @@ sys.path[:0] = [str(Path(__file__).resolve().parents[1]), str(Path(__file__).res
 from run import Place, place  # noqa: E402
 
 from harnex.client import connect  # noqa: E402
-from tests.unit.test_floods import KINDS, times  # noqa: E402
+from tests.unit.supervisor.test_feed_floods import KINDS, times  # noqa: E402
 
 CHILD = """
 import os, sys, time, tty

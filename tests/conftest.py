@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+pytest.register_assert_rewrite("tests.unit")  # the helpers beside the tests, too: a failed assert there says its values
+
 ALL = bool(os.environ.get("HARNEX_TEST_ALL"))
 
 

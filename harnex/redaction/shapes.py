@@ -118,7 +118,7 @@ class Shape(NamedTuple):
 
 
 # Every quantifier has a bound, unless what follows it can't begin a match of its own: a row of 5,000 dashes with `x-key`
-# behind it once took seconds. tests/unit/test_linear.py looks for others.
+# behind it once took seconds. tests/unit/redaction/test_shapes_linear.py looks for others.
 _END = r"(?=[ \t\xa0│┃|║]*(?:\n|\Z|…|\.\.\.\Z))"
 
 
