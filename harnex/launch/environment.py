@@ -6,10 +6,10 @@ import os
 import shutil
 import sys
 from collections.abc import Mapping
-from typing import Any
 
 from harnex.agents.catalogue import AGENTS, PACKAGES, name_for
 from harnex.errors import HarnexError
+from harnex.model.records import Spawner
 
 SPAWNER_CHARS = 200
 OWN_VARIABLES = ("HARNEX_ID", "HARNEX_RUN_ID", "HARNEX_CLI", "HARNEX_SPAWNER_PANE")
@@ -53,8 +53,11 @@ def resolve(command: str, env: Mapping[str, str], cwd: str) -> str:
     raise HarnexError(f"can't run {command}: there is no such command on the PATH", hint)
 
 
-def spawner() -> dict[str, Any] | None:
+def spawner() -> Spawner | None:
     """Who starts this session: another session, a tmux pane."""
-    names = {"id": "HARNEX_ID", "run_id": "HARNEX_RUN_ID", "pane": "TMUX_PANE"}
-    found = {key: os.environ[name][:SPAWNER_CHARS] if name in os.environ else None for key, name in names.items()}
+
+    def value(name: str) -> str | None:
+        return os.environ[name][:SPAWNER_CHARS] if name in os.environ else None
+
+    found: Spawner = {"id": value("HARNEX_ID"), "run_id": value("HARNEX_RUN_ID"), "pane": value("TMUX_PANE")}
     return found if any(found.values()) else None

@@ -31,6 +31,7 @@ from harnex.launch.files import reader_in, write_files
 from harnex.launch.options import RunOptions
 from harnex.launch.rehearse import Endpoint
 from harnex.launch.spec import SESSION_ID, Spec
+from harnex.model.records import KeptMessage
 from harnex.redaction import rules as redaction
 from harnex.redaction.redactor import Redactor
 from harnex.store import named, registry, runlock, undelivered
@@ -272,7 +273,7 @@ def _take_lock(state: str, run_id: str) -> int:
 
 def _keep_context(state: str, run_id: str, options: RunOptions, redactor: Redactor) -> str:
     """Keep the first message for the case of a crash; its id."""
-    message = {"id": "m-" + os.urandom(6).hex(), "text": options.context, "submit": True, "from": None}
+    message: KeptMessage = {"id": "m-" + os.urandom(6).hex(), "text": options.context, "submit": True, "from": None}
     try:
         undelivered.put(state, run_id, message, redactor.text, first=options.resume is not None)
     except OSError as e:

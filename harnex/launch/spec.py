@@ -6,6 +6,8 @@ import dataclasses
 from dataclasses import dataclass, field
 from typing import Any
 
+from harnex.model.records import Identity, Names, Spawner
+
 SESSION_ID = "{harnex-agent-session}"  # stands in `resume_argv` for the conversation's name
 
 
@@ -46,7 +48,7 @@ class Spec:
     endpoint_start: str | None = None
     resumes: str | None = None  # the run that this one goes on with
     before: dict[str, Any] | None = None  # what that run's last turn came to, if nothing was cut off
-    spawner: dict[str, Any] | None = None
+    spawner: Spawner | None = None
     redact: dict[str, list[str]] = field(default_factory=dict)  # the rules of the configuration files
     lease: dict[str, Any] | None = None  # a leased credential: `launch/lease.py`
     summary_out: str | None = None  # where the dispatch record goes as well
@@ -63,11 +65,11 @@ class Spec:
         known = {f.name for f in dataclasses.fields(cls)}
         return cls(**{k: v for k, v in row.items() if k in known})
 
-    def names(self) -> dict[str, Any]:
+    def names(self) -> Names:
         """What every reply of the session begins with."""
         return {"id": self.id, "run_id": self.run_id}
 
-    def identity(self) -> dict[str, Any]:
+    def identity(self) -> Identity:
         """What names a run in its registry entry and in its history row."""
         return {
             "id": self.id,

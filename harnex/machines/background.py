@@ -15,9 +15,10 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any, Literal
+from typing import Literal
 
 from harnex.model.facts import Background
+from harnex.model.records import BackgroundWork
 
 # Processes of an interrupted or killed tool need a moment to end: what lives on after that was left running.
 PROOF_S = 1.0
@@ -82,7 +83,7 @@ class Work:
         """How long its processes may be missing before it has ended."""
         return GONE_S if self.processes and not self.sure else UNSEEN_S
 
-    def shown(self) -> dict[str, Any]:
+    def shown(self) -> BackgroundWork:
         """For `status`, `exited` and the history."""
         return {"kind": self.kind, "command": self.command, "since": iso(self.since), "by": self.by}
 

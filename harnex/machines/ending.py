@@ -7,9 +7,10 @@ process is gone (`gone_at`). Both ways lead through the same phases.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Literal
 
 from harnex.machines.stopping import Ladder
+from harnex.model.records import EndResult
 
 Phase = Literal["running", "climbing", "draining", "sweeping", "recording", "done"]
 
@@ -27,7 +28,7 @@ class End:
     swept: bool = False  # its processes are gone
     done: bool = False  # everything is written
     message: str = ""  # the words of the record
-    result: dict[str, Any] = field(default_factory=dict)  # for those who waited for it
+    result: EndResult = field(default_factory=lambda: EndResult())  # for those who waited for it
 
     @property
     def under_way(self) -> bool:

@@ -7,11 +7,11 @@ session is neither at its prompt nor done.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 from harnex import errors
 from harnex.machines.turns import Closed
 from harnex.model.facts import State
+from harnex.model.records import LastOutcome
 
 UNTIL = ("prompt", "busy", "blocked", "task_complete", "exited")
 
@@ -83,7 +83,7 @@ def answer(until: str, standing: Standing) -> Answer | None:
     return None
 
 
-def describe(closed: Closed | None) -> dict[str, Any] | None:
+def describe(closed: Closed | None) -> LastOutcome | None:
     """`last_outcome` in the registry and in replies: `{turn, outcome, reason, retry_at, message}`."""
     if closed is None:
         return None

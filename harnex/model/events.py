@@ -11,6 +11,8 @@ import dataclasses
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from harnex.model.records import Tokens
+
 SCHEMA_VERSION = 1
 HEADER = ("schema_version", "seq", "ts", "id", "run_id", "type")
 
@@ -402,7 +404,7 @@ class Usage(Event):
 
     type = "usage"
     calls: int | None
-    tokens: dict[str, Any] | None
+    tokens: Tokens | None
     agent_session_id: str | None = None
 
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, field
-from typing import Any
 
 from harnex import jsonl
-from harnex.usage.sums import Sums
+from harnex.model.records import Json, Tokens
+from harnex.usage.sums import Sums, unknown_calls
 
 # Written while the agent lived, never by a recovery: their times are signs of life.
 OF_LIFE = ("started", "state", "send", "turn_started", "tool", "blocked", "approval")
@@ -19,13 +19,13 @@ class Digest:
     were taken since the agent was last at rest. `background`: what runs, by its id. `state` is the last of life."""
 
     id: str | None = None
-    started: dict[str, Any] | None = None
-    exited: dict[str, Any] | None = None
+    started: Json | None = None
+    exited: Json | None = None
     last_type: str = ""
     turns: int = 0
     turn: int | None = None
     turn_ts: str = ""
-    last_outcome: dict[str, Any] | None = None
+    last_outcome: Json | None = None
     call_ids: set[str] = field(default_factory=set)
     rests: set[tuple[str, ...]] = field(default_factory=set)  # the calls of each `usage_rest`
     sums: Sums = field(default_factory=Sums)
@@ -36,12 +36,15 @@ class Digest:
     state: str = ""
     unanswered: list[str] = field(default_factory=list)
     nudges: set[str] = field(default_factory=set)  # messages of the watch
-    background: dict[str, dict[str, Any]] = field(default_factory=dict)
+    background: dict[str, Json] = field(default_factory=dict)
+    looks: dict[str, Json] = field(default_factory=dict)  # the `git` events, by phase
+    counts: dict[str, int] = field(default_factory=dict)  # events by type
     agent_session_id: str | None = None
 
-    def take(self, row: dict[str, Any]) -> None:
+    def take(self, row: Json) -> None:
         kind = str(row.get("type"))
         self.last_type = kind
+        self.counts[kind] = self.counts.get(kind, 0) + 1
         self.id = self.id or (row["id"] if isinstance(row.get("id"), str) else None)
         if kind in OF_LIFE:
             self.last_sign = str(row.get("ts") or self.last_sign)
@@ -80,6 +83,8 @@ class Digest:
                 self.unanswered.append(message)
         elif kind == "nudge":
             self.nudges.add(str(row.get("message_id")))
+        elif kind == "git":
+            self.looks[str(row.get("phase"))] = row
         elif kind == "background":
             if row.get("status") == "started":
                 self.background[str(row.get("work_id"))] = row
@@ -100,14 +105,24 @@ class Digest:
         ended_badly = (self.last_outcome or {}).get("outcome") not in (None, "completed")
         return self.turn is not None or bool(self.unanswered) or (ended_badly and self.state != "prompt")
 
-    def _add(self, row: dict[str, Any]) -> None:
+    def _add(self, row: Json) -> None:
         self.sums.take(row)
         if self.turn is not None and row.get("turn") == self.turn:
             self.turn_sums.take(row)
 
-    def used(self) -> dict[str, Any] | None:
-        """What the run used, None if no call was seen."""
-        return self.sums.used() if self.call_ids else None
+    @property
+    def calls(self) -> int | None:
+        """How many model calls, None if none was seen."""
+        return len(self.call_ids) or None
+
+    @property
+    def tokens_unknown(self) -> int:
+        """Of how many calls the tokens are not known."""
+        return unknown_calls(self.sums.used()) if self.call_ids else 0
+
+    def tokens(self) -> Tokens | None:
+        """What they used, None if no call was seen."""
+        return self.sums.totals() if self.call_ids else None
 
 
 def read(run_dir: str) -> Digest:

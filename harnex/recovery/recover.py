@@ -17,14 +17,13 @@ from harnex import clock, errors, paths, process
 from harnex.errors import HarnexError
 from harnex.launch import startfile
 from harnex.recovery import fold, reread
+from harnex.recovery.record import recorded
 from harnex.recovery.write_end import MESSAGE, Late, last_sign
 from harnex.redaction.files import withhold
 from harnex.store import history, registry, runlock, undelivered
 from harnex.store.lock import LOCK_PATIENCE_S, registry_lock
-from harnex.supervisor import dispatch
 from harnex.supervisor.ending import EXIT_CODE_OF
 from harnex.supervisor.sweep import end_first, sweep_now
-from harnex.usage.sums import unknown_calls
 
 NEVER_RAN = "it was killed while the session was being started"
 
@@ -136,11 +135,11 @@ def _write_end(
     if row is None:
         known = log.exited or {}
         reason = str(known.get("reason") or "supervisor_lost")
-        row, told = dispatch.recovered(
+        row, told = recorded(
             run_dir,
             {**about, "agent_session_id": agent_session_id, "last_outcome": log.last_outcome,
-             "calls": len(log.call_ids) or None, "tokens": log.sums.used()["total_tokens"],
-             "tokens_unknown": unknown_calls(log.used())},
+             "calls": log.calls, "tokens": log.sums.used()["total_tokens"],
+             "tokens_unknown": log.tokens_unknown},
             ended_at=clock.iso(seen_at),
             duration_s=_duration(about, seen_at),
             exit=EXIT_CODE_OF.get(reason, errors.FAILED),

@@ -10,6 +10,7 @@ from typing import Any
 from harnex import clock
 from harnex.launch import lease
 from harnex.model import events
+from harnex.model.records import KeptMessage
 from harnex.recovery import fold, reread
 from harnex.redaction import rules as redaction
 from harnex.store import undelivered
@@ -82,9 +83,7 @@ class Late:
                 )
             )
         if log.last_type != "usage":
-            sums = log.used()
-            calls = sums.pop("calls") if sums else None
-            self._emit(events.Usage(calls=calls, tokens=sums, agent_session_id=agent_session_id))
+            self._emit(events.Usage(calls=log.calls, tokens=log.tokens(), agent_session_id=agent_session_id))
 
     def _accepted_before(self, text: str) -> int:
         """How many messages of that text the log knows as accepted (it has their first characters)."""
@@ -92,7 +91,7 @@ class Late:
         same = [id for id, said in self._log.said.items() if reread.normal(said)[: len(start)] == start[: len(said)]]
         return sum(self._log.status.get(id) == "accepted" for id in same)
 
-    def _taken(self, message: undelivered.Row, report: Report) -> None:
+    def _taken(self, message: KeptMessage, report: Report) -> None:
         log = self._log
         if message["id"] not in log.said:
             text = str(message["text"])

@@ -10,18 +10,22 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Callable
-from typing import Any
+from typing import cast
 
 from harnex import jsonl, paths
+from harnex.model.records import KeptMessage
 from harnex.store import durable
 
 NAME = "inbox"
-# A message: id, text (None: only Enter), submit, from, redacted.
-Row = dict[str, Any]
 
 
 def put(
-    state: str, run_id: str, message: Row, redact: Callable[[str], str], first: bool = False, through: bool = True
+    state: str,
+    run_id: str,
+    message: KeptMessage,
+    redact: Callable[[str], str],
+    first: bool = False,
+    through: bool = True,
 ) -> None:
     """Keep a message. The same one again changes nothing. `through`: also through a power cut, because somebody is told
     that it is kept; that takes milliseconds. Raises OSError (a full disk)."""
@@ -33,8 +37,8 @@ def put(
     numbers = [int(name[:10]) for name in names if name[:10].isdecimal()] or [1_000_000]
     path = os.path.join(directory, f"{min(numbers) - 1 if first else max(numbers) + 1:010d}-{message['id']}.json")
     clean = {key: redact(value) if isinstance(value, str) else value for key, value in message.items()}
-    message = {**clean, "redacted": clean["text"] != message["text"]}
-    durable.replace(path, jsonl.dumps(message).encode() + b"\n", through)
+    kept = {**clean, "redacted": clean["text"] != message["text"]}
+    durable.replace(path, jsonl.dumps(kept).encode() + b"\n", through)
 
 
 def drop(state: str, run_id: str, message_id: str) -> None:
@@ -46,7 +50,7 @@ def drop(state: str, run_id: str, message_id: str) -> None:
                 os.unlink(os.path.join(directory, name))
 
 
-def rows(state: str, run_id: str) -> list[Row]:
+def rows(state: str, run_id: str) -> list[KeptMessage]:
     """What is kept, in the order in which it came; files that a crash tore are left out."""
     directory = os.path.join(paths.run_dir(state, run_id), NAME)
     found = []
@@ -57,7 +61,7 @@ def rows(state: str, run_id: str) -> list[Row]:
         except OSError:
             continue
         if row is not None and isinstance(row.get("id"), str) and isinstance(row.get("text"), str | None):
-            found.append(row)
+            found.append(cast(KeptMessage, row))
     return found
 
 

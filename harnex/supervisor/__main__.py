@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-from typing import Any
+from collections.abc import Mapping
 
 from harnex import errors, jsonl, paths
 from harnex.errors import HarnexError
@@ -22,7 +22,7 @@ from harnex.supervisor.entry import claim_id, end_at_boot
 from harnex.supervisor.session import Session
 
 
-def tell(fd: int, reply: dict[str, Any]) -> None:
+def tell(fd: int, reply: Mapping[str, object]) -> None:
     """The one line to the launching command, which may be gone by now."""
     with contextlib.suppress(OSError):
         os.write(fd, jsonl.dumps(reply).encode() + b"\n")

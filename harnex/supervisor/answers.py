@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from typing import Any
 
 from harnex import clock, errors
 from harnex.errors import HarnexError, UsageError
@@ -13,6 +12,7 @@ from harnex.machines.answering import Answering, Verb, describe, target_of
 from harnex.machines.status import Status
 from harnex.model import events, protocol
 from harnex.model.facts import State
+from harnex.model.records import Json
 from harnex.supervisor.agent import Agent
 from harnex.supervisor.control import Peer
 from harnex.supervisor.journal import Journal
@@ -104,7 +104,7 @@ class Answers:
                 current.target = option - 1 if option else 0 if verb == "approve" else len(verdict.options) - 1
             self._agent().learn(facts, now)
 
-    def asked(self, peer: Peer, request: dict[str, Any]) -> None:
+    def asked(self, peer: Peer, request: Json) -> None:
         """The request `answer`, of `approve` and `deny`. Raises HarnexError."""
         verb, option, text = request.get("verb"), request.get("option"), request.get("text")
         if verb not in ("approve", "deny") or not isinstance(option, int | None) or not isinstance(text, str | None):

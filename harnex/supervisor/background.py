@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any
 
 from harnex import clock
 from harnex.machines.background import Backgrounds, Change, Work, iso, named
 from harnex.machines.ending import End
 from harnex.machines.turns import Closed, Opened, Turns
-from harnex.model import events
+from harnex.model import events, records
 from harnex.model.facts import Background
 from harnex.supervisor.journal import Journal
 from harnex.supervisor.tool_processes import ToolTable
@@ -36,7 +35,7 @@ class BackgroundWork:
         self._look_at: float | None = None
         self._looked = False  # since the last turn ended
         self._changed = -1e9  # when work began or ended last
-        self.killed: list[dict[str, Any]] = []  # what the session's end took with it
+        self.killed: list[records.BackgroundWork] = []  # what the session's end took with it
         self._ending = False
 
     @property
@@ -44,7 +43,7 @@ class BackgroundWork:
         return list(self._work.running.values())
 
     @property
-    def record(self) -> list[dict[str, Any]]:
+    def record(self) -> list[records.BackgroundWork]:
         """For `status --json`."""
         return [work.shown() for work in self.running]
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
-from typing import Any
 
 from harnex.launch.spec import Spec
 from harnex.machines.status import Situation
 from harnex.model.facts import State
+from harnex.model.records import StartReply
 from harnex.supervisor.agent import Agent
 
 QUIET_BOOT_S = 0.25  # how long a program that tells nothing of its state must live to count as started
@@ -54,7 +54,7 @@ class Boot:
     ) -> None:
         self._spec, self._agent, self._situation = spec, agent, situation
         self._events_path, self._begun = events_path, begun
-        self.tell: Callable[[dict[str, Any]], None] | None = None  # whom; None: nobody waits any more
+        self.tell: Callable[[StartReply], None] | None = None  # whom; None: nobody waits any more
 
     @property
     def is_waiting(self) -> bool:
@@ -82,9 +82,9 @@ class Boot:
         self.tell = None
         tell(self._reply())
 
-    def _reply(self) -> dict[str, Any]:
+    def _reply(self) -> StartReply:
         spec, end, verdict = self._spec, self._situation.end, self._situation.status.verdict
-        reply: dict[str, Any] = {
+        reply: StartReply = {
             "ok": True,
             "id": spec.id,
             "run_id": spec.run_id,

@@ -8,12 +8,12 @@ from __future__ import annotations
 import signal
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 from harnex import clock, paths, process
 from harnex.launch.spec import Spec
 from harnex.machines.status import Situation
 from harnex.model import events
+from harnex.model.records import BackgroundWork, EndResult, Tokens
 from harnex.redaction.redactor import Clean
 from harnex.store import history
 from harnex.store.eventlog import FULL
@@ -29,9 +29,9 @@ class Taken:
 
     duration_s: float
     calls: int | None
-    usage: dict[str, Any] | None  # the sums of its calls
+    usage: Tokens | None  # the sums of its calls
     swept: int  # processes that were ended after the agent
-    killed: list[dict[str, Any]]  # background work that ended with the session
+    killed: list[BackgroundWork]  # background work that ended with the session
     skipped_bytes: int  # of the agent's output, that were never shown
 
 
@@ -118,7 +118,7 @@ class Closing:
         self._end.result = self.result(row)
         return True
 
-    def result(self, row: Clean) -> dict[str, Any]:
+    def result(self, row: Clean) -> EndResult:
         """How the session ended, for those who waited for it."""
         child = self._agent().child
         return {

@@ -15,12 +15,12 @@ import selectors
 import socket
 import struct
 import sys
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Mapping
 
 from harnex import clock, jsonl, paths
 from harnex.errors import HarnexError, UsageError
 from harnex.model import protocol
+from harnex.model.records import Json
 
 OUT_MAX = 32 << 20  # bytes that may wait for a peer
 VIEWER_MAX = 1 << 20  # the same for a viewer, who gets a redraw instead of what was dropped
@@ -31,7 +31,7 @@ QUICK = 4  # connections that are kept for requests that are answered at once
 IDLE_S = 0.5  # a peer that asked for nothing for so long makes room
 LISTEN_AGAIN_S = 0.1
 
-Handler = Callable[["Peer", dict[str, Any]], None]
+Handler = Callable[["Peer", Json], None]
 
 
 class Peer:
@@ -63,7 +63,7 @@ class Peer:
         waits = self.stays or self._owed or self._outgoing or self in self._control.backlog
         return not waits and now >= self._heard + IDLE_S
 
-    def reply(self, message: dict[str, Any]) -> None:
+    def reply(self, message: Mapping[str, object]) -> None:
         self._owed -= 1
         self._send(jsonl.dumps(message).encode() + b"\n")
 

@@ -14,6 +14,7 @@ from harnex.machines.status import Situation
 from harnex.machines.turns import Closed
 from harnex.model import events
 from harnex.model.facts import State, Submitted
+from harnex.model.records import KeptMessage
 from harnex.supervisor.agent import Agent
 from harnex.supervisor.journal import Journal
 from harnex.supervisor.viewers import Viewers
@@ -49,7 +50,7 @@ class Delivery:
         """A message came in: keep it, log it and queue it. `acknowledged`: its sender is told so, and leaves; `first`:
         it goes before those that wait."""
         text = message.text or ""
-        row = {"id": message.id, "text": message.text, "submit": message.submit, "from": message.sender}
+        row: KeptMessage = {"id": message.id, "text": message.text, "submit": message.submit, "from": message.sender}
         self._journal.keep_message(row, first, acknowledged)
         self._journal.emit(
             events.Send(

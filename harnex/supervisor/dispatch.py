@@ -11,19 +11,18 @@ import contextlib
 import json
 import os
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal, cast
 
 from harnex import jsonl, paths
-from harnex.launch import lease, startfile
+from harnex.launch import lease
 from harnex.launch.spec import Spec
 from harnex.model import events
-from harnex.redaction import rules
+from harnex.model.records import GitPart, Tokens
 from harnex.redaction.files import Scrub
 from harnex.redaction.redactor import MARK, Clean, Redactor
 from harnex.store import durable, history, named
 from harnex.supervisor.journal import Journal
-from harnex.supervisor.repository import END_S, START_S, Facts, GitLook, look_now
-from harnex.usage.sums import Sums
+from harnex.supervisor.repository import END_S, START_S, Facts, GitLook
 from harnex.visible import visible
 
 SLICE_S = 0.03
@@ -31,6 +30,12 @@ SCRUB_S = 30.0  # for what is left to cover at the end
 LAST_S = 3.0  # for the same, and for git, after a bug or a crash
 SUMMARY_S = 2.0  # for a FIFO that nobody reads, or not fast enough
 COUNTED = ("nudge", "restart")
+CHANGED: tuple[Literal["commits", "files_changed", "loc_added", "loc_removed"], ...] = (
+    "commits",
+    "files_changed",
+    "loc_added",
+    "loc_removed",
+)
 GIT_KEYS = ("commits", "files_changed", "loc_added", "loc_removed", "dirty", "dirty_files", "rewritten")
 
 
@@ -107,7 +112,7 @@ class Records:
             self._journal.diagnose(f"could not remove all of the private home {lease.home_of(self.run_dir)}")
 
     @property
-    def git(self) -> dict[str, Any] | None:
+    def git(self) -> GitPart | None:
         """The git part of the record."""
         return git_part(*(None if facts is None else facts.dump() for facts in (self.start, self.end)))
 
@@ -123,24 +128,25 @@ class Records:
         self._journal.emit(events.Summary(exit=row["exit"], path=None if problem else spec.summary_out))
 
 
-def git_part(start: Mapping[str, Any] | None, end: Mapping[str, Any] | None) -> dict[str, Any] | None:
+def git_part(start: Mapping[str, Any] | None, end: Mapping[str, Any] | None) -> GitPart | None:
     """The git part of a record, from the two looks; None: no repository."""
     if start is None and end is None:
         return None
     last = end if end is not None else {}
-    return {
+    part = {
         "start_sha": (start or {}).get("sha"),
         "end_sha": last.get("sha"),
         "branch": last.get("branch") if end is not None else (start or {}).get("branch"),
         **{key: last.get(key) for key in GIT_KEYS},
     }
+    return cast(GitPart, part)
 
 
 def dispatch(
     about: dict[str, Any],
     *,
-    git: dict[str, Any] | None = None,
-    usage: dict[str, Any] | None = None,
+    git: GitPart | None = None,
+    usage: Tokens | None = None,
     counts: Mapping[str, int] | None = None,
     **how_it_ended: Any,
 ) -> dict[str, Any]:
@@ -153,7 +159,7 @@ def dispatch(
         "tokens": usage,
         "turns": row["turns"],
         "duration_s": row["duration_s"],
-        **{key: (git or {}).get(key) for key in ("commits", "files_changed", "loc_added", "loc_removed")},
+        **{key: git[key] if git else None for key in CHANGED},
         "exit": row["exit"],
         "reason": row["reason"],
         **{f"{word}s": (counts or {}).get(word, 0) for word in COUNTED},
@@ -184,75 +190,3 @@ def count_in_manifest(run_dir: str, count: int) -> None:
         manifest["redacted"] = count
         text = visible(json.dumps(manifest, indent=1, ensure_ascii=False)) + "\n"
         durable.replace(path, text.encode(), through=False)
-
-
-def recovered(run_dir: str, record: dict[str, Any], **how_it_ended: Any) -> tuple[Clean, tuple[events.Event, ...]]:
-    """The record of a run whose supervisor is gone, and the events that are missing in its log but for `exited`.
-
-    Its lease is removed, and secrets in what others wrote are covered: of exact values only those that are known
-    here, in this environment or in the lease; what was given by `--env` alone is found by its shape, or not.
-    """
-    manifest = _document(os.path.join(run_dir, "manifest.json"))
-    repo = str(record.get("repo"))
-    redactor = rules.redactor(rules.of_start(startfile.read(run_dir), repo), os.environ, lease.left_behind(run_dir))
-    leased = manifest.get("lease")
-    lease.remove(run_dir, leased["logs"] if isinstance(leased, dict) and isinstance(leased.get("logs"), list) else ())
-    Scrub(run_dir, redactor).finish(LAST_S)
-    start, end, sums, calls, counts = _from_log(os.path.join(run_dir, "events.jsonl"))
-    told: list[events.Event] = []
-    if start is not None and end is None:
-        facts = look_now(repo, str(start.get("sha") or ""), os.path.dirname(os.path.dirname(run_dir)), LAST_S)
-        if facts is not None:
-            end = facts.dump()
-            told.append(events.Git(phase="end", **end))
-    count = redactor.count + int(manifest.get("redacted") or 0)
-    row = redactor.record(
-        dispatch(
-            {**record, "calls": record.get("calls") or calls},
-            git=git_part(start, end),
-            usage=sums,
-            counts=counts,
-            redacted=count,
-            **how_it_ended,
-        )
-    )
-    count_in_manifest(run_dir, count)
-    path = manifest.get("summary_out")
-    if isinstance(path, str):
-        problem = write_summary(path, row)
-        if problem:
-            told.append(events.Diagnostic(what=problem))
-        told.append(events.Summary(exit=row["exit"], path=None if problem else path))
-    return row, tuple(told)
-
-
-Row = dict[str, Any]
-
-
-def _from_log(path: str) -> tuple[Row | None, Row | None, Row | None, int | None, dict[str, int]]:
-    """From a log of events: the two looks at git, the sums of the calls and their number, events by type."""
-    looks: dict[str, Row] = {}
-    counts: dict[str, int] = {}
-    sums = Sums()
-    with contextlib.suppress(OSError), open(path, "rb") as f:
-        for line in f:
-            row = jsonl.loads_dict(line)
-            if row is None:
-                continue
-            kind = str(row.get("type"))
-            counts[kind] = counts.get(kind, 0) + 1
-            if kind == "git":
-                looks[str(row.get("phase"))] = row
-            elif kind in ("call", "usage_rest"):
-                sums.take(row)
-    calls, used = counts.get("call"), {k: v for k, v in sums.used().items() if k != "calls"}
-    return looks.get("start"), looks.get("end"), used if calls else None, calls, counts
-
-
-def _document(path: str) -> dict[str, Any]:
-    try:
-        with open(path, encoding="utf-8") as f:
-            found = json.load(f)
-    except (OSError, ValueError):
-        return {}
-    return found if isinstance(found, dict) else {}

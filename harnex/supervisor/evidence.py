@@ -10,11 +10,12 @@ import contextlib
 import os
 from collections.abc import Callable, Iterable, Iterator
 from fnmatch import fnmatch
-from typing import Any
+from typing import cast
 
 from harnex import clock, jsonl
 from harnex.agents.contract import Reader
 from harnex.model.facts import Fact, FindFile, Follow, Remark
+from harnex.model.records import FollowedFile
 from harnex.paths import FOLLOWED
 from harnex.store.tail import DocumentTail, LineTail
 
@@ -279,17 +280,21 @@ class FollowedFiles:
         """Another process goes on with the conversation; `began`: epoch seconds, just before its start."""
         self._note({"source": "", "path": "", "kind": "process", "offset": 0, "pid": pid, "began": began})
 
-    def _note(self, row: dict[str, Any]) -> None:
+    def _note(self, row: FollowedFile) -> None:
         with contextlib.suppress(OSError):
             fd = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
             with os.fdopen(fd, "wb", buffering=0) as f:
                 f.write(jsonl.dumps(row).encode("utf-8", "surrogatepass") + b"\n")
 
-    def rows(self) -> list[dict[str, Any]]:
+    def rows(self) -> list[FollowedFile]:
         """What was noted, in its order."""
         try:
             with open(self.path, "rb") as f:
                 found = [jsonl.loads_dict(line) for line in f]
         except OSError:
             return []
-        return [r for r in found if r and isinstance(r.get("path"), str) and isinstance(r.get("offset"), int)]
+        return [
+            cast(FollowedFile, r)
+            for r in found
+            if r and isinstance(r.get("path"), str) and isinstance(r.get("offset"), int)
+        ]

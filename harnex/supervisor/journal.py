@@ -8,12 +8,12 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Callable
-from typing import Any
 
 from harnex import clock, paths
 from harnex.errors import HarnexError
 from harnex.launch.spec import Spec
 from harnex.model import events
+from harnex.model.records import KeptMessage, SessionEntry
 from harnex.redaction.redactor import Clean, Redactor
 from harnex.store import registry, runlock, undelivered
 from harnex.store.eventlog import EventLog
@@ -27,7 +27,7 @@ REMARKS_MAX = 200  # different diagnostics: some quote what the agent says
 class Journal:
     """The event log and the registry entry of one session. `record` gives the entry as it should be now."""
 
-    def __init__(self, spec: Spec, redactor: Redactor, record: Callable[[], dict[str, Any]]) -> None:
+    def __init__(self, spec: Spec, redactor: Redactor, record: Callable[[], SessionEntry]) -> None:
         directory = paths.run_dir(spec.state, spec.run_id)
         self.log = EventLog(os.path.join(directory, "events.jsonl"), spec.id, spec.run_id, redactor.fields)
         self._path = paths.session_file(spec.state, spec.repo, spec.id)
@@ -55,14 +55,14 @@ class Journal:
         if count in (1, 10, 100, 1000, 10000):
             self.emit(events.Diagnostic(what=what, count=count))
 
-    def keep_message(self, row: dict[str, Any], first: bool, acknowledged: bool) -> None:
+    def keep_message(self, row: KeptMessage, first: bool, acknowledged: bool) -> None:
         """Keep a message until an agent has taken it. A full disk costs only what a crash would lose."""
         try:
             undelivered.put(self.spec.state, self.spec.run_id, row, self.redactor.text, first, acknowledged)
         except (OSError, HarnexError) as e:
             self.diagnose(f"a message can't be kept for the case of a crash: {e}")
 
-    def kept_messages(self) -> list[dict[str, Any]]:
+    def kept_messages(self) -> list[KeptMessage]:
         """What is kept, in the order in which it is to be said."""
         return list(undelivered.rows(self.spec.state, self.spec.run_id))
 

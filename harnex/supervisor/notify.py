@@ -8,12 +8,13 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from harnex import clock, interpreter, jsonl, paths
 from harnex.launch.environment import apart_env
 from harnex.launch.spec import Spec
 from harnex.machines.activity import Verdict
+from harnex.model.records import Notification
 from harnex.redaction.redactor import Redactor
 from harnex.visible import visible
 from harnex.watch.policy import Policy
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 TIMEOUT_S = 60.0
 
 
-def start(spec: Spec, policy: Policy, told: dict[str, Any], now: float, failed: Callable[[str], None]) -> list[Job]:
+def start(spec: Spec, policy: Policy, told: Notification, now: float, failed: Callable[[str], None]) -> list[Job]:
     """Begin to tell people what `message` made. `failed` hears of a notifier that could not.
 
     The jobs are the caller's to step.
@@ -50,7 +51,7 @@ def start(spec: Spec, policy: Policy, told: dict[str, Any], now: float, failed: 
     return jobs
 
 
-def message(spec: Spec, verdict: Verdict, redactor: Redactor, kind: str, text: str) -> dict[str, Any]:
+def message(spec: Spec, verdict: Verdict, redactor: Redactor, kind: str, text: str) -> Notification:
     """What a notifier gets."""
     told = {
         "kind": kind,
@@ -67,7 +68,8 @@ def message(spec: Spec, verdict: Verdict, redactor: Redactor, kind: str, text: s
     }
     # Scripts print it, and desktops show it: no secrets, and nothing that a terminal obeys.
     clean = redactor.record(told)
-    return {key: visible(value) if isinstance(value, str) else value for key, value in clean.items()}
+    shown = {key: visible(value) if isinstance(value, str) else value for key, value in clean.items()}
+    return cast(Notification, shown)
 
 
 def _commands(policy: Policy) -> list[tuple[str, str | list[str], dict[str, Any]]]:

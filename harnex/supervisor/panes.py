@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 from harnex import clock
 from harnex.launch.spec import Spec
 from harnex.machines.status import Status
+from harnex.model.records import Json, PaneReply
 from harnex.supervisor.agent import Agent
 from harnex.supervisor.control import Peer
 from harnex.terminal.draw import to_ansi, to_svg
@@ -20,9 +20,9 @@ class Panes:
 
     def __init__(self, spec: Spec, agent: Callable[[], Agent], status: Status) -> None:
         self._spec, self._agent, self._status = spec, agent, status
-        self._waiting: list[tuple[Peer, dict[str, Any], float]] = []  # and until when
+        self._waiting: list[tuple[Peer, Json, float]] = []  # and until when
 
-    def look(self, peer: Peer, request: dict[str, Any]) -> None:
+    def look(self, peer: Peer, request: Json) -> None:
         """The request `pane`."""
         terminal, now = self._agent().terminal, clock.monotonic()
         terminal.settle(now, force=True)
@@ -46,13 +46,14 @@ class Panes:
     def _drop(self, peer: Peer) -> None:
         self._waiting = [w for w in self._waiting if w[0] is not peer]
 
-    def _show(self, peer: Peer, request: dict[str, Any]) -> None:
+    def _show(self, peer: Peer, request: Json) -> None:
         terminal, verdict = self._agent().terminal, self._status.verdict
         screen = terminal.screen
         view = screen.view() if screen is not None else terminal.view
-        reply: dict[str, Any] = {
+        reply: PaneReply = {
             "ok": True,
-            **self._spec.names(),
+            "id": self._spec.id,
+            "run_id": self._spec.run_id,
             "state": verdict.state.value,
             "dialog": verdict.dialog or None,
             "columns": terminal.size[0],

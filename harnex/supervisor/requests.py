@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
 
 from harnex import errors
 from harnex.errors import HarnexError, UsageError
 from harnex.launch.spec import Spec
+from harnex.model.records import Json
 from harnex.supervisor import reserve
 from harnex.supervisor.control import Peer
 
-Op = Callable[[Peer, dict[str, Any]], None]
+Op = Callable[[Peer, Json], None]
 
 
 class Requests:
@@ -27,7 +27,7 @@ class Requests:
         """`is_full`: whether no further connection may be held for long."""
         self._spec, self._ops, self._is_full, self._diagnose = spec, ops, is_full, diagnose
 
-    def handle(self, peer: Peer, request: dict[str, Any]) -> None:
+    def handle(self, peer: Peer, request: Json) -> None:
         """Answer one request; a bad one gets an error and costs nothing else."""
         op = request.get("op")
         answer = self._ops.get(op) if isinstance(op, str) else None
@@ -50,6 +50,6 @@ class Requests:
             peer.fail(HarnexError(f"a bug in harnex: {type(e).__name__}: {e}", "please report it", errors.BUG))
 
 
-def _stays(request: dict[str, Any]) -> bool:
+def _stays(request: Json) -> bool:
     """Whether the connection of this request may be held for long."""
     return request.get("op") in ("wait", "attach") or (request.get("op") == "send" and request.get("until") != "queued")

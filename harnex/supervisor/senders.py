@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 from harnex import clock, errors
 from harnex.errors import HarnexError, UsageError
@@ -15,6 +14,7 @@ from harnex.machines.status import Situation
 from harnex.machines.turns import Closed
 from harnex.machines.waiting import Standing
 from harnex.model import protocol
+from harnex.model.records import BackgroundWork, Json, SendReply
 from harnex.supervisor.control import Peer
 from harnex.supervisor.delivery import Delivery, new_message_id
 from harnex.supervisor.waiters import dialog_hint, seconds
@@ -47,14 +47,14 @@ class Senders:
         situation: Situation,
         delivery: Delivery,
         standing: Callable[[], Standing],
-        background: Callable[[], list[dict[str, Any]]],
+        background: Callable[[], list[BackgroundWork]],
     ) -> None:
         """`background` is what the agent left running, without secrets."""
         self._spec, self._situation, self._delivery = spec, situation, delivery
         self._standing, self._background = standing, background
         self._senders: list[_Sender] = []
 
-    def send(self, peer: Peer, request: dict[str, Any]) -> None:
+    def send(self, peer: Peer, request: Json) -> None:
         """The request `send`. Raises HarnexError for a message that can't be taken."""
         spec, now = self._spec, clock.monotonic()
         text, timeout, until = request.get("text"), seconds(request.get("timeout")), request.get("until", "done")
@@ -190,9 +190,10 @@ class Senders:
     def _answer(self, sender: _Sender, ok: bool, code: int, error: str = "", hint: str = "") -> None:
         self._senders.remove(sender)
         sender.peer.on_closed = None
-        reply: dict[str, Any] = {
+        reply: SendReply = {
             "ok": ok,
-            **self._spec.names(),
+            "id": self._spec.id,
+            "run_id": self._spec.run_id,
             "message_id": sender.message.id,
             "status": sender.message.status,
             "exit_code": code,

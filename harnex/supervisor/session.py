@@ -27,8 +27,9 @@ from harnex.machines.inbox import Message
 from harnex.machines.status import Situation, Status, waited_for
 from harnex.machines.turns import Closed, Opened, Turns
 from harnex.machines.waiting import Standing, describe
-from harnex.model import events, facts
+from harnex.model import events, facts, records
 from harnex.model.facts import Fact, Observation, Retracted, State, TurnEnded
+from harnex.model.records import Json, SessionEntry, StartReply
 from harnex.redaction import rules
 from harnex.redaction.redactor import Clean
 from harnex.store.recording import Recording
@@ -51,7 +52,7 @@ from harnex.supervisor.loop import Loop
 from harnex.supervisor.measured import Measured
 from harnex.supervisor.panes import Panes
 from harnex.supervisor.repository import POLL_S as GIT_POLL_S
-from harnex.supervisor.requests import Requests
+from harnex.supervisor.requests import Op, Requests
 from harnex.supervisor.senders import Senders
 from harnex.supervisor.sweep import Sweep, may_live, sweep_now
 from harnex.supervisor.tool_processes import ToolTable
@@ -588,7 +589,7 @@ class Session:
 
     # ---- clients ----
 
-    def _ops(self) -> dict[str, Callable[[Peer, dict[str, Any]], None]]:
+    def _ops(self) -> dict[str, Op]:
         """What clients may ask for (model/protocol.py), and who answers."""
         return {
             "status": lambda peer, _: peer.reply({"ok": True, **self.record(), "viewers": self.viewers.count}),
@@ -603,16 +604,16 @@ class Session:
             "attach": self.viewers.attach,
         }
 
-    def _op_interrupt(self, peer: Peer, request: dict[str, Any]) -> None:
+    def _op_interrupt(self, peer: Peer, request: Json) -> None:
         self.agent.interrupt(clock.monotonic())
         peer.reply({"ok": True, **self.spec.names()})
 
-    def _op_tmux(self, peer: Peer, request: dict[str, Any]) -> None:
+    def _op_tmux(self, peer: Peer, request: Json) -> None:
         self.tmux = str(request.get("window") or "") or None
         self.journal.write()
         peer.reply({"ok": True, **self.spec.names()})
 
-    def _op_stop(self, peer: Peer, request: dict[str, Any]) -> None:
+    def _op_stop(self, peer: Peer, request: Json) -> None:
         if self.stoppers.stop(peer, request):
             self._tell_unrecorded()
 
@@ -644,8 +645,8 @@ class Session:
             state is State.BLOCKED and not self.answers.under_way and not watcher.answers_dialog(),
         )
 
-    def _background_shown(self) -> list[dict[str, Any]]:
-        shown: list[dict[str, Any]] = self.redactor.clean(self.background.record)
+    def _background_shown(self) -> list[records.BackgroundWork]:
+        shown: list[records.BackgroundWork] = self.redactor.clean(self.background.record)
         return shown
 
     # ---- the watch ----
@@ -884,7 +885,7 @@ class Session:
         self._answer_clients(now)
         self.stoppers.answer(recorded=True)
         self.senders.end()
-        self.viewers.end({**self.spec.names(), **self.end.result})
+        self.viewers.end(self.end.result)
         self.finished = True
 
     def _leave(self, row: Clean) -> bool:
@@ -898,7 +899,7 @@ class Session:
 
     def _tell_unrecorded(self) -> None:
         self.stoppers.answer(recorded=False)
-        self.viewers.end({**self.spec.names(), **self.end.result})
+        self.viewers.end(self.end.result)
 
     def _record_end(self, reason: str, message: str, now: float) -> Clean:
         """Make the record of the end, with what only the parts know."""
@@ -925,12 +926,12 @@ class Session:
         code = EXIT_CODE_OF.get(reason, errors.FAILED)
         return self.headless.exit_code(reason, code) if self.headless is not None else code
 
-    def _killed_work(self) -> list[dict[str, Any]]:
+    def _killed_work(self) -> list[records.BackgroundWork]:
         """The background work that ended with the session: all of it but what the person asked to keep."""
         keep = self.spec.keep if self._sweep is not None and self._sweep.kept else ()
         return [work for work in self.background.killed if not may_live(str(work["command"]), keep)]
 
-    def tell_start(self, tell: Callable[[dict[str, Any]], None]) -> None:
+    def tell_start(self, tell: Callable[[StartReply], None]) -> None:
         """`tell` is called once, when it is known how the start went."""
         self.boot.tell = tell
 
@@ -954,7 +955,7 @@ class Session:
 
     # ---- what is written ----
 
-    def record(self) -> dict[str, Any]:
+    def record(self) -> SessionEntry:
         """The session record: what `status --json` prints (DESIGN section 10) and what readers need."""
         spec, verdict = self.spec, self.status.verdict
         return {

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from harnex import jsonl, paths
+from harnex.model.records import Json
 from harnex.store import history
 from harnex.watch.budget import Bill, Used
 
@@ -23,11 +24,11 @@ INPUTS = ("input_tokens", "output_tokens")
 class Log:
     """The calls of one run, by id, and its turns but for a last one that did not complete: the next run goes on with it."""
 
-    calls: dict[str, dict[str, Any]] = field(default_factory=dict)
+    calls: dict[str, Json] = field(default_factory=dict)
     turns: int = 0
     open: bool = False
 
-    def take(self, row: dict[str, Any]) -> None:
+    def take(self, row: Json) -> None:
         kind = row.get("type")
         if kind == "call":
             self.calls.setdefault(str(row.get("call_id")), row)

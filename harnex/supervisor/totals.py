@@ -7,6 +7,7 @@ from typing import Any
 
 from harnex.model.events import PREVIEW_LIMIT, Call, UsageRest
 from harnex.model.facts import ModelCall, Rest
+from harnex.model.records import Tokens
 from harnex.usage.sums import Sums, unknown_calls
 
 
@@ -56,9 +57,9 @@ class Totals:
         """Of how many calls the tokens are not known."""
         return unknown_calls(self._sum.used())
 
-    def sums(self) -> dict[str, Any] | None:
+    def sums(self) -> Tokens | None:
         """Totals by kind, None if no call was seen."""
-        return {k: v for k, v in self._sum.used().items() if k != "calls"} if self._seen else None
+        return self._sum.totals() if self._seen else None
 
     def of_turn(self, turn: int) -> dict[str, Any] | None:
         return self._turns[turn].used() if turn in self._turns else None

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 from harnex import clock, jsonl
 from harnex.launch.spec import Spec
 from harnex.machines.viewing import Viewable
 from harnex.model import protocol
+from harnex.model.records import EndResult, Json
 from harnex.supervisor.agent import REDRAW_S, Agent
 from harnex.supervisor.control import Peer
 
@@ -34,7 +34,7 @@ class Viewers:
         """Whether somebody is attached who may press keys."""
         return any(not peer.read_only for peer in self._peers)
 
-    def attach(self, peer: Peer, request: dict[str, Any]) -> None:
+    def attach(self, peer: Peer, request: Json) -> None:
         """The request `attach`: from now on the connection carries frames."""
         peer.reply({"ok": True, **self._spec.names(), "cli": self._spec.cli})
         peer.frames = protocol.FrameReader()
@@ -60,11 +60,11 @@ class Viewers:
         for peer in list(self._lagging):
             self._redraw(peer)
 
-    def end(self, result: dict[str, Any]) -> None:
+    def end(self, result: EndResult) -> None:
         """The session is over: everybody gets its result, and is let go."""
         for peer in self._peers:
             peer.on_closed = None
-            peer.show(protocol.ENDED, jsonl.dumps(result).encode())
+            peer.show(protocol.ENDED, jsonl.dumps({**self._spec.names(), **result}).encode())
             peer.finish()
         self._peers = []
 

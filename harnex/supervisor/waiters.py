@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 from harnex import clock, errors
 from harnex.errors import UsageError
@@ -13,6 +12,7 @@ from harnex.machines import waiting
 from harnex.machines.ending import End
 from harnex.machines.status import Situation
 from harnex.machines.waiting import Standing
+from harnex.model.records import BackgroundWork, Json, WaitReply
 from harnex.supervisor.control import Peer
 
 NO_ROOM = "the disk is full: the agent has ended, and the session's record is written as soon as there is room"
@@ -36,13 +36,13 @@ class Waiters:
         spec: Spec,
         situation: Situation,
         standing: Callable[[], Standing],
-        background: Callable[[], list[dict[str, Any]]],
+        background: Callable[[], list[BackgroundWork]],
     ) -> None:
         """`background` is what the agent left running, without secrets."""
         self._spec, self._situation, self._standing, self._background = spec, situation, standing, background
         self._waiters: list[_Waiter] = []
 
-    def wait(self, peer: Peer, request: dict[str, Any]) -> None:
+    def wait(self, peer: Peer, request: Json) -> None:
         """The request `wait`. Raises UsageError."""
         until, now = request.get("until"), clock.monotonic()
         if until not in waiting.UNTIL:
@@ -74,9 +74,10 @@ class Waiters:
         self._waiters.remove(waiter)
         waiter.peer.on_closed = None
         standing = self._standing()
-        reply: dict[str, Any] = {
+        reply: WaitReply = {
             "ok": answer.exit_code == errors.DONE,
-            **self._spec.names(),
+            "id": self._spec.id,
+            "run_id": self._spec.run_id,
             "state": standing.state.value,
             "turn": self._situation.turn_number,
             "waited_s": round(now - waiter.begun, 3),
@@ -102,7 +103,7 @@ class Stoppers:
         self._spec, self._end, self._stop = spec, end, stop
         self._peers: list[Peer] = []
 
-    def stop(self, peer: Peer, request: dict[str, Any]) -> bool:
+    def stop(self, peer: Peer, request: Json) -> bool:
         """The request `stop`. True: the agent has ended, and there is no room for the record of it."""
         self._peers.append(peer)
         peer.on_closed = lambda: self._drop(peer)

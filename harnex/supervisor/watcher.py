@@ -17,6 +17,7 @@ from harnex.machines.status import Situation
 from harnex.machines.turns import Closed, Opened
 from harnex.model import events
 from harnex.model.facts import State, ToolUse
+from harnex.model.records import Json, WatchShown
 from harnex.redaction.redactor import Clean
 from harnex.supervisor.agent import Agent
 from harnex.supervisor.control import Peer
@@ -118,7 +119,7 @@ class Watcher:
         self._journal.emit(events.Watch(phase="on", policy=policy.shown(), message=policy.words()))
         self._journal.changed()
 
-    def asked(self, peer: Peer, request: dict[str, Any], begin: Callable[[Policy], None]) -> None:
+    def asked(self, peer: Peer, request: Json, begin: Callable[[Policy], None]) -> None:
         """The request `watch`: put a policy on (or another one); without one, only say what is on. Raises HarnexError."""
         spec, policy = self._spec, request.get("policy")
         if self._situation.end.under_way:
@@ -152,7 +153,7 @@ class Watcher:
             raise HarnexError(f"can't watch {path}: {e.strerror}", "check the path") from None
 
     @property
-    def record(self) -> dict[str, Any]:
+    def record(self) -> WatchShown:
         """What `status --json` says of it."""
         watch = self.watch
         if watch is None:

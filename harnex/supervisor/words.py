@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from harnex.machines.turns import Closed
 from harnex.model import events
 from harnex.model.facts import Compacted, SubAgent, TodoList, ToolUse, TurnEnded
+from harnex.model.records import Json
 
 
 def tool_event(fact: ToolUse, turn: int | None) -> events.Tool:
@@ -40,7 +39,7 @@ def progress_event(fact: TodoList, turn: int | None) -> events.Progress:
     return events.Progress(turn=turn, done=done, total=len(items), items=items)
 
 
-def closed_before(row: dict[str, Any]) -> Closed:
+def closed_before(row: Json) -> Closed:
     """The last turn of an earlier run, as `recovery.fold.Digest.last_outcome` has it."""
     outcome = row.get("outcome")
     end = TurnEnded(

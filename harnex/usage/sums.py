@@ -9,7 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime
-from typing import Any
+from typing import Any, cast
+
+from harnex.model.records import Tokens
 
 TOKENS = (
     "input_tokens",
@@ -114,6 +116,10 @@ class Sums:
         """`calls`, the tokens, and `unknown`: see `fields`."""
         fields = self.fields()
         return {key: fields[key] for key in ("calls", *TOKENS, "unknown")}
+
+    def totals(self) -> Tokens:
+        """The tokens and `unknown`, without the number of calls: what records and events hold."""
+        return cast(Tokens, {key: value for key, value in self.used().items() if key != "calls"})
 
     def packed(self) -> tuple[Any, ...]:
         """All of it as plain values, for `merge`."""
