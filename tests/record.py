@@ -14,7 +14,7 @@ The binaries are those of tests/real (`$HARNEX_TEST_CACHE` or ~/.cache/harnex-te
 
 A file of more than 6 KB is gzipped. Labels come from the script, the keys that were pressed and the endpoint's own
 times; from the screen only where nothing else can know: when the box was painted first, when a dialog that precedes
-everything came up. The eyes for that are the few regular expressions below, not those of the adapters.
+everything came up. The eyes for that are the few regular expressions below, not those of the agents' readers.
 """
 
 from __future__ import annotations

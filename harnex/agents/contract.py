@@ -1,10 +1,10 @@
-"""What an adapter is: one module per agent CLI that knows how to start it, read it, type to it and end it.
+"""What an adapter is: the part of an agent's folder that knows how to start it, read it, type to it and end it.
 
 Adapters are pure: they import no I/O module and never touch the world. The supervisor does what a
 `Launch` asks for, follows the files that a `Reader` names, and feeds back what it finds.
 
-To add an agent CLI: one module here with an `ADAPTER` object, one line in `agents/catalogue.py`,
-and one folder of recordings in `tests/corpus/`.
+To add an agent CLI: one folder in `agents/` whose `adapter.py` has an `ADAPTER` object, one line in
+`agents/catalogue.py`, and one folder of recordings in `tests/corpus/`.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
-"""`start.json` in a run's directory: what the run was started from, so that it can be started again (restart.py), and
-what its evidence can be read with after its supervisor died (recover.py). 0600, and no secret is in it.
+"""`start.json` in a run's directory: what the run was started from, so that it can be started again (recovery/resume.py),
+and what its evidence can be read with after its supervisor died (recovery/recover.py). 0600, and no secret is in it.
 
 Of the environment it holds a few harmless variables (a timer's own has another PATH and HOME), and of secret-looking
 ones only the names. Arguments and `--env` values that look secret are replaced; what was replaced can't be used again.

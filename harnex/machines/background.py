@@ -2,7 +2,7 @@
 
 Two sources, in this order:
 
-1. What the CLI records (`model.Background`): the work's own name, its command, its end.
+1. What the CLI records (`facts.Background`): the work's own name, its command, its end.
 2. The process table (`look`), while no turn runs: the processes of the agent's tools, which each CLI marks in their
    environment. It shows what no record names (`nohup … &`, `setsid`), and the end of what is recorded without one.
 

@@ -1,7 +1,7 @@
 """Every event type, once: schema v1 of `events.jsonl` (DESIGN section 7).
 
-A new type is one dataclass here. The table in TECHNICAL.md, the choices of `events --type` and the
-round-trip test derive from `EVENT_TYPES`. Additive only: a field or type that was once written is
+A new type is one dataclass here. The choices of `events --type` and the round-trip test derive from
+`EVENT_TYPES`, and a test holds the table in EVENTS.md against it. Additive only: a field or type that was once written is
 never removed, renamed or retyped, and readers keep types that they don't know.
 """
 

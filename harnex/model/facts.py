@@ -1,7 +1,7 @@
-"""The words of the domain: states, and the facts that adapters read from an agent's evidence.
+"""The words of the domain: states, and the facts that readers take from an agent's evidence.
 
-Nothing here does I/O. Times are not part of a fact: whoever feeds it to the pure machines in
-``core/`` says when it was seen (``now``, monotonic seconds).
+Nothing here does I/O. Times are not part of a fact: whoever feeds it to the machines
+(`machines/`, `watch/`) says when it was seen (`now`, monotonic seconds).
 """
 
 from __future__ import annotations

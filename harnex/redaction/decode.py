@@ -151,7 +151,7 @@ def _readable(raw: bytes) -> str | None:
 
 
 def _quoted(raw: bytes, safe: bytes = b"") -> str:
-    """Percent-encoded, as in a URL (`urllib` reaches the network, and has no place in the pure half)."""
+    """Percent-encoded, as in a URL (`urllib` reaches the network, and has no place in a pure room)."""
     kept = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_.-~" + safe
     return "".join(chr(byte) if byte in kept else f"%{byte:02X}" for byte in raw)
 

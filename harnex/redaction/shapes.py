@@ -1,6 +1,6 @@
 """What counts as a secret (DESIGN section 8): by the name of a variable, by its shape, by the words before it. Pure.
 
-TECHNICAL.md has the list in words; `redaction/redactor.py` looks for these in text.
+NOTES.md has the list in words; `redaction/redactor.py` looks for these in text.
 """
 
 from __future__ import annotations

@@ -266,7 +266,7 @@ def descendants(pid: int) -> list[int]:
 class FollowedFiles:
     """`evidence/followed.jsonl` of a run: which files its supervisor read, so that the rest can be read after it died.
 
-    A row of kind `process` stands before the files of each process of the agent but the first (respawn.py).
+    A row of kind `process` stands before the files of each process of the agent but the first (generations.py).
     """
 
     def __init__(self, run_dir: str) -> None:

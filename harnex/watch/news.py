@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from harnex.model.facts import ToolUse
 
 SEEN_MAX = 5000  # lines of one turn that are remembered
-TRUNCATED = 200  # characters of a tool's input that the adapters give: two long inputs may differ behind them
+TRUNCATED = 200  # characters of a tool's input that readers give: two long inputs may differ behind them
 ERRORS = 6  # failures of the same tool in a row
 PERIODS = (1, 2, 3)
 

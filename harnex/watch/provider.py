@@ -103,7 +103,7 @@ def told(closed: Closed) -> str:
 
 
 def epoch(text: str | None) -> float | None:
-    """Epoch seconds of the times that adapters give."""
+    """Epoch seconds of the times that readers give."""
     try:
         return datetime.fromisoformat(text.replace("Z", "+00:00")).timestamp() if text else None
     except ValueError:

@@ -12,9 +12,8 @@ time alone would change that. `now` is monotonic seconds; times that people and 
     any of these -- a dialog --> person, until it is gone; then it goes on where it was
     anything -- deadline, budget, what nobody can mend --> over (the session is stopped)
 
-What it sees and does are the shapes of `watch_actions`; each part has its state in a module of its own: `watch_checks`,
-`watch_background`, `watch_provider`, `watch_restarts`, `watch_dialogs`, `watch_budget`, and the clocks in `watch_signs` and
-`watch_stalls`.
+What it sees and does are the shapes of `actions`. Each part has its state in a module of its own: `checks`, `background`,
+`provider`, `restarts`, `dialogs`, `budget`, and the clocks in `news` and `stalls`.
 """
 
 from __future__ import annotations

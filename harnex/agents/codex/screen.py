@@ -400,7 +400,7 @@ _WORDS = tuple(
 
 
 def failure(message: str, info: object = None) -> str:
-    """The reason (`model.FAILURE_REASONS`) of a turn that failed with this message and `codex_error_info`."""
+    """The reason (`facts.FAILURE_REASONS`) of a turn that failed with this message and `codex_error_info`."""
     kind, status = info, None
     if isinstance(info, dict) and info:
         kind, detail = next(iter(info.items()))

@@ -25,7 +25,7 @@ class Logged:
     """A call as a file tells of it. `at` is the stamp of its last row (ISO-8601 as written, "" if there is none).
 
     With `rest` it is no call: its output is what the calls of these ids put out together, that do not tell their own
-    (`model.Rest`)."""
+    (`facts.Rest`)."""
 
     call: ModelCall
     at: str

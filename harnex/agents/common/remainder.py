@@ -2,7 +2,7 @@
 
 A total is of exactly some calls if its input, cached and written tokens are the sums of theirs: those each call tells from
 its start. Then what it holds beside the calls whose output is known was put out by the others: by one of them, and its
-number is proven; by several, and only their sum is (`model.Rest`).
+number is proven; by several, and only their sum is (`facts.Rest`).
 """
 
 from __future__ import annotations

@@ -25,7 +25,7 @@ COMMAND = re.compile(r"/[a-z-]+\s*$")  # at the very start: a space before it ma
 
 
 class App:
-    """The terminal part, without its loop (tui.py): what keys, dialogs and the agent's news do."""
+    """The terminal part, without its loop (tui/__main__.py): what keys, dialogs and the agent's news do."""
 
     def __init__(self, opts: argparse.Namespace, backend: Backend) -> None:
         self.opts = opts

@@ -31,7 +31,7 @@ class Interrupted(Exception):
 
 
 class ModelError(Exception):
-    """The model's answer is an error. `reason` is one of model.FAILURE_REASONS; `again`: trying again may help."""
+    """The model's answer is an error. `reason` is one of facts.FAILURE_REASONS; `again`: trying again may help."""
 
     def __init__(self, text: str, reason: str, again: bool = False, after: float | None = None) -> None:
         super().__init__(text)
