@@ -59,7 +59,6 @@ def test_every_event_type_survives_the_round_trip(tmp_path: Path) -> None:
     samples = {
         "int": 3, "str": "é\n", "bool": True, "float": 1.5, "dict[str, Any]": {"a": [1]}, "tuple[str, ...]": ["x"],
         "dict[str, Any] | None": None, "Tokens | None": None, "str | None": None, "int | None": 7, "float | None": 0.5,
-        "Tokens | None": None, "str | None": None, "int | None": 7, "float | None": 0.5,
         "dict[str, int | None] | None": {"input_tokens": None}, "tuple[dict[str, str], ...]": [{"text": "é"}], "Any": [1, None],
         "bool | None": False,
     }  # fmt: skip
