@@ -907,6 +907,10 @@ class Session:
         if reason == "success" and (why := self.watcher.unmeasured):
             reason, message, self.end.exit_code = "failure", why, errors.PERSON_NEEDED
             self.journal.emit(events.Escalated(reason="budget", message=why, stopped=True))
+        elif reason == "success" and (overspent := self.watcher.overspent) is not None:
+            event, message = overspent
+            reason, self.end.exit_code = "budget", errors.BUDGET
+            self.journal.emit(event)
         taken = Taken(
             duration_s=round(now - self.begun, 3),
             calls=self.totals.calls,

@@ -187,6 +187,15 @@ class Watcher:
                 return f"{watch.policy.limits} can't be kept: {why}"
         return watch.budget.unknown
 
+    @property
+    def overspent(self) -> tuple[events.Budget, str] | None:
+        """The event and the words of a budget that was exceeded, None if it was kept, or there is none.
+
+        The calls that exceed it may be read when the session is ending already, after its turn.
+        """
+        spent = self.watch.budget.spent if self.watch is not None else None
+        return self.watch.spent_words(spent) if self.watch is not None and spent is not None and spent.over else None
+
     def answers_dialog(self) -> bool:
         """Whether the policy will answer the dialog that is up, in a moment."""
         from harnex.watch.dialogs import TRIES, by_policy

@@ -45,13 +45,14 @@ class Used:
 
 @dataclass(frozen=True, slots=True)
 class Spent:
-    """A limit was reached at `since`: `goes_on` when it is certain that the turn would use more."""
+    """A limit was reached at `since`: `goes_on` when it is certain that the turn would use more; `over` when it did."""
 
     kind: str
     limit: float
     used: float
     since: float
     goes_on: bool = False
+    over: bool = False
 
 
 @dataclass(slots=True)
@@ -109,7 +110,7 @@ class Budget:
         """The agent goes on: the next call is certain."""
         if self.spent is not None and not self.spent.goes_on:
             s = self.spent
-            self.spent = Spent(s.kind, s.limit, s.used, s.since, True)
+            self.spent = Spent(s.kind, s.limit, s.used, s.since, True, s.over)
 
     def turn_opened(self, number: int, now: float) -> None:
         self.turns = self.before.turns + number
@@ -133,7 +134,7 @@ class Budget:
         ):
             if limit is not None and used >= limit:
                 since = self.spent.since if self.spent is not None else now
-                # A call more than allowed is proof enough.
-                certain = goes_on or (kind == "calls" and used > limit)
-                self.spent = Spent(kind, limit, round(used, 6), since, certain)
+                # A call after the one that reached the limit was not allowed. It may be read late, with the turn's end.
+                over = self.spent is not None or (kind == "calls" and used > limit)
+                self.spent = Spent(kind, limit, round(used, 6), since, goes_on or over, over)
                 return

@@ -247,13 +247,17 @@ class Watch:
         self._stop(out, "failure", errors.PERSON_NEEDED, message, "person")
 
     def _spend(self, out: list[Action], spent: Spent) -> None:
+        event, words = self.spent_words(spent)
+        out.append(Tell(event))
+        self._stop(out, "budget", errors.BUDGET, words, "budget")
+
+    def spent_words(self, spent: Spent) -> tuple[events.Budget, str]:
+        """A spent budget as an event, and in words."""
         runs = self.budget.before.runs + 1
-        out.append(
-            Tell(events.Budget(kind=spent.kind, limit=spent.limit, used=spent.used, runs=runs, cut=self.budget.cut))
-        )
         over = f", over {runs} runs" if runs > 1 else ""
         words = f"the budget is spent: {spent.used:,} of {spent.limit:,} {spent.kind}{over}"
-        self._stop(out, "budget", errors.BUDGET, words, "budget")
+        event = events.Budget(kind=spent.kind, limit=spent.limit, used=spent.used, runs=runs, cut=self.budget.cut)
+        return event, words
 
     def _over_budget(self, sight: Sight, now: float, out: list[Action]) -> bool:
         budget, policy = self.budget, self.policy
@@ -268,7 +272,8 @@ class Watch:
             return True
         spent = budget.spent
         if sight.turn is None:
-            spent = budget.more_turns(now) if sight.pending else None
+            over = spent if spent is not None and spent.over else None
+            spent = budget.more_turns(now) if sight.pending else over
         elif spent is not None and not spent.goes_on and now < spent.since + GRACE_S:
             return False  # it may have been the last call of the turn
         if spent is None:

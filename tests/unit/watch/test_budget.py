@@ -73,6 +73,19 @@ def test_a_call_without_a_stop_reason_is_judged_by_the_tool_it_asked_for(tool: b
         assert s.of(w.Stop)[0].exit_code == 0
 
 
+@pytest.mark.parametrize("limit", [{"max_calls": 2}, {"max_tokens": 200}, {"max_cost": 2.0}], ids=str)
+def test_a_budget_that_was_exceeded_is_no_success_though_the_turn_is_over(limit: dict[str, Any]) -> None:
+    """On a busy machine the calls of a turn are read together with its end."""
+    s = Session(**limit, auto_stop=True)
+    s.opens()
+    for n in range(3):
+        s.watch.call(Bill(100, 1.0, "m"), n == 2, s.now)
+    s.closes()
+    assert [a.exit_code for a in s.of(w.Stop)] == [5]
+    (told,) = s.told(events.Budget)
+    assert told.used > told.limit
+
+
 def test_no_message_is_sent_on_a_spent_budget() -> None:
     s = Session(max_turns=1, verify="make test")
     s.opens()
