@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 import click
 
-from harnex import clock, config, paths
+from harnex import config, paths, times
 from harnex.commands._types import SECONDS
 from harnex.errors import UsageError
 from harnex.watch.policy import DEFAULT, Policy, choose, next_time, tightened
@@ -186,4 +186,4 @@ def _possible(policy: Policy, cli: str | None) -> None:
 
 
 def deadline_words(policy: Policy) -> str:
-    return "" if policy.deadline is None else f", until {clock.iso(policy.deadline)}"
+    return "" if policy.deadline is None else f", until {times.iso(policy.deadline)}"

@@ -14,8 +14,8 @@ import pytest
 from harnex.agents.codex.calls import UNTOLD
 from harnex.agents.codex.rollout import Rollout
 from harnex.agents.codex.stream import CodexStream
-from harnex.agents.common.logfile import seconds
 from harnex.model.facts import ModelCall, Remark
+from harnex.times import seconds
 from harnex.usage import logs
 from harnex.usage.prices import Prices
 from harnex.usage.sources import Files

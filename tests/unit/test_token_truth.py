@@ -16,10 +16,10 @@ from harnex.agents.claude.reader import ClaudeReader
 from harnex.agents.claude.totals import Seen, last_totals
 from harnex.agents.codex.calls import UNTOLD as UNTOLD_BY_CODEX
 from harnex.agents.codex.rollout import Rollout
-from harnex.agents.common.logfile import seconds
 from harnex.agents.paseo.transcripts import ClaudeRecord
 from harnex.model.facts import Fact, Follow, ModelCall, Remark, Rest
 from harnex.supervisor.totals import Totals
+from harnex.times import seconds
 from harnex.usage import logs
 from harnex.usage import sums as usage
 from harnex.usage.prices import Prices

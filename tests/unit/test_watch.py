@@ -15,11 +15,11 @@ from harnex.agents.common.resets import reset_at
 from harnex.machines.turns import Closed
 from harnex.model import events
 from harnex.model.facts import State, ToolUse, TurnEnded
+from harnex.times import iso_second as iso
 from harnex.watch import actions as w
 from harnex.watch.budget import GRACE_S, Bill, Used
 from harnex.watch.news import Loops, Screen, retrying
 from harnex.watch.policy import Policy, checked, choose, next_time
-from harnex.watch.provider import iso
 from harnex.watch.watch import Watch
 
 WALL = 1_795_240_000.0
