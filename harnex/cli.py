@@ -132,7 +132,7 @@ def _bug(error: Exception, argv: list[str]) -> int:
         from harnex.redaction import rules
 
         directory = paths.subdir(paths.state_dir(), "reports")
-        where = os.path.join(directory, f"bug-{clock.iso().replace(':', '')}-{os.getpid()}.txt")
+        where = os.path.join(directory, f"bug-{clock.stamp().replace(':', '')}-{os.getpid()}.txt")
         pairs = dict(word.partition("=")[::2] for word in argv if "=" in word)  # --env K=V
         redactor = rules.redactor(rules.load_quietly(paths.here()), {**os.environ, **pairs})
         body = f"harnex {__version__}, Python {sys.version}\nharnex {' '.join(redactor.argv(argv))}\n\n{text}"

@@ -68,7 +68,7 @@ def give(path: str, data: bytes, shown: str | None = None) -> Consent:
             "set HARNEX_STATE_DIR to a directory outside of the repository",
         )
     file = os.path.join(paths.subdir(state, "trust"), _name(path, data))
-    row = {"path": shown or path, "place": _place(path), "sha256": content_hash(data), "trusted_at": clock.iso()}
+    row = {"path": shown or path, "place": _place(path), "sha256": content_hash(data), "trusted_at": clock.stamp()}
     half = f"{file}.{os.getpid()}.tmp"
     try:
         fd = os.open(half, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)

@@ -11,7 +11,7 @@ import sys
 import time
 from typing import Any
 
-from harnex import clock, errors, jsonl, output, paths
+from harnex import errors, jsonl, output, paths, times
 from harnex.commands._find import finished_run, run_of
 from harnex.commands.events import lost, reader_is_gone
 from harnex.commands.status import token_count
@@ -197,8 +197,8 @@ def figures(row: dict[str, Any]) -> str:
     parts += [f"{calls} call{'' if calls == 1 else 's'}"] if isinstance(calls, int) else []
     parts += [f"{tokens} tokens"] if tokens else []
     try:
-        end = clock.parse_iso(str(row["ended_at"])) if row.get("ended_at") else time.time()
-        parts.append(clock.age(end - clock.parse_iso(str(row.get("started_at")))))
+        end = times.parse_iso(str(row["ended_at"])) if row.get("ended_at") else time.time()
+        parts.append(times.age(end - times.parse_iso(str(row.get("started_at")))))
     except ValueError:
         pass
     return f" ({', '.join(parts)})" if parts else ""
@@ -218,7 +218,7 @@ def live_line(record: dict[str, Any], tool: str, now: float) -> str:
     if waiting and waiting.get("until"):
         state = f"waiting for {waiting['for']} until {local_time(waiting['until'])}"
     since = record.get("state_since")
-    parts = [state + (f" {clock.age(now - clock.parse_iso(since))}" if since else "")]
+    parts = [state + (f" {times.age(now - times.parse_iso(since))}" if since else "")]
     if record.get("turn"):
         parts.append(f"turn {record['turn']}")
     if record.get("calls"):
@@ -233,12 +233,8 @@ def live_line(record: dict[str, Any], tool: str, now: float) -> str:
 
 
 def local_time(iso: object) -> str:
-    try:
-        at = clock.parse_iso(str(iso))
-    except ValueError:
-        return "--:--:--"
-    day = "" if abs(time.time() - at) < 43200 else time.strftime("%b %d ", time.localtime(at))
-    return day + time.strftime("%H:%M:%S", time.localtime(at))
+    at = times.seconds(iso)
+    return "--:--:--" if at is None else times.time_of_day(at, time.time())
 
 
 def short(text: object, most: int = 160) -> str:
@@ -258,7 +254,7 @@ def describe(row: dict[str, Any]) -> str:
         return f"turn {get('turn')} began"
     if kind == "task_complete":
         said = short(get("last_message"))
-        return f"turn {get('turn')} ended well after {clock.age(float(get('duration_s') or 0))}" + (
+        return f"turn {get('turn')} ended well after {times.age(float(get('duration_s') or 0))}" + (
             f": {said}" if said else ""
         )
     if kind == "turn_failed":
@@ -297,7 +293,7 @@ def describe(row: dict[str, Any]) -> str:
         what = f"{get('kind')} {short(get('command') or get('work_id'), 80)}{by}"
         if get("status") == "started":
             return f"in the background: {what}"
-        took = f" after {clock.age(float(get('duration_s') or 0))}"
+        took = f" after {times.age(float(get('duration_s') or 0))}"
         return f"background work ended{took}{', ' + str(get('how')) if get('how') else ''}: {what}"
     if kind == "compaction":
         whose = "" if get("agent") == "main" else f" of {get('agent')}"

@@ -59,7 +59,7 @@ def parse(argv: list[str], options: tuple[Option, ...]) -> dict[str, Any] | None
         if option.kind == "text" or (option.kind == "choice" and value in option.choices):
             values[option.key] = value
         elif option.kind == "seconds":
-            from harnex.clock import parse_duration
+            from harnex.times import parse_duration
 
             try:
                 values[option.key] = parse_duration(value)

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 import click
 
-from harnex import clock
+from harnex import clock, times
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -21,7 +21,7 @@ class Seconds(click.ParamType):  # type: ignore[type-arg]  # generic only in new
         if isinstance(value, int | float):
             return float(value)
         try:
-            return clock.parse_duration(value)
+            return times.parse_duration(value)
         except ValueError:
             self.fail(f"'{value}' is not a duration (90, 90s, 15m, 2h)", param, ctx)
 
@@ -35,7 +35,7 @@ class Moment(click.ParamType):  # type: ignore[type-arg]
         if isinstance(value, int | float):
             return float(value)
         try:
-            return clock.parse_moment(value)
+            return times.moment(value, clock.wall())
         except ValueError:
             self.fail(f"'{value}' is not a time (2026-11-21T07:00, or 2h for two hours ago)", param, ctx)
 

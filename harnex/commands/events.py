@@ -112,22 +112,20 @@ def wanted(row: dict[str, object], after: int | None, since: float | None, types
     if after is not None and not (isinstance(seq, int) and seq > after):
         return False
     if since is not None:
-        from harnex.clock import parse_iso
+        from harnex import times
 
-        try:
-            return parse_iso(str(row.get("ts"))) >= since
-        except ValueError:
-            return True
+        at = times.seconds(row.get("ts"))
+        return at is None or at >= since
     return True
 
 
 def parse_from(text: str | None) -> float | None:
     if text is None:
         return None
-    from harnex.clock import parse_moment
+    from harnex import clock, times
 
     try:
-        return parse_moment(text)
+        return times.moment(text, clock.wall())
     except ValueError:
         raise UsageError(f"--from: '{text}' is not a time", "2026-11-21T07:00, or 2h for two hours ago") from None
 

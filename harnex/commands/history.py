@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from harnex import clock, errors, jsonl, paths
+from harnex import errors, jsonl, paths, times
 from harnex.commands._find import mend
 from harnex.commands._types import MOMENT
 from harnex.commands.status import short_path, token_count
@@ -73,7 +73,7 @@ def command(
                 str(r.get("id")),
                 str(r.get("cli")),
                 str(r.get("ended_at"))[:16].replace("T", " "),
-                "" if took is None else clock.age(took),
+                "" if took is None else times.age(took),
                 how,
                 str(r.get("turns") or ""),
                 "" if r.get("calls") is None else str(r["calls"]),
@@ -91,6 +91,6 @@ def command(
 def ended(row: dict[str, Any]) -> float:
     """When a run ended, epoch seconds; 0 for a row that does not say it in a way that can be read."""
     try:
-        return clock.parse_iso(str(row.get("ended_at")))
+        return times.parse_iso(str(row.get("ended_at")))
     except ValueError:
         return 0.0

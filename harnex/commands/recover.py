@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from harnex import clock, errors, jsonl, paths
+from harnex import errors, jsonl, paths, times
 from harnex.commands._find import finished_run
 from harnex.commands._types import MOMENT
 from harnex.errors import HarnexError, NotFound, UsageError
@@ -106,7 +106,7 @@ def say(found: list[dict[str, Any]], resumed: list[dict[str, Any]]) -> None:
     for run in found:
         what = f"{run['id']} ({run['cli']} in {run['repo']}): {run['reason'] or 'dead'}"
         if run["ended_at"]:
-            what += f", last seen {clock.age(time.time() - clock.parse_iso(run['ended_at']))} ago"
+            what += f", last seen {times.age(time.time() - times.parse_iso(run['ended_at']))} ago"
         counts = (
             (run["swept"], "process ended", "processes ended"),
             (run["late_calls"], "call counted late", "calls counted late"),

@@ -54,7 +54,7 @@ def command(
         where = None if everywhere else paths.repo_root(repo) if repo else paths.here()
         chosen = since_then(state, since, where, cli)
     with Repositories() as repositories:
-        page = report.page([run(*one, repositories) for one in chosen], clock.iso(), __version__)
+        page = report.page([run(*one, repositories) for one in chosen], clock.stamp(), __version__)
     data = page.encode("utf-8", "replace")
     if output is None or output == "-":
         sys.stdout.buffer.write(data)

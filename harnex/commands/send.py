@@ -66,7 +66,7 @@ def run(
     own = os.environ.get("HARNEX_ID") if os.environ.get("HARNEX_RUN_ID") != record["run_id"] else None
     if text is not None and (relay if relay is not None else own is not None):
         name, sender_cli = own or "shell", os.environ.get("HARNEX_CLI", "shell") if own else "shell"
-        text = f"[harnex relay from={sender_cli} id={name} at={clock.iso()}]\n{text}"
+        text = f"[harnex relay from={sender_cli} id={name} at={clock.stamp()}]\n{text}"
     if text is not None and (why := protocol.too_long(text)):
         raise UsageError(f"session '{record['id']}': {why}", protocol.TOO_LONG_HINT)
     request = {

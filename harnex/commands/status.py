@@ -71,7 +71,7 @@ def run(id: str | None, repo: str | None, cli: str | None, all: bool, json: bool
 
 def table(records: list[dict[str, Any]], now: float) -> str:
     """Aligned columns, as people read them."""
-    from harnex.clock import age, parse_iso
+    from harnex.times import age, parse_iso
 
     rows = [("ID", "CLI", "STATE", "FOR", "TURN", "CALLS", "TOKENS", "IDLE", "WHERE", "DESCRIPTION")]
     for r in records:
@@ -110,10 +110,9 @@ def local(iso: str) -> str:
     """A UTC time as the clock on the wall says it."""
     import time
 
-    from harnex.clock import parse_iso
+    from harnex import times
 
-    at = parse_iso(iso)
-    return time.strftime("%H:%M" if at - time.time() < 43200 else "%b %d %H:%M", time.localtime(at))
+    return times.time_of_day(times.parse_iso(iso), time.time(), "%H:%M")
 
 
 def token_count(row: dict[str, Any]) -> str:

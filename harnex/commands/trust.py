@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 
-from harnex import clock, config, errors, jsonl, paths, trust
+from harnex import config, errors, jsonl, paths, times, trust
 from harnex.commands._policy import read_notify
 from harnex.commands._table import Column, lines, terminal_width
 from harnex.errors import HarnexError, NotFound, UsageError
@@ -154,7 +154,7 @@ def print_list(as_json: bool) -> int:
 
 def local(stamp: str) -> str:
     try:
-        return datetime.fromtimestamp(clock.parse_iso(stamp)).astimezone().isoformat(timespec="minutes")
+        return datetime.fromtimestamp(times.parse_iso(stamp)).astimezone().isoformat(timespec="minutes")
     except ValueError:
         return stamp
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from harnex import errors, jsonl, paths
+from harnex import errors, jsonl, paths, times
 from harnex.commands import _table
 from harnex.commands._find import mend, run_of
 from harnex.commands._table import Column
@@ -379,12 +379,8 @@ def _money(value: float | None, more: bool) -> str:
 
 
 def _time(at: str | None) -> str:
-    from datetime import datetime
-
-    try:
-        return datetime.fromisoformat(str(at).replace("Z", "+00:00")).astimezone().strftime("%m-%d %H:%M:%S")
-    except ValueError:
-        return ""
+    when = times.seconds(at)
+    return "" if when is None else times.local(when, "%m-%d %H:%M:%S")
 
 
 # ---- one call ----

@@ -13,7 +13,7 @@ import uuid
 from dataclasses import replace
 from typing import Any
 
-from harnex import config, errors, interpreter, jsonl, names, paths
+from harnex import config, errors, interpreter, jsonl, names, paths, times
 from harnex.agents.catalogue import AGENTS, HEADLESS, TAKES, adapter_for, headless_for, name_for
 from harnex.agents.contract import (
     Adapter,
@@ -43,8 +43,7 @@ START_PATIENCE_S = (
 
 def new_run_id() -> str:
     """Unique for ever and sorted by time: `20261121T055312123-9f8e7d6c`."""
-    now = time.time()
-    return time.strftime("%Y%m%dT%H%M%S", time.gmtime(now)) + f"{int(now * 1000) % 1000:03d}-{os.urandom(4).hex()}"
+    return f"{times.compact(time.time())}-{os.urandom(4).hex()}"
 
 
 def start(options: RunOptions) -> dict[str, Any]:

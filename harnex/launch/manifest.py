@@ -39,7 +39,7 @@ def write(run_dir: str, spec: Spec, launch: Launch, env: Mapping[str, str]) -> N
         "description": spec.description or None,
         "meta": spec.meta,
         "spawner": spec.spawner,
-        "started_at": clock.iso(),
+        "started_at": clock.stamp(),
         "harnex_version": harnex.__version__,
         "record": spec.record,
         "lease": {"home": spec.lease["home"], "logs": spec.lease["logs"]} if spec.lease else None,

@@ -43,7 +43,7 @@ def about(options: Any, **known: Any) -> dict[str, Any]:
         **known,
         "cli": os.path.basename(options.cli),
         "options": given,
-        "started_at": clock.iso(),
+        "started_at": clock.stamp(),
         "boot": process.boot_id(),
         "resumes": options.resume.run_id if options.resume else None,
         "resumed": options.resume.count if options.resume else 0,

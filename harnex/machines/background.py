@@ -14,9 +14,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from typing import Literal
 
+from harnex import times
 from harnex.model.facts import Background
 from harnex.model.records import BackgroundWork
 
@@ -85,7 +85,7 @@ class Work:
 
     def shown(self) -> BackgroundWork:
         """For `status`, `exited` and the history."""
-        return {"kind": self.kind, "command": self.command, "since": iso(self.since), "by": self.by}
+        return {"kind": self.kind, "command": self.command, "since": times.iso(self.since), "by": self.by}
 
 
 @dataclass(frozen=True, slots=True)
@@ -263,7 +263,3 @@ def _same_agent(work: Work, process: Process) -> bool:
 
 def _letters(text: str) -> str:
     return "".join(c for c in text if c.isalnum())
-
-
-def iso(at: float) -> str:
-    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%S.") + f"{int(at % 1 * 1000):03d}Z"

@@ -13,7 +13,7 @@ import shutil
 import signal
 from typing import Any
 
-from harnex import clock, errors, paths, process
+from harnex import errors, paths, process, times
 from harnex.errors import HarnexError
 from harnex.launch import startfile
 from harnex.recovery import fold, reread
@@ -140,7 +140,7 @@ def _write_end(
             {**about, "agent_session_id": agent_session_id, "last_outcome": log.last_outcome,
              "calls": log.calls, "tokens": log.sums.used()["total_tokens"],
              "tokens_unknown": log.tokens_unknown},
-            ended_at=clock.iso(seen_at),
+            ended_at=times.iso(seen_at),
             duration_s=_duration(about, seen_at),
             exit=EXIT_CODE_OF.get(reason, errors.FAILED),
             code=known.get("code"),
@@ -164,7 +164,7 @@ def read_again(run_dir: str, start: dict[str, Any], log: fold.Digest) -> reread.
     if not start or log.started is None or start["options"].get("headless"):
         return reread.Seen()  # (the stream of a headless run ended with its supervisor, who read it)
     try:
-        pid, began = log.started.get("pid"), clock.parse_iso(str(log.started.get("ts")))
+        pid, began = log.started.get("pid"), times.parse_iso(str(log.started.get("ts")))
         return reread.read_again(run_dir, start, pid if isinstance(pid, int) else None, began)
     except Exception:  # files of another program, in whatever state a crash left them
         return reread.Seen()
@@ -172,7 +172,7 @@ def read_again(run_dir: str, start: dict[str, Any], log: fold.Digest) -> reread.
 
 def _duration(about: dict[str, Any], seen_at: float) -> float | None:
     try:
-        return round(max(0.0, seen_at - clock.parse_iso(str(about.get("started_at")))), 3)
+        return round(max(0.0, seen_at - times.parse_iso(str(about.get("started_at")))), 3)
     except ValueError:
         return None
 

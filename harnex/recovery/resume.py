@@ -14,7 +14,7 @@ import shutil
 from collections.abc import Iterator
 from typing import Any
 
-from harnex import clock, paths, process
+from harnex import paths, process, times
 from harnex.agents.catalogue import adapter_for
 from harnex.errors import HarnexError
 from harnex.launch import launch, startfile
@@ -288,6 +288,6 @@ def _give_back(state: str, new: str, old: str) -> None:
 
 def _ended(row: dict[str, Any]) -> float:
     try:
-        return clock.parse_iso(str(row.get("ended_at")))
+        return times.parse_iso(str(row.get("ended_at")))
     except ValueError:
         return 0.0

@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterable
 from typing import Any
 
-from harnex import clock
+from harnex import clock, times
 from harnex.launch import lease
 from harnex.model import events
 from harnex.model.records import KeptMessage
@@ -108,7 +108,7 @@ class Late:
         assert turn is not None
         duration = 0.0
         with contextlib.suppress(ValueError):
-            duration = round(max(0.0, last_sign(self._run_dir, self._about, log) - clock.parse_iso(log.turn_ts)), 3)
+            duration = round(max(0.0, last_sign(self._run_dir, self._about, log) - times.parse_iso(log.turn_ts)), 3)
         if end is not None and end.outcome == "completed":
             said = self._quote(end.last_message)[: events.LAST_MESSAGE_LIMIT]
             usage = log.turn_sums.used() if log.turn_sums.calls else None
@@ -152,7 +152,7 @@ class Late:
     def _emit(self, event: events.Event) -> None:
         assert self._events is not None
         self._events.append(event)
-        self._log.take({"type": event.type, "id": self._about["id"], "ts": clock.iso(), **event.fields()})
+        self._log.take({"type": event.type, "id": self._about["id"], "ts": clock.stamp(), **event.fields()})
 
     def _quote(self, text: str) -> str:
         return text if self.may_quote else "[left out: the secrets of that session are not known here]" if text else ""
@@ -160,13 +160,13 @@ class Late:
 
 def last_sign(run_dir: str, about: dict[str, Any], log: fold.Digest) -> float:
     """When the run was last seen alive (epoch seconds): the agent's last output, or the last thing that was noted."""
-    now, times = clock.wall(), []
+    now, signs = clock.wall(), []
     if isinstance(about.get("idle_mtime"), float):
-        times.append(about["idle_mtime"])
+        signs.append(about["idle_mtime"])
     with contextlib.suppress(OSError):
-        times.append(os.stat(os.path.join(run_dir, "session.cast")).st_mtime)
+        signs.append(os.stat(os.path.join(run_dir, "session.cast")).st_mtime)
     for text in (log.last_sign, str(about.get("started_at"))):
         with contextlib.suppress(ValueError):
-            times.append(clock.parse_iso(text))
+            signs.append(times.parse_iso(text))
     # A clock that was set back leaves times of the future: none of them is later than now.
-    return min(max(times, default=now), now)
+    return min(max(signs, default=now), now)

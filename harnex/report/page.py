@@ -9,8 +9,9 @@ from datetime import UTC, datetime
 from html import escape
 from typing import Any
 
+from harnex import times
 from harnex.report.style import CSS
-from harnex.report.timeline import STATES, seconds, timeline
+from harnex.report.timeline import STATES, timeline
 from harnex.usage.sums import Sums, unknown_calls
 
 USED = ("call", "usage_rest")  # events that tell tokens
@@ -52,13 +53,13 @@ class Run:
     end: float = field(init=False)
 
     def __post_init__(self) -> None:
-        times = [t for row in self.events if (t := seconds(row.get("ts"))) is not None]
-        named = [t for key in ("started_at", "ended_at") if (t := seconds(self.about.get(key))) is not None]
-        times = times or named or [0.0]
-        self.begin = min([*times, *named[:1]])
+        rows = [t for row in self.events if (t := times.seconds(row.get("ts"))) is not None]
+        named = [t for key in ("started_at", "ended_at") if (t := times.seconds(self.about.get(key))) is not None]
+        known = rows or named or [0.0]
+        self.begin = min([*known, *named[:1]])
         # A recovery writes its rows long after the run: the row says when it was last seen.
-        ended = seconds(self.about.get("ended_at"))
-        self.end = max(self.begin, ended if ended is not None else max(times))
+        ended = times.seconds(self.about.get("ended_at"))
+        self.end = max(self.begin, ended if ended is not None else max(known))
 
     @property
     def anchor(self) -> str:
@@ -205,7 +206,7 @@ def spells(run: Run) -> Iterable[tuple[float, float, str]]:
     """(begin, end, state) of the run's states."""
     at, state = run.begin, "starting"
     for row in run.of("state"):
-        now = min(seconds(row.get("ts")) or at, run.end)
+        now = min(times.seconds(row.get("ts")) or at, run.end)
         yield at, max(at, now), state
         at, state = max(at, now), str(row.get("state")) if row.get("state") in STATES else "unknown"
     yield at, max(at, run.end), state
@@ -383,22 +384,19 @@ def span(value: object) -> str:
         return ""
     if value < 10:
         return f"{value:.1f}s"
-    s = int(value)
-    if s < 60:
-        return f"{s}s"
-    return f"{s // 60}m{s % 60:02d}s" if s < 3600 else f"{s // 3600}h{s % 3600 // 60:02d}m"
+    return times.age(value)
 
 
 def iso(at: float) -> str:
     try:
-        return datetime.fromtimestamp(at, UTC).isoformat()
+        return times.iso(at)
     except (ValueError, OverflowError, OSError):
         return ""
 
 
 def clock_time(value: object, begin: float | None = None) -> str:
     """`21 Nov 05:30:12`; with the run's begin only the time of day, if it is the same day. All in UTC, said once."""
-    at = seconds(value)
+    at = times.seconds(value)
     if at is None:
         return "" if value is None else str(value)
     when = datetime.fromtimestamp(at, UTC)

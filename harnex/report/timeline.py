@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
+from datetime import UTC
 from typing import Any
+
+from harnex import times
 
 STATES = ("busy", "prompt", "blocked", "starting", "stopping", "unknown", "exited")
 WIDTH, LEFT = 1000.0, 64.0
@@ -18,16 +20,6 @@ MARKED = {
     "diagnostic": "diagnostic", "turn_failed": "failed", "verify": "verify",
 }  # fmt: skip
 _BAD = ("stall", "budget", "escalated", "turn_failed", "blocked")
-
-
-def seconds(value: object) -> float | None:
-    """Epoch seconds of an ISO time, None for what is none."""
-    if not isinstance(value, str):
-        return None
-    try:
-        return datetime.fromisoformat(value.replace("Z", "+00:00")).timestamp()
-    except (ValueError, OverflowError):
-        return None
 
 
 def timeline(events: Sequence[dict[str, Any]], begin: float, end: float, text: Callable[[object], str]) -> str:
@@ -54,7 +46,7 @@ def timeline(events: Sequence[dict[str, Any]], begin: float, end: float, text: C
     for kind, lane in (("call", "calls"), ("tool", "tools")):
         last, drawn = -1e9, 0
         for row in events:
-            at = seconds(row.get("ts"))
+            at = times.seconds(row.get("ts"))
             if row.get("type") != kind or at is None or row.get("status") == "started":
                 continue
             took = row.get("duration_s")
@@ -68,7 +60,7 @@ def timeline(events: Sequence[dict[str, Any]], begin: float, end: float, text: C
     marks = [row for row in events if row.get("type") in MARKED][:MARKS_MAX]
     y = LANES.index("events") * LANE_Y + LANE_Y / 2
     for row in marks:
-        at = seconds(row.get("ts"))
+        at = times.seconds(row.get("ts"))
         if at is None:
             continue
         kind = str(row["type"])
@@ -94,7 +86,7 @@ def timeline(events: Sequence[dict[str, Any]], begin: float, end: float, text: C
 def _states(events: Sequence[dict[str, Any]], begin: float, end: float, bar: Any, scale: float) -> None:
     spells: list[list[Any]] = [[begin, "starting", ""]]
     for row in events:
-        at = seconds(row.get("ts"))
+        at = times.seconds(row.get("ts"))
         if row.get("type") != "state" or at is None:
             continue
         state = str(row.get("state")) if row.get("state") in STATES else "unknown"
@@ -110,7 +102,7 @@ def _states(events: Sequence[dict[str, Any]], begin: float, end: float, bar: Any
 def _turns(events: Sequence[dict[str, Any]], end: float, bar: Any) -> None:
     opened: tuple[float, Any] | None = None
     for row in events:
-        at = seconds(row.get("ts"))
+        at = times.seconds(row.get("ts"))
         if at is None:
             continue
         if row.get("type") == "turn_started":
@@ -135,6 +127,6 @@ def _ticks(begin: float, end: float) -> list[tuple[float, str, str]]:
     at = first
     while at <= end and len(ticks) < 12:
         edge = "end" if (end - at) / (end - begin) < 0.04 else "middle"
-        ticks.append((at, datetime.fromtimestamp(at, UTC).strftime(form), edge))
+        ticks.append((at, times.local(at, form, UTC), edge))
         at += step
     return ticks

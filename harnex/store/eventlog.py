@@ -68,7 +68,7 @@ class EventLog:
         row = {
             "schema_version": SCHEMA_VERSION,
             "seq": self.seq,
-            "ts": clock.iso(),
+            "ts": clock.stamp(),
             "id": self.id,
             "run_id": self.run_id,
             "type": event.type,

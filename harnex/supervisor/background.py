@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from harnex import clock
-from harnex.machines.background import Backgrounds, Change, Work, iso, named
+from harnex import clock, times
+from harnex.machines.background import Backgrounds, Change, Work, named
 from harnex.machines.ending import End
 from harnex.machines.turns import Closed, Opened, Turns
 from harnex.model import events, records
@@ -98,7 +98,7 @@ class BackgroundWork:
                     work_id=work.work_id,
                     kind=work.kind,
                     command=work.command,
-                    since=iso(work.since),
+                    since=times.iso(work.since),
                     by=work.by,
                     how=change.how or None,
                     duration_s=took,

@@ -53,7 +53,7 @@ class Closing:
         self._journal.emit(
             events.Usage(calls=taken.calls, tokens=taken.usage, agent_session_id=self._agent().session_id)
         )
-        ended_at = clock.iso()
+        ended_at = clock.stamp()
         end.message = redactor.text(message)
         row = dispatch.dispatch(
             self._journal.entry(),

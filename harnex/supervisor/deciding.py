@@ -85,7 +85,7 @@ class Deciding:
         still = f"its process is stopped by a signal (kill -CONT {agent.child.pid})" if self._is_stopped else ""
         ends = (self._end.reason or "ending") if self._end.under_way else ""
         verdict = status(fused, self._turns.open, still, ends)
-        old = self._status.show(verdict, clock.iso())
+        old = self._status.show(verdict, clock.stamp())
         if old is not None:
             self._tell(verdict, old, now)
 

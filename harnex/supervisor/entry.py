@@ -46,7 +46,7 @@ def claim_id(spec: Spec) -> None:
             **spec.identity(),
             "supervisor_pid": me,
             "state": "starting",
-            "started_at": clock.iso(),
+            "started_at": clock.stamp(),
             "supervisor_start": process.start_time(me),
         }
         try:
@@ -71,7 +71,7 @@ def end_at_boot(spec: Spec, error: HarnexError) -> None:
 
 def record_boot_failure(spec: Spec, error: HarnexError) -> bool:
     """A run that never had a process has its `exited` event and its history row all the same. False: no room."""
-    now = clock.iso()
+    now = clock.stamp()
     sweep_now(spec.run_id, spec.keep)  # the agent may run already, and it is the socket that can't be made
     run_dir, redactor = paths.run_dir(spec.state, spec.run_id), redactor_of(spec)
     lease.remove(run_dir, ())

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator
 from fnmatch import fnmatch
 from typing import cast
 
-from harnex import clock, jsonl
+from harnex import clock, jsonl, times
 from harnex.agents.contract import Reader
 from harnex.model.facts import Fact, FindFile, Follow, Remark
 from harnex.model.records import FollowedFile
@@ -221,10 +221,7 @@ def offset_since(path: str, since: float) -> int:
 
 def _dated(line: bytes) -> float | None:
     row = jsonl.loads_dict(line) or {}
-    try:
-        return clock.parse_iso(str(row.get("timestamp") or ""))
-    except ValueError:
-        return None
+    return times.seconds(row.get("timestamp"))
 
 
 def open_files(pids: Iterable[int]) -> Iterable[str]:

@@ -64,7 +64,7 @@ def message(spec: Spec, verdict: Verdict, redactor: Redactor, kind: str, text: s
         "state": verdict.state.value,
         "dialog": verdict.dialog or None,
         "text": text,
-        "ts": clock.iso(),
+        "ts": clock.stamp(),
     }
     # Scripts print it, and desktops show it: no secrets, and nothing that a terminal obeys.
     clean = redactor.record(told)

@@ -89,7 +89,7 @@ class Session:
     def __init__(self, spec: Spec) -> None:
         self.spec = spec
         self.begun = clock.monotonic()
-        self.started_at = clock.iso()
+        self.started_at = clock.stamp()
         self.situation = Situation(Status(self.started_at), Turns(), End())
         self.status, self.turns, self.end = self.situation.status, self.situation.turns, self.situation.end
         if spec.before:  # the run that this one goes on with had come to rest: its last turn is the last one still

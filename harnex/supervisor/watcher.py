@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from harnex import clock, errors, paths
+from harnex import clock, errors, paths, times
 from harnex.errors import HarnexError, UsageError
 from harnex.launch.spec import Spec
 from harnex.machines.inbox import Message
@@ -47,7 +47,7 @@ def with_reset(closed: Closed, wall: float) -> Closed:
     from harnex.agents.common.resets import reset_at
 
     at = reset_at(end.detail or end.last_message, wall)
-    return closed if at is None else replace(closed, end=replace(end, retry_at=clock.iso(at)))
+    return closed if at is None else replace(closed, end=replace(end, retry_at=times.iso(at)))
 
 
 class Watcher:
@@ -162,7 +162,7 @@ class Watcher:
         if watch.phase == "person":
             waiting = {"for": "person", "until": None}
         elif watch.until is not None:
-            waiting = {"for": watch.why, "until": clock.iso(watch.until)}
+            waiting = {"for": watch.why, "until": times.iso(watch.until)}
         return {"watch": watch.phase, "waiting": waiting}
 
     @property
@@ -265,7 +265,7 @@ class Watcher:
             from harnex.usage.prices import Prices
 
             self._prices = Prices(self._spec.state)
-        cost = self._prices.cost({"ts": clock.iso(clock.wall()), **call, "cli": self._spec.adapter})
+        cost = self._prices.cost({"ts": clock.stamp(), **call, "cli": self._spec.adapter})
         self._prices.remember()
         return cost
 

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from importlib.util import find_spec
 from typing import Any
 
-from harnex import jsonl, paths
+from harnex import jsonl, paths, times
 from harnex.errors import HarnexError
 from harnex.store import durable
 
@@ -170,7 +170,7 @@ class Prices:
         if hour:
             fields["cache_write_1h_tokens"] = hour
         try:
-            when = datetime.fromisoformat(at.replace("Z", "+00:00")).astimezone(UTC) if at else None
+            when = datetime.fromtimestamp(times.parse_iso(at), UTC) if at else None
         except ValueError:
             when = None
         library = self._loaded()

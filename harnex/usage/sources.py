@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from harnex import clock, jsonl, output, paths
+from harnex import clock, jsonl, output, paths, times
 from harnex.agents.catalogue import log_of
 from harnex.agents.common.logfile import Log, Place, turn_at
 from harnex.errors import HarnexError
@@ -97,10 +97,7 @@ def runs(
 
 
 def _ended(row: dict[str, Any]) -> float:
-    try:
-        return clock.parse_iso(str(row.get("ended_at")))
-    except ValueError:
-        return 0.0
+    return times.seconds(row.get("ended_at")) or 0.0
 
 
 @dataclass
@@ -240,7 +237,7 @@ class Files:
     def attribute(self, records: list[dict[str, Any]]) -> None:
         """Give calls of sub-agents the turn of their session in which they were made, by the time."""
         starts = {
-            session: [s for s in map(_seconds, stamps) if s is not None] for session, stamps in self.turns.items()
+            session: [s for s in map(times.seconds, stamps) if s is not None] for session, stamps in self.turns.items()
         }
         for r in records:
             if r["turn"] is None and r["session"] in starts:
@@ -259,15 +256,8 @@ def _size(path: str) -> int:
         return 0
 
 
-def _seconds(stamp: str) -> float | None:
-    try:
-        return clock.parse_iso(stamp)
-    except ValueError:
-        return None
-
-
 def _after(at: str, since: float) -> bool:
-    when = _seconds(at)
+    when = times.seconds(at)
     return when is None or when >= since  # a call without a time can't be left out
 
 

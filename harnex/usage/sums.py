@@ -8,9 +8,9 @@ each alone tells less (an event `usage_rest`).
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from datetime import datetime
 from typing import Any, cast
 
+from harnex import times
 from harnex.model.records import Tokens
 
 TOKENS = (
@@ -227,10 +227,8 @@ class Groups:
 
 def local_day(at: str | None) -> str | None:
     """`2026-11-21` of an ISO time, where this machine is; None if it is none."""
-    try:
-        return datetime.fromisoformat(str(at).replace("Z", "+00:00")).astimezone().date().isoformat()
-    except (ValueError, OverflowError):
-        return None
+    when = times.seconds(at)
+    return None if when is None else times.local(when, "%Y-%m-%d")
 
 
 def record(fields: dict[str, Any], **where: Any) -> dict[str, Any]:

@@ -11,10 +11,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from harnex import times
 from harnex.machines.background import Work, named
 from harnex.model import events
 from harnex.watch.actions import Say
-from harnex.watch.policy import Policy, duration
+from harnex.watch.policy import Policy
 
 WAKE_S = 10.0  # for an agent that its CLI has told of an end to begin a turn (Claude Code: 0.1 s at most)
 SAYS = 20  # how often an agent is told: one that starts something in each turn would go on for ever
@@ -64,9 +65,11 @@ class Waits:
         left = [w for w in left if w not in over]
         if over:
             self._given_up.update(w.work_id for w in over)
-            told.append(_event(f"still running after {duration(limit)}, and not waited for any longer: {named(over)}"))
+            told.append(
+                _event(f"still running after {times.duration(limit)}, and not waited for any longer: {named(over)}")
+            )
         if new:
-            told.append(_event(f"waiting for background work, {duration(limit)} at most: {named(new)}"))
+            told.append(_event(f"waiting for background work, {times.duration(limit)} at most: {named(new)}"))
         limits = [limit - self._waited[w.work_id] for w in left]
         wakes = [e.at + WAKE_S - now for e in self._ended if e.told and now < e.at + WAKE_S]
         self.due = now + min([*limits, *wakes], default=0.0) if limits or wakes else None

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
+from harnex import times
+
 NUDGE = "You seem to have stopped in the middle of the task. Please go on with it until it is done."
 DEFAULT = "impl"
 
@@ -81,11 +83,13 @@ class Policy:
         """For a person: what is in force."""
         said = [self.preset] if self.preset else []
         if self.care and self.stall_after is not None:
-            said.append(f"stall after {duration(self.stall_after)}, {self.max_resumes} resumes")
+            said.append(f"stall after {times.duration(self.stall_after)}, {self.max_resumes} resumes")
         for name in ("turn_timeout", "max_tokens", "max_cost", "max_calls", "max_turns"):
             value = getattr(self, name)
             if value is not None:
-                said.append(f"{name.replace('_', ' ')} {duration(value) if name == 'turn_timeout' else f'{value:,}'}")
+                said.append(
+                    f"{name.replace('_', ' ')} {times.duration(value) if name == 'turn_timeout' else f'{value:,}'}"
+                )
         if self.verify:
             said.append(f"verify `{self.verify}`")
         if self.done_when:
@@ -94,7 +98,9 @@ class Policy:
             said.append("stops when done")
         if self.background_wait != Policy.background_wait:
             wait = self.background_wait
-            said.append(f"waits {duration(wait)} for background work" if wait else "does not wait for background work")
+            said.append(
+                f"waits {times.duration(wait)} for background work" if wait else "does not wait for background work"
+            )
         return ", ".join(said) or "nothing to do"
 
 
@@ -164,18 +170,12 @@ def _value(key: str, name: str, value: Any) -> Any:
 
 
 def _seconds(value: Any) -> float | None:
-    factor: float = 1.0
-    if isinstance(value, str):
-        text = value.strip().lower()
-        factor = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}.get(text[-1:], 0.0)
-        try:
-            value = float(text[:-1] if factor else text)
-        except ValueError:
-            return None
-        factor = factor or 1.0
-    if not isinstance(value, int | float) or not 0 <= value * factor < 1e9:
+    try:
+        if isinstance(value, str):
+            return times.parse_duration(value)
+        return times.in_range(value) if isinstance(value, int | float) else None
+    except ValueError:
         return None
-    return float(value) * factor
 
 
 def choose(name: str, own: Iterable[tuple[str, Mapping[str, Any]]]) -> dict[str, Any]:
@@ -236,13 +236,3 @@ def next_time(text: str, now: datetime) -> datetime:
         return there[0] if there[0] > now else there[1]
     found = datetime.fromisoformat(text.replace("Z", "+00:00").replace("z", "+00:00"))
     return found if found.tzinfo is not None else found.astimezone()
-
-
-def duration(seconds: float) -> str:
-    """`8m`, `90s`, `2h05m`."""
-    s = round(seconds)
-    if seconds < 60 or (s < 600 and s % 60):
-        return f"{seconds:g}s"
-    if s < 3600:
-        return f"{s // 60}m" + (f"{s % 60:02d}s" if s % 60 else "")
-    return f"{s // 3600}h" + (f"{s % 3600 // 60:02d}m" if s % 3600 >= 60 else "")

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from typing import Any
 
+from harnex import times
 from harnex.machines.turns import Closed
 from harnex.model import events
 from harnex.watch.actions import Say
@@ -61,12 +61,12 @@ class Provider:
         if self.retries > policy.max_retries:
             return f"turn {closed.turn} failed ({reason}) after {policy.max_retries} retries: {words}"
         pause = min(policy.retry_after * 2 ** (self.retries - 1), BACKOFF_MAX_S)
-        until = max(wall + pause, epoch(closed.end.retry_at) or 0.0)
+        until = max(wall + pause, times.seconds(closed.end.retry_at) or 0.0)
         return self._wait(reason, until, "backoff", self.retries, words, wall)
 
     def _reset(self, closed: Closed, wall: float) -> tuple[float, str]:
         self.limits += 1
-        until = epoch(closed.end.retry_at)
+        until = times.seconds(closed.end.retry_at)
         source = "agent" if until is not None else "backoff"
         if until is None:
             until = wall + UNKNOWN_RESET_S
@@ -80,7 +80,7 @@ class Provider:
         self.until, self.why = until, reason
         return events.LimitWait(
             reason=reason,
-            until=iso(until),
+            until=times.iso_second(until),
             source=source,
             attempt=attempt,
             wait_s=round(until - wall, 1),
@@ -100,15 +100,3 @@ def told(closed: Closed) -> str:
     """The first line of what the agent said about a failed turn."""
     said = (closed.end.detail or closed.end.last_message).strip().splitlines()
     return said[0][:300] if said else ""
-
-
-def epoch(text: str | None) -> float | None:
-    """Epoch seconds of the times that readers give."""
-    try:
-        return datetime.fromisoformat(text.replace("Z", "+00:00")).timestamp() if text else None
-    except ValueError:
-        return None
-
-
-def iso(at: float) -> str:
-    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%S.000Z")

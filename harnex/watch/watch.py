@@ -21,7 +21,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
-from harnex import errors
+from harnex import errors, times
 from harnex.machines.background import Work
 from harnex.machines.turns import Closed
 from harnex.model import events
@@ -32,7 +32,7 @@ from harnex.watch.budget import GRACE_S, Bill, Budget, Spent
 from harnex.watch.checks import Checks, Result
 from harnex.watch.dialogs import STAND_S, Dialogs
 from harnex.watch.news import Clocks, Loops
-from harnex.watch.policy import Policy, duration
+from harnex.watch.policy import Policy
 from harnex.watch.provider import Lost, Provider, told
 from harnex.watch.restarts import Restarts
 from harnex.watch.stalls import kind_of, left_alone, person_there, stall, turn_due
@@ -327,7 +327,7 @@ class Watch:
             self._to("watching", now)
         if policy.turn_timeout is not None and now >= clocks.turn_since + policy.turn_timeout:
             out.append(Tell(stall("turn_timeout", policy.turn_timeout, sight, clocks, now)))
-            words = f"turn {sight.turn} took longer than {duration(policy.turn_timeout)}"
+            words = f"turn {sight.turn} took longer than {times.duration(policy.turn_timeout)}"
             self._stop(out, "timeout", errors.TIMEOUT, words, "timeout")
             return
         if not policy.care:

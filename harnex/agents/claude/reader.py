@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
+from harnex import times
 from harnex.agents.claude import places as places
 from harnex.agents.claude import screen as screen
 from harnex.agents.claude.background import Tasks, notes_of, whose_tool
@@ -30,7 +31,6 @@ from harnex.agents.claude.calls import (
 from harnex.agents.claude.declared import DIALOG_OF_TOOL, program_status, session_status, speaks_again
 from harnex.agents.claude.totals import Seen, by_model, last_totals
 from harnex.agents.claude.views import Views, suspended
-from harnex.agents.common.logfile import seconds
 from harnex.agents.common.remainder import Sums
 from harnex.agents.contract import Reader, Version
 from harnex.model.facts import (
@@ -528,7 +528,7 @@ class ClaudeReader(Reader):
         content = blocks(message.get("content"))
         if agent == "main":
             kinds = {b.get("type") for b in content}
-            at = seconds(row.get("timestamp")) or 0.0
+            at = times.seconds(row.get("timestamp")) or 0.0
             self._final = at if "text" in kinds and "tool_use" not in kinds else 0.0
         call_id = self._calls.key(row, agent)
         if call_id is not None:
@@ -621,7 +621,7 @@ class ClaudeReader(Reader):
         elif (side or self._unanswered or not self._hooks_heard) and asks(row, text):
             self._calls.asked(agent, str(row.get("uuid")))
         # The first rows of a file may come in another order: an answer before its prompt (2.1.197).
-        after = (seconds(row.get("timestamp")) or 0.0) > self._final
+        after = (times.seconds(row.get("timestamp")) or 0.0) > self._final
         if after and not side and asks(row, text):
             yield from self._listen(text)
         if not results and not side and not row.get("isMeta") and not self._hooks_heard and text:

@@ -20,8 +20,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from harnex import times
 from harnex.agents.codex.totals import numbers
-from harnex.agents.common.logfile import seconds
 
 COPY_S = 1.0  # where nothing else tells, a copy is what was written so soon after the thread was made
 DRIFT_S = 86400.0  # ids that were made so long before or after their rows were replaced, and tell no time
@@ -78,7 +78,7 @@ class Copied:
                 self.forked, self._turn = True, "perhaps own"
             return False
         self.thread = thread
-        by_id, near = made_at(thread), seconds(meta.get("timestamp")) or seconds(stamp)
+        by_id, near = made_at(thread), times.seconds(meta.get("timestamp")) or times.seconds(stamp)
         self._timed = by_id is not None and (near is None or abs(by_id - near) < DRIFT_S)
         self.made = by_id if self._timed else near
         self.forked = bool(meta.get("forked_from_id"))
@@ -115,7 +115,7 @@ class Copied:
             return "copied" if ordinal < self._start else "own"
         if self._turn in ("own", "copied"):
             return self._turn
-        at = seconds(stamp)
+        at = times.seconds(stamp)
         if at is None or self.made is None:
             return "perhaps own"
         if at < self.made:

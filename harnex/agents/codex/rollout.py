@@ -21,12 +21,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from harnex import times
 from harnex.agents.codex import screen as screens
 from harnex.agents.codex.background import Left
 from harnex.agents.codex.calls import TOOL_CALLS, TOOL_OUTPUTS, UNTOLD, Calls, calls_of_agents
 from harnex.agents.codex.copied import Copied, made_at, spawned
 from harnex.agents.codex.turns import Turns
-from harnex.agents.common.logfile import seconds
 from harnex.agents.contract import PREVIEW
 from harnex.model.facts import (
     AgentSession,
@@ -115,7 +115,7 @@ class Rollout:
         payload = row.get("payload")
         if not isinstance(payload, dict):
             return
-        at = seconds(row.get("timestamp"))
+        at = times.seconds(row.get("timestamp"))
         self._stamp = str(row.get("timestamp") or "")
         self.last_at = at or self.last_at
         kind = row.get("type")
@@ -280,7 +280,7 @@ class Rollout:
         for window in ("primary", "secondary"):
             limit = (self._limits or {}).get(window)
             if isinstance(limit, dict) and (limit.get("used_percent") or 0) >= 100 and limit.get("resets_at"):
-                return screens.iso(float(limit["resets_at"]))
+                return times.iso_second(float(limit["resets_at"]))
         return None
 
     def _close(self) -> None:

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
+from harnex import times
 from harnex.agents.codex import panels as panels
 from harnex.agents.contract import Version
 from harnex.model.facts import Need, Outcome, ScreenView, State, letters
@@ -434,7 +435,7 @@ def retry_at(message: str, now: float) -> str | None:
     match = _IN.search(message)
     if match:
         parts = re.findall(r"(\d+) (day|hour|minute|second)", match[1].lower())
-        return iso(now + sum(int(n) * _UNITS[unit] for n, unit in parts))
+        return times.iso_second(now + sum(int(n) * _UNITS[unit] for n, unit in parts))
     match = _AT.search(message)
     if not match:
         return None
@@ -448,8 +449,4 @@ def retry_at(message: str, now: float) -> str | None:
             at += timedelta(days=1)
     except ValueError:
         return None
-    return iso(at.timestamp())
-
-
-def iso(at: float) -> str:
-    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%S.000Z")
+    return times.iso_second(at.timestamp())

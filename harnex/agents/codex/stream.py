@@ -14,13 +14,13 @@ from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from harnex import times
 from harnex.agents.codex import screen as screens
 from harnex.agents.codex.background import Left, whose_tool
 from harnex.agents.codex.calls import UNBEGUN, UNTOLD
 from harnex.agents.codex.copied import made_at
 from harnex.agents.codex.rollout import Rollout, unfound
 from harnex.agents.common.ledger import Ledger, difference
-from harnex.agents.common.logfile import seconds
 from harnex.agents.common.remainder import Sums
 from harnex.agents.contract import PREVIEW, Reader, Version
 from harnex.model.facts import (
@@ -195,7 +195,7 @@ class CodexStream(Reader):
         rollout = self._rollouts.get(source)
         if rollout is None:
             return
-        payload, at = row.get("payload"), seconds(row.get("timestamp"))
+        payload, at = row.get("payload"), times.seconds(row.get("timestamp"))
         if self._base is None and source == self._thread and isinstance(payload, dict):
             info = payload.get("info")
             if at is not None and at < self.began and isinstance(info, dict):

@@ -8,10 +8,10 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
 from types import MappingProxyType
 from typing import Any
 
+from harnex import times
 from harnex.model.facts import ModelCall
 
 # Members of an object whose values hold no other: as JSON writes them, with nothing escaped.
@@ -88,21 +88,13 @@ def turn_at(starts: list[float], at: str) -> int | None:
     """Which turn (from 1) a time falls into, by the turns' starts; None: before the first, or no time."""
     from bisect import bisect_right
 
-    stamp = seconds(at)
+    stamp = times.seconds(at)
     return (bisect_right(starts, stamp) or None) if stamp is not None else None
-
-
-def seconds(stamp: object) -> float | None:
-    """Epoch seconds of an ISO stamp."""
-    try:
-        return datetime.fromisoformat(str(stamp).replace("Z", "+00:00")).timestamp()
-    except ValueError:
-        return None
 
 
 def between(since: str, at: str) -> float | None:
     """Seconds between two stamps, None if one is not known or they contradict each other (the clock was set)."""
-    begun, ended = seconds(since) if since else None, seconds(at) if at else None
+    begun, ended = times.seconds(since) if since else None, times.seconds(at) if at else None
     return round(ended - begun, 3) if begun is not None and ended is not None and ended >= begun else None
 
 

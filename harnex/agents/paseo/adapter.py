@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from typing import Any
 
+from harnex import times
 from harnex.agents.contract import Launch, LaunchRequest, Rehearsal, Source, StopStep, Typing, Version
 from harnex.agents.paseo.cli import Cli, secret_host
 from harnex.agents.paseo.reader import ASKED, PaseoReader
@@ -156,10 +156,7 @@ def _config(listen: str) -> Mapping[str, Any]:
 
 def _began(run_id: str) -> float:
     """When the run began: its id says it (`20261121T055312123-…`, UTC)."""
-    try:
-        return datetime.strptime(run_id[:15], "%Y%m%dT%H%M%S").replace(tzinfo=UTC).timestamp()
-    except ValueError:
-        return 0.0
+    return times.parse_compact(run_id) or 0.0
 
 
 def _value_of(args: tuple[str, ...], flag: str) -> str | None:

@@ -20,7 +20,7 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from harnex.agents.common.logfile import seconds
+from harnex import times
 from harnex.agents.contract import Reader, Version
 from harnex.agents.paseo import processes as processes
 from harnex.agents.paseo.cli import Cli, Reply, shown_host
@@ -165,7 +165,7 @@ class PaseoState(Reader):
             known = self._shown or before.prompted_at
             runs = now.status == "running" and not now.older_than(self._daemon)
             if known or not self._start.wanted:
-                yield from self._prompt(seconds(now.prompted_at) or 0.0)
+                yield from self._prompt(times.seconds(now.prompted_at) or 0.0)
             elif runs:  # the agent was there before, in the middle of a turn; one that was over is not ours
                 yield from self._prompt(0.0)
         if not self._lost:

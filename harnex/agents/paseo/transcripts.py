@@ -13,13 +13,13 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+from harnex import times
 from harnex.agents.claude import screen
 from harnex.agents.claude.calls import UNTOLD
 from harnex.agents.claude.reader import ClaudeReader
 from harnex.agents.codex import screen as codex_screen
 from harnex.agents.codex.background import Left, whose_tool
 from harnex.agents.codex.rollout import Rollout, unfound
-from harnex.agents.common.logfile import seconds
 from harnex.model.facts import (
     Background,
     Compacted,
@@ -95,7 +95,7 @@ class Record:
     def _prompt(self, row: dict[str, Any], text: str) -> None:
         self.prompt = text
         self.said, self.answered, self.question, self.asked = None, False, None, ""
-        self.prompted = seconds(row.get("timestamp")) or self.prompted
+        self.prompted = times.seconds(row.get("timestamp")) or self.prompted
 
 
 class ClaudeRecord(Record):
@@ -123,7 +123,7 @@ class ClaudeRecord(Record):
         message = row.get("message")
         content = message.get("content") if isinstance(message, dict) else None
         found = [b for b in content if isinstance(b, dict)] if isinstance(content, list) else []
-        old = (seconds(row.get("timestamp")) or self._began) < self._began
+        old = (times.seconds(row.get("timestamp")) or self._began) < self._began
         if old and row.get("type") == "api-request":
             return  # what became of it was told by who saw it
         ids = (row.get("uuid"), row.get("id"), message.get("id") if isinstance(message, dict) else None)

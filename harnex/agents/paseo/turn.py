@@ -12,7 +12,7 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from harnex.agents.common.logfile import seconds
+from harnex import times
 from harnex.agents.paseo.transcripts import Record
 from harnex.model.facts import Outcome, TurnEnded
 
@@ -40,14 +40,14 @@ class Snapshot:
         return cls(
             str(file.get("lastStatus") or ""),
             str(file.get("lastUserMessageAt") or ""),
-            seconds(file.get("updatedAt")),
+            times.seconds(file.get("updatedAt")),
             str(file.get("lastError") or "") if file.get("lastStatus") in ("error", "closed") else "",
             session if isinstance(session, str) else "",
         )
 
     def older_than(self, daemon: Daemon | None) -> bool:
         """Whether a daemon wrote it that is gone: a new one leaves the file as it is until it loads the agent."""
-        started = seconds(daemon[1]) if daemon else None
+        started = times.seconds(daemon[1]) if daemon else None
         return started is not None and self.written is not None and self.written < started
 
 

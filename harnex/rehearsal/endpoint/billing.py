@@ -13,9 +13,9 @@ import os
 import threading
 import time
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from typing import Any
 
+from harnex import times
 from harnex.rehearsal.endpoint.wire import Call
 
 HEAD = 200  # characters of a prompt that the log repeats
@@ -35,8 +35,9 @@ class BillingLog:
 
     def row(self, event: str, **fields: Any) -> None:
         now = time.time()
-        stamp = datetime.fromtimestamp(now, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-        line = json.dumps({"event": event, "ts": stamp, "t": round(now, 4), **fields}, ensure_ascii=False) + "\n"
+        line = (
+            json.dumps({"event": event, "ts": times.iso(now), "t": round(now, 4), **fields}, ensure_ascii=False) + "\n"
+        )
         with self._lock:
             if self._fd >= 0:
                 self._unwritten += line.encode("utf-8", "replace")

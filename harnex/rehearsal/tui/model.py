@@ -15,6 +15,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from harnex import times
 from harnex.rehearsal.endpoint import anthropic, anthropic_tools
 from harnex.rehearsal.endpoint.pace import Drawn
 from harnex.rehearsal.endpoint.script import Player
@@ -171,7 +172,7 @@ def _model_error(status: int, raw: bytes, headers: dict[str, str]) -> ModelError
     low = {k.lower(): v for k, v in headers.items()}
     reset = low.get("anthropic-ratelimit-unified-reset")
     if low.get("anthropic-ratelimit-unified-status") == "rejected":
-        at = time.strftime("%H:%M", time.localtime(int(reset or 0)))
+        at = times.local(int(reset or 0), "%H:%M")
         error = ModelError(f"You've hit your limit · resets {at}", "usage_limit")
         error.retry_at = int(reset or 0) or None
         return error

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from harnex import clock
+from harnex import times
 from harnex.agents.contract import Reader
 from harnex.model.facts import Fact, FindFile, Follow, Remark
 from harnex.supervisor import evidence as module
@@ -116,7 +116,7 @@ def test_a_pattern_may_begin_with_a_variable_of_the_agents_processes(tmp_path: P
 
 
 def test_rows_of_before_are_passed_over_in_one_and_in_all(tmp_path: Path) -> None:
-    lines = "".join(json.dumps({"n": n, "timestamp": clock.iso(1000.0 + n)}) + "\n" for n in range(6))
+    lines = "".join(json.dumps({"n": n, "timestamp": times.iso(1000.0 + n)}) + "\n" for n in range(6))
     path = tmp_path / "x.jsonl"
     path.write_text(lines)
     offsets: list[tuple[str, int]] = []
@@ -140,7 +140,7 @@ def test_where_the_rows_since_a_time_begin(
     monkeypatch.setattr(module, "SINCE_BYTES", piece)
     lines = []
     for n in range(40):
-        lines.append(json.dumps({"n": n, "timestamp": clock.iso(1000.0 + n), "text": "ü" * (n % 5)}) + "\n")
+        lines.append(json.dumps({"n": n, "timestamp": times.iso(1000.0 + n), "text": "ü" * (n % 5)}) + "\n")
         if n % 3 == 0:
             lines.append(json.dumps({"mode": n}) + "\n")
     path = tmp_path / "x.jsonl"

@@ -8,8 +8,8 @@ import pytest
 
 from harnex.model import events
 from harnex.model.facts import State
+from harnex.times import iso_second as iso
 from harnex.watch import actions as w
-from harnex.watch.provider import iso
 from tests.unit.watch._bench import WALL, Session
 
 

@@ -7,8 +7,8 @@ from dataclasses import replace
 import pytest
 
 from harnex.model import events
+from harnex.times import iso_second as iso
 from harnex.watch import actions as w
-from harnex.watch.provider import iso
 from tests.unit.watch._bench import WALL, Session
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from harnex import times
 from harnex.agents.claude import places as places
 from harnex.agents.claude.adapter import ADAPTER
 from harnex.agents.claude.reader import HOOKS_GONE, NO_HOOKS, ClaudeReader
@@ -36,9 +37,8 @@ def sought(facts: Iterable[Fact]) -> list[str]:
 
 
 def stamp(seconds: float) -> str:
-    from harnex import clock
 
-    return clock.iso(BEGAN + seconds)
+    return times.iso(BEGAN + seconds)
 
 
 def hook(event: str, **more: Any) -> dict[str, Any]:

@@ -6,7 +6,7 @@ import itertools
 from pathlib import Path
 from typing import Any
 
-from harnex.agents.common.logfile import seconds
+from harnex.times import seconds
 from harnex.usage.sources import Files
 from tests.unit.agents._rows import count, use
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from harnex.agents.claude.calls import UNRECORDED, UNTOLD
-from harnex.agents.common.logfile import seconds
 from harnex.agents.paseo.transcripts import ClaudeRecord
 from harnex.model.facts import Fact, ModelCall, Remark
+from harnex.times import seconds
 from tests.unit.agents._rows import at, said, user
 from tests.unit.agents.claude._tokens import EARLY, request, told
 
