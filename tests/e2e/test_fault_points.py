@@ -61,7 +61,7 @@ LATER = {
 AT_THE_END = {
     "the agent gone, nothing written": ("supervisor/session.py", "close_turn", 0, "True"),
     "before the history row": ("store/history.py", "append", 0, "True"),
-    "after the history row": ("supervisor/session.py", "leave", 0, "True"),
+    "after the history row": ("supervisor/closing.py", "leave", 0, "True"),
     "after `exited`": ("supervisor/journal.py", "close", 0, "True"),
     "the log closed, the entry there": ("store/registry.py", "remove", 0, "True"),
     "the entry gone, the mark there": ("store/runlock.py", "remove", 0, "True"),
