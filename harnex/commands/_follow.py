@@ -16,6 +16,7 @@ from harnex.commands._find import finished_run, run_of
 from harnex.commands.events import lost, reader_is_gone
 from harnex.commands.status import token_count
 from harnex.errors import HarnexError
+from harnex.report.sentences import followed, killed_words, local_time
 from harnex.store import registry
 from harnex.store.tail import LineTail
 
@@ -91,9 +92,9 @@ class Follower:
             self._tool = (
                 f"{row.get('tool')} {row.get('input_preview') or ''}".strip() if row["status"] == "started" else ""
             )
-        words = describe(row)
+        words = followed(row, time.time())
         if words:
-            self.say(f"{local_time(row.get('ts'))}  {words}")
+            self.say(f"{local_time(row.get('ts'), time.time())}  {words}")
         if kind == "watch" and row.get("phase") == "done" and not self.stops:
             return self.done()
         if kind == "escalated" and not row.get("stopped"):
@@ -162,7 +163,7 @@ class Follower:
         words = f": {message[0]}" if message else ""
         self.say(f"{OUTCOMES.get(code, 'failed')}: session '{self.id}' ended, {row.get('reason')}{words}{figures(row)}")
         if row.get("killed"):
-            self.say(f"  ended with it: {killed_words(row['killed'])}")
+            self.say(f"  ended with it: {killed_words(row['killed'], time.time())}")
         self.say(f"  what happened: harnex events --id {self.id} --snapshot; its output: harnex logs --id {self.id}")
         return code
 
@@ -204,19 +205,11 @@ def figures(row: dict[str, Any]) -> str:
     return f" ({', '.join(parts)})" if parts else ""
 
 
-def killed_words(killed: list[dict[str, Any]]) -> str:
-    """The background work that a session's end took with it."""
-    return "; ".join(
-        f"{work.get('kind')} {short(work.get('command'), 80)} (since {local_time(work.get('since'))}, by {work.get('by')})"
-        for work in killed
-    )
-
-
 def live_line(record: dict[str, Any], tool: str, now: float) -> str:
     state = str(record["state"]) + (f" ({record['dialog']})" if record.get("dialog") else "")
     waiting = record.get("waiting")
     if waiting and waiting.get("until"):
-        state = f"waiting for {waiting['for']} until {local_time(waiting['until'])}"
+        state = f"waiting for {waiting['for']} until {local_time(waiting['until'], now)}"
     since = record.get("state_since")
     parts = [state + (f" {times.age(now - times.parse_iso(since))}" if since else "")]
     if record.get("turn"):
@@ -230,77 +223,3 @@ def live_line(record: dict[str, Any], tool: str, now: float) -> str:
     if tool:
         parts.append(" ".join(tool.split())[:60])
     return f"harnex: {record['id']}: " + " · ".join(parts)
-
-
-def local_time(iso: object) -> str:
-    at = times.seconds(iso)
-    return "--:--:--" if at is None else times.time_of_day(at, time.time())
-
-
-def short(text: object, most: int = 160) -> str:
-    words = " ".join(str(text or "").split())
-    return words if len(words) <= most else words[: most - 1] + "…"
-
-
-def describe(row: dict[str, Any]) -> str:
-    """One happening in words; "" for what a person needs no line of."""
-    kind = row.get("type")
-    get = row.get
-    if kind == "started":
-        return f"started: {get('cli')} {get('cli_version') or ''} in {get('cwd')}".replace("  ", " ")
-    if kind == "watch":
-        return f"watch: {get('message')}" if get("phase") == "on" else str(get("message"))
-    if kind == "turn_started":
-        return f"turn {get('turn')} began"
-    if kind == "task_complete":
-        said = short(get("last_message"))
-        return f"turn {get('turn')} ended well after {times.age(float(get('duration_s') or 0))}" + (
-            f": {said}" if said else ""
-        )
-    if kind == "turn_failed":
-        retry = f" (until {local_time(get('retry_at'))})" if get("retry_at") else ""
-        return f"turn {get('turn')} {get('outcome')}: {get('reason')}{retry}: {short(get('message'))}"
-    if kind == "blocked":
-        return f"a {get('dialog')} dialog: " + "; ".join(short(o, 60) for o in get("options") or ())
-    if kind == "approval":
-        return f"the {get('dialog')} dialog was answered by {get('by')}: {short(get('answer'), 60)}"
-    if kind == "stall":
-        evidence = get("evidence") or {}
-        if get("kind") == "loop":
-            return f"it goes round in circles: {evidence.get('what')}, {evidence.get('tool')} {short(evidence.get('input'), 60)}"
-        return (
-            f"it stands still ({get('kind')}): silent for {evidence.get('silent_s')} s, without progress for "
-            f"{evidence.get('no_progress_s')} s; last: {evidence.get('last_progress')}"
-        )
-    if kind == "nudge":
-        cut = ", the turn was interrupted" if get("interrupted") else ""
-        return f"nudged ({get('reason')}, {get('count')} of {get('most')}{cut}): {short(get('text'), 80)}"
-    if kind == "limit_wait":
-        return f"waiting until {local_time(get('until'))} ({get('reason')}, by {get('source')}): {short(get('message'), 100)}"
-    if kind == "restart":
-        how = "its conversation goes on" if get("resumed") else "without its conversation"
-        return f"started again after {get('reason')} ({get('attempt')} of {get('most')}, {how})"
-    if kind == "budget":
-        over = f", over {get('runs')} runs" if (get("runs") or 1) > 1 else ""
-        return f"the budget is spent: {get('used')} of {get('limit')} {get('kind')}{over}"
-    if kind == "escalated":
-        return f"a person is needed: {get('message')}"
-    if kind == "verify":
-        result = "passes" if get("ok") else "fails" if get("code") is not None else "took too long"
-        return f"{get('kind')} `{short(get('command'), 60)}` {result} ({get('attempt')} of {get('most')})"
-    if kind == "background":
-        by = "" if get("by") == "main" else f" (by {short(get('by'), 40)})"
-        what = f"{get('kind')} {short(get('command') or get('work_id'), 80)}{by}"
-        if get("status") == "started":
-            return f"in the background: {what}"
-        took = f" after {times.age(float(get('duration_s') or 0))}"
-        return f"background work ended{took}{', ' + str(get('how')) if get('how') else ''}: {what}"
-    if kind == "compaction":
-        whose = "" if get("agent") == "main" else f" of {get('agent')}"
-        held = f" ({get('tokens_before'):,} tokens)" if isinstance(get("tokens_before"), int) else ""
-        return f"the conversation{whose}{held} was replaced by a summary"
-    if kind == "subagent":
-        return f"sub-agent {short(get('agent'), 60)} {get('status')}"
-    if kind == "diagnostic":
-        return f"note: {short(get('what'))}"
-    return ""

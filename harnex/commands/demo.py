@@ -11,12 +11,12 @@ import sys
 import tempfile
 import threading
 import time
-from typing import Any
 
 import click
 
 from harnex import errors, interpreter, output
 from harnex.errors import HarnexError
+from harnex.report.sentences import sentence
 
 SCRIPT = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "rehearsal", "demo.json")
 TASK = "Look around, write hello.txt, and tell me what you did."
@@ -111,7 +111,7 @@ class Tour:
             assert process.stdout is not None
             for line in process.stdout:
                 event = json.loads(line)
-                words = short(event)
+                words = sentence(event, time.time())
                 if words:
                     print(f"   {event['ts'][11:23]}  {event['type']:14} {words}", flush=True)
             process.wait()
@@ -154,26 +154,3 @@ class Tour:
 def own_command(*words: str) -> list[str]:
     """This very harnex, wherever it is installed."""
     return interpreter.command("harnex.cli", *words)
-
-
-def short(event: dict[str, Any]) -> str:
-    """An event in a few words; "" for those that would only repeat others."""
-    kind = event["type"]
-    if kind == "state":
-        dialog = f" ({event['dialog']})" if event["dialog"] else ""
-        return f"{event['from']} → {event['state']}{dialog}   [{event['source']}: {event['reason'][:60]}]"
-    if kind == "call":
-        return f"{event['model']}: {event['input_tokens']} in, {event['output_tokens']} out"
-    if kind == "tool":
-        return f"{event['tool']} {event['status']}   {event['input_preview'][:60]}"
-    if kind == "send":
-        return repr(event["msg"][:60])
-    if kind == "delivery":
-        return str(event["status"])
-    if kind == "task_complete":
-        return f"turn {event['turn']} in {event['duration_s']} s"
-    if kind == "exited":
-        return str(event["reason"])
-    if kind == "started":
-        return f"{event['cli']}, pid {event['pid']}"
-    return ""

@@ -13,12 +13,12 @@ import click
 
 from harnex import errors, jsonl, output, paths
 from harnex.commands._find import mend
-from harnex.commands._follow import describe, killed_words
 from harnex.commands._starting import start_options, start_words
 from harnex.commands._types import SECONDS
 from harnex.commands.events import reader_is_gone
 from harnex.commands.send import as_typed, read_file
 from harnex.errors import HarnexError, UsageError
+from harnex.report.sentences import killed_words, sentence
 from harnex.store import registry
 from harnex.store.tail import LineTail
 
@@ -309,7 +309,7 @@ class Follower:
             return errors.FAILED
         reason = str(self._exited.get("reason"))
         if self._exited.get("killed"):
-            self._say(f"ended with the run: {killed_words(self._exited['killed'])}")
+            self._say(f"ended with the run: {killed_words(self._exited['killed'], time.time())}")
         if reason == "success":
             self._print_answer()
             return errors.DONE
@@ -346,5 +346,5 @@ def _words(row: dict[str, Any]) -> str:
     if kind == "diagnostic":
         return str(row.get("what"))
     if kind == "background" or (kind == "watch" and row.get("phase") == "background"):
-        return describe(row)
+        return sentence(row, time.time())
     return ""

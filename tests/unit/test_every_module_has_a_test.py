@@ -283,6 +283,7 @@ HELD_BY = {
         "unit/watch/test_dialogs.py::test_a_dialog_asks_for_a_person_and_goes_on_after_them",
         WATCH,
     ),
+    "harnex.watch.provider": ("unit/watch/test_provider.py::test_a_limit_is_waited_for_by_the_wall_clock", WATCH),
     "harnex.watch.restarts": ("unit/watch/test_restarts.py::test_an_agent_that_is_deaf_is_replaced_once", WATCH),
     "harnex.watch.stalls": (
         "unit/watch/test_stalls.py::test_a_turn_without_progress_is_cut_nudged_and_then_given_up",
