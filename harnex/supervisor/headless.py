@@ -114,6 +114,14 @@ class Headless:
         self._journal.agent_wrote(now)
         return True
 
+    def go_on(self, now: float) -> None:
+        """Show and take more of what was read before, if anything waits."""
+        terminal = self._agent().terminal
+        if terminal.unread:
+            self._show(terminal.output(b"", now).clean)
+        if self.behind:
+            self.read(now)
+
     @property
     def behind(self) -> bool:
         """Whether rows that were read wait for their turn: call `read` again."""

@@ -34,7 +34,7 @@ from harnex.redaction import rules
 from harnex.redaction.redactor import Clean
 from harnex.store.recording import Recording
 from harnex.supervisor import boot, reserve, words
-from harnex.supervisor.agent import REDRAW_S, Agent
+from harnex.supervisor.agent import Agent
 from harnex.supervisor.answers import Answers
 from harnex.supervisor.background import BackgroundWork
 from harnex.supervisor.boot import Boot
@@ -47,6 +47,7 @@ from harnex.supervisor.dispatch import Records
 from harnex.supervisor.ending import EXIT_CODE_OF, SIGNALLED, Rest, Stopping, last_words
 from harnex.supervisor.feed import Terminal
 from harnex.supervisor.generations import Generations
+from harnex.supervisor.hearing import Hearing
 from harnex.supervisor.journal import Journal
 from harnex.supervisor.loop import Loop
 from harnex.supervisor.measured import Measured
@@ -60,7 +61,6 @@ from harnex.supervisor.totals import Totals
 from harnex.supervisor.viewers import Viewers
 from harnex.supervisor.waiters import Stoppers, Waiters
 from harnex.supervisor.watcher import Watcher, with_reset
-from harnex.terminal.scanner import Scanned
 
 if TYPE_CHECKING:
     from harnex.supervisor.conclusion import Conclusion
@@ -70,7 +70,6 @@ if TYPE_CHECKING:
     from harnex.watch.policy import Policy
 
 GOODBYE_S = 3.0  # for clients to take their last reply
-ANSWERS_MAX = 64 << 10  # bytes that wait for a child that does not read: more answers to its queries don't
 PIPES_CLOSED_S = 30.0  # how long a headless agent may live on with its output closed: it may tidy up
 TERMINAL_CLOSED_S = 0.5  # the same of one on a terminal: nobody could ever see or reach it again
 EVIDENCE_S = 0.3  # agents buffer their last rows for about 100 ms
@@ -173,6 +172,7 @@ class Session:
         self.stopping = Stopping(situation, self._agent, self.delivery.fail_all)
         self.stoppers = Stoppers(spec, self.end, lambda force: self.stop("stopped", force=force))
         self.requests = Requests(spec, self._ops(), lambda: self.control.full, journal.diagnose)
+        self.hearing = Hearing(self._agent, self.loop, journal, self.viewers, self.watcher.flooded)
         self._rest = Rest(self._agent, lambda: self.behind, self.read_child)
         self._on_fact = self._routes()
         if spec.headless:
@@ -275,20 +275,19 @@ class Session:
                 self.terminal.recording.renew()
             self.journal.step(now)
         if self.headless is None:
-            self.loop.want_write(self.agent.child.fd, self.agent.child.waiting > 0)
+            self.hearing.want_write()
         self.boot.step(now)
 
     def _hear(self, now: float) -> None:
         """Take what the agent said since the last pass."""
         self.deciding.look_at_child()
-        if self.terminal.unread:
-            self._heed(self.terminal.output(b"", now), now)
-        if self.headless is not None and self.headless.behind:
-            self.headless.read(now)
+        if self.headless is None:
+            self.hearing.go_on(now)
+        else:
+            self.headless.go_on(now)
         if self.terminal.settle(now):
             self.deciding.read_screen(now)
-        if self.terminal.resync_due(now):
-            self._jiggle()
+        self.hearing.resync(now)
         rests = self.status.verdict.state is State.PROMPT and self.turns.open is None
         self.learn(self.agent.evidence.poll(now, resting=rests and not self.delivery.inbox.pending), now)
         for result in self.agent.helpers.poll(now):
@@ -337,30 +336,15 @@ class Session:
     @property
     def behind(self) -> bool:
         """Whether output that was read waits for its turn."""
-        return self.terminal.unread or (self.headless is not None and self.headless.behind)
+        return self.hearing.is_behind or (self.headless is not None and self.headless.behind)
 
     def read_child(self, now: float) -> bool:
         """Take what the child wrote, or more of what was taken before; False if there was nothing."""
-        if self.headless is not None:
-            found = self.headless.read(now)
-            self._forget_closed()
-            return found
-        if self.terminal.unread:
-            self._heed(self.terminal.output(b"", now), now)
-            return True
-        agent = self.agent
-        data = agent.child.read()
-        if agent.child.at_eof:
-            self.loop.remove(agent.child.fd)
-        if not data:
-            return False
-        agent.activity.output(now)
-        agent.evidence.stir(now)
-        self.journal.agent_wrote(now)
-        if self.terminal.resync_at is not None:
-            self.watcher.flooded(now)
-        self._heed(self.terminal.output(data, now), now)
-        return True
+        if self.headless is None:
+            return self.hearing.read(now)
+        found = self.headless.read(now)
+        self._forget_closed()
+        return found
 
     def _forget_closed(self) -> None:
         """Pipes of a headless agent that are closed are no longer waited for."""
@@ -371,25 +355,6 @@ class Session:
         for fd in (child.fd, child.error_fd):
             if fd not in child.fds:
                 self.loop.remove(fd)
-
-    def _heed(self, scanned: Scanned, now: float) -> None:
-        """What was found in the output: it is answered, told and shown."""
-        child = self.agent.child
-        if self.headless is None:
-            if scanned.replies and child.waiting > ANSWERS_MAX:
-                self.journal.diagnose("the agent asks its terminal, and does not read the answers: they are left out")
-            else:
-                child.write(scanned.replies)
-            for code, body in scanned.oscs:
-                self.learn(self.agent.reader.osc(code, body), now)
-        self.viewers.show(scanned.clean)
-
-    def _jiggle(self) -> None:
-        """After a flood: a change of size makes the agent redraw its screen."""
-        columns, rows = self.terminal.size
-        self.terminal.disturb(REDRAW_S)
-        self.agent.child.resize(max(2, columns - 1), rows)
-        self.agent.child.resize(columns, rows)
 
     # ---- another process takes its place ----
 

@@ -234,6 +234,7 @@ HELD_BY = {
         "e2e/test_safety.py::test_the_record_has_git_tokens_and_what_was_predicted",
         LIVE,
     ),
+    "harnex.supervisor.hearing": ("e2e/test_session.py::test_the_main_job", LIVE),
     "harnex.supervisor.entry": ("e2e/test_fault_points.py::test_it_dies_as_it_starts", LIVE),
     "harnex.supervisor.ending": ("e2e/test_session.py::test_the_agents_own_ends", LIVE),
     "harnex.supervisor.filehook": ("e2e/test_watch.py::test_a_file_that_changes_is_told", LIVE),
