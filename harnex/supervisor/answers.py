@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from harnex import clock, errors
 from harnex.errors import HarnexError, UsageError
@@ -26,6 +27,16 @@ COMMAND_GONE_S = 45.0  # the same as GONE_S, for an answer that a slow command g
 Done = Callable[[HarnexError | None], None]
 
 
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """An answer: the verb, the option's number (from 1) or the text where the verb does not say it all, and who gives it."""
+
+    verb: Verb
+    option: int | None = None
+    text: str | None = None
+    by: str = "?"
+
+
 class Answers:
     """At most one answer is on its way; `done` is told how it went."""
 
@@ -42,22 +53,35 @@ class Answers:
         if spec.permissions == "bypass":
             self._in_advance.add("bypass-warning")
 
-    def begin(
-        self,
-        verb: Verb,
-        seen: str | None,
-        option: int | None,
-        text: str | None,
-        by: str,
-        done: Done | None,
-        since: str | None = None,
-    ) -> None:
+    def begin(self, wanted: Wanted, seen: str | None, done: Done | None = None, since: str | None = None) -> None:
         """Answer the dialog that is open, if it is still the one that was `seen`, open since `since` (None: whichever).
 
-        Raises HarnexError if it is not.
+        `done` is called with the problem, None if there was none. Raises HarnexError if the dialog is another one now.
         """
-        verdict = self._status.verdict
-        name = self._spec.id
+        self._check(wanted, seen, since)
+        verdict, agent = self._status.verdict, self._agent()
+        verb, option, text = wanted.verb, wanted.option, wanted.text
+        now = clock.monotonic()
+        current = Answering(verb, verdict.dialog, option, text, wanted.by, now)
+        try:
+            facts = agent.reader.answer(verb, option, text)
+        except ValueError as e:
+            raise self._refusal(str(e), "see: harnex status") from None
+        self._current, self._done = current, done
+        if facts is not None:  # answered by a command: it is gone when the agent no longer says that it is there
+            current.options, current.pressed_at, current.gone_s = verdict.options, now, COMMAND_GONE_S
+            if verdict.options:
+                current.target = option - 1 if option else 0 if verb == "approve" else len(verdict.options) - 1
+            agent.learn(facts, now)
+
+    def _refusal(self, why: str, hint: str) -> HarnexError:
+        words = f"session {self._spec.id}, {self._status.verdict.dialog} dialog: {why}"
+        return HarnexError(words, hint, errors.USAGE)
+
+    def _check(self, wanted: Wanted, seen: str | None, since: str | None) -> None:
+        """Raises HarnexError if this can't be the answer to the dialog that is open."""
+        verdict, name = self._status.verdict, self._spec.id
+        look = f"look: harnex pane --id {name}"
         if verdict.state is not State.BLOCKED:
             raise HarnexError(
                 f"session {name} shows no dialog now (it is {verdict.state.value})", "see: harnex status, harnex pane"
@@ -68,41 +92,21 @@ class Answers:
                 f"close it in: harnex attach --id {name}",
             )
         if seen is not None and verdict.dialog != seen:
-            raise HarnexError(
-                f"session {name} shows another dialog now: {verdict.dialog}, not {seen}",
-                f"look: harnex pane --id {name}",
-                errors.PERSON_NEEDED,
-            )
+            words = f"session {name} shows another dialog now: {verdict.dialog}, not {seen}"
+            raise HarnexError(words, look, errors.PERSON_NEEDED)
         if since is not None and since != self._status.since:
-            raise HarnexError(
+            words = (
                 f"session {name} shows another {verdict.dialog} dialog now: it came up at {self._status.since}, "
-                f"not at {since}",
-                f"look: harnex pane --id {name}",
-                errors.PERSON_NEEDED,
+                f"not at {since}"
             )
+            raise HarnexError(words, look, errors.PERSON_NEEDED)
         if self._current is not None:
             raise HarnexError(f"session {name}: the dialog is being answered already", "see: harnex status")
         if self._painted():
             try:
-                target_of(verb, verdict.options, option, text)
+                target_of(wanted.verb, verdict.options, wanted.option, wanted.text)
             except ValueError as e:
-                raise HarnexError(
-                    f"session {name}, {verdict.dialog} dialog: {e}", "choose with --option N", errors.USAGE
-                ) from None
-        now = clock.monotonic()
-        current = Answering(verb, verdict.dialog, option, text, by, now)
-        try:
-            facts = self._agent().reader.answer(verb, option, text)
-        except ValueError as e:
-            raise HarnexError(
-                f"session {name}, {verdict.dialog} dialog: {e}", "see: harnex status", errors.USAGE
-            ) from None
-        self._current, self._done = current, done
-        if facts is not None:  # answered by a command: it is gone when the agent no longer says that it is there
-            current.options, current.pressed_at, current.gone_s = verdict.options, now, COMMAND_GONE_S
-            if verdict.options:
-                current.target = option - 1 if option else 0 if verb == "approve" else len(verdict.options) - 1
-            self._agent().learn(facts, now)
+                raise self._refusal(str(e), "choose with --option N") from None
 
     def asked(self, peer: Peer, request: Json) -> None:
         """The request `answer`, of `approve` and `deny`. Raises HarnexError."""
@@ -120,7 +124,7 @@ class Answers:
             else:
                 peer.reply({"ok": True, **self._spec.names(), "dialog": dialog, "verb": verb, "exit_code": errors.DONE})
 
-        self.begin(verb, dialog, option, text, str(request.get("by") or "?"), done, since)
+        self.begin(Wanted(verb, option, text, str(request.get("by") or "?")), dialog, done, since)
 
     def refused(self, why: str) -> None:
         """The answer could not be given."""
@@ -164,7 +168,7 @@ class Answers:
                 self._in_advance.discard(verdict.dialog)  # once: a dialog that comes back wants a person
                 by = IN_ADVANCE[verdict.dialog]
                 try:
-                    self.begin("approve", verdict.dialog, option or None, None, by, None)
+                    self.begin(Wanted("approve", option or None, by=by), verdict.dialog)
                 except HarnexError as e:
                     self._journal.diagnose(e.message)
             return

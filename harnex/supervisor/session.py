@@ -35,7 +35,7 @@ from harnex.redaction.redactor import Clean
 from harnex.store.recording import Recording
 from harnex.supervisor import boot, reserve, words
 from harnex.supervisor.agent import Agent
-from harnex.supervisor.answers import Answers
+from harnex.supervisor.answers import Answers, Wanted
 from harnex.supervisor.background import BackgroundWork
 from harnex.supervisor.boot import Boot
 from harnex.supervisor.child import Child
@@ -659,7 +659,7 @@ class Session:
             self._revive(wanted, now)
         elif isinstance(wanted, w.Answer):
             try:
-                self.answers.begin(wanted.verb, wanted.dialog, wanted.option, None, wanted.by, None)
+                self.answers.begin(Wanted(wanted.verb, wanted.option, by=wanted.by), wanted.dialog)
             except HarnexError as e:
                 self.journal.diagnose(e.message)
         elif isinstance(wanted, w.Stop):

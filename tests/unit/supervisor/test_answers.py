@@ -9,7 +9,7 @@ from harnex import clock
 from harnex.agents.contract import Reader
 from harnex.machines.activity import Verdict
 from harnex.model.facts import Observation, ScreenView, State
-from harnex.supervisor.answers import Answers
+from harnex.supervisor.answers import Answers, Wanted
 
 
 class Fake:
@@ -83,7 +83,7 @@ def test_trust_is_in_hand_only_if_it_was_given() -> None:
 def test_a_review_of_the_answers_is_handed_in() -> None:
     """2.0.30 of Claude Code shows them once more."""
     session = Fake(("question", ("Red", "Blue")), ("question", ("Submit answers", "Cancel")))
-    session.answers.begin("approve", "question", 2, None, "me", None)
+    session.answers.begin(Wanted("approve", 2, by="me"), "question")
     session.run()
     assert session.told == [("Blue", "me")]
     assert session.menus == []
@@ -91,7 +91,7 @@ def test_a_review_of_the_answers_is_handed_in() -> None:
 
 def test_a_second_question_is_for_the_person_again() -> None:
     session = Fake(("question", ("Red", "Blue")), ("question", ("Big", "Small")))
-    session.answers.begin("approve", "question", 1, None, "me", None)
+    session.answers.begin(Wanted("approve", 1, by="me"), "question")
     session.run()
     assert session.told == [("Red", "me")]
     assert len(session.menus) == 1
@@ -101,7 +101,7 @@ def test_a_question_with_the_same_answers_is_another_one() -> None:
     """Two questions in one call (Codex, Claude Code): the first is answered, the second is not pressed upon."""
     session = Fake(("question", ("Red", "Blue")), ("question", ("Red", "Blue")))
     session.asks = ["Question12Which", "Question22What"]
-    session.answers.begin("approve", "question", 2, None, "me", None)
+    session.answers.begin(Wanted("approve", 2, by="me"), "question")
     session.run()
     assert session.told == [("Blue", "me")]
     assert len(session.menus) == 1
@@ -110,7 +110,7 @@ def test_a_question_with_the_same_answers_is_another_one() -> None:
 def test_a_dialog_that_asks_something_else_is_not_answered() -> None:
     session = Fake(("permission", ("Yes", "No")))
     session.asks = ["run`ls`"]
-    session.answers.begin("approve", "permission", 2, None, "me", None)
+    session.answers.begin(Wanted("approve", 2, by="me"), "permission")
     now = clock.monotonic()
     session.answers.step(now)
     session.asks = ["run`rm`"]
