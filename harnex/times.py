@@ -7,7 +7,8 @@ process's own. On the hot path: `datetime` is loaded by the functions that need 
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
+
+TYPE_CHECKING = False  # `typing` costs more than this module
 
 if TYPE_CHECKING:
     from datetime import tzinfo
