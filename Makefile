@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 SOURCES = $(shell find harnex recipes -type f -not -path '*/__pycache__/*') GUIDE.md AGENTS-GUIDE.md README.md pyproject.toml
 
-.PHONY: demo test test-all lint unit e2e real bench install clean agents
+.PHONY: demo test test-all lint unit e2e real bench picture install clean agents
 
 demo: install ## the main job, start to end, on the bundled agent
 	$(BIN)/harnex demo
@@ -32,6 +32,9 @@ real: install agents
 
 bench: install ## figures, as ratios within one run
 	$(BIN)/python benchmarks/run.py
+
+picture: install ## the picture of the README, drawn anew
+	$(BIN)/python docs/picture.py
 
 agents: $(VENV)/.deps
 	$(BIN)/python tests/real/agents.py

@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# A second agent looks at each answer of a running session, and advises it when it is on a wrong way.
+# A second agent reads each answer of a running session, and gives advice when something is wrong.
 #
 #   buddy.sh fix claude        # `fix` is the session, claude the CLI of its buddy
 #
-# Ends with the session. Options for the buddy's `harnex run` go into HARNEX_RUN_OPTIONS.
+# The script ends with the session. Options for the buddy's `harnex run` go into HARNEX_RUN_OPTIONS.
 set -euo pipefail
 worker=${1:?usage: buddy.sh SESSION_ID BUDDY_CLI}
 cli=${2:?usage: buddy.sh SESSION_ID BUDDY_CLI}

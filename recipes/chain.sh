@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
 # Plan, implement, review, fix: each step by an agent of your choice, until the reviewer approves.
 #
-#   chain.sh task.md codex claude codex        # planner, implementer, reviewer (default: all the first)
+#   chain.sh task.md codex claude codex        # planner, implementer, reviewer (default: the first one for all)
 #
-# Options for every `harnex run` go into HARNEX_RUN_OPTIONS. Exit code: 0 approved, 1 not after ROUNDS reviews (3).
+# Options for every `harnex run` go into HARNEX_RUN_OPTIONS.
+# Exit code: 0 approved, 1 not approved after ROUNDS reviews (3).
 set -euo pipefail
 task=${1:?usage: chain.sh TASK_FILE PLANNER [IMPLEMENTER [REVIEWER]]}
 planner=${2:?usage: chain.sh TASK_FILE PLANNER [IMPLEMENTER [REVIEWER]]}

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Fire and watch: start an agent on a task, with a watch over it, a check of the work and limits; report how it went.
+# Start an agent on a task with a watch, a check of the work and limits; report how it went.
 #
 #   fire-and-watch.sh codex task.md --verify "make test" --deadline 07:00 --max-tokens 5000000 --permissions bypass
 #
@@ -10,7 +10,7 @@ task=${2:?usage: fire-and-watch.sh CLI TASK_FILE [RUN OPTIONS]}
 shift 2
 id="watch-$$"
 
-# Detached first, then followed: what kills this script does not touch the agent, nor the watch over it.
+# The agent is started detached, then followed: killing this script touches neither the agent nor its watch.
 harnex run "$cli" --detach --id "$id" --watch --preset "${HARNEX_PRESET:-impl}" --auto-stop \
   --context-file "$task" "$@" >/dev/null
 echo "session $id; to follow it from elsewhere: harnex watch --id $id" >&2

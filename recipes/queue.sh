@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
-# A folder of task files, one after another, overnight: each watched and verified, with a budget of tokens for all.
+# A folder of task files overnight, one after another: each watched and checked, one token budget for all.
 #
 #   VERIFY="make test" MAX_TOKENS=5000000 queue.sh tasks/ codex --permissions bypass
 #
-# The words after the CLI go to `harnex run`. Exit code: 0 all done, 1 some failed, 2 wrong usage, 5 the budget is used up.
+# The words after the CLI go to `harnex run`.
+# Exit code: 0 all done, 1 some failed, 2 wrong usage, 5 the budget is used up.
 set -euo pipefail
 folder=${1:?usage: queue.sh FOLDER CLI [RUN OPTIONS]}
 cli=${2:?usage: queue.sh FOLDER CLI [RUN OPTIONS]}

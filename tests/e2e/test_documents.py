@@ -1,4 +1,8 @@
-"""The page for agents is played as it stands, with the bundled agent in the place of Codex and Claude Code."""
+"""The documents' examples are run as they stand.
+
+The page for agents is played with the bundled agent instead of Codex and Claude Code; the tutorial of the guide and the
+first five minutes of the README name the bundled agent themselves.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +11,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +19,10 @@ import pytest
 
 from tests.e2e.conftest import HARNEX, Harnex
 
-PAGE = (Path(__file__).parents[2] / "AGENTS-GUIDE.md").read_text()
+ROOT = Path(__file__).parents[2]
+PAGE = (ROOT / "AGENTS-GUIDE.md").read_text()
+GUIDE = (ROOT / "GUIDE.md").read_text()
+README = (ROOT / "README.md").read_text()
 
 
 def section(heading: str) -> str:
@@ -74,3 +82,39 @@ def test_when_it_asks_something(harnex: Harnex) -> None:
     assert json.loads(reply)["ok"]
     harnex.ok("wait", "--id", "helper", "--until", "task_complete", "--timeout", "10")
     assert harnex.run(*approve.split()[1:-2], "--seen", "2026-11-21T00:00:00.000Z").returncode != 0, "it is gone"
+
+
+def test_the_tutorial(harnex: Harnex) -> None:
+    """Each step prints what the guide shows, where `…` stands for anything; a line of its own for any lines."""
+    tutorial = GUIDE[GUIDE.index("\n# Tutorial") : GUIDE.index("\n# How to")]
+    steps = re.findall(r"```sh\n(.*?)```(?:\n\n```text\n(.*?)```)?", tutorial, re.S)
+    assert len(steps) > 8
+    ends = "--- the end of a step ---"
+    script = "".join(f"{commands}echo '{ends}'\n" for commands, _ in steps)
+    printed = "\n".join([*bash(harnex, script), ""]).split(f"{ends}\n")
+    assert printed.pop() == ""
+    for (commands, shown), output in zip(steps, printed, strict=True):
+        pattern = "".join(
+            "(?s:.*)" if line == "…" else ".*".join(map(re.escape, line.split("…"))) + "\n"
+            for line in shown.splitlines()
+        )
+        assert not shown or re.fullmatch(pattern, output), f"{commands}\n{output}\ndoes not look like\n{shown}"
+
+
+@needs_jq
+def test_the_first_five_minutes(harnex: Harnex) -> None:
+    minutes = README[README.index("## The first five minutes") : README.index("With a real agent")]
+    _, commands = re.findall(r"```sh\n(.*?)```", minutes, re.S)
+    run, send, *rest, stop = bash(harnex, commands)
+    assert json.loads(run)["state"] == "prompt"
+    assert json.loads(send)["outcome"] == "completed"
+    assert "● The page is written." in rest
+    assert json.loads(stop)["reason"] == "stopped"
+    assert (harnex.work / "page.txt").read_text() == "Hello\n"
+
+
+@needs_jq
+def test_the_picture_shows_what_harnex_does_now(harnex: Harnex) -> None:
+    words = [sys.executable, str(ROOT / "docs" / "picture.py"), "--check"]
+    done = subprocess.run(words, env=harnex.env, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
+import shlex
 from pathlib import Path
 
 import click
@@ -59,6 +60,7 @@ def test_every_option_that_the_guide_names_exists() -> None:
         "--now",
         "--check",
         "--mode",
+        "--permission",
         "--dangerously-skip-permissions",
         "--permission-mode",
         "--schema",
@@ -69,12 +71,40 @@ def test_every_option_that_the_guide_names_exists() -> None:
         assert named <= known | allowed, named - known - allowed
 
 
-@pytest.mark.parametrize("text", [GUIDE, README, AGENTS_GUIDE])
-def test_every_harnex_line_in_the_documents_parses(text: str) -> None:
-    lines = [line for block in re.findall(r"```sh\n(.*?)```", text, re.S) for line in block.splitlines()]
-    used = [m[1] for line in lines if (m := re.search(r"\bharnex (\w[\w-]*)", line))]
-    assert used
-    assert set(used) <= set(_group.COMMANDS)
+def typed(text: str) -> list[list[str]]:
+    """The words of every `harnex` command in the shell blocks of a document."""
+    found = []
+    for block in re.findall(r"```sh\n(.*?)```", text, re.S):
+        block = re.sub(r"<<'EOF'\n.*?\nEOF$", "", block, flags=re.S | re.M)
+        for line in block.splitlines():
+            lexer = shlex.shlex(re.sub(r"\$\(|\)$", " ; ", line), posix=True, punctuation_chars="|;<>&")
+            lexer.whitespace_split = True
+            command: list[str] = []
+            for word in [*lexer, ";"]:
+                if set(word) <= set("|;<>&"):
+                    if command and command[0].rpartition("/")[2] == "harnex":
+                        found.append(command[1:])
+                    command = []
+                else:
+                    command.append(word)
+    return found
+
+
+@pytest.mark.parametrize("text", [GUIDE, README, AGENTS_GUIDE], ids=["guide", "readme", "agents-guide"])
+def test_every_harnex_command_in_the_documents_parses(
+    text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Names, options and the types of their values: all that click checks before a command runs."""
+    monkeypatch.chdir(tmp_path)  # no file that a document names is here
+    lines = typed(text)
+    blocks = "\n".join(re.findall(r"```sh\n(.*?)```", text, re.S))
+    assert len(lines) >= len(re.findall(r"^harnex ", blocks, re.M)) > 3
+    for name, *words in lines:
+        command = commands()[name]
+        try:
+            command.make_context(name, list(words))
+        except click.UsageError as e:
+            raise AssertionError(f"harnex {name} {words}: {e.format_message()}") from e
 
 
 def test_states_dialogs_reasons_and_exit_codes_are_in_the_guide() -> None:
@@ -85,10 +115,25 @@ def test_states_dialogs_reasons_and_exit_codes_are_in_the_guide() -> None:
     for reason in events.EXIT_REASONS:
         assert f"`{reason}`" in GUIDE, reason
     for code in errors.EXIT_CODES:
-        assert re.search(rf"\b{code} \w", GUIDE), code
+        assert f"| {code} |" in GUIDE, code
         assert f"| {code} |" in AGENTS_GUIDE, code
     for until in waiting.UNTIL:
         assert until in GUIDE, until
+
+
+@pytest.mark.parametrize("name", ["GUIDE.md", "README.md", "AGENTS-GUIDE.md"])
+def test_every_link_leads_somewhere(name: str) -> None:
+    text = (ROOT / name).read_text()
+    prose = re.sub(r"```.*?```", "", text, flags=re.S)
+    headings = {
+        re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in re.findall(r"^#+ (.*)", prose, re.M)
+    }
+    links = re.findall(r"\]\(([^)]+)\)", prose)
+    for link in links:
+        if link.startswith("#"):
+            assert link[1:] in headings, link
+        else:
+            assert (ROOT / link).exists(), link
 
 
 def test_the_hot_verbs_mean_the_same_to_both_parsers() -> None:
