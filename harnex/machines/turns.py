@@ -80,6 +80,11 @@ class Turns:
         """harnex has just submitted this message: the turn that opens next is its answer."""
         self._claim = message_id
 
+    def unclaim(self, message_id: str) -> None:
+        """This message was not taken: the next turn is not its answer."""
+        if self._claim == message_id:
+            self._claim = None
+
     @property
     def claimed(self) -> bool:
         """Whether a message was submitted whose turn has not begun yet."""

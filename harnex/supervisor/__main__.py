@@ -18,7 +18,7 @@ from harnex.launch.environment import APART
 from harnex.launch.spec import Spec
 from harnex.store import runlock
 from harnex.supervisor import offspring, reserve
-from harnex.supervisor.entry import claim_id, end_at_boot
+from harnex.supervisor.entry import claim_id, end_at_boot, redactor_of
 from harnex.supervisor.session import Session
 
 
@@ -27,6 +27,13 @@ def tell(fd: int, reply: Mapping[str, object]) -> None:
     with contextlib.suppress(OSError):
         os.write(fd, jsonl.dumps(reply).encode() + b"\n")
     os.close(fd)
+
+
+def refuse(spec: Spec, error: HarnexError, reply_fd: int) -> int:
+    """The session did not start: end what runs of it, record that, and say so. The exit code."""
+    end_at_boot(spec, error)
+    tell(reply_fd, {**error.reply(), "id": spec.id, "run_id": spec.run_id, "exit_code": error.exit_code})
+    return error.exit_code
 
 
 def main() -> int:
@@ -58,14 +65,16 @@ def main() -> int:
         lease.write(spec.lease)
         session.start()
     except HarnexError as e:
-        end_at_boot(spec, e)
-        tell(reply_fd, {**e.reply(), "id": spec.id, "run_id": spec.run_id, "exit_code": e.exit_code})
-        return e.exit_code
+        return refuse(spec, e, reply_fd)
     except OSError as e:
-        error = HarnexError(f"can't start session {spec.id}: {e.strerror}: {e.filename or ''}", "see: harnex doctor")
-        end_at_boot(spec, error)
-        tell(reply_fd, {**error.reply(), "id": spec.id, "run_id": spec.run_id, "exit_code": error.exit_code})
-        return error.exit_code
+        words = f"can't start session {spec.id}: {e.strerror}: {e.filename or ''}"
+        return refuse(spec, HarnexError(words, "see: harnex doctor"), reply_fd)
+    except Exception as e:  # a bug; the agent may run already
+        import traceback
+
+        print(redactor_of(spec).text(traceback.format_exc()), file=sys.stderr, flush=True)
+        error = HarnexError(f"a bug in harnex: {type(e).__name__}: {e}", "please report it", errors.BUG)
+        return refuse(spec, error, reply_fd)
     session.tell_start(lambda reply: tell(reply_fd, reply))
     try:
         session.run()

@@ -119,12 +119,15 @@ class Answers:
         since = str(request["since"]) if request.get("since") else None
 
         def done(error: HarnexError | None) -> None:
+            peer.on_closed = None
             if error is not None:
                 peer.fail(error)
             else:
                 peer.reply({"ok": True, **self._spec.names(), "dialog": dialog, "verb": verb, "exit_code": errors.DONE})
 
         self.begin(Wanted(verb, option, text, str(request.get("by") or "?")), dialog, done, since)
+        if self._done is done:
+            peer.on_closed = _nobody_waits  # it stays: the connection counts among those that are held
 
     def refused(self, why: str) -> None:
         """The answer could not be given."""
@@ -177,7 +180,7 @@ class Answers:
         if answer.pressed_at is not None:
             other = verdict.options and answer.options and verdict.options != answer.options
             if gone or other or verdict.asks_else(answer.asks):
-                if not gone and self._said is None and answer.verb == "approve" and REVIEW.match(verdict.options[0]):
+                if not gone and self._said is None and answer.verb == "approve" and _is_review(verdict.options):
                     # 2.0.30 of Claude Code shows the answers once more: they are handed in.
                     self._said = answer
                     self._current = Answering("approve", answer.dialog, 1, None, answer.by, now)
@@ -241,3 +244,12 @@ class Answers:
 
     def wake_at(self, now: float) -> float | None:
         return self._current.wake_at(now) if self._current is not None else None
+
+
+def _is_review(options: tuple[str, ...]) -> bool:
+    """Whether a dialog shows the answers once more before they are handed in. A half-painted one has no options yet."""
+    return bool(options) and REVIEW.match(options[0]) is not None
+
+
+def _nobody_waits() -> None:
+    """Who asked for the answer has left: it is given all the same."""

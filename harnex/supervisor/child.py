@@ -69,6 +69,11 @@ class Child:
             return False
 
     @property
+    def all_fds(self) -> tuple[int, ...]:
+        """Its terminal, open or not."""
+        return (self.fd,)
+
+    @property
     def fds(self) -> tuple[int, ...]:
         """What it may still write to."""
         return () if self.at_eof else (self.fd,)

@@ -85,6 +85,7 @@ class Closing:
         except OSError as e:
             if e.errno in FULL:
                 return False
+            self._journal.diagnose(f"the record of the run can't be written to the history: {e.strerror}")
         self._in_history = True
         return True
 

@@ -182,7 +182,7 @@ class Delivery:
                 self._heard.typed()
             failed = message.status in ("failed", "expired")
             if failed and self._turns.open is None:
-                self._turns.claim(None)
+                self._turns.unclaim(message.id)
             # A crash between the two must leave neither one that was taken back nor one that was taken and is not told.
             if failed and action.over:
                 self._drop(message)
@@ -238,6 +238,7 @@ class Delivery:
                 self._drop(message)
                 continue
             message.status = message.told = "queued"
+            message.deadline = None  # it was kept once: the message was taken in time
             queue.appendleft(message)
             self._journal.emit(events.Delivery(message_id=message.id, status="queued"))
         needed = not queue or any(message.id in nudges for message in lost)

@@ -21,6 +21,9 @@ DRAW_S = 5.0  # for the rest of it on the screen, which a flood may fill with wh
 ROWS_S = 30.0  # for the rest of the evidence, when something else goes on to write it
 SIGNALLED = "the supervisor was told to end by a signal"
 
+# Reasons that have no words of their own.
+WORDS = {"timeout": "its time is up (--timeout)", "disconnected": "the agent closed its terminal"}
+
 EXIT_CODE_OF = {
     "success": errors.DONE,
     "stopped": errors.DONE,
@@ -47,8 +50,12 @@ class Stopping:
             return
         if end.reason is None:
             end.reason, end.exit_code, end.words = reason, exit_code, message
-            why = f"the session ends: {message}" if exit_code else "the session was stopped"
-            self._fail(why, message == SIGNALLED)
+            words = (
+                "the session was stopped"
+                if reason == "stopped"
+                else f"the session ends: {message or WORDS.get(reason, reason)}"
+            )
+            self._fail(words, message == SIGNALLED)
         elif not force:
             return
         polite = self._agent().stop_steps(self._situation.status.verdict.state)

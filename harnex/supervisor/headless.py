@@ -228,7 +228,6 @@ class Headless:
         except HarnexError as e:
             self._journal.diagnose(f"the agent can't be asked again: {e.message}")
             return None
-        self._child.close()
         self.conclusion.again()
         self.answer, self.checked, self._repair = None, None, text
         return child

@@ -50,6 +50,11 @@ class PipeChild:
     echoes = False  # there is no terminal
 
     @property
+    def all_fds(self) -> tuple[int, ...]:
+        """Its pipes, open or not."""
+        return (self.fd, self.error_fd)
+
+    @property
     def fds(self) -> tuple[int, ...]:
         """What it may still write to."""
         return tuple(self._open)

@@ -52,4 +52,6 @@ class Requests:
 
 def _stays(request: Json) -> bool:
     """Whether the connection of this request may be held for long."""
-    return request.get("op") in ("wait", "attach") or (request.get("op") == "send" and request.get("until") != "queued")
+    return request.get("op") in ("wait", "attach", "answer") or (
+        request.get("op") == "send" and request.get("until") != "queued"
+    )

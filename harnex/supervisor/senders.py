@@ -17,6 +17,7 @@ from harnex.model import protocol
 from harnex.model.records import BackgroundWork, Json, SendReply
 from harnex.supervisor.control import Peer
 from harnex.supervisor.delivery import Delivery, new_message_id
+from harnex.supervisor.ending import EXIT_CODE_OF
 from harnex.supervisor.waiters import dialog_hint, seconds
 
 NO_TURN_S = 10.0  # an agent that is at its prompt for so long after it took a message does not answer it
@@ -119,7 +120,9 @@ class Senders:
         for sender in [s for s in self._senders if s.message.id == message.id]:
             if message.status in ("failed", "expired"):
                 code = errors.TIMEOUT if message.status == "expired" else errors.FAILED
-                code = self._situation.end.exit_code or code  # a budget, a person who is needed
+                end = self._situation.end
+                # A budget, a person who is needed, the time of the session.
+                code = end.exit_code or EXIT_CODE_OF.get(end.reason or "", errors.DONE) or code
                 self._answer(sender, False, code, message.error or message.status)
             elif over:
                 sender.accepted_at = clock.monotonic()
@@ -133,7 +136,8 @@ class Senders:
     def turn_closed(self, closed: Closed) -> None:
         """A turn is over: some senders wait for the end of theirs."""
         for sender in self._senders:
-            if sender.accepted and (closed.message_id == sender.message.id or closed.turn == sender.turn):
+            # The turn may be over before there is proof that the message was taken.
+            if closed.message_id == sender.message.id or (sender.accepted and closed.turn == sender.turn):
                 sender.closed = closed
 
     def tick(self, standing: Standing, now: float) -> None:
@@ -141,9 +145,11 @@ class Senders:
         for sender in list(self._senders):
             self._tick(sender, standing, now)
 
-    def deadlines(self) -> list[float]:
+    def deadlines(self, now: float) -> list[float]:
+        """When `tick` is due. Whether a turn follows at all is judged once; later a change of the state wakes the loop."""
         times = [s.deadline for s in self._senders if s.deadline is not None]
-        return times + [s.accepted_at + NO_TURN_S for s in self._senders if s.accepted and s.closed is None]
+        judged = [s.accepted_at + NO_TURN_S for s in self._senders if s.accepted and s.closed is None]
+        return times + [at for at in judged if at > now]
 
     def end(self) -> None:
         """The session is over."""

@@ -74,7 +74,6 @@ PIPES_CLOSED_S = 30.0  # how long a headless agent may live on with its output c
 TERMINAL_CLOSED_S = 0.5  # the same of one on a terminal: nobody could ever see or reach it again
 EVIDENCE_S = 0.3  # agents buffer their last rows for about 100 ms
 CALLS_S = 0.5  # for the rest of the evidence of a headless run, so that the answer comes behind its calls
-LATE_S = 1.0  # for the rest of the evidence of a process that another one follows
 SWEEP_EVERY_S = 0.05
 SWEEP_S = 8.0
 RETRY_S = 1.0  # a full disk is tried again this often
@@ -101,6 +100,7 @@ class Session:
         self.headless: Headless | None = None
         self.conclusion: Conclusion | None = None
         self._env: dict[str, str] = {}  # the agent's
+        self._is_signalled = False  # a signal told the supervisor to end
         self._turn_closed = False  # in this pass of the loop
         # The end.
         self._reaped_at: float | None = None  # the child is gone, and not all that it wrote is read
@@ -137,7 +137,7 @@ class Session:
         self.wire()
         self.control = Control(socket, self.loop.selector, self.requests.handle)
         self._listen_to_child()
-        self.loop.on_signals(lambda: self.stop("stopped", message=SIGNALLED), self.deciding.note_child)
+        self.loop.on_signals(self._note_signal, self.deciding.note_child)
         self._tell_start()
         self.records = Records(spec, self.journal, self.redactor, now)
         self.closing = Closing(spec, self.journal, self._agent, self.situation, self.records)
@@ -231,6 +231,10 @@ class Session:
                     self.stop("failure", message=reserve.words(e))
         self._say_goodbye()
 
+    def _note_signal(self) -> None:
+        """A signal tells the supervisor to end. Only noted: the handler runs between any two steps of the loop."""
+        self._is_signalled = True
+
     def _pass(self) -> None:
         self.loop.wait(self.wake_at())
         self.think(clock.monotonic())
@@ -244,6 +248,9 @@ class Session:
 
     def think(self, now: float) -> None:
         """What follows from what happened. Ordered: evidence, state, turns, delivery, replies, record."""
+        if self._is_signalled:
+            self._is_signalled = False
+            self.stop("stopped", message=SIGNALLED)
         self._hear(now)
         self.deciding.step(now)
         self.apply(self.turns.tick(now, self.deciding.how_it_ended()), now)
@@ -296,7 +303,7 @@ class Session:
     def wake_at(self) -> float | None:
         """When `think` is due although nothing is heard, None: never."""
         now, agent = clock.monotonic(), self.agent
-        waited = [*self.waiters.deadlines(), *self.senders.deadlines(), *self.panes.deadlines()]
+        waited = [*self.waiters.deadlines(), *self.senders.deadlines(now), *self.panes.deadlines()]
         times = [
             self.terminal.wake_at(now),
             now if self.behind else None,
@@ -358,17 +365,27 @@ class Session:
 
     # ---- another process takes its place ----
 
+    def _forget(self, child: Child | PipeChild) -> None:
+        """Wait for nothing of this child any more. Before it is closed: its descriptors' numbers are used again."""
+        for fd in child.all_fds:
+            self.loop.remove(fd)
+
     def _renew(self, child: Child | PipeChild) -> None:
+        """Another process is the agent's from now on."""
         self.agent.child = child
+        self._reaped_at = self._eof_at = None
         self._listen_to_child()
         self.journal.changed()
 
     def _is_asked_again(self, now: float) -> bool:
         """The headless agent is gone, and was read: whether it is asked once more for an answer that fits the schema."""
         assert self.headless is not None
+        old = self.agent.child
         child = self.headless.again(self._env, now)
         if child is None:
             return False
+        self._forget(old)
+        old.close()
         self._renew(child)
         self.headless.asked_again(self._env, now)
         return True
@@ -391,7 +408,7 @@ class Session:
         detail = "the agent's process ended in the middle of the turn"
         end = TurnEnded("process", "failed", reason="other", detail=detail)
         self.apply(self.turns.process_ended(now, end), now)
-        self.loop.remove(self.agent.child.fd)
+        self._forget(self.agent.child)
         self.agent.activity = self.generations.forgotten(now)
         self.agent.helpers.close()
         self.delivery.requeue()
@@ -718,18 +735,18 @@ class Session:
     def _step_end(self, now: float) -> None:
         """Do what is due of the end, phase by phase."""
         end = self.end
-        if end.done:
+        if end.phase == "done":
             return
         if end.reason is not None:
             self.background.ending(now)
-        if end.gone_at is None and not self._is_gone(now):
+        if end.phase in ("running", "climbing") and not self._is_gone(now):
             return
+        if end.phase == "draining":
+            if not self._is_drained(now):
+                return
+            end.drained = True
+            self.close_turn(now)
         if self._sweep is None:
-            if not end.drained:
-                if not self._is_drained(now):
-                    return
-                end.drained = True
-                self.close_turn(now)
             if self._is_left_running(now):
                 return
             self.background.ending(now)
@@ -751,7 +768,7 @@ class Session:
                     self._reaped_at = None
                     return False
             if end.reason is None and self._is_replaced(now):
-                stopping.killed, self._reaped_at = "", None
+                stopping.killed, self._reaped_at, self._eof_at = "", None, None
                 return False
             if end.reason is None and stopping.killed:
                 end.reason, end.words = "killed", stopping.killed
@@ -854,6 +871,7 @@ class Session:
         self.finished = True
 
     def _leave(self, row: Clean) -> bool:
+        self._forget(self.agent.child)  # `leave` closes it
         return self.closing.leave(row, self.watcher.ended)
 
     def _wait_for_room(self, row: Clean, now: float) -> None:
@@ -918,7 +936,13 @@ class Session:
         self.control.close()
         self.records.close_now()
         why = why or "a bug in harnex ended the session; see supervisor.log"
-        row = self._record_end(reason, why, clock.monotonic())
+        now = clock.monotonic()
+        if self.closing.row is None:
+            try:
+                self.close_turn(now)
+            except Exception as e:  # what failed before may fail again: the end is written all the same
+                self.journal.diagnose(f"the last turn could not be closed: {type(e).__name__}: {e}")
+        row = self.closing.row or self._record_end(reason, why, now)
         if self.closing.write(row):  # else the next command that looks finds the run dead, and writes its end
             self._leave(row)
 

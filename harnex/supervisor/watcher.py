@@ -132,9 +132,10 @@ class Watcher:
             from harnex.watch.policy import Policy
 
             try:
-                begin(Policy.load(policy))
+                wanted = Policy.load(policy)
             except (TypeError, ValueError) as e:
                 raise UsageError(f"that is no policy: {e}", "is the client older or newer than this session?") from None
+            begin(wanted)
         on = self.watch.policy.shown() if self.watch is not None else None
         peer.reply({"ok": True, **spec.names(), **self.record, "policy": on})
 
@@ -304,9 +305,10 @@ class Watcher:
         times = [job.wake_at() for job in self._jobs]
         hook = self._hook.wake_at() if self._hook is not None else None
         times += [hook] if hook is not None else []
-        if self._sweep is not None:
+        ending = self._situation.end.under_way
+        if self._sweep is not None and not ending:
             times.append(clock.monotonic() + 0.05)
-        if self.watch is not None and not self._situation.end.under_way:
+        if self.watch is not None and not ending:
             wake = self.watch.wake_at()
             times += [wake] if wake is not None else []
         return min(times, default=None)

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pexpect
+import psutil
 import pytest
 
 from tests.e2e.conftest import HARNEX, Harnex
@@ -355,3 +356,19 @@ def test_a_sender_is_told_of_its_turn_though_the_session_ends_with_it(harnex: Ha
     assert (sent["ok"], sent["outcome"], sent["last_message"]) == (True, "completed", "One.")
     assert harnex.json("wait", "--id", "w", "--until", "exited", "--timeout", "20")["ok"]
     assert harnex.json("history", "--json")[-1]["exit"] == 0
+
+
+def test_an_agent_that_crashes_again_is_started_again(harnex: Harnex) -> None:
+    """The end of the first process's terminal is no end of the second one's: that was told as `disconnected`."""
+    slow = {"text": "slow", "first_byte": 60}
+    harnex.agent("w", slow, slow, slow, run=("--watch", "--max-resumes", "5", "--context", "go"))
+    for crashes in (1, 2, 3):
+        (record,) = harnex.json("status", "--json")
+        os.kill(record["pid"], signal.SIGKILL)
+        harnex.until(lambda n=crashes: len(harnex.events("w", "restart")) == n, 30, what="it is started again")
+    supervisor = psutil.Process(harnex.json("status", "--json")[0]["supervisor_pid"])
+    harnex.until(lambda: harnex.json("status", "--json")[0]["state"] == "busy", 30, what="it works again")
+    before = sum(supervisor.cpu_times()[:2])
+    time.sleep(2.0)  # measures: a supervisor that asks to be woken all the time takes most of a core
+    assert sum(supervisor.cpu_times()[:2]) - before < 0.8
+    assert harnex.json("stop", "--id", "w", "--force")["ok"]

@@ -217,3 +217,12 @@ def test_a_record_long_after_a_turn_without_one_is_a_new_turn() -> None:
     t.state(State.PROMPT, 1.2)
     t.tick(1.2 + SETTLE_S)
     assert len(t.submitted(Submitted("hooks", "go"), 1.2 + SETTLE_S + LATE_S)) == 1
+
+
+def test_a_message_that_failed_takes_back_its_own_claim_only() -> None:
+    turns = Turns()
+    turns.claim("first")
+    turns.unclaim("second")  # it expired in the queue
+    assert turns.claimed
+    turns.unclaim("first")
+    assert not turns.claimed

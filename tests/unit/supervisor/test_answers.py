@@ -118,3 +118,13 @@ def test_a_dialog_that_asks_something_else_is_not_answered() -> None:
     session.run()
     assert b"\r" not in session.pressed
     assert "another dialog" in session.told[0]
+
+
+def test_another_dialog_that_is_half_painted_is_no_review() -> None:
+    """A second dialog whose options are not painted yet: the first one was answered, and nothing is pressed."""
+    session = Fake(("permission", ("Yes", "No")), ("permission", ()))
+    session.asks = ["run`ls`", "run`rm`"]
+    session.answers.begin(Wanted("approve", by="me"), "permission")
+    session.run()
+    assert session.told == [("Yes", "me")]
+    assert len(session.menus) == 1

@@ -67,3 +67,14 @@ def test_what_a_lost_conversation_did_not_answer_is_said_again(
     delivery.say_again(session.watcher.first, session.watcher.nudges)
     assert [m.text for m in delivery.inbox.queue] == expected
     assert [row["text"] for row in undelivered.rows(str(tmp_path), "r")] == expected
+
+
+def test_what_is_said_again_has_no_deadline_any_more(tmp_path: Path) -> None:
+    """Its sender's time is over by then, but the message was taken in time."""
+    (tmp_path / "runs" / "r").mkdir(parents=True, mode=0o700)
+    session = Told(tmp_path)
+    message = Message("m-0", "the task", deadline=1.0)
+    session.delivery.take(message)
+    session.delivery._answered.append(session.delivery.inbox.queue.popleft())
+    session.delivery.say_again(None, set())
+    assert [m.deadline for m in session.delivery.inbox.queue] == [None]
