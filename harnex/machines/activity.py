@@ -73,7 +73,7 @@ class _Level:
 
 
 class Activity:
-    """Holds what each source said last and decides. One per session."""
+    """Holds what each source said last and decides. One for each process of the agent."""
 
     def __init__(self, sources: Iterable[Source], version: Version | None, now: float) -> None:
         self._sources = {s.name: s for s in sources if s.holds_for(version)}
