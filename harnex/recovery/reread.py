@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from harnex import jsonl
-from harnex.agents.catalogue import NAMES, adapter_for
+from harnex.agents.catalogue import adapter_for, is_known
 from harnex.agents.contract import Reader
 from harnex.model.facts import AgentSession, Fact, ModelCall, Rest, Submitted, TurnEnded
 from harnex.store.tail import LineTail
@@ -75,7 +75,7 @@ def was_kept(run_dir: str) -> bool:
 def read_again(run_dir: str, start: dict[str, Any], pid: int | None, began: float) -> Seen:
     """Read the followed files of a run once, whole. `start` is its start.json, `began` epoch seconds."""
     seen = Seen()
-    if start.get("adapter") not in NAMES:
+    if not is_known(str(start.get("adapter"))):
         return seen
     version = start.get("version")
     env = {str(k): str(v) for k, v in (start.get("env") or {}).items()}

@@ -39,6 +39,10 @@ HELD_BY = {
         BEHIND,
     ),
     "harnex.agents.claude.headless": ("real/test_exec.py::test_every_call_to_the_token", REAL),
+    "harnex.agents.claude.kind": (
+        "unit/agents/test_catalogue.py::test_each_that_comes_with_harnex_has_what_its_record_names",
+        LOADED,
+    ),
     "harnex.agents.claude.lease": ("real/test_leases.py::test_it_starts_without_a_dialog_and_uses_the_key", REAL),
     "harnex.agents.claude.log": ("unit/agents/claude/test_log.py::test_one_call_of_many_rows", LOADED),
     "harnex.agents.codex.background": ("unit/agents/codex/test_background.py::test_a_terminal_of_codex", BEHIND),
@@ -52,6 +56,10 @@ HELD_BY = {
     ),
     "harnex.agents.codex.headless": ("real/test_exec.py::test_every_call_to_the_token", REAL),
     "harnex.agents.codex.home": ("unit/agents/codex/test_home.py::test_rehearsal_is_private_and_complete", BEHIND),
+    "harnex.agents.codex.kind": (
+        "unit/agents/test_catalogue.py::test_each_that_comes_with_harnex_has_what_its_record_names",
+        LOADED,
+    ),
     "harnex.agents.codex.log": (
         "unit/agents/codex/test_log.py::test_records_name_the_thread_where_no_head_does",
         LOADED,
@@ -76,6 +84,10 @@ HELD_BY = {
         "unit/agents/demo/test_adapter.py::test_every_source_says_busy_while_it_works",
         BEHIND,
     ),
+    "harnex.agents.demo.kind": (
+        "unit/agents/test_catalogue.py::test_each_that_comes_with_harnex_has_what_its_record_names",
+        LOADED,
+    ),
     "harnex.agents.generic.adapter": ("e2e/test_terminal.py::test_a_silent_program_gets_what_is_sent", LOADED),
     "harnex.agents.paseo.adapter": (
         "unit/agents/paseo/test_adapter.py::test_the_private_daemon_is_closed_to_others",
@@ -85,6 +97,14 @@ HELD_BY = {
     "harnex.agents.paseo.ending": (
         "unit/agents/paseo/test_adapter.py::test_an_interrupt_is_climbed_once_however_often_it_is_asked_for",
         BEHIND,
+    ),
+    "harnex.agents.generic.kind": (
+        "unit/agents/test_catalogue.py::test_each_that_comes_with_harnex_has_what_its_record_names",
+        LOADED,
+    ),
+    "harnex.agents.paseo.kind": (
+        "unit/agents/test_catalogue.py::test_each_that_comes_with_harnex_has_what_its_record_names",
+        LOADED,
     ),
     "harnex.agents.paseo.processes": ("e2e/test_paseo.py::test_a_killed_provider_is_a_failed_turn", BEHIND),
     "harnex.agents.paseo.reader": (
