@@ -395,3 +395,38 @@ class _Unpacked:
 def _open(path: str) -> Any:
     """The file's bytes, unpacked. Raises OSError, or HarnexError where zstd is needed and missing."""
     return _Unpacked(path) if path.endswith(".zst") else open(path, "rb", buffering=0)
+
+
+class _Disk:
+    """`agents.roles.Files`."""
+
+    def is_folder(self, path: str) -> bool:
+        return os.path.isdir(path)
+
+    def names(self, folder: str) -> list[str]:
+        try:
+            return sorted(os.listdir(folder or "."))
+        except OSError:
+            return []
+
+    def document(self, path: str) -> dict[str, Any] | None:
+        try:
+            with open(path, "rb") as f:
+                return jsonl.loads_dict(f.read(65536))
+        except OSError:
+            return None
+
+    def first_row(self, path: str) -> dict[str, Any] | None:
+        return first_row(path)
+
+    def head_rows(self, path: str) -> Iterator[dict[str, Any]]:
+        return head_rows(path)
+
+    def chosen_rows(self, path: str, log: Log) -> Iterator[dict[str, Any]]:
+        return chosen_rows(path, log)
+
+    def every_row(self, path: str) -> Iterator[dict[str, Any]]:
+        return every_row(path, Report(path))
+
+
+FILES = _Disk()

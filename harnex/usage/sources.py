@@ -116,7 +116,7 @@ class Files:
         """What is known of each file from the others."""
         if self.cli != "codex":
             return [None] * len(self.files)
-        return [*kin.Kin(self.files).places()]
+        return [*kin.Kin(self.files, logs.FILES).places()]
 
     def records(self, full: bool, since: float | None = None, redact: Callable[[str], str] = str) -> Iterator[Any]:
         types, places = logs.agent_types(self.files), self._places()
