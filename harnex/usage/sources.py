@@ -11,11 +11,12 @@ from typing import Any
 
 from harnex import clock, jsonl, output, paths, times
 from harnex.agents.catalogue import log_of
+from harnex.agents.codex import kin
 from harnex.agents.common.logfile import Log, Place, turn_at
 from harnex.errors import HarnexError
 from harnex.store import history, registry
 from harnex.store.registry import is_named
-from harnex.usage import forks, kin, logs
+from harnex.usage import forks, logs
 from harnex.usage import sums as usage
 from harnex.usage.prices import Prices
 

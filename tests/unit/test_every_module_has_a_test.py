@@ -56,6 +56,7 @@ HELD_BY = {
     ),
     "harnex.agents.codex.headless": ("real/test_exec.py::test_every_call_to_the_token", REAL),
     "harnex.agents.codex.home": ("unit/agents/codex/test_home.py::test_rehearsal_is_private_and_complete", BEHIND),
+    "harnex.agents.codex.kin": ("unit/agents/codex/test_copied.py::test_sums_leave_copies_out", BEHIND),
     "harnex.agents.codex.kind": (
         "unit/agents/test_catalogue.py::test_each_that_comes_with_harnex_has_what_its_record_names",
         LOADED,
@@ -296,7 +297,6 @@ HELD_BY = {
     "harnex.terminal.emulator": ("unit/terminal/test_screen.py::test_sequences", BEHIND),
     "harnex.terminal.grid": ("unit/terminal/test_screen.py::test_sequences", BEHIND),
     "harnex.usage.chats": ("e2e/test_usage.py::test_other_sessions_files", CLIENT),
-    "harnex.usage.kin": ("unit/agents/codex/test_copied.py::test_sums_leave_copies_out", BEHIND),
     "harnex.watch.checks": (
         "unit/watch/test_checks.py::test_verify_goes_back_to_the_agent_so_often_and_no_more",
         WATCH,
