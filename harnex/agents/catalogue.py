@@ -19,7 +19,7 @@ from harnex.errors import HarnexError
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
 
-    from harnex.agents.common.logfile import Log, Place
+    from harnex.agents.roles import Logs
 
 
 BUILT_IN = ("codex", "claude", "paseo", "demo", "generic")  # each is a folder here, with its `kind.py`
@@ -91,6 +91,18 @@ def headless_for(name: str) -> Adapter:
     return cast(Adapter, _role(name, kind(name).headless, "ADAPTER"))
 
 
+def logs_for(name: str) -> Logs:
+    """The files that a CLI writes itself. Raises KeyError for one whose files harnex can't read."""
+    return cast("Logs", _role(name, kind(name).logs, "LOGS"))
+
+
+def logs_of_runs(name: str) -> list[Logs]:
+    """What there may be of such files after a run of this CLI: its own, or those of the agents that it runs."""
+    if not is_known(name):
+        return []
+    return [logs_for(other) for other in (kind(name).runs or (name,)) if kind(other).logs]
+
+
 def name_for(command: str) -> str:
     """The adapter for a command as a person typed it: a known name, the path of one, or `generic`."""
     base = command.rsplit("/", 1)[-1]
@@ -135,17 +147,3 @@ def _broken(name: str, why: str) -> HarnexError:
     return HarnexError(
         f"the agent '{name}' of the package {package} can't be used: {why}", "mend the package, or uninstall it"
     )
-
-
-def log_of(name: str, types: dict[str, str], full: bool, place: Place | None = None) -> Log:
-    """A reader for one file of that CLI's own records, at this place among others. Raises KeyError for a CLI whose records
-    harnex can't read."""
-    if name == "claude":
-        from harnex.agents.claude.log import ClaudeLog
-
-        return ClaudeLog(types, full)
-    if name == "codex":
-        from harnex.agents.codex.log import CodexLog
-
-        return CodexLog(full, place)
-    raise KeyError(name)

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
 from typing import Any
 
 from harnex import jsonl
-from harnex.agents.claude.chat import ClaudeBodies
-from harnex.agents.codex.chat import CodexBodies
+from harnex.agents.catalogue import logs_of_runs
 from harnex.agents.common.chat import Answer
 from harnex.errors import HarnexError
 from harnex.paths import FOLLOWED
@@ -69,24 +67,18 @@ def followed(run_dir: str) -> list[str]:
     return list(dict.fromkeys(found))
 
 
-def _find(record: dict[str, Any], paths: Iterable[str]) -> Answer | None:
-    call_id = record["call_id"]
-    paths = list(paths)
-    types = logs.agent_types(paths)
+def _find(record: dict[str, Any], paths: list[str]) -> Answer | None:
+    call_id, agent = record["call_id"], str(record["agent"])
+    found = [role.chats(agent, paths, logs.FILES) for role in logs_of_runs(str(record["cli"]))]
+    makers = [make for make in found if make is not None]
     for path in paths:
-        bodies: Any
-        if record["cli"] == "claude":
-            agent = str(record["agent"])
-            kind, _, name = agent.rpartition(":")
-            bodies = ClaudeBodies(agent, {**types, name: kind} if kind else types)
-        else:
-            bodies = CodexBodies()
+        chats = [make() for make in makers]
         report = logs.Report(path)
         for row in logs.every_row(path, report):
-            bodies.row(row)
-        if call_id in bodies.answers:
-            found: Answer = bodies.answers[call_id]
+            for chat in chats:
+                chat.row(row)
+        for answer in (chat.answers[call_id] for chat in chats if call_id in chat.answers):
             if report.skipped:
-                found.missing += (f"{report.skipped} lines that are not JSON",)
-            return found
+                answer.missing += (f"{report.skipped} lines that are not JSON",)
+            return answer
     return None

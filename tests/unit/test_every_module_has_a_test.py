@@ -38,6 +38,7 @@ HELD_BY = {
         "unit/agents/claude/test_dialogs.py::test_permission_options_are_read_in_order",
         BEHIND,
     ),
+    "harnex.agents.claude.files": ("unit/usage/test_logs.py::test_sub_agents_are_found_with_their_parent", LOADED),
     "harnex.agents.claude.headless": ("real/test_exec.py::test_every_call_to_the_token", REAL),
     "harnex.agents.claude.kind": (
         "unit/agents/test_catalogue.py::test_each_that_comes_with_harnex_has_what_its_record_names",
@@ -54,6 +55,7 @@ HELD_BY = {
         "unit/agents/codex/test_copied.py::test_what_a_fork_copied_is_counted_once",
         BEHIND,
     ),
+    "harnex.agents.codex.files": ("unit/agents/codex/test_copied.py::test_sums_leave_copies_out", LOADED),
     "harnex.agents.codex.headless": ("real/test_exec.py::test_every_call_to_the_token", REAL),
     "harnex.agents.codex.home": ("unit/agents/codex/test_home.py::test_rehearsal_is_private_and_complete", BEHIND),
     "harnex.agents.codex.kin": ("unit/agents/codex/test_copied.py::test_sums_leave_copies_out", BEHIND),

@@ -6,6 +6,7 @@ KIND = AgentKind(
     name="claude",
     adapter="harnex.agents.claude.adapter",
     headless="harnex.agents.claude.headless",
+    logs="harnex.agents.claude.files",
     npm="@anthropic-ai/claude-code",
     titles=("Claude Code", "claude"),  # `2.1.329 (Claude Code)`
     price_provider="anthropic",

@@ -6,6 +6,7 @@ KIND = AgentKind(
     name="codex",
     adapter="harnex.agents.codex.adapter",
     headless="harnex.agents.codex.headless",
+    logs="harnex.agents.codex.files",
     npm="@openai/codex",
     titles=("codex-cli", "codex"),  # `codex-cli 0.169.0`
     price_provider="openai",

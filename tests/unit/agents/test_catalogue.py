@@ -67,6 +67,13 @@ def test_a_role_that_a_cli_has_not_and_a_cli_that_is_none_are_unknown() -> None:
     )
 
 
+def test_what_a_run_leaves_is_its_clis_or_that_of_those_which_it_runs() -> None:
+    claude, codex = catalogue.logs_for("claude"), catalogue.logs_for("codex")
+    assert catalogue.logs_of_runs("claude") == [claude]
+    assert catalogue.logs_of_runs("paseo") == [claude, codex]
+    assert catalogue.logs_of_runs("demo") == catalogue.logs_of_runs("nothing") == []
+
+
 def test_a_package_adds_one(add: Add) -> None:
     add("other", GOOD)
     assert catalogue.names() == (*catalogue.BUILT_IN, "other")
