@@ -38,7 +38,7 @@ EARLY_S = 0.001  # times have milliseconds; a record dates the prompt 9 to 50 ms
 
 
 class Record:
-    """One agent's record, for a provider that harnex can't read: it says nothing."""
+    """One agent's record. The defaults say nothing."""
 
     readable = False
 
@@ -85,8 +85,8 @@ class Record:
         return self.said if self.prompted >= prompted_at - EARLY_S else None
 
     def classify(self, text: str) -> tuple[str, str | None]:
-        """The reason of a failure in Paseo's words (`lastError`), and when to try again."""
-        return codex_screen.failure(text), None
+        """The reason of a failure by the provider's words, and when to try again."""
+        return "other", None
 
     def whose_tool(self, env: Mapping[str, str], apart: bool) -> str:
         """As `Reader.whose_tool`, for the provider's tools."""
@@ -254,6 +254,9 @@ class CodexRecord(Record):
         agents = {rollout.thread: rollout.agent for rollout in self._rollouts.values() if rollout.thread}
         return whose_tool(env, apart, None, agents)
 
+    def classify(self, text: str) -> tuple[str, str | None]:
+        return codex_screen.failure(text), None
+
     def cut(self, died: bool) -> Iterable[Fact]:
         return self.ended() if died else ()  # an interruption is in the rollout
 
@@ -263,18 +266,25 @@ class CodexRecord(Record):
         yield from unfound(self._rollouts)
 
 
+class Unread(Record):
+    """The record of a provider that harnex can't read. Paseo's words on its failures are read as if Codex had said them."""
+
+    def classify(self, text: str) -> tuple[str, str | None]:
+        return codex_screen.failure(text), None
+
+
 def record_for(provider: str, began: float) -> Record:
     """By the family of a provider: custom ones (`claude-old`) extend one of these."""
     if provider.startswith("claude"):
         return ClaudeRecord(began)
     if provider.startswith("codex"):
         return CodexRecord(began)
-    return Record()
+    return Unread()
 
 
 def record_of(row: dict[str, Any], began: float) -> Record:
     """By a row of it."""
-    return CodexRecord(began) if "payload" in row else ClaudeRecord(began) if "message" in row else Record()
+    return CodexRecord(began) if "payload" in row else ClaudeRecord(began) if "message" in row else Unread()
 
 
 def glob_escaped(path: str) -> str:
