@@ -21,13 +21,14 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from harnex import times
+from harnex.agents.common.record import Record, glob_escaped
 from harnex.agents.contract import Reader, Version
 from harnex.agents.paseo import processes as processes
 from harnex.agents.paseo.cli import Cli, Reply, shown_host
 from harnex.agents.paseo.dialogs import Dialogs
 from harnex.agents.paseo.ending import SETTLE, Leaving, Stopping
 from harnex.agents.paseo.start import Plan, Start
-from harnex.agents.paseo.transcripts import Record, Unread, glob_escaped, record_for, record_of
+from harnex.agents.paseo.transcripts import Unread, record_for, record_of
 from harnex.agents.paseo.turn import UNSEEN, Daemon, Snapshot, Turn, made, outcome
 from harnex.model.facts import (
     AgentSession,

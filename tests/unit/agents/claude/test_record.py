@@ -1,11 +1,11 @@
-"""paseo/transcripts.py: the calls of the Claude Code that Paseo runs."""
+"""claude/record.py: the calls of the Claude Code that Paseo runs."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from harnex.agents.claude.calls import UNRECORDED, UNTOLD
-from harnex.agents.paseo.transcripts import ClaudeRecord
+from harnex.agents.claude.record import ClaudeRecord
 from harnex.model.facts import Fact, ModelCall, Remark
 from harnex.times import seconds
 from tests.unit.agents._rows import at, said, user
