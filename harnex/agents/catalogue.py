@@ -19,6 +19,7 @@ from harnex.errors import HarnexError
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
 
+    from harnex.agents.common.record import Record
     from harnex.agents.roles import Logs
 
 
@@ -101,6 +102,11 @@ def logs_of_runs(name: str) -> list[Logs]:
     if not is_known(name):
         return []
     return [logs_for(other) for other in (kind(name).runs or (name,)) if kind(other).logs]
+
+
+def record_of(name: str) -> type[Record]:
+    """What reads a CLI's record of a conversation, for another agent that runs it. Raises KeyError if nothing does."""
+    return cast("type[Record]", _role(name, kind(name).record, "RECORD"))
 
 
 def name_for(command: str) -> str:

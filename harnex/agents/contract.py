@@ -47,7 +47,9 @@ class AgentKind:
     adapter: str  # the module with `ADAPTER`, an `Adapter`
     headless: str = ""  # the module with the `ADAPTER` of the CLI without a terminal
     logs: str = ""  # the module with `LOGS`, a `roles.Logs`: the files that the CLI writes itself
-    transcript: str = ""  # the module with `TRANSCRIPT`, a `roles.Transcript`: the same when another agent runs the CLI
+    record: str = (
+        ""  # the module with `RECORD`, a subclass of `common.record.Record`, for another agent that runs the CLI
+    )
     is_agent: bool = True  # a person would name it; else it is a means (the demo, any other program)
     runs: tuple[str, ...] = ()  # other agents that it runs: their rehearsals and their records are its own
     npm: str = ""  # the npm package that installs it

@@ -130,10 +130,6 @@ HELD_BY = {
         "unit/agents/paseo/test_adapter.py::test_the_file_is_idle_before_it_is_running",
         BEHIND,
     ),
-    "harnex.agents.paseo.transcripts": (
-        "unit/agents/paseo/test_adapter.py::test_a_run_whose_supervisor_died_is_read_again",
-        BEHIND,
-    ),
     "harnex.agents.paseo.turn": ("unit/agents/paseo/test_adapter.py::test_the_opening_is_no_turn", BEHIND),
     "harnex.agents.roles": ("unit/agents/codex/test_copied.py::test_sums_leave_copies_out", BEHIND),
     "harnex.cli": ("e2e/test_bad_input.py::test_wrong_usage_is_told_with_the_way_out", CLIENT),

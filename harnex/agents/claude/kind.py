@@ -7,6 +7,7 @@ KIND = AgentKind(
     adapter="harnex.agents.claude.adapter",
     headless="harnex.agents.claude.headless",
     logs="harnex.agents.claude.files",
+    record="harnex.agents.claude.record",
     npm="@anthropic-ai/claude-code",
     titles=("Claude Code", "claude"),  # `2.1.329 (Claude Code)`
     price_provider="anthropic",

@@ -33,13 +33,16 @@ class ClaudeRecord(Record):
     readable = True
 
     def __init__(self, began: float) -> None:
-        super().__init__()
-        self._began = began
+        super().__init__(began)
         self._before: set[str] = set()  # messages that were whole before the run
         self._reader = ClaudeReader(None)
         self._path = ""  # of the session's directory of sub-agents
         self._followed: set[str] = set()
         self._text = ""
+
+    @staticmethod
+    def wrote(row: dict[str, Any]) -> bool:
+        return "message" in row and "payload" not in row
 
     def find(self, home: str, env: dict[str, str], session: str) -> Iterable[Fact]:
         root = env.get("CLAUDE_CONFIG_DIR") or f"{home}/.claude"
@@ -147,3 +150,6 @@ def _first(given: Any) -> str:
             if isinstance(given.get(key), str):
                 return str(given[key])[:200]
     return ""
+
+
+RECORD = ClaudeRecord

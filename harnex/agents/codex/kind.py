@@ -7,6 +7,7 @@ KIND = AgentKind(
     adapter="harnex.agents.codex.adapter",
     headless="harnex.agents.codex.headless",
     logs="harnex.agents.codex.files",
+    record="harnex.agents.codex.record",
     npm="@openai/codex",
     titles=("codex-cli", "codex"),  # `codex-cli 0.169.0`
     price_provider="openai",

@@ -29,11 +29,14 @@ class CodexRecord(Record):
     readable = True
 
     def __init__(self, began: float) -> None:
-        super().__init__()
-        self._began = began
+        super().__init__(began)
         self._root = ""
         self._left = Left()
         self._rollouts: dict[str, Rollout] = {"record": Rollout("record", began=began, left=self._left)}
+
+    @staticmethod
+    def wrote(row: dict[str, Any]) -> bool:
+        return "payload" in row
 
     def find(self, home: str, env: dict[str, str], session: str) -> Iterable[Fact]:
         self._root = glob_escaped(env.get("CODEX_HOME") or f"{home}/.codex") + "/sessions/*/*/*"
@@ -76,3 +79,6 @@ class CodexRecord(Record):
         for rollout in self._rollouts.values():
             yield from (f for f in rollout.gone() if isinstance(f, ModelCall | Remark))
         yield from unfound(self._rollouts)
+
+
+RECORD = CodexRecord

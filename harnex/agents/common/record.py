@@ -19,7 +19,9 @@ class Record:
 
     readable = False
 
-    def __init__(self) -> None:
+    def __init__(self, began: float) -> None:
+        """`began`: epoch seconds of the run's start. What is older is of the conversation, and not of the run."""
+        self._began = began
         self.said: TurnEnded | None = None  # the last word on the turn since the last prompt
         self.prompted = 0.0  # when that prompt was recorded, epoch seconds
         self.prompt = ""
@@ -27,6 +29,11 @@ class Record:
         self.rows = 0
         self.question: dict[str, Any] | None = None  # the input of an AskUserQuestion that is open
         self.asked = ""  # the name and input of the tool that is open
+
+    @staticmethod
+    def wrote(row: dict[str, Any]) -> bool:
+        """Whether this CLI wrote the row, where nothing else tells whose a record is."""
+        return False
 
     def find(self, home: str, env: dict[str, str], session: str) -> Iterable[Fact]:
         """Where the record of this provider session is. It may be older than the run."""

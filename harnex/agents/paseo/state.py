@@ -72,7 +72,7 @@ class PaseoState(Reader):
         self._doubt = ""  # `send` failed, and it must be seen whether the text arrived all the same
         self._leaving: Leaving | None = None
         self._dialogs, self._stopping, self._processes = Dialogs(), Stopping(), processes.Processes()
-        self._record: Record = Unread()
+        self._record: Record = Unread(0.0)
         self._rows_seen = -1
 
     # ---- start ----

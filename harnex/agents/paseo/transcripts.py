@@ -9,28 +9,29 @@ from __future__ import annotations
 
 from typing import Any
 
-from harnex.agents.claude.record import ClaudeRecord
-from harnex.agents.codex import screen as codex_screen
-from harnex.agents.codex.record import CodexRecord
+from harnex.agents import catalogue
 from harnex.agents.common.record import Record
+from harnex.agents.paseo.kind import KIND
 
 
 class Unread(Record):
     """The record of a provider that harnex can't read. Paseo's words on its failures are read as if Codex had said them."""
 
     def classify(self, text: str) -> tuple[str, str | None]:
-        return codex_screen.failure(text), None
+        return catalogue.record_of("codex")(self._began).classify(text)
 
 
 def record_for(provider: str, began: float) -> Record:
     """By the family of a provider: custom ones (`claude-old`) extend one of these."""
-    if provider.startswith("claude"):
-        return ClaudeRecord(began)
-    if provider.startswith("codex"):
-        return CodexRecord(began)
-    return Unread()
+    for name in KIND.runs:
+        if provider.startswith(name):
+            return catalogue.record_of(name)(began)
+    return Unread(began)
 
 
 def record_of(row: dict[str, Any], began: float) -> Record:
     """By a row of it."""
-    return CodexRecord(began) if "payload" in row else ClaudeRecord(began) if "message" in row else Unread()
+    for found in map(catalogue.record_of, KIND.runs):
+        if found.wrote(row):
+            return found(began)
+    return Unread(began)
