@@ -38,10 +38,12 @@ def is_known(name: str) -> bool:
 
 @cache
 def kind(name: str) -> AgentKind:
-    """What is known of a CLI. Raises KeyError for an unknown one, HarnexError if the package that adds it is broken."""
+    """What is known of a CLI. Raises HarnexError for an unknown one, or if the package that adds it is broken."""
     if name in BUILT_IN:
         return cast(AgentKind, import_module(f"harnex.agents.{name}.kind").KIND)
-    entry = _added()[name]
+    entry = _added().get(name)
+    if entry is None:
+        raise HarnexError(f"there is no agent '{name}'", "install the package that adds it")
     try:
         found = entry.load()
     except Exception as e:  # whatever goes wrong in a package of others
@@ -119,8 +121,16 @@ def price_provider(name: str | None) -> str | None:
     """Who sells the models of a CLI; None if that is not known."""
     try:
         return (kind(name).price_provider or None) if name else None
-    except (KeyError, HarnexError):
+    except HarnexError:
         return None
+
+
+def signals(name: str) -> tuple[str, ...]:
+    """`AgentKind.signals`, () for an unknown CLI."""
+    try:
+        return kind(name).signals
+    except HarnexError:
+        return ()
 
 
 @cache

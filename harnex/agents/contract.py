@@ -58,6 +58,10 @@ class AgentKind:
     price_provider: str = ""  # who sells its models, as the price list names them; "": the model's name decides
     leases: bool = False  # `Adapter.lease` knows how to give it a private home
     credential_files: tuple[str, ...] = ()  # files at the top of such a home that hold the credential
+    conversation: tuple[
+        str, ...
+    ] = ()  # sources (`Follow.source`) of the files that the CLI goes on with when it resumes
+    signals: tuple[str, ...] = ()  # sources in which no conversation is: they tell of prompts before the CLI keeps them
     variables: tuple[str, ...] = ()  # of its environment, none secret: with these it is the same agent again
 
 

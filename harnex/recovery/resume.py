@@ -230,7 +230,7 @@ def _native(state: str, start: dict[str, Any], row: dict[str, Any], log: fold.Di
             break
     if not turns:
         return (), "started anew: no turn had begun"
-    if not reread.was_kept(paths.run_dir(state, run_id)):
+    if not reread.was_kept(paths.run_dir(state, run_id), start["adapter"]):
         return (), f"started anew: {start['cli']} was killed before it wrote its conversation down"
     own = tuple(str(word) for word in start["options"].get("args") or ())
     args = adapter_for(start["adapter"]).resume_args(str(session), own) if session else ()

@@ -6,7 +6,7 @@ import os
 from typing import Any
 
 from harnex import jsonl
-from harnex.agents.catalogue import logs_of_runs
+from harnex.agents.catalogue import logs_of_runs, signals
 from harnex.agents.common.chat import Answer
 from harnex.errors import HarnexError
 from harnex.paths import FOLLOWED
@@ -14,13 +14,11 @@ from harnex.redaction import rules
 from harnex.usage import logs
 from harnex.usage.sources import Files, Run
 
-NO_LOGS = ("hooks", "notify")  # followed, too, but no conversation is in them
-
 
 def bodies_of(record: dict[str, Any], run: Run | None, source: Files | None) -> dict[str, Any]:
     """The call's bodies, redacted. Raises HarnexError if no file holds them."""
     if run is not None:
-        paths = followed(run.directory)
+        paths = followed(run.directory, signals(str(record["cli"])))
         if not paths:
             raise HarnexError(
                 f"run {run.row.get('run_id')} noted no files that could hold a call's bodies",
@@ -52,15 +50,15 @@ def bodies_of(record: dict[str, Any], run: Run | None, source: Files | None) -> 
     return fields
 
 
-def followed(run_dir: str) -> list[str]:
-    """The logs of the agent that the supervisor read in this run."""
+def followed(run_dir: str, but: tuple[str, ...]) -> list[str]:
+    """The logs of the agent that the supervisor read in this run, without those of the sources `but`."""
     found = []
     try:
         with open(os.path.join(run_dir, "evidence", FOLLOWED), "rb") as f:
             for line in f:
                 row = jsonl.loads_dict(line)
                 source, path = (row or {}).get("source"), (row or {}).get("path")
-                if source not in NO_LOGS and (row or {}).get("kind") == "rows" and isinstance(path, str):
+                if source not in but and (row or {}).get("kind") == "rows" and isinstance(path, str):
                     found.append(path)
     except OSError:
         return []

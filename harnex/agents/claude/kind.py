@@ -13,5 +13,7 @@ KIND = AgentKind(
     price_provider="anthropic",
     leases=True,
     credential_files=(".credentials.json", "api-key"),
+    conversation=("transcript",),  # those of sub-agents are not enough
+    signals=("hooks",),
     variables=("CLAUDE_CONFIG_DIR", "ANTHROPIC_BASE_URL"),
 )

@@ -13,5 +13,7 @@ KIND = AgentKind(
     price_provider="openai",
     leases=True,
     credential_files=("auth.json",),
+    conversation=("rollout",),
+    signals=("notify",),
     variables=("CODEX_HOME", "OPENAI_BASE_URL"),
 )

@@ -56,7 +56,7 @@ def test_each_that_comes_with_harnex_has_what_its_record_names(name: str) -> Non
 def test_a_role_that_a_cli_has_not_and_a_cli_that_is_none_are_unknown() -> None:
     with pytest.raises(KeyError):
         catalogue.headless_for("paseo")
-    with pytest.raises(KeyError):
+    with pytest.raises(HarnexError, match="no agent 'nothing'"):
         catalogue.adapter_for("nothing")
     assert catalogue.name_for("/usr/bin/nothing") == "generic"
     assert (
