@@ -84,7 +84,7 @@ class LaunchRequest:
     title: str = field(default="", kw_only=True)  # a name for people: the session's id
     options: Mapping[str, str] = field(
         default_factory=dict, kw_only=True
-    )  # of `run`, for this adapter only (`catalogue.TAKES`)
+    )  # of `run`, for this adapter only (`AgentKind.options`)
     socket: Callable[[], str] = field(default=str, kw_only=True)  # a path, private and short, for a daemon to listen on
 
 
