@@ -3,8 +3,9 @@
 Adapters are pure: they import no I/O module and never touch the world. The supervisor does what a
 `Launch` asks for, follows the files that a `Reader` names, and feeds back what it finds.
 
-To add an agent CLI: one folder in `agents/` whose `adapter.py` has an `ADAPTER` object, one line in
-`agents/catalogue.py`, and one folder of recordings in `tests/corpus/`.
+To add an agent CLI: one folder here with an `AgentKind` in its `kind.py`, the folder's name in `agents/catalogue.py`
+(a package of its own needs no such line: it has an entry point), and one folder of recordings in `tests/corpus/`.
+What a CLI can offer beside its adapter stands in `roles.py`.
 """
 
 from __future__ import annotations
@@ -19,6 +20,49 @@ Version = tuple[int, ...]
 Permissions = Literal["ask", "auto", "bypass"]
 
 PREVIEW = 200  # characters of an answer or of a tool's input that events show
+
+
+@dataclass(frozen=True)
+class RunOption:
+    """An option of `harnex run` that one CLI takes: `--NAME METAVAR`. Its value is in `LaunchRequest.options`."""
+
+    name: str
+    metavar: str
+    help: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class AgentKind:
+    """What harnex knows of an agent CLI before anything of it is imported.
+
+    A role is the name of the module in which it is; "" means that the CLI does not have it. The module is imported
+    when the role is needed first.
+
+    The CLIs that come with harnex have theirs as `KIND` in `harnex/agents/<name>/kind.py`. Any other package offers one
+    by an entry point of the group `harnex.agents`. The entry point's name is the kind's `name`, and its value names the
+    object: `mycli = "mypackage.kind:KIND"`.
+    """
+
+    name: str  # what a person types, and `cli` in every record
+    adapter: str  # the module with `ADAPTER`, an `Adapter`
+    headless: str = ""  # the module with the `ADAPTER` of the CLI without a terminal
+    logs: str = ""  # the module with `LOGS`, a `roles.Logs`: the files that the CLI writes itself
+    record: str = (
+        ""  # the module with `RECORD`, a subclass of `common.record.Record`, for another agent that runs the CLI
+    )
+    is_agent: bool = True  # a person would name it; else it is a means (the demo, any other program)
+    runs: tuple[str, ...] = ()  # other agents that it runs: their rehearsals and their records are its own
+    npm: str = ""  # the npm package that installs it
+    titles: tuple[str, ...] = ()  # what it calls itself in the answer to `--version`; (): its name
+    options: tuple[RunOption, ...] = ()
+    price_provider: str = ""  # who sells its models, as the price list names them; "": the model's name decides
+    leases: bool = False  # `Adapter.lease` knows how to give it a private home
+    credential_files: tuple[str, ...] = ()  # files at the top of such a home that hold the credential
+    conversation: tuple[
+        str, ...
+    ] = ()  # sources (`Follow.source`) of the files that the CLI goes on with when it resumes
+    signals: tuple[str, ...] = ()  # sources in which no conversation is: they tell of prompts before the CLI keeps them
+    variables: tuple[str, ...] = ()  # of its environment, none secret: with these it is the same agent again
 
 
 @dataclass(frozen=True)
@@ -40,7 +84,7 @@ class LaunchRequest:
     title: str = field(default="", kw_only=True)  # a name for people: the session's id
     options: Mapping[str, str] = field(
         default_factory=dict, kw_only=True
-    )  # of `run`, for this adapter only (`catalogue.TAKES`)
+    )  # of `run`, for this adapter only (`AgentKind.options`)
     socket: Callable[[], str] = field(default=str, kw_only=True)  # a path, private and short, for a daemon to listen on
 
 

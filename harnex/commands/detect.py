@@ -45,18 +45,18 @@ def command(
     not decide the state; `needs` says what would: cursor and title are in a .cast and in `pane --json`, bytes in a
     .cast, history in the agent's own records. This is how to report a wrong state.
     """
-    from harnex.agents.catalogue import NAMES, adapter_for
+    from harnex.agents import catalogue
 
     if as_json and as_text:
         raise UsageError("--json and --text exclude each other")
-    if cli not in NAMES:
-        raise UsageError(f"no adapter for '{cli}'", "known: " + ", ".join(NAMES))
+    if not catalogue.is_known(cli):
+        raise UsageError(f"no adapter for '{cli}'", "known: " + ", ".join(catalogue.names()))
     from harnex.launch import versions
 
     version = versions.parse(cli_version)
     if cli_version is not None and version is None:
         raise UsageError(f"'{cli_version}' is not a version", "for example 2.1.329")
-    adapter = adapter_for(cli)
+    adapter = catalogue.adapter_for(cli)
     for name in files or ("-",):
         row = {"file": name, **judge_file(adapter, version, name, title)}
         sys.stdout.write((_words(row) if as_text else jsonl.dumps(row)) + "\n")

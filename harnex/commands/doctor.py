@@ -81,15 +81,23 @@ def terminal_tools() -> Iterator[Check]:
 
 def agents() -> Iterator[Check]:
     """Each agent CLI: is it there, and was its version measured?"""
-    from harnex.agents.catalogue import AGENTS, PACKAGES, adapter_for
+    from harnex.agents import catalogue
     from harnex.launch import environment, versions
 
     state = paths.state_dir()
     found_any = False
-    for name in AGENTS:
-        adapter = adapter_for(name)
+    missing = list[str]()
+    for name in catalogue.names():
+        try:
+            if not catalogue.kind(name).is_agent:
+                continue
+            adapter = catalogue.adapter_for(name)
+        except HarnexError as e:
+            yield Check(name, "error", e.message, e.hint)
+            continue
         program = shutil.which(adapter.program)
         if program is None:
+            missing.append(name)
             continue
         found_any = True
         text = versions.detect(state, program, environment.clean_env(), name)
@@ -103,12 +111,11 @@ def agents() -> Iterator[Check]:
             yield Check(name, "warning", where, f"measured were {low} to {high}: its state may be less certain")
         else:
             yield Check(name, "ok", where)
-    missing = [n for n in AGENTS if shutil.which(adapter_for(n).program) is None]
     for name in missing:
         status: Any = "warning" if not found_any else "ok"
-        yield Check(
-            name, status, "not on the PATH", f"to use it: npm install -g {PACKAGES[name]}" if not found_any else ""
-        )
+        package = catalogue.kind(name).npm
+        mend = f"to use it: npm install -g {package}" if package else "to use it: install it"
+        yield Check(name, status, "not on the PATH", mend if not found_any else "")
 
 
 def user() -> Iterator[Check]:

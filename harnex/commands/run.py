@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterable, Mapping
 from typing import Any, cast
 
 import click
 
 from harnex import errors, jsonl, paths
+from harnex.agents import catalogue
+from harnex.agents.contract import AgentKind
 from harnex.commands._find import mend
 from harnex.commands._policy import policy_options, read_policy
 from harnex.commands._starting import start_options, start_words
@@ -17,13 +20,39 @@ from harnex.errors import HarnexError, UsageError
 from harnex.store import registry
 from harnex.watch.policy import PRESETS
 
-OWN = ("provider", "paseo_host", "adopt")  # options that one adapter takes (catalogue.TAKES)
+
+def options_of(kinds: Iterable[AgentKind]) -> list[click.Option]:
+    """The options that one CLI alone takes."""
+    return [click.Option((f"--{o.name}",), metavar=o.metavar, help=o.help) for kind in kinds for o in kind.options]
 
 
 class RunCommand(click.Command):
     """`--tmux` and `--watch` may have a value; the CLI's name behind one of them is the CLI, not the value."""
 
+    def __init__(self, *args: Any, **more: Any) -> None:
+        super().__init__(*args, **more)
+        self._own = options_of(catalogue.built_in())
+        size = next(n for n, param in enumerate(self.params, 1) if param.name == "size")
+        self.params[size:size] = self._own
+
+    def own(self, values: Mapping[str, Any]) -> dict[str, str]:
+        """The values of the options that one CLI alone takes, by their names, as far as they were given."""
+        given = {option.opts[0].removeprefix("--"): values[str(option.name)] for option in self._own}
+        return {name: value for name, value in given.items() if value is not None}
+
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        try:
+            return self._parsed(ctx, list(args))
+        except click.NoSuchOption:
+            known = {param.name for param in self.params}
+            new = [option for option in options_of(catalogue.added()) if option.name not in known]
+            if not new:
+                raise
+            self._own += new
+            self.params += new
+            return self._parsed(ctx, list(args))
+
+    def _parsed(self, ctx: click.Context, args: list[str]) -> list[str]:
         end = args.index("--") if "--" in args else len(args)
         ours, rest = args[:end], args[end:]
         parser = self.make_parser(ctx)
@@ -62,11 +91,6 @@ class RunCommand(click.Command):
 @click.option("--record", type=click.Choice(["screen", "raw"]), default="screen", show_default=True,
               help="raw keeps the terminal's bytes: secrets in them can't be redacted.")  # fmt: skip
 @click.option("--size", metavar="COLSxROWS", help="The terminal's size (default: this one's, or 120x40).")
-@click.option("--provider", metavar="P/MODEL", help="Paseo: which agent it runs, as claude/MODEL or codex/MODEL.")
-@click.option(
-    "--paseo-host", metavar="HOST", help="Paseo: use the daemon there (host:port, unix:///path), and never stop it."
-)
-@click.option("--adopt", metavar="AGENT_ID", help="Paseo: take over an agent that runs on that daemon already.")
 @click.option(
     "--watch",
     is_flag=False,
@@ -109,7 +133,7 @@ def command(**o: Any) -> int:
         context=read_context(o["context"], o["context_file"]),
         record=o["record"],
         watch_file=o["watch_file"],
-        own={name: o[key] for key in OWN if (name := key.replace("_", "-")) and o[key] is not None},
+        own=cast(RunCommand, click.get_current_context().command).own(o),
     )
     repo = paths.repo_root(options.cwd) if options.cwd else paths.here()
     policy, options.notes = read_policy(o, repo, watched, options.cli)

@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from harnex import errors, jsonl, paths, times
+from harnex.agents import catalogue
 from harnex.commands import _table
 from harnex.commands._find import mend, run_of
 from harnex.commands._table import Column
@@ -23,6 +24,23 @@ EXTRA = "pip install 'harnex[usage]'"
 WORDS_MAX = 20  # files with something wrong that are named one by one
 
 
+class LogsOf(click.ParamType):  # type: ignore[type-arg]  # generic only in newer clicks
+    """A CLI whose own files harnex can read. Those that other packages add are looked up only if it is none of the rest."""
+
+    name = "choice"
+
+    def get_metavar(self, param: click.Parameter, ctx: click.Context | None = None) -> str:
+        return f"[{'|'.join(self.names())}]"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        if all(value != kind.name or not kind.logs for kind in catalogue.kinds()):
+            self.fail(f"{value!r} is not one of {', '.join(map(repr, self.names()))}.", param, ctx)
+        return str(value)
+
+    def names(self) -> list[str]:
+        return sorted(kind.name for kind in catalogue.kinds() if kind.logs)
+
+
 @click.command("usage")
 @which_session
 @click.option("--all", "everywhere", is_flag=True, help="Runs in all repositories.")
@@ -33,7 +51,7 @@ WORDS_MAX = 20  # files with something wrong that are named one by one
 @click.option(
     "--from",
     "source",
-    type=click.Choice(("claude", "codex")),
+    type=LogsOf(),
     help="Read this CLI's own files instead: PATHs of files or folders, - for standard input (default: its own folder).",
 )
 @click.option("--call", "which", metavar="N", help="One call: its number, or its call_id.")

@@ -7,7 +7,7 @@ import shutil
 import sys
 from collections.abc import Mapping
 
-from harnex.agents.catalogue import AGENTS, PACKAGES, name_for
+from harnex.agents import catalogue
 from harnex.errors import HarnexError
 from harnex.model.records import Spawner
 
@@ -35,7 +35,7 @@ def apply_env(env: Mapping[str, str], changes: Mapping[str, str | None]) -> dict
 
 def resolve(command: str, env: Mapping[str, str], cwd: str) -> str:
     """The program's absolute path. Raises HarnexError if there is none, or it can't be executed."""
-    adapter_name = name_for(command)
+    adapter_name = catalogue.name_for(command)
     if adapter_name == "demo" and "/" not in command:
         return sys.executable
     if "/" in command:
@@ -47,9 +47,9 @@ def resolve(command: str, env: Mapping[str, str], cwd: str) -> str:
     found = shutil.which(command, path=env.get("PATH"))
     if found is not None:
         return os.path.abspath(found)
-    hint = "agents that harnex knows: " + ", ".join(AGENTS) + "; any other command on the PATH works too"
-    if adapter_name in AGENTS:
-        hint = f"install it: npm install -g {PACKAGES[adapter_name]}"
+    hint = "agents that harnex knows: " + ", ".join(catalogue.agents()) + "; any other command on the PATH works too"
+    if package := catalogue.kind(adapter_name).npm:
+        hint = f"install it: npm install -g {package}"
     raise HarnexError(f"can't run {command}: there is no such command on the PATH", hint)
 
 

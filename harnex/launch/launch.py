@@ -14,7 +14,7 @@ from dataclasses import replace
 from typing import Any
 
 from harnex import config, errors, interpreter, jsonl, names, paths, times
-from harnex.agents.catalogue import AGENTS, HEADLESS, TAKES, adapter_for, headless_for, name_for
+from harnex.agents import catalogue
 from harnex.agents.contract import (
     Adapter,
     HeadlessRequest,
@@ -63,20 +63,22 @@ def start(options: RunOptions) -> dict[str, Any]:
     given = leases.secrets_of(options.credential) if options.credential else []
     redactor = redaction.redactor(rules, env, given)
     refuse_secret(session_id, options.id, redactor)
-    adapter_name = name_for(options.cli)
-    if options.headless and adapter_name not in HEADLESS:
+    adapter_name = catalogue.name_for(options.cli)
+    kind = catalogue.kind(adapter_name)
+    if options.headless and not kind.headless:
         raise UsageError(
             f"{options.cli} has no headless mode that harnex knows",
-            "only: " + ", ".join(HEADLESS) + "; else: harnex run CLI --detach, and harnex send --wait-for-idle",
+            "only: " + _those_with("headless") + "; else: harnex run CLI --detach, and harnex send --wait-for-idle",
         )
-    adapter = headless_for(adapter_name) if options.headless else adapter_for(adapter_name)
+    find_adapter = catalogue.headless_for if options.headless else catalogue.adapter_for
+    adapter = find_adapter(adapter_name)
     for name in options.own:
-        if name not in TAKES.get(adapter_name, ()):
-            takers = ", ".join(a for a, names in TAKES.items() if name in names)
+        if all(own.name != name for own in kind.options):
+            takers = ", ".join(k.name for k in catalogue.kinds() if any(own.name == name for own in k.options))
             raise UsageError(f"--{name} is for: {takers}", f"harnex run {takers} --{name} ...")
     program = resolve(options.cli, env, cwd)
     version_text = options.version
-    if version_text is None and adapter_name in AGENTS:
+    if version_text is None and kind.is_agent:
         version_text = versions.detect(state, program, env, adapter_name, cwd)
     version = versions.parse(version_text)
     resume = options.resume
@@ -220,10 +222,15 @@ def lease_for(
             f"the credential from {credential.name} can't be used for {options.cli}: {e}", "see: harnex guide"
         ) from None
     if found is None:
-        raise UsageError(f"{options.cli} can't be given a leased credential", "only: claude, codex")
+        raise UsageError(f"{options.cli} can't be given a leased credential", "only: " + _those_with("leases"))
     # The variable that it came from is for harnex, not for the agent's tools.
     own: dict[str, str | None] = {} if credential.is_file else {credential.name: None}
     return dataclasses.replace(found, env={**own, **found.env})
+
+
+def _those_with(role: str) -> str:
+    """The names of the CLIs that have it, in words."""
+    return ", ".join(sorted(kind.name for kind in catalogue.kinds() if getattr(kind, role)))
 
 
 def record_notes(record: str) -> tuple[str, ...]:

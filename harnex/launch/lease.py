@@ -13,13 +13,13 @@ import shutil
 from collections.abc import Sequence
 from typing import Any
 
+from harnex.agents import catalogue
 from harnex.agents.contract import Credential, Lease
 from harnex.errors import HarnexError, UsageError
 from harnex.redaction.shapes import file_values
 
 NAME = "lease"
 MAX_BYTES = 1 << 20
-CREDENTIAL_FILES = ("auth.json", ".credentials.json", "api-key", "credential")
 
 
 def read_credential(env_name: str | None, path: str | None) -> Credential | None:
@@ -85,10 +85,11 @@ def write(lease: dict[str, Any] | None) -> None:
         ) from None
 
 
-def left_behind(run_dir: str) -> set[str]:
-    """The credentials in a home that nobody took away: for looking for them elsewhere."""
+def left_behind(run_dir: str, adapter: str) -> set[str]:
+    """The credentials in a home that nobody took away: for looking for them elsewhere. `adapter` is the run's, "" if its
+    start is not known."""
     found: set[str] = set()
-    for name in CREDENTIAL_FILES:
+    for name in (name for kind in catalogue.built_in_and(adapter) for name in kind.credential_files):
         with contextlib.suppress(OSError, UnicodeDecodeError), open(os.path.join(home_of(run_dir), name), "rb") as f:
             text = f.read(MAX_BYTES).decode("utf-8").strip()
             found |= {text, *file_values(text)}

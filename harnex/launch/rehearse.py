@@ -6,7 +6,7 @@ import os
 import subprocess
 
 from harnex import interpreter, jsonl
-from harnex.agents.catalogue import AGENTS, REHEARSED_AS, adapter_for
+from harnex.agents import catalogue
 from harnex.agents.contract import Adapter, Rehearsal, Version
 from harnex.errors import UsageError
 from harnex.launch.environment import apart_env
@@ -18,12 +18,12 @@ def rehearsal(
 ) -> Rehearsal:
     """Arguments, environment and files for the agent, and for those that it starts. Raises UsageError."""
     whole = Rehearsal()
-    for name in REHEARSED_AS.get(adapter_name, (adapter_name,)):
+    for name in catalogue.kind(adapter_name).runs or (adapter_name,):
         own_version = version if name == adapter_name else None
-        other = adapter if name == adapter_name else adapter_for(name)
+        other = adapter if name == adapter_name else catalogue.adapter_for(name)
         found = other.rehearsal(endpoint.base_url, home, cwd, own_version)
         if found is None:
-            raise UsageError(f"{cli} can't be rehearsed", "only: " + ", ".join(AGENTS))
+            raise UsageError(f"{cli} can't be rehearsed", "only: " + ", ".join(catalogue.agents()))
         plan = found.plan if endpoint.plan else {}
         whole = Rehearsal(
             (*whole.args, *found.args), {**whole.env, **found.env, **plan}, {**whole.files, **found.files}

@@ -15,6 +15,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from harnex import clock, jsonl, process
+from harnex.agents import catalogue
 from harnex.errors import HarnexError
 from harnex.launch.spec import Spec
 from harnex.redaction import rules
@@ -23,14 +24,19 @@ from harnex.store import durable
 from harnex.visible import visible
 
 NAME = "start.json"
-# What an agent needs to be the same agent again; none of these is secret.
+# What an agent needs to be the same agent again, beside `AgentKind.variables`; none of these is secret.
 KEEP = (
     "PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "TMPDIR", "COLORTERM",
-    "XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_CACHE_HOME", "CODEX_HOME", "CLAUDE_CONFIG_DIR", "ANTHROPIC_BASE_URL",
-    "OPENAI_BASE_URL", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy",
+    "XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_CACHE_HOME",
+    "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy",
     "SSL_CERT_FILE", "NODE_EXTRA_CA_CERTS",
 )  # fmt: skip
 NOT_KEPT = ("context", "prompt", "resume", "credential", "notes")  # the first message is in the inbox (undelivered.py)
+
+
+def kept_names(adapter: str) -> set[str]:
+    """The variables of which the values are kept for a run of this adapter."""
+    return {*KEEP, *(name for kind in catalogue.built_in_and(adapter) for name in kind.variables)}
 
 
 def about(options: Any, **known: Any) -> dict[str, Any]:
@@ -72,7 +78,7 @@ def write(run_dir: str, start: Mapping[str, Any], env: Mapping[str, str]) -> Non
         name: None if secret_values({name: value}) or MARK in redactor.text(value) else value
         for name, value in options["env"].items()
     }
-    names = {*KEEP, *start.get("set", ())}
+    names = {*kept_names(start["adapter"]), *start.get("set", ())}
     kept = {
         name: value
         for name, value in env.items()

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from hashlib import blake2s
 
 from harnex import paths
-from harnex.agents.catalogue import PACKAGES, TITLES
+from harnex.agents import catalogue
 from harnex.store import durable
 
 PATIENCE_S = 10.0
@@ -31,7 +31,7 @@ def detect(state: str, program: str, env: dict[str, str], cli: str, cwd: str | N
     `cwd` is where the program will run: version managers choose by the directory.
     """
     real = os.path.realpath(program)
-    return _package_version(real, PACKAGES[cli]) or _asked_version(state, real, program, env, cli, cwd)
+    return _package_version(real, catalogue.kind(cli).npm) or _asked_version(state, real, program, env, cli, cwd)
 
 
 def parse(text: str | None) -> tuple[int, ...] | None:
@@ -102,7 +102,8 @@ def _asked_version(state: str, real: str, program: str, env: dict[str, str], cli
     except (OSError, subprocess.TimeoutExpired):
         return None
     texts = (stream.decode("utf-8", "replace") for stream in (done.stdout, done.stderr))
-    version = next((v for text in texts if (v := told(text, TITLES[cli])) is not None), None)
+    titles = catalogue.kind(cli).titles or (cli,)
+    version = next((v for text in texts if (v := told(text, titles)) is not None), None)
     if version is not None and key:
         with contextlib.suppress(OSError):
             kept = {**(known if isinstance(known, dict) else {}), key: version}

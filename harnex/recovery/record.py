@@ -25,7 +25,9 @@ def recorded(run_dir: str, record: Json, **how_it_ended: Any) -> tuple[Clean, tu
     """
     manifest = _document(os.path.join(run_dir, "manifest.json"))
     repo = str(record.get("repo"))
-    redactor = rules.redactor(rules.of_start(startfile.read(run_dir), repo), os.environ, lease.left_behind(run_dir))
+    begun = startfile.read(run_dir)
+    leased_values = lease.left_behind(run_dir, str(begun.get("adapter") or ""))
+    redactor = rules.redactor(rules.of_start(begun, repo), os.environ, leased_values)
     leased = manifest.get("lease")
     lease.remove(run_dir, leased["logs"] if isinstance(leased, dict) and isinstance(leased.get("logs"), list) else ())
     Scrub(run_dir, redactor).finish(dispatch.LAST_S)

@@ -15,15 +15,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from harnex import jsonl
-from harnex.agents.catalogue import NAMES, adapter_for
+from harnex.agents import catalogue
 from harnex.agents.contract import Reader
+from harnex.errors import HarnexError
 from harnex.model.facts import AgentSession, Fact, ModelCall, Rest, Submitted, TurnEnded
 from harnex.store.tail import LineTail
 from harnex.supervisor.evidence import FollowedFiles
 
 COMPARED = 500  # characters of a prompt
-CONVERSATION = ("transcript", "rollout")  # sources of what the agents resume; those of sub-agents are not enough
-NO_CONVERSATION = ("hooks", "notify")  # sources that tell of prompts before the agent keeps them, if it ever does
 
 
 @dataclass
@@ -36,6 +35,7 @@ class Seen:
     ends: dict[str, TurnEnded | None] = field(default_factory=dict)  # source -> of its last turn; None: it did not end
     agent_session_id: str | None = None
     files: int = 0
+    signals: tuple[str, ...] = ()  # sources that tell of prompts before the agent keeps them, if it ever does
 
     def submitted(self, text: str) -> int:
         """How often the agent recorded that prompt, by the source that has it most often."""
@@ -45,7 +45,7 @@ class Seen:
         """How often the conversation that the agent keeps (and resumes) has that prompt; None: it is not known.
 
         Hooks tell of a prompt before it is kept (Claude Code 2.1.329 writes its transcript up to 100 ms later)."""
-        kept = [count for source, count in self.prompts.items() if source not in NO_CONVERSATION]
+        kept = [count for source, count in self.prompts.items() if source not in self.signals]
         return max(count[normal(text)] for count in kept) if kept else None
 
     @property
@@ -64,24 +64,27 @@ def normal(text: str) -> str:
     return " ".join(re.findall(r"\w+", text))[:COMPARED] or text.strip()
 
 
-def was_kept(run_dir: str) -> bool:
+def was_kept(run_dir: str, adapter: str) -> bool:
     """Whether there is anything to go on with: Claude Code writes its transcript a moment after what it tells, and
     killed in that moment it leaves an empty one, which it does not resume (2.0.77). Unknown files count as kept."""
     rows = FollowedFiles(run_dir).rows()
-    files = [r["path"] for r in rows if r.get("source") in CONVERSATION]
+    files = [r["path"] for r in rows if r.get("source") in catalogue.kind(adapter).conversation]
     return not files or any(os.path.exists(path) and os.path.getsize(path) > 0 for path in files)
 
 
 def read_again(run_dir: str, start: dict[str, Any], pid: int | None, began: float) -> Seen:
     """Read the followed files of a run once, whole. `start` is its start.json, `began` epoch seconds."""
     seen = Seen()
-    if start.get("adapter") not in NAMES:
+    try:
+        adapter = catalogue.adapter_for(str(start.get("adapter")))
+    except HarnexError:  # the package that added it is gone, or broken
         return seen
+    seen.signals = catalogue.signals(start["adapter"])
     version = start.get("version")
     env = {str(k): str(v) for k, v in (start.get("env") or {}).items()}
 
     def reader_of(pid: int, began: float) -> Reader:
-        reader = adapter_for(start["adapter"]).reader(tuple(version) if version else None)
+        reader = adapter.reader(tuple(version) if version else None)
         reader.began = began
         _take(seen, reader.spawned(pid, env, start["cwd"]))
         return reader

@@ -193,8 +193,9 @@ def _options(start: dict[str, Any], row: dict[str, Any]) -> tuple[RunOptions, li
                 f"set {name} in the environment and try again",
             )
         env[name] = os.environ[name]
+    kept = startfile.kept_names(start["adapter"])
     for name, value in (start.get("env") or {}).items():
-        if name in startfile.KEEP and os.environ.get(name) != value:
+        if name in kept and os.environ.get(name) != value:
             env.setdefault(name, value)
     missing = [name for name in start.get("secrets") or () if name not in os.environ and name not in env]
     if missing and not given.get("rehearse"):
@@ -229,7 +230,7 @@ def _native(state: str, start: dict[str, Any], row: dict[str, Any], log: fold.Di
             break
     if not turns:
         return (), "started anew: no turn had begun"
-    if not reread.was_kept(paths.run_dir(state, run_id)):
+    if not reread.was_kept(paths.run_dir(state, run_id), start["adapter"]):
         return (), f"started anew: {start['cli']} was killed before it wrote its conversation down"
     own = tuple(str(word) for word in start["options"].get("args") or ())
     args = adapter_for(start["adapter"]).resume_args(str(session), own) if session else ()

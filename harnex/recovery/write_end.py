@@ -35,7 +35,9 @@ class Late:
         given = start["options"].get("env") or {} if start else {}
         self.may_quote = all(name in os.environ and name not in given for name in start.get("secrets") or ())
         rules = redaction.of_start(start, str(about.get("repo") or "") or None)
-        self._redactor = redaction.redactor(rules, os.environ, lease.left_behind(run_dir))
+        self._redactor = redaction.redactor(
+            rules, os.environ, lease.left_behind(run_dir, str(start.get("adapter") or ""))
+        )
 
     def open(self) -> None:
         path = os.path.join(self._run_dir, "events.jsonl")

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
 from typing import Any
 
 from harnex import jsonl
-from harnex.agents.claude.chat import ClaudeBodies
-from harnex.agents.codex.chat import CodexBodies
+from harnex.agents.catalogue import logs_of_runs, signals
 from harnex.agents.common.chat import Answer
 from harnex.errors import HarnexError
 from harnex.paths import FOLLOWED
@@ -16,13 +14,11 @@ from harnex.redaction import rules
 from harnex.usage import logs
 from harnex.usage.sources import Files, Run
 
-NO_LOGS = ("hooks", "notify")  # followed, too, but no conversation is in them
-
 
 def bodies_of(record: dict[str, Any], run: Run | None, source: Files | None) -> dict[str, Any]:
     """The call's bodies, redacted. Raises HarnexError if no file holds them."""
     if run is not None:
-        paths = followed(run.directory)
+        paths = followed(run.directory, signals(str(record["cli"])))
         if not paths:
             raise HarnexError(
                 f"run {run.row.get('run_id')} noted no files that could hold a call's bodies",
@@ -54,39 +50,33 @@ def bodies_of(record: dict[str, Any], run: Run | None, source: Files | None) -> 
     return fields
 
 
-def followed(run_dir: str) -> list[str]:
-    """The logs of the agent that the supervisor read in this run."""
+def followed(run_dir: str, but: tuple[str, ...]) -> list[str]:
+    """The logs of the agent that the supervisor read in this run, without those of the sources `but`."""
     found = []
     try:
         with open(os.path.join(run_dir, "evidence", FOLLOWED), "rb") as f:
             for line in f:
                 row = jsonl.loads_dict(line)
                 source, path = (row or {}).get("source"), (row or {}).get("path")
-                if source not in NO_LOGS and (row or {}).get("kind") == "rows" and isinstance(path, str):
+                if source not in but and (row or {}).get("kind") == "rows" and isinstance(path, str):
                     found.append(path)
     except OSError:
         return []
     return list(dict.fromkeys(found))
 
 
-def _find(record: dict[str, Any], paths: Iterable[str]) -> Answer | None:
-    call_id = record["call_id"]
-    paths = list(paths)
-    types = logs.agent_types(paths)
+def _find(record: dict[str, Any], paths: list[str]) -> Answer | None:
+    call_id, agent = record["call_id"], str(record["agent"])
+    found = [role.chats(agent, paths, logs.FILES) for role in logs_of_runs(str(record["cli"]))]
+    makers = [make for make in found if make is not None]
     for path in paths:
-        bodies: Any
-        if record["cli"] == "claude":
-            agent = str(record["agent"])
-            kind, _, name = agent.rpartition(":")
-            bodies = ClaudeBodies(agent, {**types, name: kind} if kind else types)
-        else:
-            bodies = CodexBodies()
+        chats = [make() for make in makers]
         report = logs.Report(path)
         for row in logs.every_row(path, report):
-            bodies.row(row)
-        if call_id in bodies.answers:
-            found: Answer = bodies.answers[call_id]
+            for chat in chats:
+                chat.row(row)
+        for answer in (chat.answers[call_id] for chat in chats if call_id in chat.answers):
             if report.skipped:
-                found.missing += (f"{report.skipped} lines that are not JSON",)
-            return found
+                answer.missing += (f"{report.skipped} lines that are not JSON",)
+            return answer
     return None

@@ -20,6 +20,7 @@ from dataclasses import dataclass, field
 from typing import IO, Any
 
 from harnex import jsonl
+from harnex.agents.catalogue import logs_for
 from harnex.agents.common.logfile import Log, Logged
 from harnex.errors import HarnexError
 
@@ -76,19 +77,19 @@ class Found:
 
 
 def find(paths: Iterable[str], cli: str) -> Found:
-    """The files meant: each file named, those in the folders named, and the sub-agents' files of the sessions named.
+    """The files meant: each file named, those in the folders named, and those that belong to the files named.
 
     Older files first: a resumed session may repeat an older one's rows. Pipes (`-` is standard input) before them: they can be
     read once only, and other files are held against what was in them. Raises HarnexError for a path that is nothing.
     """
-    found, seen, plain = Found(), set(), []
+    role, found, seen, plain = logs_for(cli), Found(), set(), list[str]()
     for path in ("/dev/stdin" if path == "-" else path for path in paths):
         if os.path.isdir(path):
             plain += list(_walk(path, found.problems))
         elif os.path.exists(path):
             plain.append(path)
-            if cli == "claude":
-                plain += list(_of_session(path, found.problems))
+            for more in role.further(path, FILES):
+                plain += _walk(more, found.problems) if os.path.isdir(more) else [more]
         else:
             raise HarnexError(f"there is no file or folder {path}", "name files, or folders that hold them")
     marked = []
@@ -100,9 +101,8 @@ def find(paths: Iterable[str], cli: str) -> Found:
             continue
         if (info.st_dev, info.st_ino) not in seen:
             seen.add((info.st_dev, info.st_ino))
-            # A parent before its sub-agents: it names them.
-            regular, agent = stat.S_ISREG(info.st_mode), os.path.basename(path).startswith("agent-")
-            marked.append((regular, agent, info.st_mtime, path))
+            regular, part = stat.S_ISREG(info.st_mode), role.is_part(os.path.basename(path))
+            marked.append((regular, part, info.st_mtime, path))
     found.files = [path for *_, path in sorted(marked)]
     return found
 
@@ -116,27 +116,6 @@ def _walk(folder: str, problems: list[str]) -> Iterator[str]:
         for name in sorted(files):
             if name.endswith(SUFFIXES):
                 yield os.path.join(directory, name)
-
-
-def _of_session(path: str, problems: list[str]) -> Iterator[str]:
-    """Sub-agents' transcripts: in `<session>/subagents/` (2.1), or beside it with the same `sessionId` (2.0)."""
-    folder, name = os.path.split(path)
-    session = name.removesuffix(".jsonl")
-    if name.startswith("agent-") or session == name:
-        return
-    own = os.path.join(folder, session, "subagents")
-    if os.path.isdir(own):
-        yield from _walk(own, problems)
-    try:
-        names = sorted(os.listdir(folder or "."))
-    except OSError:
-        return
-    for other in names:
-        if other.startswith("agent-") and other.endswith(".jsonl"):
-            beside = os.path.join(folder, other)
-            row = first_row(beside)
-            if row is not None and row.get("sessionId") == session:
-                yield beside
 
 
 def first_row(path: str) -> dict[str, Any] | None:
@@ -177,23 +156,6 @@ def chosen_rows(path: str, log: Log) -> Iterator[dict[str, Any]]:
                         yield row
     except (OSError, HarnexError):
         return
-
-
-def agent_types(files: Iterable[str]) -> dict[str, str]:
-    """Sub-agents' types by id, from the small files that 2.1 writes beside their transcripts."""
-    types = {}
-    for path in files:
-        folder, name = os.path.split(path)
-        if not (name.startswith("agent-") and name.endswith(".jsonl")):
-            continue
-        try:
-            with open(os.path.join(folder, name.removesuffix(".jsonl") + ".meta.json"), "rb") as f:
-                meta = jsonl.loads_dict(f.read(65536))
-        except OSError:
-            continue
-        if meta is not None and isinstance(meta.get("agentType"), str):
-            types[name.removeprefix("agent-").removesuffix(".jsonl")] = meta["agentType"]
-    return types
 
 
 def read(path: str, log: Log, report: Report, progress: Callable[[int], None] | None = None) -> Iterator[Logged]:
@@ -395,3 +357,38 @@ class _Unpacked:
 def _open(path: str) -> Any:
     """The file's bytes, unpacked. Raises OSError, or HarnexError where zstd is needed and missing."""
     return _Unpacked(path) if path.endswith(".zst") else open(path, "rb", buffering=0)
+
+
+class _Disk:
+    """`agents.roles.Files`."""
+
+    def is_folder(self, path: str) -> bool:
+        return os.path.isdir(path)
+
+    def names(self, folder: str) -> list[str]:
+        try:
+            return sorted(os.listdir(folder or "."))
+        except OSError:
+            return []
+
+    def document(self, path: str) -> dict[str, Any] | None:
+        try:
+            with open(path, "rb") as f:
+                return jsonl.loads_dict(f.read(65536))
+        except OSError:
+            return None
+
+    def first_row(self, path: str) -> dict[str, Any] | None:
+        return first_row(path)
+
+    def head_rows(self, path: str) -> Iterator[dict[str, Any]]:
+        return head_rows(path)
+
+    def chosen_rows(self, path: str, log: Log) -> Iterator[dict[str, Any]]:
+        return chosen_rows(path, log)
+
+    def every_row(self, path: str) -> Iterator[dict[str, Any]]:
+        return every_row(path, Report(path))
+
+
+FILES = _Disk()

@@ -14,10 +14,10 @@ from importlib.util import find_spec
 from typing import Any
 
 from harnex import jsonl, paths, times
+from harnex.agents.catalogue import price_provider
 from harnex.errors import HarnexError
 from harnex.store import durable
 
-PROVIDERS = {"claude": "anthropic", "codex": "openai"}
 REMEMBERED = 5000  # rates; with more the file begins anew
 
 
@@ -103,7 +103,7 @@ class Prices:
         hour = _for_an_hour(record["raw"], written)
         if read + written > given:
             return None  # not a price list's business: these numbers contradict each other
-        provider, at = PROVIDERS.get(record["cli"] or ""), record["ts"] or ""
+        provider, at = price_provider(record["cli"]), record["ts"] or ""
         model_key = (model, provider, at[:10])
         if model_key not in self._steps:
             self._steps[model_key] = self._find_steps(model, provider, at)

@@ -10,12 +10,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from harnex import clock, jsonl, output, paths, times
-from harnex.agents.catalogue import log_of
-from harnex.agents.common.logfile import Log, Place, turn_at
+from harnex.agents.catalogue import logs_for
+from harnex.agents.common.logfile import Log, turn_at
+from harnex.agents.roles import Readers
 from harnex.errors import HarnexError
 from harnex.store import history, registry
 from harnex.store.registry import is_named
-from harnex.usage import forks, kin, logs
+from harnex.usage import forks, logs
 from harnex.usage import sums as usage
 from harnex.usage.prices import Prices
 
@@ -112,21 +113,18 @@ class Files:
     repeated: int = 0
     _roots: dict[str, str | None] = field(default_factory=dict)  # directory -> its repository
 
-    def _places(self) -> list[Place | None]:
-        """What is known of each file from the others."""
-        if self.cli != "codex":
-            return [None] * len(self.files)
-        return [*kin.Kin(self.files).places()]
+    def _readers(self) -> Readers:
+        return logs_for(self.cli).readers(self.files, logs.FILES)
 
     def records(self, full: bool, since: float | None = None, redact: Callable[[str], str] = str) -> Iterator[Any]:
-        types, places = logs.agent_types(self.files), self._places()
+        reader_of = self._readers()
         seen: set[str] = set()
         progress = Progress(self.files)
         try:
-            for path, place in zip(self.files, places, strict=True):
+            for number, path in enumerate(self.files):
                 report, ids = logs.Report(path), list[str]()
                 self.reports.append(report)
-                log = log_of(self.cli, types, full, place)
+                log = reader_of(number, full)
                 for record in self._of_file(report, log, full, since, redact, seen, ids, progress):
                     if "call_ids" not in record:
                         self.calls += 1
@@ -203,7 +201,7 @@ class Files:
     def sums(self, by: str, prices: Prices, since: float | None, repo: str | None) -> usage.Groups:
         """All calls, summed: file by file, where there is much of it in several processes. A file in which a call is
         told that another one has told already is read once more, now without those: it takes its turn in the order."""
-        types, places = logs.agent_types(self.files), self._places()
+        reader_of = self._readers()
         sizes = [_size(path) for path in self.files]
         progress = Progress(self.files)
         groups, seen = usage.Groups(by), set[str]()
@@ -213,7 +211,7 @@ class Files:
             report = logs.Report(self.files[n])
             ids: list[str] = []
             part = usage.Groups(by)
-            log = log_of(self.cli, types, False, places[n])
+            log = reader_of(n, False)
             for record in self._of_file(report, log, False, since, str, seen, ids):
                 if repo is None or record["repo"] == repo:
                     record["cost_usd"] = cost(record, prices)
@@ -262,14 +260,11 @@ def _after(at: str, since: float) -> bool:
 
 
 def own_folders(cli: str) -> list[str]:
-    """Where a CLI keeps its sessions."""
-    home = os.path.expanduser("~")
-    if cli == "claude":
-        base = os.environ.get("CLAUDE_CONFIG_DIR") or os.path.join(home, ".claude")
-        return [os.path.join(base, "projects")]
-    base = os.environ.get("CODEX_HOME") or os.path.join(home, ".codex")
-    archive = os.path.join(base, "archived_sessions")
-    return [os.path.join(base, "sessions"), *([archive] if os.path.isdir(archive) else [])]
+    """Where a CLI keeps its sessions. Raises HarnexError if that is not known."""
+    folders = logs_for(cli).folders(os.path.expanduser("~"), os.environ)
+    if not folders:
+        raise HarnexError(f"harnex does not know where {cli} keeps its files", f"harnex usage --from {cli} PATH...")
+    return [folders[0], *(folder for folder in folders[1:] if os.path.isdir(folder))]
 
 
 class Progress:

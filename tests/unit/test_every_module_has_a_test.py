@@ -38,7 +38,12 @@ HELD_BY = {
         "unit/agents/claude/test_dialogs.py::test_permission_options_are_read_in_order",
         BEHIND,
     ),
+    "harnex.agents.claude.files": ("unit/usage/test_logs.py::test_sub_agents_are_found_with_their_parent", LOADED),
     "harnex.agents.claude.headless": ("real/test_exec.py::test_every_call_to_the_token", REAL),
+    "harnex.agents.claude.kind": (
+        "unit/agents/test_catalogue.py::test_each_that_comes_with_harnex_has_what_its_record_names",
+        LOADED,
+    ),
     "harnex.agents.claude.lease": ("real/test_leases.py::test_it_starts_without_a_dialog_and_uses_the_key", REAL),
     "harnex.agents.claude.log": ("unit/agents/claude/test_log.py::test_one_call_of_many_rows", LOADED),
     "harnex.agents.codex.background": ("unit/agents/codex/test_background.py::test_a_terminal_of_codex", BEHIND),
@@ -50,14 +55,24 @@ HELD_BY = {
         "unit/agents/codex/test_copied.py::test_what_a_fork_copied_is_counted_once",
         BEHIND,
     ),
+    "harnex.agents.codex.files": ("unit/agents/codex/test_copied.py::test_sums_leave_copies_out", LOADED),
     "harnex.agents.codex.headless": ("real/test_exec.py::test_every_call_to_the_token", REAL),
     "harnex.agents.codex.home": ("unit/agents/codex/test_home.py::test_rehearsal_is_private_and_complete", BEHIND),
+    "harnex.agents.codex.kin": ("unit/agents/codex/test_copied.py::test_sums_leave_copies_out", BEHIND),
+    "harnex.agents.codex.kind": (
+        "unit/agents/test_catalogue.py::test_each_that_comes_with_harnex_has_what_its_record_names",
+        LOADED,
+    ),
     "harnex.agents.codex.log": (
         "unit/agents/codex/test_log.py::test_records_name_the_thread_where_no_head_does",
         LOADED,
     ),
     "harnex.agents.codex.old": ("unit/agents/codex/test_old.py::test_old_streams_tell_each_answer", BEHIND),
     "harnex.agents.codex.panels": ("unit/agents/codex/test_screen.py::test_screen_of_the_real_cli", BEHIND),
+    "harnex.agents.codex.record": (
+        "unit/agents/paseo/test_adapter.py::test_idle_ends_nothing_before_the_record_says_how",
+        BEHIND,
+    ),
     "harnex.agents.codex.totals": ("unit/agents/codex/test_calls.py::test_only_totals", BEHIND),
     "harnex.agents.codex.turns": (
         "unit/agents/codex/test_turns.py::test_an_answer_that_was_cut_off_is_a_call_without_numbers",
@@ -68,6 +83,10 @@ HELD_BY = {
         "unit/agents/claude/test_chat.py::test_each_calls_messages_begin_with_those_before_until_a_compaction",
         BEHIND,
     ),
+    "harnex.agents.common.record": (
+        "unit/agents/claude/test_record.py::test_a_call_without_a_record_is_told_under_paseo_as_without_it",
+        BEHIND,
+    ),
     "harnex.agents.common.remainder": (
         "unit/agents/claude/test_stream.py::test_a_total_tells_the_one_call_that_has_no_number",
         BEHIND,
@@ -75,6 +94,10 @@ HELD_BY = {
     "harnex.agents.common.status_protocol": (
         "unit/agents/demo/test_adapter.py::test_every_source_says_busy_while_it_works",
         BEHIND,
+    ),
+    "harnex.agents.demo.kind": (
+        "unit/agents/test_catalogue.py::test_each_that_comes_with_harnex_has_what_its_record_names",
+        LOADED,
     ),
     "harnex.agents.generic.adapter": ("e2e/test_terminal.py::test_a_silent_program_gets_what_is_sent", LOADED),
     "harnex.agents.paseo.adapter": (
@@ -85,6 +108,14 @@ HELD_BY = {
     "harnex.agents.paseo.ending": (
         "unit/agents/paseo/test_adapter.py::test_an_interrupt_is_climbed_once_however_often_it_is_asked_for",
         BEHIND,
+    ),
+    "harnex.agents.generic.kind": (
+        "unit/agents/test_catalogue.py::test_each_that_comes_with_harnex_has_what_its_record_names",
+        LOADED,
+    ),
+    "harnex.agents.paseo.kind": (
+        "unit/agents/test_catalogue.py::test_each_that_comes_with_harnex_has_what_its_record_names",
+        LOADED,
     ),
     "harnex.agents.paseo.processes": ("e2e/test_paseo.py::test_a_killed_provider_is_a_failed_turn", BEHIND),
     "harnex.agents.paseo.reader": (
@@ -100,6 +131,7 @@ HELD_BY = {
         BEHIND,
     ),
     "harnex.agents.paseo.turn": ("unit/agents/paseo/test_adapter.py::test_the_opening_is_no_turn", BEHIND),
+    "harnex.agents.roles": ("unit/agents/codex/test_copied.py::test_sums_leave_copies_out", BEHIND),
     "harnex.cli": ("e2e/test_bad_input.py::test_wrong_usage_is_told_with_the_way_out", CLIENT),
     "harnex.client.attach": (
         "e2e/test_terminal.py::test_detach_leaves_it_running_and_attach_shows_it_again",
@@ -275,7 +307,6 @@ HELD_BY = {
     "harnex.terminal.emulator": ("unit/terminal/test_screen.py::test_sequences", BEHIND),
     "harnex.terminal.grid": ("unit/terminal/test_screen.py::test_sequences", BEHIND),
     "harnex.usage.chats": ("e2e/test_usage.py::test_other_sessions_files", CLIENT),
-    "harnex.usage.kin": ("unit/agents/codex/test_copied.py::test_sums_leave_copies_out", BEHIND),
     "harnex.watch.checks": (
         "unit/watch/test_checks.py::test_verify_goes_back_to_the_agent_so_often_and_no_more",
         WATCH,

@@ -7,7 +7,7 @@ compaction (or going back to an earlier prompt) begins a new chain: `chain` coun
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 FINISH = {  # Anthropic's words in OpenAI's
     "end_turn": "stop",
@@ -45,6 +45,14 @@ class Answer:
             "chain": self.chain,
             "missing": list(self.missing),
         }
+
+
+class Chat(Protocol):
+    """Reads one file as a chat, row by row. `answers`: by the ids of their calls."""
+
+    answers: dict[str, Answer]
+
+    def row(self, row: dict[str, Any]) -> None: ...
 
 
 @dataclass(slots=True)

@@ -118,7 +118,7 @@ class PaseoAdapter:
         return Launch(argv, env, files, adopt or None, f"--mode {own_mode or mode}" if not adopt else "", tuple(notes))
 
     def rehearsal(self, base_url: str, home: str, cwd: str, version: Version | None) -> Rehearsal | None:
-        return None  # its agents have theirs: `catalogue.REHEARSED_AS`
+        return None  # its agents have theirs: `AgentKind.runs`
 
     def reader(self, version: Version | None) -> PaseoReader:
         return PaseoReader(version)

@@ -11,8 +11,8 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
+from harnex.agents.common.record import Record
 from harnex.agents.paseo.cli import Cli
-from harnex.agents.paseo.transcripts import Record
 from harnex.model.facts import Fact, Observation, Retracted, RunCommand, State
 
 DIALOG_OF_TOOL = {"AskUserQuestion": "question", "ExitPlanMode": "plan"}

@@ -21,13 +21,14 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from harnex import times
+from harnex.agents.common.record import Record, glob_escaped
 from harnex.agents.contract import Reader, Version
 from harnex.agents.paseo import processes as processes
 from harnex.agents.paseo.cli import Cli, Reply, shown_host
 from harnex.agents.paseo.dialogs import Dialogs
 from harnex.agents.paseo.ending import SETTLE, Leaving, Stopping
 from harnex.agents.paseo.start import Plan, Start
-from harnex.agents.paseo.transcripts import Record, glob_escaped, record_for, record_of
+from harnex.agents.paseo.transcripts import Unread, record_for, record_of
 from harnex.agents.paseo.turn import UNSEEN, Daemon, Snapshot, Turn, made, outcome
 from harnex.model.facts import (
     AgentSession,
@@ -71,7 +72,7 @@ class PaseoState(Reader):
         self._doubt = ""  # `send` failed, and it must be seen whether the text arrived all the same
         self._leaving: Leaving | None = None
         self._dialogs, self._stopping, self._processes = Dialogs(), Stopping(), processes.Processes()
-        self._record = Record()
+        self._record: Record = Unread(0.0)
         self._rows_seen = -1
 
     # ---- start ----

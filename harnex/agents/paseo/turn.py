@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from harnex import times
-from harnex.agents.paseo.transcripts import Record
+from harnex.agents.common.record import Record
 from harnex.model.facts import Outcome, TurnEnded
 
 Daemon = tuple[int, str]  # pid, startedAt: another one after a restart

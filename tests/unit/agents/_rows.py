@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from harnex.agents.catalogue import log_of
+from harnex.agents.catalogue import logs_for
 from harnex.agents.common.logfile import Logged
 from harnex.usage import logs
 
@@ -24,7 +24,7 @@ def count(total: dict[str, int] | None, last: dict[str, int] | None = None) -> d
 
 def read(path: Path, cli: str, full: bool = False) -> tuple[list[Logged], logs.Report]:
     report = logs.Report(str(path))
-    return list(logs.read(str(path), log_of(cli, logs.agent_types([str(path)]), full), report)), report
+    return list(logs.read(str(path), logs_for(cli).readers([str(path)], logs.FILES)(0, full), report)), report
 
 
 def said(

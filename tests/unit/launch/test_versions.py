@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from harnex.agents.catalogue import TITLES
+from harnex.agents.catalogue import kind
 from harnex.launch import versions
 
 NOTICE = "tool manager 0.14.1 is out of date"
@@ -49,7 +49,7 @@ NOTICE = "tool manager 0.14.1 is out of date"
     ],
 )
 def test_the_version_is_that_of_the_line_that_names_the_cli(cli: str, output: str, version: str | None) -> None:
-    assert versions.told(output, TITLES[cli]) == version
+    assert versions.told(output, kind(cli).titles) == version
 
 
 class Programs:

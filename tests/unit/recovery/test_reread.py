@@ -46,16 +46,16 @@ def test_what_each_process_of_a_session_recorded_is_read_again(run: Path) -> Non
 
 def test_a_conversation_that_was_never_written_is_not_gone_on_with(run: Path) -> None:
     """Measured with Claude Code 2.0.77, killed as its first turn ended: "No conversation found with session ID"."""
-    assert reread.was_kept(str(run)), "nothing is known: it is tried"
+    assert reread.was_kept(str(run), "claude"), "nothing is known: it is tried"
     hooks, transcript = run / "hooks.jsonl", run / "t.jsonl"
     hooks.write_text("{}\n")
     files = FollowedFiles(str(run))
     files.add("hooks", str(hooks), "rows", 0)
-    assert reread.was_kept(str(run))
+    assert reread.was_kept(str(run), "claude")
     files.add("transcript", str(transcript), "rows", 0)
     files.add("subagent", str(hooks), "rows", 0)  # 2.0.77 wrote these in time
-    assert not reread.was_kept(str(run))
+    assert not reread.was_kept(str(run), "claude")
     transcript.touch()
-    assert not reread.was_kept(str(run))
+    assert not reread.was_kept(str(run), "claude")
     transcript.write_text("{}\n")
-    assert reread.was_kept(str(run))
+    assert reread.was_kept(str(run), "claude")
