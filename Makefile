@@ -20,6 +20,7 @@ lint: $(VENV)/.deps ## style, types, layers
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/python tests/house.py
 
 unit: install
 	$(BIN)/pytest tests/unit -n auto
