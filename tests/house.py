@@ -31,8 +31,8 @@ LIMITS = {
     "Any": 660,
     "dict[str, Any]": 458,
     "modules that name a CLI": 0,
-    f"files over {LINES_A_FILE} lines": 13,
-    f"functions over {LINES_A_FUNCTION} lines": 4,
+    f"files over {LINES_A_FILE} lines": 12,
+    f"functions over {LINES_A_FUNCTION} lines": 3,
     f"functions with more than {PARAMETERS} parameters": 17,
 }
 

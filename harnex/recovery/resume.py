@@ -19,6 +19,7 @@ from harnex.agents.catalogue import adapter_for
 from harnex.errors import HarnexError
 from harnex.launch import launch, startfile
 from harnex.launch.options import Resume, RunOptions
+from harnex.launch.prepared import new_run_id
 from harnex.model.events import MSG_LIMIT
 from harnex.recovery import fold, reread
 from harnex.recovery.go_on import before as last_turn
@@ -253,7 +254,7 @@ def _take_over(state: str, row: dict[str, Any]) -> tuple[str, int]:
                 f"session '{row['id']}' is running already ({live.get('cli')}, {live.get('state')})",
                 f"use it: harnex send --id {row['id']}",
             )
-        new = launch.new_run_id()
+        new = new_run_id()
         try:
             lock = runlock.take(state, new)
         except OSError as e:

@@ -168,7 +168,7 @@ def dispatch(
 
 
 def write_summary(path: str, row: Clean) -> str:
-    """Write the record to the file that `launch.summary_path` found; what went wrong, "" if nothing did.
+    """Write the record to the file that `launch/resolved.summary_path` found; what went wrong, "" if nothing did.
 
     A link that stands there by now was made since the run began, perhaps by the agent: it is not followed.
     """

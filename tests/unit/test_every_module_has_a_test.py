@@ -182,6 +182,9 @@ HELD_BY = {
     "harnex.launch.answer_schema": ("e2e/test_exec.py::test_an_answer_that_does_not_fit_is_asked_for_once", PIPES),
     "harnex.launch.environment": ("e2e/test_session.py::test_the_main_job", LIVE),
     "harnex.launch.files": ("e2e/test_session.py::test_the_main_job", LIVE),
+    "harnex.launch.prepared": ("e2e/test_session.py::test_the_main_job", LIVE),
+    "harnex.launch.resolved": ("e2e/test_session.py::test_the_main_job", LIVE),
+    "harnex.launch.spawn": ("e2e/test_session.py::test_the_main_job", LIVE),
     "harnex.launch.launch": ("e2e/test_session.py::test_the_main_job", LIVE),
     "harnex.launch.lease": ("e2e/test_safety.py::test_a_leased_credential_is_private_and_used", LIVE),
     "harnex.launch.limits": (
@@ -256,7 +259,6 @@ HELD_BY = {
         LIVE,
     ),
     "harnex.supervisor.boot": ("e2e/test_session.py::test_the_main_job", LIVE),
-    "harnex.supervisor.closing": ("e2e/test_session.py::test_the_agents_own_ends", LIVE),
     "harnex.supervisor.conclusion": (
         "e2e/test_exec_end.py::test_the_answer_comes_at_once_and_the_process_is_ended",
         PIPES,
@@ -296,7 +298,6 @@ HELD_BY = {
     ),
     "harnex.supervisor.processes": ("unit/supervisor/test_helpers.py::test_output_and_code_come_back", BEHIND),
     "harnex.supervisor.requests": ("e2e/test_session.py::test_the_main_job", LIVE),
-    "harnex.supervisor.senders": ("e2e/test_session.py::test_the_main_job", LIVE),
     "harnex.supervisor.viewers": (
         "e2e/test_terminal.py::test_detach_leaves_it_running_and_attach_shows_it_again",
         LIVE,
