@@ -12,6 +12,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from harnex import times
 from harnex.agents.claude.dialogs import (
     BLOCK,
     INTERRUPTIBLE,
@@ -278,7 +279,6 @@ _BY_WORDS: tuple[tuple[str, re.Pattern[str]], ...] = (
         ),
     ),
 )
-_EPOCH = re.compile(r"\|\s*(1[6-9]\d{8}|[2-3]\d{9})\b")
 
 
 def classify(name: str, status: int | None, text: str) -> tuple[str, str | None]:
@@ -287,12 +287,13 @@ def classify(name: str, status: int | None, text: str) -> tuple[str, str | None]
     Older versions end the words of a usage limit with `|<unix time>`; newer ones say "resets 3pm
     (Europe/Berlin)", which can't be turned into a time without a clock: it stays in the detail.
     """
-    retry_at = None
-    epoch = _EPOCH.search(text)
-    if epoch:
-        from datetime import UTC, datetime
+    from harnex.agents.common.resets import epoch_at  # only here: few turns fail
 
-        retry_at = datetime.fromtimestamp(int(epoch.group(1)), UTC).isoformat().replace("+00:00", "Z")
+    epoch, retry_at = epoch_at(text), None
+    if epoch is not None:
+        from datetime import UTC
+
+        retry_at = times.local(epoch, "%Y-%m-%dT%H:%M:%SZ", UTC)
     head = text[:400]
     for reason, words in _BY_WORDS:
         if words.search(head):

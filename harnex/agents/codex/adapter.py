@@ -347,7 +347,7 @@ class CodexReader(Reader):
             return TurnEnded("screen", "interrupted", detail=text)
         reason = screens.failure(text)
         said = self.rollout.last_at
-        retry = screens.retry_at(text, said) if said and reason in ("usage_limit", "rate_limit") else None
+        retry = self.rollout.named_reset(text, said) if said and reason in ("usage_limit", "rate_limit") else None
         return TurnEnded("screen", "failed", reason=reason, detail=text, retry_at=retry)
 
     def ended(self) -> Iterable[Fact]:

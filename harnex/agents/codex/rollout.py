@@ -19,7 +19,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from harnex import times
 from harnex.agents.codex import screen as screens
@@ -43,7 +43,11 @@ from harnex.model.facts import (
     TurnEnded,
 )
 
+if TYPE_CHECKING:
+    from datetime import tzinfo
+
 PLAN_S = 0.5  # from the end of a turn that proposed a plan to the dialog about it (measured: 0.1 s at most)
+CUT_S = 60.0  # Codex cuts the seconds off the reset that it names; its rows are dated, so no more than that is past
 _BOUNDS = ("task_started", "task_complete", "turn_aborted")
 # Without an explicit code, these words at the head of a tool's output say that it did not do its work.
 _FAILED_OUTPUT = (
@@ -64,6 +68,7 @@ class Rollout:
 
     source: str
     began: float = 0.0
+    zone: tzinfo | None = None  # of the times that Codex names; None: our own
     agent: str = "main"
     late_items: bool = False  # tool calls are written after they were made (0.58; not 0.80)
     thread: str = ""
@@ -271,9 +276,16 @@ class Rollout:
         reason = screens.failure(message, info)
         retry = None
         if reason in ("usage_limit", "rate_limit"):
-            retry = screens.retry_at(message, self.last_at or self.began) or self._resets_at()
+            retry = self.named_reset(message, self.last_at or self.began) or self._resets_at()
         key = key or self.turn_key
         return TurnEnded(source or self.source, "failed", self.message, reason, message, retry, turn_key=key)
+
+    def named_reset(self, message: str, said: float) -> str | None:
+        """When a limit ends by the words of a message; `said` (epoch seconds) is when it was said."""
+        from harnex.agents.common.resets import reset_at  # only here: few turns end at a limit
+
+        at = reset_at(message, said, self.zone, past=CUT_S)
+        return None if at is None else times.iso_second(at)
 
     def _resets_at(self) -> str | None:
         """When the window that is used up opens again, by the newest rate limits in the rollout."""

@@ -9,9 +9,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from datetime import datetime, timedelta
 
-from harnex import times
 from harnex.agents.codex import panels as panels
 from harnex.agents.contract import Version
 from harnex.model.facts import Need, Outcome, ScreenView, State, letters
@@ -420,33 +418,3 @@ def failure(message: str, info: object = None) -> str:
         # 0.169 calls a used-up credit `usage_limit_exceeded`, too; no time brings that back.
         return "credit" if by_words == "credit" and _KINDS[kind] == "usage_limit" else _KINDS[kind]
     return by_words or "other"
-
-
-_IN = re.compile(r"(?i)try again in ((?:\d+ (?:day|hour|minute|second)s? ?(?:and )?,? ?)+)")
-_DATE = r"([A-Z][a-z]{2}) (\d{1,2})(?:st|nd|rd|th)?,? (\d{4}),? "
-_AT = re.compile(rf"(?i)try again at (?:{_DATE})?(\d{{1,2}}):(\d{{2}}) ?([AP])M")
-_UNITS = {"day": 86400, "hour": 3600, "minute": 60, "second": 1}
-_MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
-
-
-def retry_at(message: str, now: float) -> str | None:
-    """The time that a message names, as ISO-8601: `try again at 3:45 PM`, `… at Nov 25th, 2026 3:45 PM`
-    (both local), `… in 3 days 5 hours`. `now` (epoch seconds) is when it was said."""
-    match = _IN.search(message)
-    if match:
-        parts = re.findall(r"(\d+) (day|hour|minute|second)", match[1].lower())
-        return times.iso_second(now + sum(int(n) * _UNITS[unit] for n, unit in parts))
-    match = _AT.search(message)
-    if not match:
-        return None
-    said = datetime.fromtimestamp(now).astimezone()
-    at = said.replace(hour=int(match[4]) % 12 + 12 * (match[6].upper() == "P"), minute=int(match[5]), second=0)
-    try:
-        if match[1]:
-            month = _MONTHS.index(match[1].lower()) + 1
-            at = at.replace(year=int(match[3]), month=month, day=int(match[2]))
-        elif at < said - timedelta(minutes=1):
-            at += timedelta(days=1)
-    except ValueError:
-        return None
-    return times.iso_second(at.timestamp())

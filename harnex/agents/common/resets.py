@@ -1,5 +1,7 @@
 """When a provider's limit ends, out of the words that the CLIs make of it. Pure: `said` is when they were said.
 
+This is the one place where such words are read. Callers import it when a turn has failed: its patterns are large.
+
 Measured on the real CLIs, in rehearsal, with the provider's own headers of a used-up limit:
 
     Claude Code 2.1.329 (subscription)  You've hit your 5-hour limit · resets 2:41pm (Europe/Berlin)
@@ -18,9 +20,9 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime, timedelta, tzinfo
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-PAST = timedelta(minutes=5)  # a time of day that is no older than this is now, cut off; an older one is tomorrow
+# Words without a date of their own may be read late. A time of day that passed this long ago at most is still today's.
+LATE_S = 300.0
 
 _EPOCH = re.compile(r"\|\s*(1[6-9]\d{8}|[2-3]\d{9})\b")
 _UNITS = {"d": 86400.0, "h": 3600.0, "m": 60.0, "s": 1.0}
@@ -43,48 +45,70 @@ _CLOCK = re.compile(
 )
 
 
-def reset_at(text: str, said: float, local: tzinfo | None = None) -> float | None:
-    """Epoch seconds of the reset that `text` names; None: it names none. `local` is the zone of a bare time."""
+def epoch_at(text: str) -> float | None:
+    """Epoch seconds of a reset that `text` gives as such: it needs no clock. None: it gives none."""
     epoch = _EPOCH.search(text)
-    if epoch:
-        return float(epoch[1])
+    return float(epoch[1]) if epoch else None
+
+
+def reset_at(text: str, said: float, zone: tzinfo | None = None, past: float = LATE_S) -> float | None:
+    """Epoch seconds of the reset that `text` names; None: it names none.
+
+    `zone` is that of a time which names no zone; None is our own. A time of day that passed at most `past` seconds
+    before `said` is today's, an older one is tomorrow's: CLIs cut the seconds off.
+    """
+    epoch = epoch_at(text)
+    if epoch is not None:
+        return epoch
     text = " ".join(text.replace("\u202f", " ").split())
     span = _SPAN.search(text)
     if span:
         return said + sum(float(n) * _UNITS[unit.lower()] for n, unit in _PART.findall(span[1]))
     clock = _CLOCK.search(text)
-    return _moment(clock, said, local) if clock else None
+    try:
+        return _moment(clock, said, zone, past) if clock else None
+    except (ValueError, OverflowError, OSError):  # no such day; beyond what a date can be
+        return None
 
 
-def _moment(clock: re.Match[str], said: float, local: tzinfo | None) -> float | None:
-    zone: tzinfo | None = local
-    if clock["zone"]:
-        try:
-            zone = UTC if clock["zone"].upper() in ("UTC", "GMT", "ETC/UTC") else ZoneInfo(clock["zone"])
-        except (ZoneInfoNotFoundError, ValueError, OSError):
-            zone = local
-    then = datetime.fromtimestamp(said, zone) if zone is not None else datetime.fromtimestamp(said)
+def _moment(clock: re.Match[str], said: float, zone: tzinfo | None, past: float) -> float | None:
+    """Days are added to the time on the wall, and the offset from UTC is looked up last: it may change in between.
+    Raises ValueError, OverflowError, OSError."""
+    then = datetime.fromtimestamp(said, _named(clock["zone"]) or zone)
     hour, minute = int(clock["hour"]), int(clock["minute"] or 0)
     if not 1 <= hour <= 12 or minute > 59:
         return None
-    at = then.replace(hour=hour % 12 + 12 * (clock["half"].lower() == "p"), minute=minute, second=0, microsecond=0)
-    try:
-        if clock["month"]:
-            month = _MONTHS.index(clock["month"].lower()) + 1
-            at = at.replace(month=month, day=int(clock["day"]), year=int(clock["year"] or then.year))
-            if not clock["year"] and at < then - timedelta(days=180):
-                at = at.replace(year=then.year + 1)
-        elif clock["weekday"]:
-            at += timedelta(days=_days_ahead(clock["weekday"].lower(), then, at))
-        elif at < then - PAST:
-            at += timedelta(days=1)
-    except ValueError:
-        return None
+    hour = hour % 12 + 12 * (clock["half"].lower() == "p")
+    at = then.replace(hour=hour, minute=minute, second=0, microsecond=0, fold=0)
+    if clock["month"]:
+        month = _MONTHS.index(clock["month"].lower()) + 1
+        at = at.replace(month=month, day=int(clock["day"]), year=int(clock["year"] or then.year))
+        if not clock["year"] and at < then - timedelta(days=180):
+            at = at.replace(year=then.year + 1)
+    elif clock["weekday"]:
+        at += timedelta(days=_days_ahead(clock["weekday"].lower(), then, at, past))
+    elif at.timestamp() < said - past:
+        again = at.replace(fold=1).timestamp()  # where clocks are set back, the same time comes a second time
+        return again if again >= said - past else (at + timedelta(days=1)).timestamp()
     return at.timestamp()
 
 
-def _days_ahead(weekday: str, then: datetime, at: datetime) -> int:
+def _named(name: str | None) -> tzinfo | None:
+    """The zone of this name; None if there is none."""
+    if not name:
+        return None
+    if name.upper() in ("UTC", "GMT", "ETC/UTC"):
+        return UTC
+    from zoneinfo import ZoneInfo, ZoneInfoNotFoundError  # only here: few words name a zone
+
+    try:
+        return ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        return None
+
+
+def _days_ahead(weekday: str, then: datetime, at: datetime, past: float) -> int:
     if weekday == "tomorrow":
         return 1
     ahead = (_DAYS.index(weekday) - then.weekday()) % 7
-    return 7 if ahead == 0 and at < then - PAST else ahead
+    return 7 if ahead == 0 and at < then - timedelta(seconds=past) else ahead

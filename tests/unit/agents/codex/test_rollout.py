@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -261,6 +262,28 @@ def test_a_count_that_repeats_is_no_answer_without_usage() -> None:
     ]  # fmt: skip
     rollout = Rollout("rollout")
     assert len([f for row in rows for f in rollout.row(row) if isinstance(f, ModelCall)]) == 1
+
+
+# ---- when a limit ends ----
+
+
+@pytest.mark.parametrize(
+    ("message", "at"),
+    [
+        ("You've hit your usage limit. Try again in 1 hour 30 minutes.", "2026-11-21T13:29:59.000Z"),
+        ("You've hit your usage limit. Try again at Nov 25th, 2026 3:45 PM.", "2026-11-25T15:45:00.000Z"),
+        ("You’ve hit your usage limit. … or try again at 11:59 AM.", "2026-11-21T11:59:00.000Z"),
+        ("You’ve hit your usage limit. … or try again at 11:58 AM.", "2026-11-22T11:58:00.000Z"),
+        ("You've hit your usage limit. Try again at 3 PM.", "2026-11-21T15:00:00.000Z"),
+        ("Rate limit reached … Please try again in 20s.", "2026-11-21T12:00:19.000Z"),
+        ("You've hit your usage limit. Try again at 3:75 PM.", None),
+        ("You've hit your usage limit. Try again later.", None),
+        ("something else. Try again in 20s.", None),  # no limit: the time is not that of a reset
+    ],
+)
+def test_when_a_limit_ends_by_its_words(message: str, at: str | None) -> None:
+    rollout = Rollout("rollout", last_at=datetime(2026, 11, 21, 11, 59, 59, 250000, UTC).timestamp(), zone=UTC)
+    assert rollout.failed(message).retry_at == at
 
 
 # ---- durations ----

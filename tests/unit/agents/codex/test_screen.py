@@ -135,14 +135,6 @@ def test_failure_words_and_kinds() -> None:
     assert say("something else", "other") == "other"
 
 
-def test_retry_at() -> None:
-    assert screens.retry_at("Try again in 1 hour 30 minutes.", 0.0) == "1970-01-01T01:30:00.000Z"
-    named = screens.retry_at("You've hit your usage limit. Try again at Nov 25th, 2026 3:45 PM.", 1795240000.0)
-    assert named is not None
-    assert named.startswith("2026-11-2")
-    assert screens.retry_at("Try again later.", 0.0) is None
-
-
 # ---- what other versions showed ----
 
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harnex.agents.common.resets import reset_at
+from harnex.agents.common.resets import epoch_at, reset_at
 
 BERLIN = ZoneInfo("Europe/Berlin")
 SAID = datetime(2026, 11, 21, 12, 11, 30, tzinfo=UTC).timestamp()  # 13:11 in Berlin
@@ -52,6 +52,44 @@ def test_resets_in_a_span_and_as_a_number() -> None:
     assert reset_at("Claude AI usage limit reached|1760000400", SAID) == 1760000400.0
     for text in ("please try again later", "resets", "try again at 25:00 PM", "", "resets 13pm (Nowhere/Land)"):
         assert reset_at(text, SAID, BERLIN) is None, text
+    for text in ("try again at 3:75 PM", "try again at Nov 31st, 2026 3:45 PM.", "resets Feb 29, 3pm"):
+        assert reset_at(text, SAID, BERLIN) is None, "there is no such time"
+
+
+def test_a_number_needs_no_clock() -> None:
+    assert epoch_at("Claude AI usage limit reached|1761234567") == 1761234567.0
+    assert epoch_at("hit your limit · resets 3pm") is None
+    assert epoch_at("order|12345") is None
+
+
+@pytest.mark.parametrize(
+    ("said", "text", "at"),
+    [
+        # The night to October 25th is an hour longer in Berlin, that to March 29th an hour shorter.
+        (datetime(2026, 10, 24, 14, 54, tzinfo=BERLIN), "try again at 4:01 AM.", datetime(2026, 10, 25, 3, 1, tzinfo=UTC)),
+        (datetime(2026, 3, 28, 19, 39, tzinfo=BERLIN), "try again at 11:25 AM.", datetime(2026, 3, 29, 9, 25, tzinfo=UTC)),
+        (datetime(2026, 10, 23, 9, tzinfo=BERLIN), "resets Mon 12am", datetime(2026, 10, 25, 23, tzinfo=UTC)),
+        (datetime(2026, 10, 24, 9, tzinfo=BERLIN), "resets tomorrow at 7am", datetime(2026, 10, 25, 6, tzinfo=UTC)),
+        (datetime(2026, 10, 20, 9, tzinfo=BERLIN), "try again at Oct 30th, 2026 3:45 PM.",
+         datetime(2026, 10, 30, 14, 45, tzinfo=UTC)),
+        # 2:05 comes twice: what was said between them means the second one.
+        (datetime(2026, 10, 25, 2, 50, tzinfo=BERLIN), "resets 2:05am", datetime(2026, 10, 25, 1, 5, tzinfo=UTC)),
+        (datetime(2026, 10, 25, 1, 50, tzinfo=BERLIN), "resets 2:05am", datetime(2026, 10, 25, 0, 5, tzinfo=UTC)),
+        (datetime(2026, 10, 25, 2, 1, tzinfo=BERLIN, fold=1), "resets 2:05am", datetime(2026, 10, 25, 1, 5, tzinfo=UTC)),
+    ],
+)  # fmt: skip
+def test_the_clocks_are_changed_before_the_reset(said: datetime, text: str, at: datetime) -> None:
+    found = reset_at(text, said.timestamp(), BERLIN)
+    assert found is not None
+    assert datetime.fromtimestamp(found, UTC) == at
+
+
+def test_how_old_a_time_of_this_day_may_be() -> None:
+    """Nobody dates the words of a screen; a row has its own time, and only the seconds of the reset are cut off."""
+    noon = datetime(2026, 11, 21, 12, tzinfo=UTC).timestamp()
+    for late, past, days in ((299, 300.0, 0), (301, 300.0, 1), (59, 60.0, 0), (61, 60.0, 1)):
+        assert reset_at("resets 12pm (UTC)", noon + late, past=past) == noon + days * 86400
+    assert reset_at("resets 12pm (UTC)", noon + 299) == noon
 
 
 def test_a_year_that_is_not_said_is_the_next_one_in_december() -> None:
