@@ -12,9 +12,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from harnex.model.facts import CommandResult, Fact, ScreenView, State, TurnEnded
+
+if TYPE_CHECKING:
+    from datetime import tzinfo
 
 Version = tuple[int, ...]
 Permissions = Literal["ask", "auto", "bypass"]
@@ -221,6 +224,7 @@ class Reader:
     keeps_agent = False  # the agent is not the process: another reader finds it again by its session id (`resumes`)
     resumes: str = ""  # the agent session of a process before this one, which this one goes on with
     began: float = 0.0  # epoch seconds just before the agent's start: rows that are older are of another process
+    zone: tzinfo | None = None  # of the times that the agent names; None: our own
     may_type_unknown = False  # nothing ever tells this program's state: messages are typed all the same
     boot_s = 2.5  # to show a sign at the start; the slowest refusal of a flag that was measured took 1.7 s
     counts = True  # it reads records in which the model calls stand

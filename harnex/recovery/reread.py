@@ -21,6 +21,7 @@ from harnex.errors import HarnexError
 from harnex.model.facts import AgentSession, Fact, ModelCall, Rest, Submitted, TurnEnded
 from harnex.store.tail import LineTail
 from harnex.supervisor.evidence import FollowedFiles
+from harnex.zones import zone_of
 
 COMPARED = 500  # characters of a prompt
 
@@ -82,10 +83,11 @@ def read_again(run_dir: str, start: dict[str, Any], pid: int | None, began: floa
     seen.signals = catalogue.signals(start["adapter"])
     version = start.get("version")
     env = {str(k): str(v) for k, v in (start.get("env") or {}).items()}
+    zone = zone_of(env) if env else None  # of a run whose environment is not known: ours
 
     def reader_of(pid: int, began: float) -> Reader:
         reader = adapter.reader(tuple(version) if version else None)
-        reader.began = began
+        reader.began, reader.zone = began, zone
         _take(seen, reader.spawned(pid, env, start["cwd"]))
         return reader
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Callable
 
 from harnex.launch.spec import Spec
@@ -34,16 +33,6 @@ def child_env(spec: Spec) -> dict[str, str]:
     else:
         env.pop("HARNEX_SPAWNER_PANE", None)
     return env
-
-
-def take_zone(env: dict[str, str]) -> None:
-    """Live in the agent's time zone: the times that it names ("try again at 3 PM") are its own."""
-    if env.get("TZ") != os.environ.get("TZ"):
-        if env.get("TZ"):
-            os.environ["TZ"] = env["TZ"]
-        else:
-            os.environ.pop("TZ", None)
-        time.tzset()
 
 
 class Boot:

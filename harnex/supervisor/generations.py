@@ -19,6 +19,7 @@ from harnex.supervisor.evidence import Evidence, FollowedFiles, descendants
 from harnex.supervisor.feed import Terminal
 from harnex.supervisor.helpers import Helpers
 from harnex.supervisor.journal import Journal
+from harnex.zones import zone_of
 
 if TYPE_CHECKING:
     from harnex.supervisor.pipes import PipeChild
@@ -40,7 +41,7 @@ class Generations:
         """Start the agent. Raises HarnexError with the real cause if it can't be started."""
         spec = self._spec
         reader = self.adapter.reader(self.version)
-        reader.began = clock.wall()
+        reader.began, reader.zone = clock.wall(), zone_of(env)
         child: Child | PipeChild
         if spec.headless:
             from harnex.supervisor.pipes import PipeChild  # only here: a session on a terminal needs none of it
@@ -66,7 +67,7 @@ class Generations:
         for late in old.evidence.rest(now, LATE_S):
             self._learn(late, now)
         env = boot.child_env(spec)
-        reader.began = clock.wall()
+        reader.began, reader.zone = clock.wall(), zone_of(env)
         child = Child(tuple(argv), env, spec.cwd, *self._terminal.size)
         old.child.close()
         old.helpers.close()

@@ -117,7 +117,6 @@ class Session:
         run_dir = paths.run_dir(spec.state, spec.run_id)
         self.reserve = reserve.Reserve()
         self._env = env = boot.child_env(spec)
-        boot.take_zone(env)
         self.redactor = rules.redactor(spec.redact, env, spec.lease["secrets"] if spec.lease else ())
         self.journal = Journal(spec, self.redactor, self.record)
         now = clock.monotonic()
@@ -554,7 +553,7 @@ class Session:
                 self.watcher.turn(change, now)
                 self.journal.emit(events.TurnStarted(turn=change.turn, message_id=change.message_id))
                 continue
-            self.turns.last = closed = with_reset(change, clock.wall())
+            self.turns.last = closed = with_reset(change, clock.wall(), self.agent.reader.zone)
             self.watcher.turn(closed, now)
             self.journal.emit(words.end_event(closed, self.totals.of_turn(closed.turn)))
             self.delivery.turn_closed(closed)

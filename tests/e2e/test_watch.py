@@ -205,6 +205,20 @@ def test_done_when_and_verify_and_turns(harnex: Harnex) -> None:
     assert done.returncode == 1 and harnex.events("w", "verify")[0]["code"] is None
 
 
+def test_commands_of_people_live_in_their_own_time_zone(harnex: Harnex) -> None:
+    """`--env` is for the agent: its own zone is in its own environment."""
+    harnex.env["TZ"] = "Europe/Berlin"
+    told = harnex.base / "told"
+    step = {"text": "Looking.", "tools": [{"bash": "echo $TZ > agent"}]}
+    options = ("--env", "TZ=Asia/Kolkata", "--verify", "echo $TZ > person", "--notify-cmd", f"echo $TZ > '{told}'")
+    done = harnex.run(*watched(harnex, step, "Done.", options=options))
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert (harnex.work / "agent").read_text() == "Asia/Kolkata\n"
+    assert (harnex.work / "person").read_text() == "Europe/Berlin\n"
+    harnex.until(lambda: told.exists() and told.read_text(), what="the notification")
+    assert told.read_text() == "Europe/Berlin\n"
+
+
 def test_a_check_blocks_nothing(harnex: Harnex) -> None:
     follower = harnex.start(*watched(harnex, "One.", options=("--verify", "sleep 3; true")))
     until(harnex, "task_complete")

@@ -77,10 +77,10 @@ class CodexReader(Reader):
         return self.rollouts[self._main]
 
     def _main_rollout(self) -> Rollout:
-        return Rollout("rollout", self.began, late_items=self._late_items, left=self._left)
+        return Rollout("rollout", self.began, self.zone, late_items=self._late_items, left=self._left)
 
     def spawned(self, pid: int, env: Mapping[str, str], cwd: str) -> Iterable[Fact]:
-        self.rollout.began = self.began
+        self.rollout.began, self.rollout.zone = self.began, self.zone
         if env.get(launching.EVIDENCE):
             yield Follow("notify", f"{env[launching.EVIDENCE]}/{launching.NOTIFY_FILE}")
         yield FindFile("rollout", "rollout-*.jsonl")
@@ -189,7 +189,7 @@ class CodexReader(Reader):
         if rollout is None:
             if not source.startswith("rollout:"):
                 return
-            rollout = self.rollouts[source] = Rollout(source, self.began, agent=source[8:], left=self._left)
+            rollout = self.rollouts[source] = Rollout(source, self.began, self.zone, agent=source[8:], left=self._left)
         if rollout is self.rollout and row.get("type") == "session_meta":
             yield from self._check_head(source, row.get("payload"))
             rollout = self.rollouts[source]
@@ -224,7 +224,7 @@ class CodexReader(Reader):
         spawn = (origin.get("subagent") or {}) if isinstance(origin, dict) else {}
         parent = (spawn.get("thread_spawn") or {}).get("parent_thread_id") if isinstance(spawn, dict) else None
         if parent and not self.rollout.thread:
-            self.rollouts[source] = Rollout(source, self.began, agent="sub-agent", left=self._left)
+            self.rollouts[source] = Rollout(source, self.began, self.zone, agent="sub-agent", left=self._left)
             self._main = f"main:{parent}"
             self.rollouts[self._main] = self._main_rollout()
             yield FindFile(self._main, f"rollout-*{parent}.jsonl")

@@ -48,6 +48,7 @@ class CodexRecord(Record):
             agent = source.partition(":")[2]
             rollout = self._rollouts[source] = Rollout(source, began=self._began, agent=agent, left=self._left)
         self.rows += 1
+        rollout.zone = self.zone
         for fact in rollout.row(row):
             if isinstance(fact, FindFile):
                 # The threads belong to a daemon that is none of our children: found by name instead.

@@ -126,7 +126,7 @@ class CodexStream(Reader):
         if thread != self._thread and made is not None and made < self.began:
             self._base = None  # an older conversation goes on: what it used before is in its rollout
         if thread not in self._rollouts:
-            self._rollouts[thread] = Rollout("rollout", self.began, left=self._left)
+            self._rollouts[thread] = Rollout("rollout", self.began, self.zone, left=self._left)
             yield self._find(thread)
         self._thread = thread
         yield AgentSession(thread)
@@ -185,7 +185,7 @@ class CodexStream(Reader):
 
     def _sub_agent(self, thread: str) -> Iterator[Fact]:
         if thread and thread not in self._rollouts:
-            self._rollouts[thread] = Rollout(thread, self.began, agent="sub-agent", left=self._left)
+            self._rollouts[thread] = Rollout(thread, self.began, self.zone, agent="sub-agent", left=self._left)
             yield self._find(thread)
 
     # ---- rollouts ----

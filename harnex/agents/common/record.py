@@ -6,10 +6,13 @@ A `Record` turns rows into calls and tools, and keeps what they say of the turn 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from harnex import times
 from harnex.model.facts import Fact, Submitted, TurnEnded
+
+if TYPE_CHECKING:
+    from datetime import tzinfo
 
 EARLY_S = 0.001  # times have milliseconds; a record dates the prompt 9 to 50 ms after Paseo does (measured)
 
@@ -27,6 +30,7 @@ class Record:
         self.prompt = ""
         self.answered = False  # something came after it
         self.rows = 0
+        self.zone: tzinfo | None = None  # of the times that the CLI names; None: our own
         self.question: dict[str, Any] | None = None  # the input of an AskUserQuestion that is open
         self.asked = ""  # the name and input of the tool that is open
 

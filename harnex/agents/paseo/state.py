@@ -96,6 +96,7 @@ class PaseoState(Reader):
     def _begin(self) -> Iterator[Fact]:
         """There is an agent."""
         self._record = record_for(self._provider.partition("/")[0], self.began or self._plan.began)
+        self._record.zone = self.zone
         # Agents of a daemon that is not ours don't carry the run's marker.
         self.marks_tools = self._record.readable and self._plan.private
         if not self._record.readable:
@@ -145,6 +146,7 @@ class PaseoState(Reader):
     def row(self, source: str, row: dict[str, Any]) -> Iterable[Fact]:
         if not self._id:  # a run that is over is read again
             self._record = self._record if self._record.readable else record_of(row, self.began)
+            self._record.zone = self.zone
             yield from self._record.again(source, row)
             return
         open_tool = self._record.asked
@@ -161,6 +163,7 @@ class PaseoState(Reader):
             if before.session:
                 yield Remark("Paseo has begun a new conversation: the agent does not know what was said before")
                 self._record = record_for(self._provider.partition("/")[0], self.began or self._plan.began)
+                self._record.zone = self.zone
             yield from self._record.find(self._env.get("HOME", "").rstrip("/"), self._env, now.session)
         if now.prompted_at != before.prompted_at:
             known = self._shown or before.prompted_at

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -42,6 +43,23 @@ def test_what_each_process_of_a_session_recorded_is_read_again(run: Path) -> Non
     files.add("rollout", str(other), "rows", 0)
     again, twice = seen(run)
     assert twice == 2 * prompts and len(again) == 2 * len(calls) and again > calls
+
+
+def test_a_limit_ends_by_the_clock_of_the_agent(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its environment is in the run's start file; whoever recovers it may live elsewhere."""
+    monkeypatch.setenv("TZ", "Pacific/Chatham")
+    spent = {"message": "You've hit your usage limit. Try again at 6:30 PM."}
+    rollout = run / "rollout.jsonl"
+    payloads = (
+        {"type": "task_started", "turn_id": "t"},
+        {"type": "user_message", "message": "work"},
+        {"type": "task_complete", "turn_id": "t", "last_agent_message": None, "error": spent},
+    )
+    rows = [{"type": "event_msg", "timestamp": "2026-11-21T09:00:00.010Z", "payload": payload} for payload in payloads]
+    rollout.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    FollowedFiles(str(run)).add("rollout", str(rollout), "rows", 0)
+    found = reread.read_again(str(run), {**START, "env": {"TZ": "Asia/Kolkata"}}, 1, BEGAN)
+    assert found.end is not None and found.end.retry_at == "2026-11-21T13:00:00.000Z"
 
 
 def test_a_conversation_that_was_never_written_is_not_gone_on_with(run: Path) -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime
+from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,10 @@ from harnex.agents.codex import screen as screens
 from harnex.agents.codex.adapter import ADAPTER, CodexReader
 from harnex.agents.codex.calls import UNTOLD as UNTOLD_BY_CODEX
 from harnex.agents.codex.rollout import Rollout
+from harnex.agents.codex.stream import CodexStream
 from harnex.model.facts import (
     AgentSession,
+    Fact,
     FindFile,
     ModelCall,
     Observation,
@@ -284,6 +287,34 @@ def test_a_count_that_repeats_is_no_answer_without_usage() -> None:
 def test_when_a_limit_ends_by_its_words(message: str, at: str | None) -> None:
     rollout = Rollout("rollout", last_at=datetime(2026, 11, 21, 11, 59, 59, 250000, UTC).timestamp(), zone=UTC)
     assert rollout.failed(message).retry_at == at
+
+
+SPENT = {"message": "You've hit your usage limit. Try again at 6:30 PM.", "codex_error_info": "usage_limit_exceeded"}
+KOLKATA = timezone(timedelta(hours=5.5))  # 6:30 PM is 13:00 UTC
+
+
+def resets(facts: Iterable[Fact]) -> list[str | None]:
+    return [f.retry_at for f in facts if isinstance(f, TurnEnded)]
+
+
+def test_a_limit_ends_by_the_clock_of_the_agent() -> None:
+    rows = [
+        head("0.169.0"),
+        event({"type": "task_started", "turn_id": "t"}, 1),
+        event({"type": "task_complete", "turn_id": "t", "last_agent_message": None, "error": SPENT}, 2),
+    ]
+    reader = CodexReader((0, 169, 0))
+    reader.zone = KOLKATA
+    list(reader.spawned(1, {}, "/w"))
+    assert resets(feed(reader, "rollout", rows)) == ["2026-11-21T13:00:00.000Z"]
+    stream = CodexStream((0, 169, 0))
+    stream.zone = KOLKATA
+    list(stream.spawned(1, {"HOME": "/h"}, "/w"))
+    list(stream.row("stream", {"type": "thread.started", "thread_id": THREAD}))
+    for row in rows[:2]:
+        list(stream.row(THREAD, row))
+    failed = {"type": "turn.failed", "error": {"message": SPENT["message"]}}
+    assert resets(stream.row("stream", failed)) == ["2026-11-21T13:00:00.000Z"]
 
 
 # ---- durations ----

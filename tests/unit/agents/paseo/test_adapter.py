@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import timedelta, timezone
 from pathlib import Path
 from typing import Any
 
@@ -360,6 +361,30 @@ def test_a_run_whose_supervisor_died_is_read_again() -> None:
     assert [f.text for f in fed.facts if isinstance(f, Submitted)] == ["work"]
     assert [(e.outcome, e.last_message) for e in fed.ends] == [("completed", "Done.")]
     assert [f.call_id for f in fed.facts if isinstance(f, ModelCall)] == ["2026-11-21T22:54:01.000Z"]
+
+
+@pytest.mark.parametrize("live", [True, False])
+def test_a_limit_ends_by_the_clock_of_the_agent(live: bool) -> None:
+    fed = Fed("codex/m", started=False)
+    fed.reader.zone = timezone(timedelta(hours=5.5))  # 6:30 PM is 13:00 UTC
+    if live:
+        fed.command("daemon-start", "")
+        fed.command("find", "[]")
+        fed.command("run", json.dumps({"agentId": "a-b-c-d-e", "status": "created"}))
+    spent = {"message": "You've hit your usage limit. Try again at 6:30 PM."}
+    for minute, end in ((0, {"last_agent_message": "ready"}), (1, {"last_agent_message": None, "error": spent})):
+        at = f"2026-11-21T09:0{minute}:00"
+        if live:
+            fed.write("running", at=f"{at}.000Z")
+        for payload in (
+            {"type": "task_started", "turn_id": at},
+            {"type": "user_message", "message": "work"},
+            {"type": "task_complete", "turn_id": at, **end},
+        ):
+            fed.row(type="event_msg", payload=payload, timestamp=f"{at}.010Z")
+        if live:
+            fed.write("idle")
+    assert fed.ends[-1].retry_at == "2026-11-21T13:00:00.000Z"
 
 
 def test_calls_from_before_an_adoption_are_not_this_runs() -> None:
