@@ -1,1 +1,3 @@
-"""The other end of a session's control socket: `connect` (one request), `attach` (its terminal), `tmux`."""
+"""The client's end of a session's control socket: `connect` (one request), `attach` (its terminal),
+`tmux`.
+"""
