@@ -1,7 +1,8 @@
 """JSON for the verbs that scripts call in loops: the C scanner and string encoder, without `json`.
 
-`import json` costs as much as the whole interpreter start (it imports `re`); the accelerator module
-behind it costs nothing. Where `_json` is missing (not CPython), `json` itself is used.
+`import json` costs as much as the whole start of the interpreter (`json` imports `re`); the
+accelerator module behind `json` costs nothing. Where `_json` is missing (not CPython), `json`
+itself is used.
 """
 
 from __future__ import annotations
@@ -33,7 +34,8 @@ try:
         try:
             value, end = _scan(text, 0)
         except (StopIteration, SystemError):
-            # SystemError: for a torn string or number CPython's scanner wants JSONDecodeError, which is not imported.
+            # SystemError: for a torn string or number, CPython's scanner wants JSONDecodeError,
+            # which is not imported.
             raise ValueError("not JSON") from None
         except RecursionError:
             raise ValueError("nested too deeply") from None
