@@ -68,9 +68,7 @@ class Verdict:
         return self.state if self.behind is None else self.behind
 
     def same_as(self, other: Verdict) -> bool:
-        """Whether both verdicts have the same state, dialog and options, and do not ask different
-        things.
-        """
+        """Whether both verdicts say the same: state, dialog, options, and what the dialog asks."""
         same = (self.state, self.dialog, self.options) == (other.state, other.dialog, other.options)
         return same and not self.asks_else(other.asks)
 
@@ -101,7 +99,7 @@ class Activity:
         self.last_output = self._last_change = now
         self._was_ready = False
         self._state = State.STARTING
-        # the last verdict; its dialog stays until a change is believed
+        # The last verdict; its dialog stays until a change is believed.
         self._held = Verdict(State.STARTING)
         self._left_dialog = -1e9  # when the last dialog went away
 
@@ -232,7 +230,7 @@ class Activity:
             lag_until = best.since + LAG_S
             if best.source.rank == 1:
                 if now < max(lag_until, against.since + LAG_S):
-                    # sources of equal rank don't lag: wait until they agree
+                    # Sources of equal rank don't lag: wait until they agree.
                     if against.source.rank == 1:
                         return replace(self._hold(best), wake_at=max(lag_until, against.since + LAG_S))
                     return replace(self._of(best), wake_at=max(lag_until, against.since + LAG_S))

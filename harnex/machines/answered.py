@@ -1,4 +1,5 @@
 """When a headless agent's result is its last, and how long the agent's process may live after that.
+
 Pure.
 
     working -- a result --> settling -- nothing follows --> told -- the process lives on --> ending
@@ -31,7 +32,7 @@ class Answered:
 
     @property
     def told(self) -> bool:
-        """Whether the result stands, whatever becomes of the process."""
+        """Whether the result is final, whatever becomes of the process."""
         return self.phase in ("told", "ending")
 
     def take(self, result: TurnEnded, now: float) -> None:
@@ -66,4 +67,5 @@ class Answered:
         return "end"
 
     def wake_at(self) -> float | None:
+        """When `step` has something to do (monotonic seconds); None if time alone does nothing."""
         return self._due

@@ -100,8 +100,9 @@ def describe(options: tuple[str, ...]) -> str:
 
 @dataclass(slots=True)
 class Answering:
-    """One reply to a dialog, on its way. `step` returns the keys to press now; `failed` says why
-    harnex gave up.
+    """One reply to a dialog, on its way.
+
+    `step` returns the keys to press now; `failed` says why harnex gave up.
 
     `begun` is monotonic seconds; `by` names who replies; `gone_s` is how long the dialog may stay
     after Enter.
@@ -236,4 +237,5 @@ class Answering:
         return self._press(self._key, view, now)
 
     def wake_at(self, now: float) -> float:
+        """When to call `step` again (monotonic seconds)."""
         return now + 0.05

@@ -34,8 +34,8 @@ UNSEEN_S = 10.0
 WITH_PROCESS = ("shell", "monitor", "task")  # kinds of recorded work that may have processes
 COMMAND_MAX = 200  # characters
 SHOWN = 3  # pieces of work that a sentence names
-# How CLIs wrap a command: `/bin/bash -lc make test`; Claude Code: `bash -c -l source SNAPSHOT && …
-# eval 'make test' < /dev/null`.
+# How CLIs wrap a command: `/bin/bash -lc make test`. Claude Code wraps it twice:
+# `bash -c -l source SNAPSHOT && … eval 'make test' < /dev/null`.
 _SHELL = re.compile(r"^(?:\S*/)?(?:ba|da|z|k)?sh (?:-\w+ )*-\w*c (?:-l )?")
 _EVAL = re.compile(r"\beval (['\"]?)(.+?)\1 (?:\\?<|&&)", re.DOTALL)
 PAST = 20  # pieces of ended work that are remembered
@@ -59,6 +59,7 @@ class Process:
 
     @property
     def key(self) -> tuple[int, str]:
+        """(pid, start): names the process even if the pid is used again."""
         return self.pid, self.started
 
 
@@ -118,7 +119,7 @@ class Backgrounds:
 
     running: dict[str, Work] = field(default_factory=dict)
     _past: list[Work] = field(default_factory=list)
-    # Processes that belong to no known work, and when they were first seen
+    # Processes that belong to no known work, and when they were first seen.
     _perhaps: dict[tuple[int, str], float] = field(default_factory=dict)
 
     @property
@@ -175,14 +176,14 @@ class Backgrounds:
         return [*(self._end(work, "killed") for work in ended), *self._left(free, table, now)]
 
     def wake_at(self) -> float | None:
-        """When time alone decides something, and to look again; None if time alone decides nothing."""
+        """When to look again because time alone decides something; None if it decides nothing."""
         times = [at + PROOF_S for at in self._perhaps.values()]
         times += [w.gone_at + w.grace_s for w in self.running.values() if w.gone_at is not None]
         return min(times, default=None)
 
     def all_gone(self) -> list[Change]:
-        """End all work: the agent's process ended, and everything that the agent left running was
-        ended with it.
+        """End all work: the agent's process ended, and everything that it left running ended with
+        it.
         """
         self._perhaps.clear()
         return [self._end(work, "killed") for work in list(self.running.values())]
@@ -214,7 +215,7 @@ class Backgrounds:
                 found = next((p for p in free if same(work, p)), None)
                 if found is not None:
                     work.processes.add(found.key)
-                    # Codex records a command only after the command has run for a while
+                    # Codex records a command only after the command has run for a while.
                     work.since = min(work.since, found.since)
                     free.remove(found)
                     lone.remove(work)
@@ -242,8 +243,9 @@ class Backgrounds:
 
     @staticmethod
     def _spread(work: Work, table: Table) -> None:
-        """Add the descendants of the work's processes to the work: a descendant may outlive its
-        parent.
+        """Add the descendants of the work's processes to the work.
+
+        A descendant may outlive its parent.
         """
         todo = {key[0] for key in work.processes & table.keys()}
         while todo:

@@ -1,8 +1,8 @@
 """Limits how often the state may change: ten changes at once, then ten a second, at most twenty in
-any second. Pure.
+any second.
 
-A program that declares another state all the time (72,369 `state` events in 16 s, by OSC 7501)
-would fill the log and the disk. While no change is due, the sources are heard and nothing is
+Pure. A program that declares another state all the time (72,369 `state` events in 16 s, by OSC
+7501) would fill the log and the disk. While no change is due, the sources are heard and nothing is
 decided. The last report counts, at most a tenth of a second later.
 """
 

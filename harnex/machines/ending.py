@@ -29,15 +29,17 @@ class End:
     swept: bool = False  # the agent's processes are gone
     done: bool = False  # everything is written
     message: str = ""  # the message of the history record
-    # the reply to callers that waited for the end
+    # The reply to callers that waited for the end.
     result: EndResult = field(default_factory=lambda: EndResult())
 
     @property
     def under_way(self) -> bool:
+        """Whether the end has begun."""
         return self.reason is not None or self.gone_at is not None
 
     @property
     def phase(self) -> Phase:
+        """How far the end has come."""
         if self.done:
             return "done"
         if self.gone_at is None:

@@ -26,7 +26,7 @@ PERSON_S = 5.0
 LEFT_S = 0.3
 # Seconds that proof may take once the text has left the box, where the agent records every prompt.
 PROOF_S = 15.0
-MIXES_MAX = 4  # How often a text that came to stand beside a draft is cleared and typed again.
+MIXES_MAX = 4  # How often a text is cleared and typed again that ended up beside a draft.
 SUBMITS = 5  # How often Enter is pressed for a text that is still in the box.
 # Seconds to wait for an agent that has written nothing since Enter: the agent may be suspended.
 HUNG_S = 60.0
@@ -38,7 +38,7 @@ class Message:
 
     `text` None: only press Enter (`--submit-only`). `submit`: press Enter after the text. `force`:
     type the message even into a running turn. `deadline` (monotonic seconds): withdraw the message
-    if it is not typed by then. `error` says why the message failed or expired.
+    if it is still not typed. `error` says why the message failed or expired.
     """
 
     id: str
@@ -66,7 +66,7 @@ class Gate:
     may_type_unknown: bool  # nothing ever reports this program's state: quiet output is enough
     declared: bool = True  # the agent declares its state: wait for the agent's own proof
     proves: bool = False  # the agent records every prompt it takes: an empty box alone is no proof
-    # What a person left open over the prompt ("shell mode"): nothing is typed into it
+    # What a person left open over the prompt ("shell mode"): nothing is typed into it.
     view: str = ""
     output_at: float = 1e18  # when the agent last wrote anything (monotonic)
 
@@ -115,7 +115,7 @@ class Inbox:
         self._stubborn = False  # clearing changes the draft, but does not empty the box
         self._retype = False
         self._echoed_at: float | None = None
-        # Keys that clear a withdrawn message's text from the box, and since when
+        # Keys that clear a withdrawn message's text from the box, and since when.
         self._left: tuple[bytes, float] | None = None
 
     @property
@@ -158,8 +158,9 @@ class Inbox:
         return None
 
     def fail_all(self, why: str) -> list[Message]:
-        """Return all messages that are left, as failed or expired: the session is over, and nothing
-        more is typed.
+        """Return all messages that are left, as failed or expired.
+
+        The session is over, and nothing more is typed. `why` becomes each message's `error`.
         """
         left = ([self.current] if self.current else []) + list(self.queue)
         for message in left:
@@ -204,6 +205,7 @@ class Inbox:
         return out
 
     def wake_at(self, gate: Gate, now: float) -> float | None:
+        """When time alone may give `step` something to do (monotonic seconds); None if never."""
         times = [m.deadline for m in self.queue if m.deadline is not None]
         if self.current is not None and self._typing is not None and not self._retype:
             limit = {"clear": CLEAR_S, "echo": self._typing.echo_s, "accept": self._patience(self._typing, gate)}
@@ -221,7 +223,7 @@ class Inbox:
     def _patience(self, typing: Typing, gate: Gate) -> float:
         """Seconds to wait for proof before Enter is pressed again or the message fails."""
         if gate.draft == "" and (gate.proves or self._echoed_at is None):
-            # An empty box proves nothing: the agent's own record is to come
+            # An empty box proves nothing: the agent's own record is to come.
             return max(typing.accept_s, PROOF_S)
         if not gate.draft:
             return typing.accept_s
@@ -337,7 +339,7 @@ class Inbox:
         if not settled and now < self._since + typing.echo_s:
             return []
         if self._mixed(message, gate):
-            # A busy machine may not have shown yet that the keys cleared the draft
+            # A busy machine may not have shown yet that the keys cleared the draft.
             self._mixes += 1
             if self._mixes < MIXES_MAX:
                 return self._begin(message, gate, now)
@@ -353,9 +355,7 @@ class Inbox:
         return [*out, Write(typing.submit)]
 
     def _mixed(self, message: Message, gate: Gate) -> bool:
-        """Whether the box holds the old draft beside the message: together, words that nobody meant
-        to send.
-        """
+        """Whether the box holds the old draft beside the message: nobody meant to send both."""
         before, shown, text = (letters(t or "") for t in (self._draft_before, gate.draft, message.text))
         return bool(before) and text != shown and shown in (before + text, text + before)
 
@@ -366,10 +366,10 @@ class Inbox:
         """
         frozen = gate.output_at < self._since
         empty = gate.reads_draft and gate.draft == ""
-        # The text was seen in the box, and has left it
+        # The text was seen in the box, and has left it.
         left = empty and self._echoed_at is not None
         if empty and not frozen and gate.state is State.BUSY:
-            # Forced into a running turn: the text went to the agent's own queue
+            # Forced into a running turn: the text went to the agent's own queue.
             return self._finish("accepted")
         if left and not gate.declared and not gate.proves:
             return self._finish("accepted") if now >= self._since + LEFT_S else []

@@ -72,6 +72,7 @@ class Leaving:
         return self._view is not None and self._view.passes and now < self._opened + PASS_S
 
     def step(self, around: Surroundings, now: float) -> bytes:
+        """Return the keys to press now (b"" for none)."""
         if not self.will_leave(around) or now < self._due(around):
             return b""
         assert self._view is not None
@@ -80,6 +81,7 @@ class Leaving:
         return self._view.leave
 
     def wake_at(self, around: Surroundings) -> float | None:
+        """When `step` may have keys to press (monotonic seconds); None if never."""
         return self._due(around) if self.will_leave(around) else None
 
     def _due(self, around: Surroundings) -> float:

@@ -53,6 +53,7 @@ class Measure:
     # ---- what happens ----
 
     def opened(self, ours: bool, now: float) -> None:
+        """Note that a turn opened. `ours`: a message from harnex opened it."""
         self._opened, self._ours = now, ours
         self._calls = self._tools = 0
         self._tool = None
@@ -76,6 +77,7 @@ class Measure:
             self._tool = now
 
     def closed(self, closed: Closed, now: float) -> None:
+        """Note that a turn closed. A turn that ended well must have had a call."""
         since, self._opened, self._tool = self._opened, None, None
         if since is None or self._calls or closed.end.outcome != "completed":
             return  # an interrupt or a provider's error may come before any call

@@ -1,7 +1,6 @@
 """The state of a session: what the sources come to (activity.py), and everything that overrides it.
-Pure.
 
-The overrides, the strongest last:
+Pure. The overrides, the strongest last:
 
 1. The agent took a prompt and does not show so yet: the screen shows the moment before, and the
    state is busy.
@@ -37,10 +36,10 @@ def status(fused: Verdict, turn: Turn | None, stopped: str, ending: str) -> Verd
 
 
 def waited_for(verdict: Verdict, end: End, unsettled: bool) -> State:
-    """The state for those who wait for a state. `unsettled`: harnex is about to change the state by
-    itself.
+    """The state for those who wait for a state.
 
-    Once the session starts ending, waiters never see `prompt`.
+    `unsettled`: harnex is about to change the state by itself. Once the session starts ending,
+    waiters never see `prompt`.
     """
     if end.under_way:
         return State.EXITED if end.done else State.STOPPING

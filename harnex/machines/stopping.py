@@ -33,6 +33,7 @@ class Ladder:
 
     @classmethod
     def of(cls, polite: Sequence[StopStep], force: bool) -> Ladder:
+        """The ladder from an agent's polite steps; with `force`, only KILL."""
         return cls([ROUGH[1]] if force else [*polite, *ROUGH])
 
     def next_step(self, state: State, turn_open: bool, now: float) -> StopStep | None:
@@ -56,4 +57,5 @@ class Ladder:
         self.until = now
 
     def wake_at(self) -> float | None:
+        """When the grace of the current step ends (monotonic seconds); None if no step runs."""
         return self.until if self.current is not None else None

@@ -43,7 +43,7 @@ class Turn:
     number: int
     started: float
     message_id: str | None = None
-    # None: opened because the agent was busy; the record of its prompt may still come
+    # None: opened because the agent was busy; the record of its prompt may still come.
     text: str | None = None
     worked: bool = False
     ended: TurnEnded | None = None
@@ -90,12 +90,13 @@ class Turns:
     _closed_keys: list[str] = field(default_factory=list)
     _closed_at: float = -1e9
     _closed_bare: bool = False  # the last turn was closed without the record of its prompt
-    # Since when the agent works without the record of a prompt: a turn, or a local command
+    # Since when the agent works without the record of a prompt: a turn, or a local command.
     _perhaps: float | None = None
 
     def new_process(self) -> None:
-        """Start anew for a process that goes on with the conversation: no turn is open, and nothing
-        is known of the process.
+        """Start anew for a process that continues the conversation.
+
+        No turn is open, and nothing is known of the process yet.
         """
         done, last = self.done, self.last
         self.__init__()  # type: ignore[misc]
@@ -143,7 +144,7 @@ class Turns:
         if turn is None:
             if now - self._closed_at < 3.0 or not self._was_ready or fact.pending:
                 return []  # a late second report of the turn that was just closed
-            # Nothing else showed this turn. It has been, so it is counted.
+            # Nothing else showed this turn. The turn did happen, so it is counted.
             return [self._open(now, ""), self._close_as(fact, now)]
         if fact.pending:
             return []
@@ -193,6 +194,7 @@ class Turns:
         return [self._close_as(turn.ended or screen_says or TurnEnded("quiet", "completed"), now)]
 
     def wake_at(self) -> float | None:
+        """When `tick` may open or close a turn (monotonic seconds); None if never."""
         turn = self.open
         if turn is None and self._perhaps is not None:
             return self._perhaps + UNRECORDED_S
@@ -252,8 +254,9 @@ class Turns:
 
 
 def _better(old: TurnEnded | None, new: TurnEnded) -> TurnEnded:
-    """The better of two reports of one end: a failure or an interruption outweighs `completed`; a
-    message is kept.
+    """The better of two reports of one end.
+
+    A failure or an interruption outweighs `completed`; a message is kept.
     """
     if old is None:
         return new

@@ -33,7 +33,7 @@ _TOKEN = re.compile(
     # CSI: `i` prints, `t` is about the window, `x y c n` and nearly all with an intermediate ask
     # questions. ` q` sets the cursor's shape.
     rb"|\[" + _PARAMETERS + rb"(?:[ticnxy]|(?! q|!p)[ -/]++" + _C0 + rb"[@-~])"
-    # these ask questions, too
+    # These ask questions, too.
     rb"|\[" + _C0 + rb"(?:\?" + _PARAMETERS + rb"[uSm]|[>=]" + _PARAMETERS + rb"q)"
     rb"|[ %]" + _C0 + rb"[0-~]|Z"  # 8-bit controls and other encodings; `Z` is the oldest question
     rb"|\\|(?=\x1b)"  # the rest of a string that was cut off
@@ -56,7 +56,7 @@ class Viewable:
 
     def __init__(self) -> None:
         self._carry = b""
-        # set while inside a dropped string: the pattern that ends the string
+        # Set while inside a dropped string: the pattern that ends the string.
         self._dropping: re.Pattern[bytes] | None = None
 
     def feed(self, data: bytes) -> bytes:

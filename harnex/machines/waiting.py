@@ -32,6 +32,7 @@ class Standing:
 
     @property
     def settled(self) -> bool:
+        """Whether the agent is at its prompt, with no message pending and no turn open."""
         return self.state is State.PROMPT and not self.pending and not self.open_turn
 
 
@@ -84,7 +85,10 @@ def answer(until: str, standing: Standing) -> Answer | None:
 
 
 def describe(closed: Closed | None) -> LastOutcome | None:
-    """`last_outcome` in the registry and in replies: `{turn, outcome, reason, retry_at, message}`."""
+    """`last_outcome` in the registry and in replies; None if no turn has closed.
+
+    The shape is `{turn, outcome, reason, retry_at, message}`.
+    """
     if closed is None:
         return None
     end = closed.end
