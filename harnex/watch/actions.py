@@ -105,8 +105,9 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Stop:
-    """End the session: the reason as in `exited`, the exit code of the outcome, and a message for
-    people.
+    """End the session.
+
+    `reason` is that of `exited`, `exit_code` that of the outcome; `message` is for people.
     """
 
     reason: str

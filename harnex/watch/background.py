@@ -36,11 +36,11 @@ class _Ended:
 
 @dataclass(slots=True)
 class Waits:
-    """What is waited for now, how long each piece of work was waited for, and what ended meanwhile."""
+    """What is waited for now, how long each work was waited for, and what ended meanwhile."""
 
     policy: Policy
     said: int = 0
-    # Monotonic seconds: when a wait is given up, or when the agent has had its time to wake
+    # Monotonic seconds: when a wait is given up, or when the agent has had its time to wake.
     due: float | None = None
     until: float | None = None  # epoch seconds: when the last wait is given up
     _waited: dict[str, float] = field(default_factory=dict)
@@ -49,9 +49,7 @@ class Waits:
     _since: float | None = None  # when the waits were last looked at
 
     def turn_opened(self) -> None:
-        """Note that the agent works: nothing is waited for, and the agent sees for itself what
-        ended.
-        """
+        """Note that the agent works: nothing is waited for, and it sees for itself what ended."""
         self._ended.clear()
         self._since = self.due = self.until = None
 

@@ -90,7 +90,7 @@ class Budget:
         if before.unknown and (self.policy.limits_calls or self.policy.max_turns is not None):
             self.unknown = f"{before.unknown}: {self.policy.limits} can't be kept"
         if before.runs:
-            # Otherwise a watch was put on a running session, and counts from the next call
+            # Otherwise a watch was put on a running session, and counts from the next call.
             self._look(True, now)
 
     def call(self, bill: Bill, last: bool, now: float) -> None:
@@ -126,6 +126,7 @@ class Budget:
             self.spent = Spent(s.kind, s.limit, s.used, s.since, True, s.over)
 
     def turn_opened(self, number: int, now: float) -> None:
+        """Note that turn `number` of this run opened."""
         self.turns = self.before.turns + number
         if self.policy.max_turns is not None and self.turns > self.policy.max_turns:
             self.spent = Spent("turns", self.policy.max_turns, self.turns, now, True)

@@ -33,8 +33,10 @@ class Result:
 
 @dataclass(slots=True)
 class Checks:
-    """Which command runs (`in_hand`), whether the agent went on meanwhile (`stale`), and how often
-    each has failed.
+    """The checks of one watch.
+
+    `in_hand` is the running command, `stale` says whether the agent went on meanwhile, `failed`
+    counts how often each check has failed.
     """
 
     policy: Policy
@@ -57,9 +59,11 @@ class Checks:
         return None
 
     def command(self, kind: Checking) -> str | None:
+        """The command of this kind of check; None if the policy has none."""
         return self.policy.verify if kind == "verify" else self.policy.done_when
 
     def ended(self, result: Result) -> None:
+        """Take the result of the running command."""
         if self.in_hand is not None:
             self._result = result
 
@@ -98,9 +102,7 @@ class Checks:
         return f"{words}: {said[-1][:200]}" if said else words
 
     def correction(self, kind: Checking, result: Result) -> Say | str:
-        """The message that goes back to the agent; after too many of them, why the task has failed
-        (text).
-        """
+        """The message that goes back to the agent; after too many, why the task failed (text)."""
         how = "took too long" if result.code is None else f"exit code {result.code}"
         command, tries, most = self.command(kind), self.failed[kind], self.policy.verify_max
         if tries >= most:

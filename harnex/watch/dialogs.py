@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from harnex.watch.actions import Answer, Sight
 
-# Seconds that a dialog must stand: a person, or a permission given in advance, may be answering the
+# Seconds that a dialog must be up: a person, or a permission given in advance, may be answering the
 # dialog.
 STAND_S = 2.0
 TRIES = 3  # replies to one dialog that stays up
@@ -38,6 +38,7 @@ class Dialogs:
     answered: int = 0
 
     def gone(self) -> None:
+        """Note that no dialog is up."""
         self.since, self.tries = None, 0
 
     def due(self, now: float) -> bool:
@@ -54,7 +55,7 @@ class Dialogs:
         if found is not None:
             self.tries += 1
             self.answered += 1
-            # The reply takes a moment; afterwards another dialog is up, or the same one again
+            # The reply takes a moment to work; a dialog after that is another one, or asks anew.
             self.since = now + STAND_S
         return found
 

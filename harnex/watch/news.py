@@ -145,7 +145,7 @@ class Clocks:
     what: str = "the turn began"  # what the last progress was
     retried: float = float("-inf")  # the last time that the CLI showed that it retries a call
     _retries: bool = False
-    # The running tools: call id -> (name, since)
+    # The running tools: call id -> (name, since).
     tools: dict[str, tuple[str, float]] = field(default_factory=dict)
 
     @classmethod
@@ -153,9 +153,11 @@ class Clocks:
         return cls(now, now, now)
 
     def moved(self, now: float) -> None:
+        """Note that something moved on the screen."""
         self.output = now
 
     def went_on(self, what: str, now: float) -> None:
+        """Note progress; `what` says which."""
         self.progress, self.what = now, what
 
     def retries(self, said: bool, now: float) -> None:
@@ -165,6 +167,7 @@ class Clocks:
         self._retries = said
 
     def tool(self, use: ToolUse, now: float) -> None:
+        """Take a tool's start or end."""
         if use.status == "started":
             self.tools[use.call_id] = (use.tool, now)
         else:

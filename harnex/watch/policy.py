@@ -20,8 +20,9 @@ DEFAULT = "impl"
 
 @dataclass(frozen=True, kw_only=True)
 class Policy:
-    """The settings of one watch. Times are seconds, `deadline` is epoch seconds; None switches a
-    setting off.
+    """The settings of one watch.
+
+    Times are seconds, `deadline` is epoch seconds; None switches a setting off.
 
     `care`: keep the agent working (clocks, retries, limits, restarts, dialogs). Without `care`,
     only the requested limits, checks and stop apply.
@@ -45,7 +46,7 @@ class Policy:
     max_calls: int | None = None
     max_turns: int | None = None
     auto_stop: bool = False
-    # How long to wait for each piece of the agent's background work; 0: not at all
+    # How long to wait for each piece of the agent's background work; 0: not at all.
     background_wait: float = 600.0
     verify: str | None = None
     verify_max: int = 3  # how often the output of a failed check goes back to the agent
@@ -61,8 +62,9 @@ class Policy:
         return {k: list(v) if isinstance(v, tuple) else v for k, v in fields.items() if v != getattr(defaults, k)}
 
     def shown(self) -> dict[str, Any]:
-        """The dump for others to read: notification URLs hold secrets, so only their number is
-        shown.
+        """The dump for others to read.
+
+        Notification URLs hold secrets: only their number is shown.
         """
         return {k: len(v) if k == "notify_urls" else v for k, v in self.dump().items()}
 
@@ -235,17 +237,16 @@ def tightened(values: dict[str, Any], name: str, table: Mapping[str, Any]) -> tu
 
 
 def next_time(text: str, now: datetime) -> datetime:
-    """The next local time `07:00` after `now` (aware, local), or an ISO-8601 time. Raises
-    ValueError.
+    """The next local time `07:00` after `now` (aware, local), or an ISO-8601 time.
 
-    On the day of a clock change the wall clock shows the same time: the zone's offset is looked up
-    anew.
+    Raises ValueError. On the day of a clock change the wall clock shows the same time: the zone's
+    offset is looked up anew.
     """
     text = text.strip()
     hour, colon, minute = text.partition(":")
     if colon and len(text) <= 5 and hour.isdigit() and minute.isdigit() and len(minute) == 2:
         naive = now.replace(tzinfo=None, second=0, microsecond=0, hour=int(hour), minute=int(minute), fold=0)
-        # A zone that knows its clock changes; otherwise the machine's zone
+        # A zone that knows its clock changes; otherwise the machine's zone.
         zone = now.tzinfo if hasattr(now.tzinfo, "key") else None
         there = [
             day.replace(tzinfo=zone) if zone is not None else day.astimezone()

@@ -18,8 +18,9 @@ RESTART_MIN_S = 0.5
 
 @dataclass(slots=True)
 class Restarts:
-    """How often the agent was started again, and why the current restart happens (`why`, "" if
-    there is none).
+    """How often the agent was started again (`count`), and why it is being restarted (`why`).
+
+    `why` is "" if no restart is under way.
     """
 
     policy: Policy
@@ -30,6 +31,7 @@ class Restarts:
 
     @property
     def left(self) -> bool:
+        """Whether the policy allows another restart."""
         return self.count < self.policy.max_resumes
 
     def begin(self, why: str, now: float) -> None:
@@ -39,6 +41,7 @@ class Restarts:
         self.at = now + max(RESTART_MIN_S, self.policy.restart_after * 2 ** (self.count - 1))
 
     def due(self, now: float) -> Revive | None:
+        """The restart, once its time has come; None before."""
         if self.at is None or now < self.at:
             return None
         self.at = None

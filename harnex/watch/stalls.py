@@ -30,6 +30,7 @@ def turn_due(policy: Policy, clocks: Clocks, sight: Sight) -> float | None:
 
 
 def person_there(sight: Sight, now: float) -> bool:
+    """Whether a person typed within the last PERSON_S."""
     return now < sight.person + PERSON_S
 
 
@@ -44,8 +45,9 @@ def left_alone(at: float | None, sight: Sight, now: float) -> float | None:
 
 
 def kind_of(policy: Policy, clocks: Clocks, now: float) -> str:
-    """The kind of a stall: `no_output` if not even the screen moves, `no_progress` if the screen
-    moves and nothing new comes.
+    """The kind of a stall.
+
+    `no_output`: not even the screen moves. `no_progress`: the screen moves, and nothing new comes.
     """
     silent = now - max(clocks.output, clocks.turn_since)
     return "no_output" if silent >= (policy.stall_after or 0.0) else "no_progress"

@@ -6,11 +6,11 @@ Times that people and providers name are epoch seconds (`Sight.wall`). They are 
 least once a minute, since a machine that slept has only one of the two clocks right.
 
     watching -- stall, loop --> cutting (an interrupt, until the turn is over) --> a message
-             -- a turn ended well --> background (until nothing of the agent runs) --> checking (done-when, verify)
-        --> done | a message | failed
+             -- a turn ended well --> background (until nothing of the agent runs)
+        --> checking (done-when, verify) --> done | a message | failed
              -- the provider refused --> waiting (until its reset, or a backoff) --> a message
              -- the agent's process ended --> down (a backoff) --> a new process --> a message
-    any of these -- a dialog --> person, until it is gone; then it goes on where it was
+    any of these -- a dialog --> person, until the dialog is gone; then the phase before
     anything -- deadline, budget, what nobody can mend --> over (the session is stopped)
 
 The types of what the watch sees and does are in `actions`. Each part keeps its state in a module of
@@ -103,6 +103,7 @@ class Watch:
 
     @property
     def why(self) -> str:
+        """Why the watch waits, in a word; "" if it does not wait."""
         return "background" if self.phase == "background" else self.provider.why
 
     # ---- facts ----
@@ -116,6 +117,7 @@ class Watch:
         self.clocks.went_on(what, now)
 
     def tool(self, use: ToolUse, now: float) -> None:
+        """Take a tool's start or end."""
         self.clocks.tool(use, now)
         self._message = None
         if use.status == "started":
@@ -142,6 +144,10 @@ class Watch:
         self.tasked = True
 
     def turn_opened(self, number: int, message: str | None, now: float) -> None:
+        """Note that turn `number` opened.
+
+        `message` is the message that the turn answers, if harnex delivered one.
+        """
         self._message = message
         tools = self.clocks.tools
         self.clocks = Clocks.at(now)
@@ -161,6 +167,7 @@ class Watch:
             self._to("checking" if self.checks.in_hand else "watching", now)
 
     def turn_closed(self, closed: Closed, now: float) -> None:
+        """Note that a turn closed."""
         self.clocks.tools.clear()
         self._closed, self._idle_since = closed, now
 
@@ -209,12 +216,13 @@ class Watch:
     # ---- what follows ----
 
     def wake_at(self) -> float | None:
+        """When time alone would change what `step` returns (monotonic seconds); None if never."""
         return self._wake
 
     def step(self, sight: Sight, now: float) -> list[Action]:
         """Return what to do now.
 
-        Called after every wakeup; a second call at the same moment returns nothing twice.
+        Called after every wakeup; a second call at the same moment returns nothing new.
         """
         out: list[Action] = []
         for _ in range(8):  # one action may lead to the next
@@ -455,8 +463,9 @@ class Watch:
             self._failed(closed, sight, now, out)
 
     def _left_work(self, closed: Closed, sight: Sight, now: float, out: list[Action]) -> bool:
-        """Whether the end of this turn is not judged yet, because work of the agent still runs or
-        has just ended.
+        """Whether the end of this turn is not judged yet.
+
+        Work of the agent may still run, or may have just ended.
         """
         holds, told = self.waits.holds(sight.background, sight.looking, sight.wall, now)
         out += [Tell(event) for event in told]
@@ -511,9 +520,7 @@ class Watch:
             self._begin_wait(what, now, out)
 
     def _failed_unwatched(self, closed: Closed, out: list[Action]) -> None:
-        """Take a failed turn without `care`: nothing is done about it, but whoever wanted to hear
-        of it is notified.
-        """
+        """Take a failed turn without `care`: only notify."""
         reason = closed.end.reason or "other"
         words = f"turn {closed.turn} failed ({reason}): {told(closed)}"
         if self.policy.auto_stop:
