@@ -10,8 +10,9 @@ from harnex.terminal.styles import PLAIN, Run, Runs, Style
 
 
 class Row:
-    """One row of cells. A wide character is followed by an empty string for the second cell that it
-    covers.
+    """One row of cells.
+
+    A wide character is followed by an empty string for the second cell that it covers.
 
     The emulator interns styles, so `is` tells them apart. `text` and `runs` are cached until the
     row changes, which makes a view of an unchanged row free. `blank` is the style of a row that was
@@ -61,6 +62,7 @@ class Row:
             self.touched()
 
     def insert(self, column: int, count: int, style: Style) -> None:
+        """Insert `count` blank cells at `column`; the cells at the end fall off."""
         self.split(column)
         self.split(len(self.cells) - count)
         width = len(self.cells)
@@ -69,6 +71,7 @@ class Row:
         self.touched()
 
     def delete(self, column: int, count: int, style: Style) -> None:
+        """Delete `count` cells at `column`; blank cells come in at the end."""
         self.split(column)
         self.split(column + count)
         count = min(count, len(self.cells) - column)
@@ -78,6 +81,7 @@ class Row:
         self.touched()
 
     def fit(self, columns: int) -> None:
+        """Cut or extend the row to `columns` cells."""
         have = len(self.cells)
         if columns < have:
             self.split(columns)
@@ -88,9 +92,11 @@ class Row:
         self.touched()
 
     def touched(self) -> None:
+        """Drop the cached views after a change."""
         self._text = self._runs = self.blank = None
 
     def text(self) -> str:
+        """The plain text of the row, right-trimmed."""
         if self._text is None:
             self._text = "".join(self.cells).rstrip(" ")
         return self._text

@@ -108,7 +108,7 @@ def to_svg(screen: Screen, title: str = "") -> str:
 
 
 def _clean(text: str) -> str:
-    """Text escaped for XML, without control characters: XML does not allow them even when escaped."""
+    """Text escaped for XML, without control characters: XML never allows them."""
     from html import escape  # only drawings need its table of entities
 
     return escape("".join(c for c in text if c >= " " and not "\ud800" <= c <= "\udfff" and c not in "\ufffe\uffff"))

@@ -1,10 +1,9 @@
 """The emulator behind `make_screen`: a parser before the hardened pyte of `terminal/grid.py`.
-Imported lazily.
 
-pyte's own parser reads one character at a time (1 to 2 MB/s), prints what it doesn't know, and
-never forgets a sequence that is not ended. Here one regex finds the sequences, and sequences that
-are split over reads are carried over. Output is drawn as far as the caller has time (`push`,
-`advance`): 256 KB of some sequences take seconds.
+Imported lazily. pyte's own parser reads one character at a time (1 to 2 MB/s), prints what it
+doesn't know, and never forgets a sequence that is not ended. Here one regex finds the sequences,
+and sequences that are split over reads are carried over. Output is drawn as far as the caller has
+time (`push`, `advance`): 256 KB of some sequences take seconds.
 """
 
 from __future__ import annotations
@@ -36,12 +35,10 @@ _CONTROLS = re.compile(r"[\x00-\x1f\x7f]")
 
 
 class Emulator:
-    """Implements `terminal.screen.Screen`: the parser before a `Terminal`, and views of that
-    terminal.
-    """
+    """Implements `terminal.screen.Screen`: the parser before a `Terminal`, and views of it."""
 
     def __init__(self, columns: int, rows: int) -> None:
-        # Exceptions that a handler raised: a bug here must never end the supervisor
+        # Exceptions that a handler raised: a bug here must never end the supervisor.
         self.faults = 0
         self._terminal = Terminal(columns, rows)
         self._view: ScreenView | None = None
@@ -71,16 +68,16 @@ class Emulator:
     def _start_parser(self) -> None:
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
         self._carry = ""
-        # Set inside an over-long string: the pattern that ends the string
+        # Set inside an over-long string: the pattern that ends the string.
         self._ignoring: re.Pattern[str] | None = None
         self._waiting: list[bytes] = []  # pushed, and not yet begun
         self._text = ""  # the text being drawn
-        # The tokens of `_text` that are still to come
+        # The tokens of `_text` that are still to come.
         self._tokens: Iterator[re.Match[str]] | None = None
         self._at = 0  # the position up to which `_text` is drawn
         self.title = ""
 
-    # -- the interface -------------------------------------------------------------------------------------
+    # -- the interface -----------------------------------------------------------------------------
 
     @property
     def columns(self) -> int:

@@ -1,10 +1,9 @@
-"""The recording's data: what turns the last frame in a player into the present screen. Pure; see
-store/recording.py.
+"""The recording's data: what turns the last frame in a player into the present screen.
 
-Frames are rendered from harnex's own screen instead of copied from the child, so that secrets can
-be found (cursor moves cut secrets up in raw TUI bytes) and a flood costs one frame. The player is a
-terminal of the same size. What scrolls off harnex's screen scrolls off the player's screen, so the
-player's scrollback is the transcript.
+Pure; see store/recording.py. Frames are rendered from harnex's own screen instead of copied from
+the child, so that secrets can be found (cursor moves cut secrets up in raw TUI bytes) and a flood
+costs one frame. The player is a terminal of the same size. What scrolls off harnex's screen scrolls
+off the player's screen, so the player's scrollback is the transcript.
 """
 
 from __future__ import annotations
@@ -120,7 +119,7 @@ class FrameEncoder:
             self._alternate = False
             shown = [()] * height
         if gone:
-            # Scrolled lines belong to the main screen, whose picture comes back with it
+            # Scrolled lines belong to the main screen, whose picture comes back with it.
             if self._alternate:
                 out.append("\x1b[?1049l" + CLEAR)
                 shown, self._alternate = [()] * height, False

@@ -116,7 +116,7 @@ class Terminal(_Screen):  # type: ignore[misc]
         self.ensure_hbounds()
         self.ensure_vbounds()
 
-    # -- text ----------------------------------------------------------------------------------------------
+    # -- text --------------------------------------------------------------------------------------
 
     def draw(self, data: str) -> None:
         charset = self.g1_charset if self.charset else self.g0_charset
@@ -153,8 +153,9 @@ class Terminal(_Screen):  # type: ignore[misc]
         self._last = data[-1]
 
     def _draw_wide(self, data: str) -> None:
-        """Draw characters of two cells each, row by row: as `_draw_one` would, in a twentieth of
-        the time.
+        """Draw characters of two cells each, row by row.
+
+        The effect is that of `_draw_one`, in a twentieth of the time.
         """
         cursor, columns = self.cursor, self.columns
         at, length = 0, len(data)
@@ -217,8 +218,9 @@ class Terminal(_Screen):  # type: ignore[misc]
         self._last = character
 
     def _join(self, character: str, width: int) -> bool:
-        """Add `character` to the character before the cursor if both are one grapheme; return
-        whether they are.
+        """Add `character` to the one before the cursor if both are one grapheme.
+
+        Returns whether they are.
         """
         cursor = self.cursor
         row = self.buffer[cursor.y]
@@ -271,7 +273,7 @@ class Terminal(_Screen):  # type: ignore[misc]
             if count > 1:
                 self._draw_wide(last * (min(count, self.columns * self.lines) - 1))
 
-    # -- scrolling -----------------------------------------------------------------------------------------
+    # -- scrolling ---------------------------------------------------------------------------------
 
     def _keep(self, row: Row) -> None:
         if len(self.scrolled) >= min(SCROLLED_LINES, SCROLLED_CELLS // self.columns):
@@ -280,10 +282,10 @@ class Terminal(_Screen):  # type: ignore[misc]
         self.scrolled.append(row)
 
     def _scroll(self, top: int, bottom: int, count: int, *, keep: bool = False) -> None:
-        """Move the rows from `top` to `bottom` up (`count` > 0) or down. Blank rows come in at the
-        other end.
+        """Move the rows from `top` to `bottom` up (`count` > 0) or down.
 
-        `keep`: rows that leave at the top of the main screen go into scrollback.
+        Blank rows come in at the other end. `keep`: rows that leave at the top of the main screen
+        go into scrollback.
         """
         rows, style = self.buffer, self.blank
         size = bottom - top + 1
@@ -304,6 +306,7 @@ class Terminal(_Screen):  # type: ignore[misc]
 
     @property
     def region(self) -> tuple[int, int]:
+        """(first, last) row of the scrolling region."""
         return (self.margins.top, self.margins.bottom) if self.margins else (0, self.lines - 1)
 
     def index(self) -> None:
@@ -342,7 +345,7 @@ class Terminal(_Screen):  # type: ignore[misc]
             self._scroll(self.cursor.y, bottom, max(1, count or 1))
             self.carriage_return()
 
-    # -- cells ---------------------------------------------------------------------------------------------
+    # -- cells -------------------------------------------------------------------------------------
 
     @property
     def blank(self) -> Style:
@@ -394,7 +397,7 @@ class Terminal(_Screen):  # type: ignore[misc]
             self._clear(self.cursor.y, *((x, columns), (0, x + 1), (0, columns))[how])
 
     def erase_in_display(self, how: int = 0, *args: object, **kwargs: object) -> None:
-        """ED. ED 3 would erase the scrollback, which the agent may not erase: it does nothing."""
+        """ED. ED 3 would erase the scrollback, which the agent may not erase: ED 3 does nothing."""
         y = self.cursor.y
         if how in (0, 1):
             self.erase_in_line(how)
@@ -420,13 +423,13 @@ class Terminal(_Screen):  # type: ignore[misc]
             self._sgr[key] = style
         self.cursor.attrs = style
 
-    # -- cursor and modes ----------------------------------------------------------------------------------
+    # -- cursor and modes --------------------------------------------------------------------------
 
     def cursor_up(self, count: int | None = None) -> None:
-        """CUU.
+        """CUU: move the cursor up.
 
-        Stops at the top margin only if the cursor started inside (pyte jumped down to the margin
-        from above).
+        It stops at the top margin only if it started inside (pyte jumped down to the margin from
+        above).
         """
         self.ensure_hbounds()
         top = self.region[0]
@@ -470,9 +473,10 @@ class Terminal(_Screen):  # type: ignore[misc]
             self._stops = []
 
     def save_cursor(self) -> None:
-        """DECSC.
+        """DECSC: save the cursor.
 
-        One slot for each screen, as in every terminal but pyte, whose stack grew without limit.
+        There is one slot for each screen, as in every terminal but pyte, whose stack grew without
+        limit.
         """
         self.work += 4
         self._saved[self.alternate] = (
@@ -494,6 +498,7 @@ class Terminal(_Screen):  # type: ignore[misc]
         self.ensure_vbounds()
 
     def private_mode(self, mode: int, on: bool) -> None:
+        """Apply a private mode that changes the screen; others are ignored."""
         if mode in (47, 1047, 1049):
             self._switch(mode, on)
         elif mode == 1048:

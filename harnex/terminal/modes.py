@@ -21,9 +21,7 @@ _KITTY_DEPTH = 32
 
 @dataclass(slots=True)
 class Modes:
-    """The modes that an attached person's terminal must share with the terminal that the agent
-    believes to have.
-    """
+    """The modes of the agent's terminal that an attached person's terminal must share."""
 
     alternate: int = 0  # 47, 1047 or 1049; 0 is the main screen
     bracketed_paste: bool = False
@@ -45,6 +43,7 @@ class Modes:
 
     @property
     def kitty_stack(self) -> list[int]:
+        """The keyboard stack of the current screen."""
         return self.kitty_alternate if self.alternate else self.kitty
 
     def copy(self) -> Modes:
@@ -64,6 +63,7 @@ class Modes:
             setattr(self, name, getattr(fresh, name))
 
     def set_private(self, mode: int, on: bool) -> None:
+        """Apply `CSI ? mode h` (`on`) or `l`. Modes that are not kept are ignored."""
         if mode in (47, 1047, 1049):
             if on and not self.alternate:
                 self.kitty_alternate = [0]
@@ -88,8 +88,9 @@ class Modes:
         return 0
 
     def kitty_keys(self, kind: str, params: str) -> None:
-        """Apply a keyboard sequence: `CSI > flags u` pushes, `CSI < n u` pops, `CSI = flags ; how
-        u` changes the top.
+        """Apply a keyboard sequence.
+
+        `CSI > flags u` pushes, `CSI < n u` pops, `CSI = flags ; how u` changes the top.
         """
         stack = self.kitty_stack
         numbers = [number(p) for p in params.split(";")]
@@ -128,5 +129,6 @@ class Modes:
 
 
 def number(text: str) -> int:
+    """The number at the start of a parameter, at most 99999; 0 if there is none."""
     text = text.partition(":")[0]
     return min(int(text), 99999) if text.isdigit() and len(text) < 9 else 0

@@ -25,9 +25,9 @@ from harnex.terminal.modes import Modes, number
 STRING_LIMIT = 65536  # bytes; a longer OSC, DCS or APC is passed on unread
 PALETTE_ANSWERS = 256  # replies to one OSC 4; there are no more colours
 # Costs in units of work, each about a microsecond: a sequence that is reported to the session, a
-# look at the cursor (without drawing what precedes it), a full reset.
+# question for the cursor (without drawing what precedes it), a full reset.
 _TOLD, _LOOK, _RESET = 60, 15, 6
-# Pixels reported to 14t and 16t: there are no pixels here, but the ratio is usual
+# Pixels reported to 14t and 16t: there are no pixels here, but the ratio is usual.
 CELL_WIDTH, CELL_HEIGHT = 8, 16
 
 # A string sequence ends with ST; an OSC also ends with BEL. CAN, SUB and any other ESC cut the
@@ -51,7 +51,7 @@ _ANSI_16 = (
     "1d1f21", "cc6666", "b5bd68", "f0c674", "81a2be", "b294bb", "8abeb7", "c5c8c6",
     "969896", "d54e53", "b9ca4a", "e7c547", "7aa6da", "c397d8", "70c0b1", "eaeaea",
 )  # fmt: skip
-# draw.to_svg draws the same colours, so the picture agrees with the replies
+# draw.to_svg draws the same colours, so the picture agrees with the replies.
 FOREGROUND, BACKGROUND = "d8dbe0", "16181d"
 
 
@@ -104,6 +104,7 @@ class _Turn:
             self.kept.append(shown)
 
     def shown(self) -> bytes:
+        """The output that was kept since the last call."""
         given, self._given = self._given, len(self.kept)
         return b"".join(self.kept[given:])
 
@@ -141,13 +142,13 @@ class Scanner:
         self._version = version
         self._queue: deque[bytes] = deque()  # pushed, and not yet begun
         self._data = b""  # the data being scanned
-        # The tokens of `_data` that are still to come
+        # The tokens of `_data` that are still to come.
         self._tokens: Iterator[re.Match[bytes]] | None = None
         self._held: re.Match[bytes] | None = None  # a cursor query without an answer yet
         self._last = 0  # the position up to which `_data` was passed on
         self._at: Position = (0, 0)
         self._carry = b""
-        # The bytes that end the over-long string sequence being passed on unread; b"" outside one
+        # The bytes that end the over-long string sequence being passed on unread; b"" outside one.
         self._passing = b""
         self.resize(columns, rows)
 
@@ -362,7 +363,7 @@ class Scanner:
                 19: f"9;{self._rows};{self._columns}",
             }
             if first not in sizes:
-                # Title reports are refused: they would echo what the program wrote
+                # Title reports are refused: they would echo what the program wrote.
                 return first in (20, 21)
             answer = f"\x1b[{sizes[first]}t"
         turn.reply(answer.encode())

@@ -32,9 +32,7 @@ class Screen(Protocol):
     def title(self) -> str: ...
     @property
     def dropped(self) -> int:
-        """The number of lines that scrolled off and were dropped because no reader took them in
-        time.
-        """
+        """The number of scrolled lines that were dropped because no reader took them in time."""
 
     def feed(self, data: bytes) -> None:
         """Draw `data`, however long that takes."""
@@ -43,10 +41,10 @@ class Screen(Protocol):
         """Take `data`; `advance` draws it."""
 
     def advance(self, work: int) -> int:
-        """Draw what was pushed, until `work` units (each about a microsecond) are done; return the
-        number of units done.
+        """Draw what was pushed, and return the number of units of work done.
 
-        The screen may be read in between: it then shows a moment in the middle of the data.
+        Stops once `work` units (each about a microsecond) are done. The screen may be read in
+        between: it then shows a moment in the middle of the data.
         """
 
     @property
@@ -54,10 +52,9 @@ class Screen(Protocol):
         """Whether something that was pushed is not drawn yet."""
 
     def give_up(self, keep: int) -> int:
-        """Forget what was pushed and not drawn, except its last `keep` bytes, which are drawn on a
-        fresh screen.
+        """Forget what was pushed and not drawn, and return the number of bytes that were forgotten.
 
-        Returns the number of bytes that were forgotten.
+        The last `keep` bytes are not forgotten: they are drawn on a fresh screen.
         """
 
     def resize(self, columns: int, rows: int) -> None: ...
@@ -67,8 +64,9 @@ class Screen(Protocol):
         """One row (from 0) for drawing; plain blanks at its end are left out."""
 
     def scrolled(self) -> list[str]:
-        """The lines that scrolled off the main screen since the last call of `scrolled` or
-        `scrolled_runs`.
+        """The lines that scrolled off the main screen since the last call.
+
+        Lines that `scrolled_runs` returned are not returned again.
         """
 
     def scrolled_runs(self, most: int | None = None) -> list[Runs]:
@@ -83,6 +81,7 @@ class Screen(Protocol):
 
 
 def make_screen(columns: int, rows: int) -> Screen:
+    """A fresh screen. Imports pyte (30 ms)."""
     from harnex.terminal.emulator import Emulator
 
     return Emulator(columns, rows)
