@@ -38,10 +38,10 @@ def sync_names(directory: str) -> None:
 
 
 def replace(path: str, data: bytes, through: bool = True) -> None:
-    """Write a private file whole or not at all. `through`: the new content also survives a power
-    cut.
+    """Write a private file whole or not at all.
 
-    Raises OSError; the old file is then unchanged.
+    `through`: the new content also survives a power cut. Raises OSError; the old file is then
+    unchanged.
     """
     temporary = f"{path}.{os.getpid()}.tmp"
     try:

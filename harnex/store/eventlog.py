@@ -25,7 +25,8 @@ WAITING_MAX = 10_000  # events kept in memory while the disk takes none
 class EventLog:
     """Appends events with gapless `seq`, also after a restart of the writer.
 
-    `clean` removes the secrets from the fields of an event. Only opening raises OSError.
+    `clean` removes the secrets from the fields of an event. Opening raises OSError; appending never
+    does.
     """
 
     def __init__(
@@ -35,16 +36,14 @@ class EventLog:
         self._clean = clean
         self._fd = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
         self.seq = self._recover()
-        # Bytes that this log wrote, or found when it was opened
+        # Bytes that this log wrote, or found when it was opened.
         self._size = os.fstat(self._fd).st_size
         self._waiting: deque[bytes] = deque()
         self.lost = 0  # events that did not even fit in memory while the disk was full
         self.full = False  # the last write did not fit on the disk
 
     def _recover(self) -> int:
-        """Cut off a torn last line and return the last `seq`, searching past garbage that a crash
-        left.
-        """
+        """Cut off a torn last line; return the last `seq`, searching past a crash's garbage."""
         size = os.fstat(self._fd).st_size
         tail, start, cut = b"", size, False
         while True:

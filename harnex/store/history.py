@@ -50,7 +50,7 @@ def append(state: str, entry: Clean) -> None:
     """
     fd = os.open(paths.history_file(state), os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
-        # On a full disk the record is cut off again: it must be the last of the file
+        # On a full disk the record is cut off again: it must be the last of the file.
         fcntl.flock(fd, fcntl.LOCK_EX)
         data = jsonl.dumps(entry).encode() + b"\n"
         size = os.fstat(fd).st_size
@@ -59,7 +59,7 @@ def append(state: str, entry: Clean) -> None:
         try:
             if os.write(fd, data) != len(data):
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-            # The registry entry and the mark, which can find the run again, are removed next
+            # The registry entry and the mark, which can find the run again, are removed next.
             durable.sync(fd)
         except OSError:
             os.ftruncate(fd, size)  # the record is tried again, and must be there once
@@ -86,9 +86,7 @@ def rows(state: str) -> Iterator[dict[str, Any]]:
 
 
 def is_row(entry: dict[str, Any]) -> bool:
-    """Whether the record has the fields that readers count on; anything else in the file is
-    garbage.
-    """
+    """Whether the record has the fields that readers count on; anything else is garbage."""
     texts = all(isinstance(entry.get(key), str) for key in ("id", "run_id"))
     return texts and all(isinstance(entry.get(key), int | float | None) for key in ("duration_s", "tokens"))
 

@@ -62,8 +62,9 @@ class Recording:
         return self._encoder.behind
 
     def frame(self, now: float, screen: Screen, most: int | None = None) -> bool:
-        """Write what changed since the last frame, at most `most` scrolled lines at a time; return
-        whether anything changed.
+        """Write what changed since the last frame; return whether anything changed.
+
+        At most `most` scrolled lines are written at a time.
         """
         if self._written > self._max_bytes:
             self._rotate()
@@ -89,9 +90,7 @@ class Recording:
             self._event(now, "o", text)
 
     def resized(self, now: float, columns: int, rows: int) -> None:
-        """Write a new size of the terminal, for raw recordings; frames notice the size by
-        themselves.
-        """
+        """Write a new size of the terminal, for raw recordings; frames notice it by themselves."""
         self._size = (columns, rows)
         self._event(now, "r", f"{columns}x{rows}")
 
@@ -101,6 +100,7 @@ class Recording:
         self._event(now, "m", f"harnex: skipped {count} bytes")
 
     def close(self) -> None:
+        """Write the rest of a raw recording, and close the file."""
         if self._fd >= 0:
             rest = self._decoder.decode(b"", True)
             if rest and self.raw:

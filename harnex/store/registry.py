@@ -26,7 +26,7 @@ RECORD_KEYS = (
 
 
 ENTRY_MAX = 1 << 20  # bytes; no reader takes a larger entry
-# Characters of a text, characters of an inner text; items of a list
+# Characters of a text, characters of an inner text; items of a list.
 TEXT_MAX, INNER_MAX, ITEMS_MAX = 4096, 500, 50
 CUT = "…"
 WHOLE = ("meta",)  # never cut: its size was checked when the session was started
@@ -95,6 +95,7 @@ def _rewrite(path: str, record: Record) -> bool:
 
 
 def remove(path: str) -> None:
+    """Remove a session file, if it is there."""
     try:
         os.unlink(path)
     except OSError:
@@ -196,8 +197,9 @@ def all_records(state: str) -> tuple[list[Record], list[str]]:
 
 
 def unaccounted(state: str, records: list[Record]) -> bool:
-    """Whether a run was begun (runlock.py) that has no live session: it is just starting, or it
-    died.
+    """Whether a run was begun (runlock.py) that has no live session.
+
+    Such a run is just starting, or it died.
     """
     live_runs = {r["run_id"] for r in records if is_live(r)}
     try:

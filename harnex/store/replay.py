@@ -1,5 +1,6 @@
-"""Plays a recording back, also one that is still being written: its lines as they scroll away, and
-its screen.
+"""Plays a recording back, also one that is still being written.
+
+A player yields the recording's lines as they scroll away, and keeps its screen.
 """
 
 from __future__ import annotations
@@ -74,10 +75,10 @@ class Replay:
 
 def read_text(paths: Iterable[str | os.PathLike[str]]) -> Iterator[str]:
     """The transcript of a recording's parts, oldest first: every line that scrolled off, then the
-    last screen. Lazy.
+    last screen.
 
-    Each part starts with a full frame of the end of the part before, so only the last part's screen
-    is yielded.
+    Lazy. Each part starts with a full frame of the end of the part before, so only the last part's
+    screen is yielded.
     """
     shown: list[str] = []
     for path in paths:
@@ -153,8 +154,9 @@ def moments(path: str | os.PathLike[str]) -> Iterator[Moment]:
 
 
 def _row(line: str) -> dict[str, object] | list[Any] | None:
-    """The head of a recording (dict), an event of it [time, kind, text], or None for a torn line, a
-    comment, anything else.
+    """The head of a recording (dict) or an event of it [time, kind, text].
+
+    None for a torn line, a comment, or anything else.
     """
     try:
         row = json.loads(line)

@@ -32,7 +32,7 @@ def take(state: str, run_id: str) -> int:
             fcntl.flock(fd, fcntl.LOCK_EX)
             os.rename(early, path_of(state, run_id))
             return fd
-        # Another process that tidied up took the mark for the rest of a crash
+        # Another process that tidied up took the mark for the rest of a crash.
         except FileNotFoundError:
             os.close(fd)
         except OSError:

@@ -25,7 +25,7 @@ class LineTail:
         self.path = path
         self.offset = offset
         self.skipped = 0  # bytes of lines longer than max_line
-        # "removed", "replaced" or "truncated" once the file is not the one read before
+        # "removed", "replaced" or "truncated" once the file is not the one read before.
         self.damage = ""
         self._max_line = max_line
         # The position up to which the line at `offset` has no end: the line is not read again
@@ -121,6 +121,7 @@ class DocumentTail:
         self._mark: tuple[int, int, int] | None = None
 
     def changed(self) -> str | None:
+        """The text if it changed since the last call, "" if the file went away, None otherwise."""
         try:
             fd = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC | getattr(os, "O_NONBLOCK", 0))
         except OSError:
