@@ -54,8 +54,9 @@ class View:
     """A decoded text, and the original place of each part."""
 
     def __init__(self, parts: list[tuple[str, int, int, bool]]) -> None:
-        """`parts`: the decoded text, its start and end in the original, and whether it stands there
-        letter by letter.
+        """`parts` are (decoded text, start, end, plain): start and end are places in the original.
+
+        `plain`: the text stands there letter by letter.
         """
         self.text = "".join(part[0] for part in parts)
         self._parts = parts
@@ -164,8 +165,9 @@ def _readable(raw: bytes) -> str | None:
 
 
 def _quoted(raw: bytes, safe: bytes = b"") -> str:
-    """Percent-encoded, as in a URL (`urllib` reaches the network, and has no place in a pure
-    package).
+    """Percent-encoded, as in a URL.
+
+    (`urllib` reaches the network, and has no place in a pure package.)
     """
     kept = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_.-~" + safe
     return "".join(chr(byte) if byte in kept else f"%{byte:02X}" for byte in raw)

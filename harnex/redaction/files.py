@@ -21,8 +21,8 @@ from harnex.redaction.wrap import merged
 
 EVERY_S = 2.0
 SLICE = 1 << 16
-TURN = 1 << 14  # bytes of short records that are looked at in one go
-LONG = 1 << 16  # bytes; a longer record is looked at in several turns
+TURN = 1 << 14  # bytes of short records that are searched in one go
+LONG = 1 << 16  # bytes; a longer record is searched in several turns
 FORMS_MAX = 20
 LINE_MAX = 4 << 20
 OWN = ("events.jsonl", "manifest.json", "session.cast", "start.json")  # written by harnex, redacted
@@ -30,8 +30,9 @@ PACKED = (".zst", ".gz")
 
 
 class Scrub:
-    """Covers the secrets in one run's directory: call `step` while the run lives, `finish` at its
-    end.
+    """Covers the secrets in one run's directory.
+
+    Call `step` while the run lives, and `finish` at its end.
     """
 
     def __init__(self, directory: str, redactor: Redactor) -> None:
@@ -65,8 +66,9 @@ class Scrub:
                         break
 
     def finish(self, slice_s: float) -> bool:
-        """Cover the rest, everywhere below the directory, for `slice_s` seconds; return whether all
-        is done.
+        """Cover the rest, everywhere below the directory; return whether all is done.
+
+        Each call works for `slice_s` seconds.
         """
         if self._work is None:
             self._begun.clear()
@@ -146,8 +148,9 @@ def withhold(directory: str) -> None:
 
 
 class _Texts:
-    """Used instead of a redactor: finds every text except names and prompts, by which messages are
-    told apart.
+    """Used instead of a redactor: finds every text except names and prompts.
+
+    Messages are told apart by their prompts, so prompts stay.
     """
 
     KEPT = frozenset((
@@ -181,8 +184,9 @@ def _rows_of(directory: str) -> list[str]:
 
 
 def _byte_spans(data: bytes, redactor: Redactor) -> Generator[None, None, list[Span]]:
-    """Where secrets are, in bytes. Yields None between turns if the data is long; returns the
-    spans.
+    """Where secrets are, in bytes.
+
+    Yields None between turns if the data is long; returns the spans.
 
     In a JSON record each text is also looked at in its decoded form.
     """
@@ -241,9 +245,7 @@ def _within_texts(text: str, found: list[Span]) -> list[Span]:
 
 
 def _texts_of(text: str, row: object, redactor: Redactor) -> list[Span]:
-    """The texts of a record that are secret as a whole because of their name: where they are, to be
-    covered whole.
-    """
+    """The places of the texts of a record that are secret as a whole because of their name."""
     forms: set[str] = set()
     todo: list[tuple[str, object]] = [("", row)]
     while todo:

@@ -32,7 +32,7 @@ TRUNCATED = 6  # characters of a known value that count at the end of a text tha
 DEPTH = 3  # layers of coding, such as a secret in JSON in a URL in JSON
 # Characters of a line that a person's own pattern sees at a time: the search can't run away.
 EXTRA_LINE = 4096
-TURN = 64 << 10  # characters of a long text that are looked at in one go
+TURN = 64 << 10  # characters of a long text that are searched in one go
 OVERLAP = 24 << 10  # characters that two neighbouring parts share: longer than any shape
 # JSON keys whose values harnex works with.
 PATHS = frozenset(("cwd", "repo", "events_path", "socket", "path", "summary_out"))
@@ -87,10 +87,10 @@ class Redactor:
         self._extra = [_Unbounded(found) if isinstance(found, str) else found for found in extra_patterns]
         self._values: list[str] = []  # the forms in which values may appear, the longest first
         self._long: list[str] = []  # values whose pieces are looked for, too
-        # A piece -> (index in _long, position in that value)
+        # A piece -> (index in _long, position in that value).
         self._grams: dict[str, tuple[int, int]] = {}
         self._learned: list[int] = []
-        # What frames hid: counted once, however often it is drawn
+        # What frames hid: each secret is counted once, however often it is drawn.
         self._shown: dict[str, None] = {}
         self._strong: list[str] = []
         self._plain: set[str] = set()
@@ -129,8 +129,9 @@ class Redactor:
                 self._grams.setdefault(gram, (number, at))
 
     def _learn(self, value: str) -> None:
-        """Look from now on for pieces of a secret that was seen whole (rows that scroll, an answer
-        cut in two).
+        """Look from now on for pieces of a secret that was seen whole.
+
+        Rows scroll, and an answer may be cut in two.
         """
         for part in value[:LEARNED_LENGTH].split() if "PRIVATE KEY" in value else (value,):
             part = part.replace("\\n", "").replace("\\r", "")
@@ -139,7 +140,7 @@ class Redactor:
             for number in reversed(self._learned[-20:]):
                 if part in self._long[number]:
                     break
-                # The value was still being written when it was learned
+                # The value was still being written when it was learned.
                 if part.startswith(self._long[number]):
                     old, self._long[number] = len(self._long[number]), part
                     self._index_from(number, max(0, old - GRAM + 1))
@@ -186,9 +187,7 @@ class Redactor:
         return "".join(out)
 
     def path(self, text: str) -> str:
-        """`text` for a path that harnex works with: like `text`, but values that may be mere words
-        in the path stay.
-        """
+        """`text` for a path that harnex works with: values that may be mere words stay."""
         found = [
             span
             for span in self.spans(text)
@@ -365,13 +364,12 @@ class Redactor:
     # ---- screens ----
 
     def redact_lines(self, lines: Sequence[str], columns: int, widths: Sequence[int] | None = None) -> list[str]:
-        """Screen rows without secrets; each row keeps its place and its length. A secret that wraps
-        is found.
+        """Screen rows without secrets; each row keeps its place and its length.
 
-        A row that is full to the last column goes on in the next row. Programs also wrap inside a
-        frame, with a margin: so a row that ends in a run of key characters is joined to the first
-        word of the next row as well. `widths` are the cells of each row, if wide characters make
-        them differ from its characters.
+        A secret that wraps is found. A row that is full to the last column goes on in the next row.
+        Programs also wrap inside a frame, with a margin: so a row that ends in a run of key
+        characters is joined to the first word of the next row as well. `widths` are the cells of
+        each row, if wide characters make them differ from its characters.
         """
         out = list(lines)
         for first, end in windows(self._suspects(lines, columns, widths), len(lines)):
@@ -392,8 +390,8 @@ class Redactor:
         return out
 
     def _suspects(self, lines: Sequence[str], columns: int, widths: Sequence[int] | None) -> set[int]:
-        """Rows with a literal of a shape, the beginning or a piece of a known value, or something
-        coded.
+        """Rows with a literal of a shape, with the beginning or a piece of a value, or with coded
+        text.
         """
         if self._extra:
             return set(range(len(lines)))

@@ -1,4 +1,6 @@
-"""What this user and this repository count as secrets beside the built-in list: `[redact]` of the configuration files.
+"""What this user and this repository count as secrets beside the built-in list.
+
+The rules are in `[redact]` of the configuration files:
 
     [redact]
     patterns = ["ticket-[0-9]{6}"]    # Python regular expressions
@@ -28,10 +30,10 @@ def load(repo: str | None) -> Rules:
 
 
 def rules_of(files: config.Config) -> Rules:
-    """The rules of configuration files that were read. Raises UsageError, naming the file and the
-    key.
+    """The rules of configuration files that were read.
 
-    A repository's file needs no trust for this: it can only take more out.
+    Raises UsageError, naming the file and the key. A repository's file needs no trust for this: it
+    can only take more out.
     """
     rules: Rules = {key: [] for key in KEYS}
     for section in files.sections("redact"):
@@ -59,8 +61,9 @@ def _try(path: str, given: list[str]) -> None:
 
 
 def load_quietly(repo: str | None) -> Rules:
-    """The rules for sessions of that repository; no rules if a file is bad, where nobody can be
-    told of that any more.
+    """The rules for sessions of that repository; no rules if a file is bad.
+
+    For places where nobody can be told of a bad file any more.
     """
     try:
         return load(repo)
@@ -69,11 +72,10 @@ def load_quietly(repo: str | None) -> Rules:
 
 
 def of_start(start: Mapping[str, Any], repo: str | None) -> Rules:
-    """The rules that a run was started with, from its start file. Later changes of the
-    configuration do not count.
+    """The rules that a run was started with, from its start file.
 
-    A pattern that is a secret itself was not kept: then the rules of the current files count as
-    well.
+    Later changes of the configuration do not count. A pattern that is a secret itself was not kept:
+    then the rules of the current files count as well.
     """
     kept = start.get("redact")
     if not isinstance(kept, dict):

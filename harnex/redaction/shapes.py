@@ -1,7 +1,7 @@
 """What counts as a secret (DESIGN section 8): by the name of a variable, by its shape, by the words
-before it. Pure.
+before it.
 
-NOTES.md has the list in words; `redaction/redactor.py` looks for these in text.
+Pure. NOTES.md has the list in words; `redaction/redactor.py` looks for these in text.
 """
 
 from __future__ import annotations
@@ -38,8 +38,9 @@ def is_secret_name(name: str, extra: Iterable[str] = ()) -> bool:
 
 
 def is_secret_field(name: str, value: str, extra: Iterable[str] = ()) -> bool:
-    """Whether a JSON field holds a secret: its name leaves no doubt, and its value is one word of
-    some length.
+    """Whether a JSON field holds a secret.
+
+    Its name must leave no doubt, and its value must be one word of some length.
     """
     if any(fnmatchcase(name.upper(), glob.upper()) for glob in extra):
         return len(value) >= MIN_LENGTH
@@ -80,9 +81,7 @@ def secret_values(env: Mapping[str, str], names: Iterable[str] = ()) -> set[str]
 
 
 def file_values(text: str) -> set[str]:
-    """The secrets of a credential file: its long JSON strings, or its lines if the file is not
-    JSON.
-    """
+    """The secrets of a credential file: its long JSON strings, or its lines if it is no JSON."""
     try:
         data = json.loads(text)
     except ValueError:
@@ -101,9 +100,7 @@ def file_values(text: str) -> set[str]:
 
 
 def _with_lines(value: str) -> set[str]:
-    """The values to look for: a value of several lines (a PEM key) counts as a whole and line by
-    line.
-    """
+    """The values to look for. A value of several lines (a PEM key) also counts line by line."""
     lines = [line.strip() for line in value.splitlines()]
     if len(lines) < 2:
         return {value} if len(value) >= MIN_LENGTH else set()

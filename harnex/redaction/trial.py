@@ -119,9 +119,8 @@ def _took(compiled: re.Pattern[str], before: str, body: str, size: int, tail: st
 
 def _bodies(pattern: str) -> Iterator[tuple[str, str]]:
     """Texts that a repeat of the pattern may take, each with the text that leads to the repeat.
-    Lazy.
 
-    The parser of `re` is private to `re`. Without that parser, letters alone are tried.
+    Lazy. The parser of `re` is private to `re`. Without that parser, letters alone are tried.
     """
     letters = sorted({c for c in pattern if c.isprintable()} | set("a0 A_-"))
     yield from (("", body) for body in (*letters[:60], "ab", "a0", "a-"))
