@@ -45,8 +45,9 @@ _KINDS = (
 
 @dataclass
 class Run:
-    """What a page says about one run. `about` is its history record, or its registry entry while
-    the run lives.
+    """What a page says about one run.
+
+    `about` is its history record, or its registry entry while the run lives.
 
     `events` are the records of its event log, `notes` sentences for people. `begin` and `end` are
     epoch seconds.
@@ -56,7 +57,7 @@ class Run:
     events: Sequence[dict[str, Any]]
     live: bool = False
     screen: str = ""  # SVG of the last screen
-    # Each with sha, subject, at (ISO), author, files, added, removed
+    # Each with sha, subject, at (ISO), author, files, added, removed.
     commits: Sequence[dict[str, Any]] = ()
     notes: Sequence[str] = ()
     cost_usd: float | None = None
@@ -75,9 +76,11 @@ class Run:
 
     @property
     def anchor(self) -> str:
+        """The id of the run's section in the page."""
         return "run-" + re.sub(r"[^A-Za-z0-9]", "-", str(self.about.get("run_id")))
 
     def of(self, *kinds: str) -> list[dict[str, Any]]:
+        """The events of these types, in order."""
         return [row for row in self.events if row.get("type") in kinds]
 
 
@@ -172,6 +175,7 @@ def section(run: Run, single: bool) -> str:
 
 
 def facts(run: Run) -> list[tuple[str, str]]:
+    """(label, HTML) of the run's most important facts."""
     count, tokens = totals(run.of(*USED))
     about = run.about
     out = [
@@ -228,6 +232,7 @@ def spells(run: Run) -> Iterable[tuple[float, float, str]]:
 
 
 def turns(run: Run) -> str:
+    """The table of the turns; "" if there are none."""
     rows = []
     sent = {row.get("message_id"): row for row in run.of("send")}
     opened = {row.get("turn"): row for row in run.of("turn_started")}
@@ -308,6 +313,7 @@ def happenings(run: Run) -> str:
 
 
 def calls(run: Run) -> str:
+    """The folded table of the model calls; "" if there are none."""
     rows = [
         (
             text(clock_time(row.get("ts"), run.begin)), number(row.get("turn")), text(row.get("model")),
@@ -321,6 +327,7 @@ def calls(run: Run) -> str:
 
 
 def tools(run: Run) -> str:
+    """The folded table of the finished tool calls; "" if there are none."""
     ended = [row for row in run.of("tool") if row.get("status") != "started"]
     rows = [
         (
@@ -335,6 +342,7 @@ def tools(run: Run) -> str:
 
 
 def commits(run: Run) -> str:
+    """The table of the commits; "" if there are none."""
     rows = [
         (
             f"<code>{text(str(c.get('sha'))[:10])}</code>", text(clock_time(c.get("at"), run.begin)), text(c.get("subject")),
@@ -347,8 +355,9 @@ def commits(run: Run) -> str:
 
 
 def screen(run: Run) -> str:
-    """The SVG of the screen. harnex drew it (draw.py) and escaped its texts; inside a page it needs
-    no name space.
+    """The SVG of the screen.
+
+    harnex drew it (draw.py) and escaped its texts; inside a page it needs no name space.
     """
     if not run.screen:
         return ""
@@ -360,6 +369,7 @@ def screen(run: Run) -> str:
 
 
 def outcome(run: Run) -> str:
+    """How the run ended, or its state while the run lives."""
     if run.live:
         return f'<span class="tag live">{text(run.about.get("state") or "live")}</span>'
     css = "good" if run.about.get("exit") == 0 else "bad"
@@ -409,6 +419,7 @@ def span(value: object) -> str:
 
 
 def iso(at: float) -> str:
+    """Epoch seconds as an ISO time; "" if they are out of range."""
     try:
         return times.iso(at)
     except (ValueError, OverflowError, OSError):

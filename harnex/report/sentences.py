@@ -1,5 +1,6 @@
-"""Events in words: one sentence for each type. Used by the follower of a watched session, by
-`exec`, and by the tour.
+"""Events in words: one sentence for each type.
+
+Used by the follower of a watched session, by `exec`, and by the tour.
 
 The texts in events may hold anything: whoever prints a sentence must make it safe to show
 (`visible`).
@@ -18,9 +19,7 @@ QUIET = ("state", "call", "tool", "send", "delivery", "exited")
 
 
 def followed(row: Json, now: float) -> str:
-    """The sentence of an event that a person who follows a session wants to read; "" for all other
-    events.
-    """
+    """The sentence of an event for a person who follows a session; "" for events to be left out."""
     return "" if row.get("type") in QUIET else sentence(row, now)
 
 
@@ -34,8 +33,9 @@ def sentence(row: Json, now: float) -> str:
 
 
 def local_time(iso: object, now: float) -> str:
-    """An ISO time as the local time of day, with the date if it is half a day away; dashes for
-    anything else.
+    """An ISO time as the local time of day; dashes for anything else.
+
+    A time that is half a day away from `now` gets its date.
     """
     at = times.seconds(iso)
     return "--:--:--" if at is None else times.time_of_day(at, now)
