@@ -80,9 +80,7 @@ class Keys:
 
     @staticmethod
     def _key(data: bytes, at: int) -> tuple[bytes, bytes, bool]:
-        """The bytes of the key that begins at `at`, the key in its old form, and whether the key
-        was released.
-        """
+        """The key that begins at `at`: its bytes, its old form, and whether it was released."""
         coded = _CODED.match(data, at) if data[at] == 0x1B else None
         if coded is None:
             return data[at : at + 1], data[at : at + 1], False
@@ -93,6 +91,7 @@ class Keys:
 
 @contextlib.contextmanager
 def raw_terminal(fd: int) -> Iterator[None]:
+    """Set the terminal to raw mode, and back at the end."""
     before = termios.tcgetattr(fd)
     try:
         tty.setraw(fd, termios.TCSADRAIN)  # what was typed ahead is for the agent, too
@@ -165,6 +164,10 @@ class _Viewer:
         self.alternate = False  # this terminal shows its alternate screen
 
     def run(self, first: bytes) -> dict[str, Any]:
+        """Show the session until it ends or the person detaches.
+
+        `first` is output that was read already.
+        """
         ended = self._take(first)
         if ended is not None:
             return ended
@@ -246,5 +249,6 @@ def outcome_code(result: dict[str, Any] | None) -> int:
 
 
 def say(words: str) -> None:
+    """Print a line on stderr."""
     with contextlib.suppress(OSError):  # nobody reads it: the terminal is gone
         print(words, file=sys.stderr, flush=True)

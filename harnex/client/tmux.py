@@ -1,5 +1,6 @@
-"""tmux windows that show a session. The agent does not live in the window: closing the window ends
-nothing.
+"""tmux windows that show a session.
+
+The agent does not live in the window: closing the window ends nothing.
 
 tmux expands names as formats: `#(CMD)` in a window's name runs CMD (3.3a). tmux also takes a `;` at
 the end of any argument for the end of its command. `_literal` and `_argument` are the two places
@@ -49,7 +50,7 @@ def open_window(name: str, run_id: str) -> str:
     except HarnexError:
         if not _exists():
             raise
-        # Another process made the tmux session first
+        # Another process made the tmux session first.
         return _tmux("new-window", *window, "-t", f"={SESSION}:", *command)
 
 
