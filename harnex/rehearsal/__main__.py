@@ -20,7 +20,7 @@ from harnex.rehearsal.endpoint.pace import Pace
 from harnex.rehearsal.endpoint.script import Script, ScriptError, parse, parse_defaults
 from harnex.rehearsal.endpoint.server import Rehearsal
 
-# The variable with the pace of answers, as JSON: `{"usage_delay": [0, 1], "seed": 7}`
+# The variable with the pace of answers, as JSON: `{"usage_delay": [0, 1], "seed": 7}`.
 DEFAULTS = "HARNEX_REHEARSAL_DEFAULTS"
 
 
@@ -57,9 +57,7 @@ def defaults() -> tuple[Pace, int | None]:
 
 
 def given(logs: list[str]) -> int:
-    """How many of the script's steps the main thread was given, by the logs of the earlier
-    endpoints.
-    """
+    """How many of the script's steps the main thread was given, by earlier endpoints' logs."""
     most = 0
     for path in logs:
         with contextlib.suppress(OSError), open(path, "rb") as f:

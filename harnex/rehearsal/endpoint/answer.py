@@ -27,7 +27,7 @@ class Answer:
         self.id = f"{'resp' if wire is openai else 'msg'}_{number:06d}{unique}"
         self.usage: Usage = usage_of(number, step)
         if drawn.usage_sent not in ("full", "late") and not step.think and "reasoning_tokens" not in step.usage:
-            # A model that does not report its thinking did not think
+            # A model that does not report its thinking did not think.
             self.usage = replace(self.usage, reasoning=0)
         self.made: Made = (
             openai_tools.make(step.tools, call) if wire is openai else anthropic_tools.make(step.tools, call)

@@ -19,9 +19,9 @@ from harnex.rehearsal.endpoint.script import Failure, Step
 from harnex.rehearsal.endpoint.wire import Call, Cut, Event, HttpError, Made, Part, Pause, Usage, pinged, spoken
 
 MAIN_PROMPTS = ("You are an interactive", "working with the user toward their goals")
-# Auto mode's check of each action
+# Auto mode's check of each action.
 MONITOR = "You are a security monitor for autonomous AI coding agents"
-# 2.1 asks after a turn what the person may type next, with all tools on offer
+# Claude Code 2.1 asks after a turn what the person may type next, with all tools on offer.
 SUGGESTION = "[SUGGESTION MODE:"
 SUMMARY = ("Your task is to create a detailed summary", "tasked with summarizing conversations")
 UNMARKED = re.compile(r"claude-cli/(\d+)\.(\d+)\.(\d+)")

@@ -1,8 +1,8 @@
-"""The billing log: what was asked and what it cost, one JSON line each. The ground truth for the
-metrics.
+"""The billing log: what was asked and what it cost, one JSON line each.
 
-Records are written whole, as things happen: `{"event": "request"}` when a request has been read,
-`{"event": "call"}` when its answer ended, however it ended. `call` is the same number in both.
+The ground truth for the metrics. Records are written whole, as things happen: `{"event":
+"request"}` when a request has been read, `{"event": "call"}` when its answer ended, however it
+ended. `call` is the same number in both.
 """
 
 from __future__ import annotations
@@ -67,8 +67,9 @@ class BillingLog:
 
 
 def prompt_fields(call: Call) -> dict[str, Any]:
-    """The prompts that arrived: the newest, and all of the conversation, so that "whole and once"
-    can be shown.
+    """The prompts that arrived: the newest, and all of the conversation.
+
+    They show that a prompt arrived whole, and once.
     """
     newest = call.texts[-1] if call.texts else ""
     return {

@@ -1,5 +1,6 @@
-"""The listening socket: a thread for each client, a limit on clients, and a count of the answers
-being sent.
+"""The listening socket.
+
+It has a thread for each client, a limit on clients, and a count of the answers being sent.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ class Listener(ThreadingHTTPServer):
         super().__init__(*args)
 
     def server_bind(self) -> None:
-        """Bind as the base class does, without its look-up of the host's name (which may ask the
+        """Bind as the base class does, without looking up the host's name (that may ask the
         network).
         """
         socket.socket.setsockopt(self.socket, socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -56,8 +57,9 @@ class Listener(ThreadingHTTPServer):
                 self.clients -= 1
 
     def working(self, more: int) -> None:
-        """Add `more` to the count of answers that are being sent (connections that are only kept
-        alive do not count).
+        """Add `more` to the count of answers that are being sent.
+
+        Connections that are only kept alive do not count.
         """
         with self._lock:
             self.busy += more

@@ -121,8 +121,9 @@ def _user_texts(item: Mapping[str, Any]) -> list[str]:
 
 
 def usage_json(usage: Usage) -> dict[str, Any]:
-    """The usage in the API's shape: `input_tokens` includes the cached tokens, `output_tokens` the
-    reasoning.
+    """The usage in the API's shape.
+
+    `input_tokens` includes the cached tokens, `output_tokens` the reasoning.
     """
     return {
         "input_tokens": usage.input,

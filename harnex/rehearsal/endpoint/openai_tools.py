@@ -1,9 +1,8 @@
 """Tool calls in Codex's words: a step of the script becomes what the tools of the request allow.
-Pure.
 
-Codex 0.80 offers `shell_command`, 0.104 `exec_command`, both with `apply_patch` as a freeform tool.
-From 0.145 on the newest models see only `exec`, which runs JavaScript, with the other tools inside
-as `tools.NAME(...)`.
+Pure. Codex 0.80 offers `shell_command`, 0.104 `exec_command`, both with `apply_patch` as a freeform
+tool. From 0.145 on the newest models see only `exec`, which runs JavaScript, with the other tools
+inside as `tools.NAME(...)`.
 """
 
 from __future__ import annotations
@@ -83,9 +82,7 @@ def _shell(made: Made, call: Call, command: str) -> None:
 
 
 def _write(made: Made, call: Call, path: str, content: str) -> None:
-    """Write with apply_patch where a patch can say it: a patch has whole lines only, and at least
-    one.
-    """
+    """Write with apply_patch where possible: a patch has whole lines only, and at least one."""
     declared = call.tools.get("apply_patch")
     in_exec = declared is None and _in_exec(call, "apply_patch")
     missing = declared is None and not in_exec

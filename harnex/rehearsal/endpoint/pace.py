@@ -1,9 +1,10 @@
 """How a scripted answer comes: its delays, the size of its pieces, and what it reports of its
-usage. Pure.
+usage.
 
-A `Pace` is what a script sets, for one step or (at the script's top) for all steps; a field that is
-None is not set. `draw` makes a `Drawn` from a `Pace`, with one number for each range, for one call.
-A call's numbers follow from the seed and the call's number alone, so that a run can be repeated.
+Pure. A `Pace` is what a script sets, for one step or (at the script's top) for all steps; a field
+that is None is not set. `draw` makes a `Drawn` from a `Pace`, with one number for each range, for
+one call. A call's numbers follow from the seed and the call's number alone, so that a run can be
+repeated.
 
 The defaults are what public captures of the two APIs show (recorded streams of pydantic-ai,
 llm-anthropic and of Claude Code itself, 2025 and 2026):

@@ -1,7 +1,7 @@
 """The rehearsal script: what the model answers, call by call. Pure: parsing, checking, choosing.
 
-    {"calls": [STEP, ...], "agents": {"<words of a sub-agent's first prompt>": [STEP, ...]}, "default": STEP,
-     "monitor": "block", "seed": 1, "usage_delay": [0.1, 0.8], ...}
+    {"calls": [STEP, ...], "agents": {"<words of a sub-agent's first prompt>": [STEP, ...]},
+     "default": STEP, "monitor": "block", "seed": 1, "usage_delay": [0.1, 0.8], ...}
 
 How answers come (`pace.PACE_KEYS`) is set at the top for all steps, and in a step for that step.
 
@@ -68,8 +68,10 @@ class Failure:
 
 @dataclass(frozen=True)
 class Step:
-    """One answer. At most one of `failure`, `usage_limit`, `hang` and `drop` is set; without them
-    the answer is normal.
+    """One answer.
+
+    At most one of `failure`, `usage_limit`, `hang` and `drop` is set; without them the answer is
+    normal.
 
     `usage_limit` is when the limit resets: epoch seconds if > 1e9, otherwise seconds from now.
     `broken`: this many attempts are cut off in the middle before the answer comes.
@@ -332,7 +334,7 @@ class Player:
     def __init__(self, script: Script) -> None:
         self.script = script
         self._lock = threading.Lock()
-        # (list, instance) -> (index, times the step was given)
+        # (list, instance) -> (index, times the step was given).
         self._places: dict[tuple[str, str], tuple[int, int]] = {}
 
     def skip(self, count: int) -> None:
@@ -340,9 +342,7 @@ class Player:
         self._places["main", ""] = (count, 0)
 
     def agent_named(self, prompt: str) -> str | None:
-        """The entry of `agents` from which a sub-agent with this first prompt takes its steps; None
-        if no entry fits.
-        """
+        """The entry of `agents` for a sub-agent with this first prompt; None if no entry fits."""
         return max((words for words in self.script.agents if words in prompt), key=len, default=None)
 
     def take(self, agent: str | None = None, instance: str = "") -> tuple[Step, int | None]:

@@ -34,8 +34,9 @@ IDLE_S = 300.0  # seconds after which a connection without traffic is closed
 
 
 class Rehearsal:
-    """The endpoint. `start` listens and serves in threads, `stop` ends all of them; `base_url` is
-    for the CLI.
+    """The endpoint.
+
+    `start` listens and serves in threads, `stop` ends all of them; `base_url` is for the CLI.
 
     `pace`: how answers come where the script does not set it. `seed`: the seed of everything
     random.
@@ -50,7 +51,7 @@ class Rehearsal:
         self.seed = known if known is not None else random.SystemRandom().randrange(10**6)
         self.log = log
         self.numbers = itertools.count(1)
-        # The last final refusal: (who asked, the step, its index)
+        # The last final refusal: (who asked, the step, its index).
         self.refused: tuple[Any, Step, int | None] | None = None
         # `ended` becomes readable when `stop` closes the other end
         self.ended, self._end = os.pipe()
@@ -64,8 +65,9 @@ class Rehearsal:
         self._thread.start()
 
     def stop(self, wait_s: float = 2.0) -> None:
-        """Wake every waiting thread, stop listening, and wait up to `wait_s` seconds until the
-        running answers are logged.
+        """Wake every waiting thread and stop listening.
+
+        Waits up to `wait_s` seconds until the running answers are logged.
         """
         if self._end < 0:
             return
@@ -282,9 +284,7 @@ class _Handler(BaseHTTPRequestHandler):
         raise Gone
 
     def _check(self) -> None:
-        """Raise Gone if the client has closed its end (a client may do so long before a write
-        fails).
-        """
+        """Raise Gone if the client has closed its end (possibly long before a write fails)."""
         self._wait(0.0)
 
     def _wait(self, seconds: float) -> None:

@@ -35,7 +35,7 @@ class Call:
     why: str = ""
     cwd: str = ""
     stops: tuple[str, ...] = ()  # the answer ends before the first of these texts
-    # Everything that was said to the model, to find tools that are only announced in words
+    # Everything that was said to the model, to find tools that are only announced in words.
     said: str = ""
 
 
@@ -120,8 +120,9 @@ class ToolCall:
 
 @dataclass
 class Made:
-    """The tool calls of a step for one CLI, and what had to be said in words instead, with the
-    reasons (`notes`).
+    """The tool calls of a step for one CLI.
+
+    `words` had to be said instead of calls, for the reasons in `notes`.
     """
 
     calls: list[ToolCall] = field(default_factory=list)

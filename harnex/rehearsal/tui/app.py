@@ -1,5 +1,5 @@
-"""The terminal part of the scripted agent: its state and how it reports that state, turns, dialogs
-and keys.
+"""The terminal part of the scripted agent: its state and the report of that state, turns, dialogs,
+keys.
 """
 
 from __future__ import annotations
@@ -27,9 +27,7 @@ COMMAND = re.compile(r"/[a-z-]+\s*$")  # at the very start: a space before a com
 
 
 class App:
-    """The terminal part without its loop (tui/__main__.py): what keys, dialogs and the agent's news
-    do.
-    """
+    """The terminal part without its loop (tui/__main__.py): keys, dialogs and the agent's news."""
 
     def __init__(self, opts: argparse.Namespace, backend: Backend) -> None:
         self.opts = opts

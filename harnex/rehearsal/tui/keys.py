@@ -59,7 +59,7 @@ class Keys:
         return bool(self.buffer) and not self.pasting
 
     def flush(self) -> list[Token]:
-        """Return what was held back: nothing more came, so the start of a sequence was the Esc key."""
+        """Return what was held back: nothing more came, so it began with the Esc key."""
         if not self.waiting:
             return []
         rest, self.buffer = self.buffer[1:], ""

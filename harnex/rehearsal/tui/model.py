@@ -1,4 +1,4 @@
-"""How the scripted agent asks its model: over HTTP from the endpoint, or from a script of its own."""
+"""How the scripted agent asks its model: over HTTP from the endpoint, or from its own script."""
 
 from __future__ import annotations
 

@@ -1,5 +1,6 @@
-"""What the scripted agent's screen looks like: the box with the draft, dialogs, the status line,
-the answer so far.
+"""What the scripted agent's screen looks like.
+
+It has the box with the draft, dialogs, the status line, and the answer so far.
 """
 
 from __future__ import annotations
@@ -52,8 +53,9 @@ class Draft:
 
 @dataclass
 class Shown:
-    """The running turn on the screen: the answer's last line still grows, the lines before it are
-    printed.
+    """The running turn on the screen.
+
+    The answer's last line still grows; the lines before it are printed.
     """
 
     since: float = 0.0

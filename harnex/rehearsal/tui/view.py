@@ -28,8 +28,9 @@ class Frame:
 
 
 def width(text: str) -> int:
-    """The columns that the text takes (as terminals count: wide East Asian and emoji two, marks
-    none).
+    """The columns that the text takes.
+
+    Counted as terminals do: wide East Asian and emoji two, marks none.
     """
     if text.isascii():
         return len(text)
