@@ -18,7 +18,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-JSON_VERBS = ("send", "wait", "stop", "approve", "deny")  # and `run --detach`, `run --tmux`, `exec --detach`
+# Verbs that answer with JSON. `run --detach`, `run --tmux` and `exec --detach` do, too.
+JSON_VERBS = ("send", "wait", "stop", "approve", "deny")
 
 
 def main() -> int:
@@ -120,11 +121,11 @@ def _report(error: HarnexError, argv: list[str]) -> None:
         except BrokenPipeError:
             raise
         except OSError:
-            # No room for the reply: the words are on stderr
+            # No room for the reply: the words are on stderr.
             os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     for words in (f"harnex: {error.message}", f"  {error.hint}" if error.hint else ""):
         if words:
-            # Quoted text can't pass for a line of harnex
+            # Quoted text can't pass for a line of harnex.
             print(words.replace("\n", "\n  "), file=sys.stderr)
 
 

@@ -117,14 +117,14 @@ def read(path: str) -> tuple[File | None, str]:
         problem = ownership.problem(os.path.abspath(path))
         if problem:
             return None, problem
-        # Does not wait for the writer of a FIFO
+        # Does not wait for the writer of a FIFO.
         fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
         with os.fdopen(fd, "rb") as f:
             info = os.fstat(fd)
             if not stat.S_ISREG(info.st_mode):
                 raise UsageError(f"can't read {path}: it is no file", "take it away")
             if info.st_uid not in (os.geteuid(), 0):
-                # Replaced just now
+                # Replaced just now.
                 return None, f"{path} belongs to another user (uid {info.st_uid})"
             data = f.read(SIZE_MAX + 1)
     except (FileNotFoundError, NotADirectoryError):

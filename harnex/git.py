@@ -1,5 +1,6 @@
-"""How harnex calls git: the one place. Nothing is run that a repository, its configuration or the
-environment names.
+"""How harnex calls git: the one place.
+
+Nothing is run that a repository, its configuration or the environment names.
 
 Many keys of a repository's configuration are commands. Some have names that the repository makes up
 (`filter.NAME.clean`, `diff.NAME.textconv`, `hook.NAME.command` from git 2.54 on), so no list of
@@ -35,7 +36,7 @@ FIXED = {
     "LC_ALL": "C",
     "GIT_OPTIONAL_LOCKS": "0",
     "GIT_TERMINAL_PROMPT": "0",
-    # Git before 2.39.4 and 2.45 does not know this variable; the next one stops those
+    # git before 2.39.4 and 2.45 does not know this variable; the next one stops those.
     "GIT_NO_LAZY_FETCH": "1",
     "GIT_ALLOW_PROTOCOL": "none",
     "GIT_ATTR_NOSYSTEM": "1",
@@ -58,7 +59,7 @@ WANTED = (
     "core.checkstat", "core.bigfilethreshold", "core.sparsecheckout", "core.sparsecheckoutcone", "index.sparse", "diff.renames",
     "diff.renamelimit", "diff.algorithm", "status.renames", "status.renamelimit",
 )  # fmt: skip
-# Keys that name files, and the names of these files in ~/.config/git
+# Keys that name files, and the names of these files in ~/.config/git.
 PATHS = {"core.excludesfile": "ignore", "core.attributesfile": "attributes"}
 FORMAT = "extensions.objectformat"
 FILTER = ("clean", "process")
@@ -115,11 +116,11 @@ COMMIT = ("rev-parse", "--verify", "-q", "HEAD^{commit}")
 
 
 class Apart:
-    """A git directory of harnex's own over a repository's objects, index and work tree. `close`
-    removes it.
+    """A git directory of harnex's own over a repository's objects, index and work tree.
 
-    `head` is the commit to compare with, None if there is none. `settings` is the output of
-    `settings_words`. `scratch` is a private folder outside the repository. Raises OSError.
+    `close` removes it. `head` is the commit to compare with, None if there is none. `settings` is
+    the output of `settings_words`. `scratch` is a private folder outside the repository. Raises
+    OSError.
     """
 
     def __init__(self, repo: str, head: str | None, settings: str, scratch: str) -> None:
@@ -191,9 +192,9 @@ class Apart:
 @contextlib.contextmanager
 def apart(repo: str, scratch: str, timeout: float) -> Iterator[tuple[Apart, str] | None]:
     """`Apart` and the commit at HEAD; None if `repo` is not the top of a work tree or has no
-    commit. Waits for git.
+    commit.
 
-    The git directory is removed at the end. `timeout` is seconds for each command.
+    Waits for git. The git directory is removed at the end. `timeout` is seconds for each command.
     """
     try:
         head = ask(repo, *COMMIT, timeout=timeout) if is_top(ask(repo, *TOP, timeout=timeout)) else None
@@ -270,10 +271,9 @@ def _filters(key: str, value: str) -> bool:
 
 
 def _files(values: dict[str, str], repo: str) -> Iterator[tuple[str, str]]:
-    """The person's own lists of ignored files and attributes, if they are files: anything else
-    could hang git.
+    """The person's own lists of ignored files and attributes. Lazy.
 
-    Lazy.
+    Lists that are not plain files are replaced by /dev/null: anything else could hang git.
     """
     base = os.environ.get("XDG_CONFIG_HOME") or os.path.join(os.path.expanduser("~"), ".config")
     for key, name in PATHS.items():

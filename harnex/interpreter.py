@@ -56,7 +56,7 @@ def settle() -> None:
     is installed.
     """
     given = _from_environment()
-    # The folder of the script, or the working directory (`python -m`)
+    # The folder of the script, or the working directory (`python -m`).
     first = [] if sys.flags.safe_path else sys.path[:1]
     root, rest = own_root(), sys.path[len(first) :]
     if given:
@@ -67,7 +67,7 @@ def settle() -> None:
 
 
 def _from_environment() -> list[str]:
-    """The folders of PYTHONPATH, as they are in `sys.path`; [] if this process ignores PYTHONPATH."""
+    """The folders of PYTHONPATH, as they are in `sys.path`; [] if this process ignores it."""
     words = "" if sys.flags.ignore_environment else os.environ.get("PYTHONPATH", "")
     return [os.path.abspath(word) for word in words.split(os.pathsep)] if words else []
 
@@ -86,9 +86,7 @@ def _installed() -> set[str]:
 
 
 def _switches(root: str) -> list[str]:
-    """`-I`, and the settings that this process has from the environment and that its children need,
-    too.
-    """
+    """`-I`, and the settings from this process's environment that its children need, too."""
     import site
 
     user_site = site.getusersitepackages() if site.ENABLE_USER_SITE else None
@@ -102,11 +100,10 @@ def _switches(root: str) -> list[str]:
 
 
 def _more(root: str) -> list[str]:
-    """The folders that the child would not find by itself. They come last, so that they shadow
-    nothing.
+    """The folders that the child would not find by itself.
 
-    They are harnex's folder, and those that a wrapper, or the PYTHONPATH that holds harnex, brought
-    into this process.
+    They come last, so that they shadow nothing. They are harnex's folder, and those that a wrapper,
+    or the PYTHONPATH that holds harnex, brought into this process.
     """
     given, installed = _from_environment(), _installed()
     first = [] if sys.flags.safe_path else sys.path[:1]

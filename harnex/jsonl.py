@@ -27,7 +27,7 @@ try:
     _scan = make_scanner(_Context)  # type: ignore[arg-type]
 
     def loads(text: str | bytes) -> Any:
-        """Parse one JSON value. Raises ValueError if it is not one (rest of the line must be blank)."""
+        """Parse one JSON value. Raises ValueError for anything else; only blanks may follow."""
         if isinstance(text, bytes):
             text = text.decode("utf-8", "replace")
         text = text.strip()
@@ -44,7 +44,7 @@ try:
         return value
 
     def dumps(value: Any) -> str:
-        """Compact JSON, ASCII only, keys in the order given. Raises TypeError on what JSON can't hold."""
+        """Compact JSON, ASCII only, keys in the order given. Raises TypeError for other values."""
         if value is None:
             return "null"
         if value is True:
@@ -56,7 +56,8 @@ try:
         if isinstance(value, int):
             return int.__repr__(value)
         if isinstance(value, float):
-            return repr(value) if value - value == 0.0 else "null"  # NaN and infinities are not JSON
+            # NaN and infinities are not JSON
+            return repr(value) if value - value == 0.0 else "null"
         if isinstance(value, dict):
             return "{" + ",".join(f"{_string(str(k))}:{dumps(v)}" for k, v in value.items()) + "}"
         if isinstance(value, (list, tuple)):

@@ -41,6 +41,7 @@ class Terminal(io.TextIOWrapper):
         return len(text)
 
     def draw(self, text: str) -> None:
+        """Write text that the terminal shall obey."""
         super().write(text.translate(_LEFT_OUT))
 
     @property
@@ -85,7 +86,7 @@ def install() -> None:
 
 
 def draw(stream: TextIO, text: str) -> None:
-    """Write what the terminal shall obey: harnex's own sequences, and a screen that harnex draws."""
+    """Write what the terminal shall obey: harnex's own sequences, or a screen that it draws."""
     if isinstance(stream, Terminal):
         stream.draw(text)
     else:

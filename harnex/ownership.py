@@ -17,10 +17,10 @@ LINKS_MAX = 40
 
 
 def problem(path: str) -> str:
-    """Why others can change the file at this absolute path; "" if they can't. Raises OSError if it
-    can't be reached.
+    """Why others can change the file at this absolute path; "" if they can't.
 
-    The path is walked from the root as the kernel walks it, with all its links.
+    Raises OSError if it can't be reached. The path is walked from the root as the kernel walks it,
+    with all its links.
     """
     at, links = "/", 0
     todo = path.split("/")[::-1]

@@ -59,6 +59,7 @@ def private_dir(path: str, what: str = "state directory") -> str:
 
 
 def subdir(state: str, *names: str) -> str:
+    """A directory below the state directory, made with mode 0700 if missing. Raises HarnexError."""
     path = state
     for name in names:  # one by one: `makedirs` gives its mode to the last directory only
         path = os.path.join(path, name)
@@ -85,8 +86,7 @@ def run_dir(state: str, run_id: str) -> str:
 
 
 # Files of a run's directory that more than one package names.
-# In `evidence/`: the files of the agent that were read, so that they can be read again
-FOLLOWED = "followed.jsonl"
+FOLLOWED = "followed.jsonl"  # in `evidence/`: the agent's files that were read, to find them again
 RESUMES = "resumes"  # the run that this run continues
 RESUMED = "resumed"  # the run that continues this run
 
@@ -96,9 +96,7 @@ def history_file(state: str) -> str:
 
 
 def repo_root(cwd: str) -> str:
-    """The work tree that holds `cwd` (a linked worktree is its own), or `cwd` itself outside of
-    git.
-    """
+    """The work tree that holds `cwd`, or `cwd` itself outside git. A linked worktree is its own."""
     start = os.path.realpath(cwd)
     path = start
     while True:
@@ -111,8 +109,9 @@ def repo_root(cwd: str) -> str:
 
 
 def here() -> str:
-    """The work tree of the working directory; if that directory was removed, words that match no
-    work tree.
+    """The work tree of the working directory.
+
+    If the working directory was removed: words that match no work tree.
     """
     try:
         return repo_root(os.getcwd())
@@ -130,6 +129,7 @@ def repo_hash(repo: str) -> str:
 
 
 def session_file(state: str, repo: str, session_id: str) -> str:
+    """The path of a session's registry entry."""
     return os.path.join(sessions_dir(state), f"{repo_hash(repo)}--{session_id}.json")
 
 
@@ -148,8 +148,9 @@ def socket_path(state: str, run_id: str) -> str:
 
 
 def agent_socket(path: str) -> str:
-    """The path at which a daemon of the run's agent may listen: beside the control socket `path`,
-    and short enough.
+    """The path at which a daemon of the run's agent may listen.
+
+    It is beside the control socket `path`, and so is short enough.
     """
     return path.removesuffix(".sock") + ".d"
 

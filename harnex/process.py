@@ -61,9 +61,7 @@ def parent_and_start(pid: int) -> tuple[int, str | None]:
 
 
 def is_stopped(pid: int) -> bool:
-    """Whether a signal (SIGSTOP) suspended `pid`: the process lives, and does nothing until
-    SIGCONT.
-    """
+    """Whether a signal (SIGSTOP) suspended `pid`. It lives, and does nothing until SIGCONT."""
     import psutil
 
     try:
@@ -80,7 +78,7 @@ def alive(pid: int, started: str | None) -> bool:
     now = start_time(pid)
     if now is None or not started or now == started:
         return now is not None
-    # Written by a harnex that did not keep the boot
+    # Written by a harnex that did not keep the boot.
     return "@" not in started and now.partition("@")[0] == started
 
 

@@ -85,8 +85,9 @@ def local(at: float, form: str, zone: tzinfo | None = None) -> str:
 
 
 def time_of_day(at: float, now: float, form: str = "%H:%M:%S") -> str:
-    """The local time of day, with the date (`Nov 21 05:30:12`) if it is half a day or more from
-    `now`.
+    """The local time of day.
+
+    A time that is half a day or more from `now` gets its date (`Nov 21 05:30:12`).
     """
     return local(at, form if abs(now - at) < FAR_S else "%b %d " + form)
 

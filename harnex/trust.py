@@ -35,6 +35,7 @@ class Consent:
 
 
 def content_hash(data: bytes) -> str:
+    """The SHA-256 of the bytes, as hex digits."""
     from hashlib import sha256
 
     return sha256(data).hexdigest()

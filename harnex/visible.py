@@ -16,7 +16,7 @@ _HIDDEN = (
     (0xFEFF, 0xFEFF), (0xFFA0, 0xFFA0), (0xFFF0, 0xFFFB), (0xFFFE, 0xFFFF), (0x1BCA0, 0x1BCA3), (0x1D173, 0x1D17A),
     (0xE0000, 0xE0FFF),
 )  # fmt: skip
-# Joiners of letters and emoji; selectors of text or emoji style
+# Joiners of letters and emoji; selectors of text or emoji style.
 _JOINERS, _STYLES = "\u200c\u200d", "\ufe0e\ufe0f"
 _SOMETIMES, _KEYCAP = frozenset(_JOINERS + _STYLES), "\u20e3"
 
@@ -32,9 +32,7 @@ def visible(text: str) -> str:
 
 
 def one_line(text: str) -> str:
-    """`text` as one line, for a cell of a table, a path, a title: newlines and tabs are shown as
-    well.
-    """
+    """`text` as one line, for a table cell, a path, a title: newlines and tabs are shown, too."""
     return text if text.isascii() and text.isprintable() else _shown(text, _IN_LINE)
 
 
