@@ -102,10 +102,10 @@ def describe(options: tuple[str, ...]) -> str:
 class Answering:
     """One reply to a dialog, on its way.
 
-    `step` returns the keys to press now; `failed` says why harnex gave up.
-
-    `begun` is monotonic seconds; `by` names who replies; `gone_s` is how long the dialog may stay
-    after Enter.
+    `step` returns the keys to press now; `failed` says why harnex gave up. `begun` is monotonic
+    seconds; `by` names who replies; `gone_s` is how long the dialog may stay after Enter. `step`
+    takes `painted_at` (monotonic seconds): since when the screen shows the dialog; None while the
+    screen does not show it.
     """
 
     verb: Verb
@@ -137,17 +137,12 @@ class Answering:
     def step(
         self, view: ScreenView, dialog: str, options: tuple[str, ...], painted_at: float | None, now: float
     ) -> bytes:
-        """Return the keys to press now (b"" for none), given the dialog that is up.
-
-        `painted_at` (monotonic seconds) is when the screen began to show the dialog; None while the
-        screen does not show the dialog. Sets `failed` when harnex gives up.
-        """
+        """Return the keys to press now (b"" for none), for the dialog that is up; see the class."""
         if self.failed:
             return b""
         if self.pressed_at is not None:
             return self._again(view, now)
-        if painted_at is None:
-            # Claude Code 2.1.329 paints a dialog half a second after declaring the dialog.
+        if painted_at is None:  # Claude Code 2.1.329 paints half a second after declaring a dialog
             if now > self.begun + GIVE_UP_S:
                 self.failed = "the screen does not show it"
             return b""
@@ -161,8 +156,7 @@ class Answering:
                 return b""
             self._chosen, self.options, self._at = True, options, now
         shown_in_place = dialog == self.dialog and self._typed and self._is_typed_into(options)
-        # The typed words replaced the label `Type something.`.
-        if shown_in_place and options != self.options:
+        if shown_in_place and options != self.options:  # the words replaced `Type something.`
             self.options, self._echoed, self._at = options, True, now
         if dialog != self.dialog or options != self.options:
             self.failed = "another dialog came up"

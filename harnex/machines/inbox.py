@@ -245,10 +245,7 @@ class Inbox:
         return not (gate.draft and now < gate.person_typed + PERSON_S)
 
     def _tidy(self, gate: Gate, now: float) -> list[Action]:
-        """Clear a withdrawn message's text from the box once a message could be typed.
-
-        A person's draft stays.
-        """
+        """Clear a withdrawn message's text once one could be typed; a person's draft stays."""
         assert self._left is not None
         keys, since = self._left
         if gate.person_typed > since or self.queue:
@@ -309,10 +306,7 @@ class Inbox:
         return self._clear(typing, gate, now) if self._phase == "clear" else self._echo(message, typing, gate, now)
 
     def _clear(self, typing: Typing, gate: Gate, now: float) -> list[Action]:
-        """Wait for the draft to leave the box.
-
-        A draft that no key changes is the box's own placeholder.
-        """
+        """Wait for the draft to leave the box. What no key changes is the box's own placeholder."""
         steps = (typing.clear, *typing.clear_more)
         if not gate.draft:
             return self._paste(gate, now)
@@ -360,10 +354,7 @@ class Inbox:
         return bool(before) and text != shown and shown in (before + text, text + before)
 
     def _accept(self, message: Message, typing: Typing, gate: Gate, now: float) -> list[Action]:
-        """After Enter, look for evidence that the agent took the text.
-
-        A frozen screen is no evidence.
-        """
+        """After Enter, look for proof that the agent took the text. A frozen screen is no proof."""
         frozen = gate.output_at < self._since
         empty = gate.reads_draft and gate.draft == ""
         # The text was seen in the box, and has left it.
