@@ -5,11 +5,9 @@ answers the queries that agents send, in the order in which they were asked. Wit
 start slower and do not use OSC 7501 (DESIGN section 5). The order matters because Claude Code skips
 its second round of queries when DA1 is answered before XTVERSION.
 
-The scanner must be fast. One compiled regex finds the few sequences that matter; colours and cursor
-moves are never looked at. A read that is full of sequences that matter is scanned in several turns
-(`scan`), so the loop is never held up.
-
-Sources: ECMA-48, xterm's ctlseqs, the kitty keyboard and graphics protocols.
+The scanner is fast: one compiled regex finds the few sequences that matter, and never looks at
+colours and cursor moves. A read that is full of those few is scanned in several turns, so the loop
+is never held up. Sources: ECMA-48, xterm's ctlseqs, the kitty keyboard and graphics protocols.
 """
 
 from __future__ import annotations
@@ -27,13 +25,11 @@ PALETTE_ANSWERS = 256  # replies to one OSC 4; there are no more colours
 # Costs in units of work, each about a microsecond: a sequence that is reported to the session, a
 # question for the cursor (without drawing what precedes it), a full reset.
 _TOLD, _LOOK, _RESET = 60, 15, 6
-# Pixels reported to 14t and 16t: there are no pixels here, but the ratio is usual.
-CELL_WIDTH, CELL_HEIGHT = 8, 16
+CELL_WIDTH, CELL_HEIGHT = 8, 16  # pixels for 14t and 16t: there are none, but the ratio is usual
 
-# A string sequence ends with ST; an OSC also ends with BEL. CAN, SUB and any other ESC cut the
-# string off. `\Z` as the end means that the rest has not been read yet: the match is carried over
-# to the next read. The lookahead is for speed (x 5): it rejects colours and cursor moves before
-# anything else is tried. The possessive quantifiers are for speed, too (x 2).
+# A string sequence ends with ST; an OSC also with BEL. CAN, SUB and any other ESC cut it off. `\Z`:
+# the rest is not read yet, and the match is carried over. For speed, the lookahead rejects colours
+# and cursor moves before all else (x 5), and the quantifiers are possessive (x 2).
 _SEQUENCE = (
     rb"\x1b(?!\[[0-9;:]*+[A-HJ-Zm])(?:"
     rb"\[(?:(?P<private>[<-?][0-9:;]{0,64}+)(?P<final>\$?+[A-Za-z])"
@@ -51,8 +47,7 @@ _ANSI_16 = (
     "1d1f21", "cc6666", "b5bd68", "f0c674", "81a2be", "b294bb", "8abeb7", "c5c8c6",
     "969896", "d54e53", "b9ca4a", "e7c547", "7aa6da", "c397d8", "70c0b1", "eaeaea",
 )  # fmt: skip
-# draw.to_svg draws the same colours, so the picture agrees with the replies.
-FOREGROUND, BACKGROUND = "d8dbe0", "16181d"
+FOREGROUND, BACKGROUND = "d8dbe0", "16181d"  # draw.to_svg draws the same colours
 
 
 def palette(index: int) -> str:
@@ -71,18 +66,13 @@ def _rgb(colour: str) -> str:
 
 @dataclass(slots=True)
 class Scanned:
-    """What a scan found.
+    """What a scan found."""
 
-    `replies` go to the child. `oscs` are (code, body). `clean` is the output without the queries:
-    fit for an attached person's terminal. `rest` is the end of `clean` that `cursor` was not given.
-    `synced`: a synchronized update is open.
-    """
-
-    replies: bytes = b""
-    oscs: list[tuple[int, str]] = field(default_factory=list)
-    clean: bytes = b""
-    rest: bytes = b""
-    synced: bool = False
+    replies: bytes = b""  # for the child
+    oscs: list[tuple[int, str]] = field(default_factory=list)  # (code, body) of each
+    clean: bytes = b""  # the output without the queries: fit for an attached person's terminal
+    rest: bytes = b""  # the end of `clean` that `cursor` was not given
+    synced: bool = False  # a synchronized update is open
 
 
 Position = tuple[int, int]
@@ -142,14 +132,12 @@ class Scanner:
         self._version = version
         self._queue: deque[bytes] = deque()  # pushed, and not yet begun
         self._data = b""  # the data being scanned
-        # The tokens of `_data` that are still to come.
-        self._tokens: Iterator[re.Match[bytes]] | None = None
+        self._tokens: Iterator[re.Match[bytes]] | None = None  # the rest of `_data`
         self._held: re.Match[bytes] | None = None  # a cursor query without an answer yet
         self._last = 0  # the position up to which `_data` was passed on
         self._at: Position = (0, 0)
         self._carry = b""
-        # The bytes that end the over-long string sequence being passed on unread; b"" outside one.
-        self._passing = b""
+        self._passing = b""  # what ends the over-long string that is being passed on unread
         self.resize(columns, rows)
 
     def resize(self, columns: int, rows: int) -> None:
@@ -171,10 +159,7 @@ class Scanner:
         return self._tokens is not None or bool(self._queue)
 
     def scan(self, work: int = 1 << 60) -> Scanned:
-        """Scan what was pushed, until `work` units of work (each about a microsecond) are done.
-
-        May call `cursor`.
-        """
+        """Scan what was pushed, for `work` units (each about a microsecond). May call `cursor`."""
         turn = _Turn(work)
         while self.unread and turn.work > 0 and not turn.stopped:
             if self._tokens is None:
@@ -235,10 +220,9 @@ class Scanner:
         return number(params.partition(b";")[0].decode()) == 6
 
     def _take(self, token: re.Match[bytes], turn: _Turn) -> bool | None:
-        """Act on one sequence.
+        """Act on a sequence.
 
-        Returns True for a query, which viewers don't get; None if the sequence goes on in the next
-        read.
+        True: a query, which viewers don't get; None: its end is not read yet.
         """
         group = token.lastgroup
         if group == "final":
@@ -268,14 +252,10 @@ class Scanner:
             return -1
         self._passing = b""
         at = min(found)
-        # ESC begins the ST, or the next sequence
-        return at if data[at : at + 1] == b"\x1b" else at + 1
+        return at if data[at : at + 1] == b"\x1b" else at + 1  # ESC begins ST, or a sequence
 
     def _unfinished(self, token: re.Match[bytes], body: str, end: str) -> bool:
-        """Whether the string sequence goes on in the next read.
-
-        If so, the sequence is carried over, or passed on if it is too long.
-        """
+        """Whether the string goes on in the next read: carry it over, or pass it on if long."""
         data = self._data
         if token.end() < len(data) or token[end] not in (b"", b"\x1b"):
             return False
@@ -322,9 +302,8 @@ class Scanner:
         if kind == b"P" and body.startswith(b"$q"):  # DECRQSS: not reported
             turn.reply(b"\x1bP0$r\x1b\\")
             return True
-        # A kitty graphics query gets no reply. By the protocol the program asks for DA1 right after
-        # it, and takes a reply to DA1 alone as "no graphics". xterm does the same; ghostty can
-        # draw, harnex can't.
+        # A kitty graphics query gets no reply: by the protocol DA1 is asked next, and a reply to
+        # DA1 alone means "no graphics". xterm does the same; ghostty can draw, harnex can't.
         return kind == b"_" and body.startswith(b"G") and b"a=q" in body.partition(b";")[0].split(b",")
 
     def _escape(self, kind: bytes, turn: _Turn) -> bool:
@@ -363,8 +342,7 @@ class Scanner:
                 19: f"9;{self._rows};{self._columns}",
             }
             if first not in sizes:
-                # Title reports are refused: they would echo what the program wrote.
-                return first in (20, 21)
+                return first in (20, 21)  # title reports are refused: they echo the program's text
             answer = f"\x1b[{sizes[first]}t"
         turn.reply(answer.encode())
         return True
@@ -413,14 +391,10 @@ class Scanner:
 
 
 def end_of(output: bytes, most: int) -> int:
-    """The position where the last `most` bytes of `output` begin.
-
-    If a line, or otherwise a sequence, begins in the first half of those bytes, the position is
-    there, so that no sequence is cut in two. At least half of `most` is kept.
-    """
+    """Where the last `most` bytes begin, or a line (else a sequence) in their first half."""
     begin = max(0, len(output) - most)
     if not begin:
         return 0
-    half = begin + most // 2
+    half = begin + most // 2  # at least half is kept, and no sequence is cut in two
     line = output.find(b"\n", begin, half) + 1
     return line or max(begin, output.find(b"\x1b", begin, half))
