@@ -1,7 +1,8 @@
-"""The command line: the verbs that scripts call in loops go straight to their module, the rest through click.
+"""The command line: verbs that scripts call in loops go straight to their module, all others
+through click.
 
-The one error boundary is here: an error becomes words on stderr, a JSON reply where a script expects
-one, and an exit code; a bug becomes a report file.
+The one error boundary is here. An error becomes words on stderr, a JSON reply where a script
+expects one, and an exit code. A bug becomes a report file.
 """
 
 from __future__ import annotations
@@ -17,7 +18,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-JSON_VERBS = ("send", "wait", "stop", "approve", "deny")  # and `run --detach`, `run --tmux`, `exec --detach`
+# Verbs that answer with JSON. `run --detach`, `run --tmux` and `exec --detach` do, too.
+JSON_VERBS = ("send", "wait", "stop", "approve", "deny")
 
 
 def main() -> int:
@@ -26,7 +28,7 @@ def main() -> int:
     argv = sys.argv[1:]
     if sys.stdin is None or sys.stdout is None or sys.stderr is None:
         _open_standard_files()
-    # What an agent printed, or a path, may have characters that this locale has not.
+    # An agent's output, or a path, may have characters that this locale lacks.
     sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     if sys.stdout.isatty() or sys.stderr.isatty():
         from harnex import output
@@ -35,13 +37,16 @@ def main() -> int:
     try:
         return _guard(lambda: _dispatch(argv), argv)
     except BrokenPipeError:
-        # Whoever read our output has what they wanted. Nothing may be written at exit any more.
+        # The reader of the output has what it wanted. Nothing may be written at exit any more.
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return errors.DONE
 
 
 def _open_standard_files() -> None:
-    """Closed ones (`>&-`, some daemons) become /dev/null: else a socket or a file of ours would get their number."""
+    """Open closed standard files (`>&-`, some daemons) as /dev/null.
+
+    Otherwise a socket or a file of harnex would get their number.
+    """
     for fd, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
         if getattr(sys, name) is None:
             opened = os.open(os.devnull, os.O_RDWR)
@@ -85,7 +90,8 @@ def _guard(action: Callable[[], int], argv: list[str]) -> int:
         if e.errno == 28:
             try:
                 sys.stdout.flush()
-            except OSError:  # it is our output that finds no room: nothing more may be written there, at exit neither
+            # The output itself finds no room: nothing more may be written to it, not even at exit.
+            except OSError:
                 os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
             _report(HarnexError(f"the disk is full: {e.filename or 'can not write'}", "make room and try again"), argv)
             return errors.FAILED
@@ -115,14 +121,16 @@ def _report(error: HarnexError, argv: list[str]) -> None:
         except BrokenPipeError:
             raise
         except OSError:
-            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # no room for our output: the words are on stderr
+            # No room for the reply: the words are on stderr.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     for words in (f"harnex: {error.message}", f"  {error.hint}" if error.hint else ""):
         if words:
-            print(words.replace("\n", "\n  "), file=sys.stderr)  # what they quote can't pass for a line of ours
+            # Quoted text can't pass for a line of harnex.
+            print(words.replace("\n", "\n  "), file=sys.stderr)
 
 
 def _bug(error: Exception, argv: list[str]) -> int:
-    """Write a report that a person can send, and say where it is."""
+    """Write a report that a person can send, and print where it is."""
     import traceback
 
     text = "".join(traceback.format_exception(error))

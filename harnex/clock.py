@@ -1,4 +1,7 @@
-"""The present: seconds that only go forward, seconds since the epoch, and the latter as files have it (`times` writes it)."""
+"""The present: seconds that only go forward, and seconds since the epoch.
+
+`stamp` is the present as files have it (`times` writes it).
+"""
 
 from __future__ import annotations
 

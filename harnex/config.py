@@ -1,11 +1,14 @@
-"""The two configuration files: the user's `config.toml`, and `.harnex.toml` at the top of a repository.
+"""The two configuration files: the user's `config.toml`, and `.harnex.toml` at the top of a
+repository.
 
-A file holds sections (`SECTIONS`); whoever owns a section checks its values and names the file in its errors.
-The repository's file is read after the user's: where they say the same key, it wins.
+A file holds sections (`SECTIONS`). The code that owns a section checks its values, and names the
+file in its errors. The repository's file is read after the user's: where both have the same key,
+the repository's value wins.
 
-A file that others can change is not used (`ownership.py`): the user's is an error then, the repository's is left out and
-`Config.notes` says so. The repository's own file may come from anybody, so what it says is only trusted after `harnex
-trust` (`trust.py`). Each file is read once: the bytes that are checked are the bytes that are used.
+A file that others can change is not used (`ownership.py`): the user's file is then an error, the
+repository's file is left out and `Config.notes` says so. The repository's file may come from
+anybody, so its content is trusted only after `harnex trust` (`trust.py`). Each file is read once:
+the bytes that are checked are the bytes that are used.
 """
 
 from __future__ import annotations
@@ -30,7 +33,10 @@ SIZE_MAX = 1 << 20
 
 @dataclass(frozen=True)
 class Section:
-    """One section of one file, as TOML gives it. `path` is for errors. `trusted`: it may say what is run."""
+    """One section of one file, as TOML gives it.
+
+    `path` is for errors. `trusted`: the section may say what is run.
+    """
 
     path: str
     values: dict[str, Any]
@@ -48,7 +54,10 @@ class File:
 
 @dataclass(frozen=True)
 class Config:
-    """Both files, as far as they are there. `trusted`: the repository's. `notes`: what was left out, for people."""
+    """Both files, as far as they exist.
+
+    `trusted` is about the repository's file. `notes` say for people what was left out.
+    """
 
     user: File | None = None
     repo: File | None = None
@@ -56,7 +65,10 @@ class Config:
     notes: list[str] = field(default_factory=list)
 
     def sections(self, name: str) -> list[Section]:
-        """The section of that name in the user's file and in the repository's, in this order. Raises UsageError."""
+        """The section of that name in the user's file and in the repository's, in this order.
+
+        Raises UsageError.
+        """
         assert name in SECTIONS, name
         found = []
         for file, trusted in ((self.user, True), (self.repo, self.trusted)):
@@ -69,7 +81,7 @@ class Config:
 
 
 def user_file() -> str:
-    """`$XDG_CONFIG_HOME/harnex/config.toml`, else `~/.config/harnex/config.toml`."""
+    """`$XDG_CONFIG_HOME/harnex/config.toml`, or `~/.config/harnex/config.toml`."""
     base = os.environ.get("XDG_CONFIG_HOME")
     if not base or not os.path.isabs(base):
         base = os.path.join(os.path.expanduser("~"), ".config")
@@ -81,7 +93,10 @@ def repo_file(repo: str) -> str:
 
 
 def load(repo: str | None) -> Config:
-    """Read both files. Raises UsageError for one that can't be read, is no TOML, or has sections that nobody knows."""
+    """Read both files.
+
+    Raises UsageError for a file that can't be read, is no TOML, or has an unknown section.
+    """
     user, problem = read(user_file())
     if problem:
         raise UsageError(f"{user_file()} is not used: {problem}", "mend its owner and mode (chown, chmod go-w)")
@@ -94,18 +109,23 @@ def load(repo: str | None) -> Config:
 
 
 def read(path: str) -> tuple[File | None, str]:
-    """A file, or why it is not used; (None, "") if there is none. Raises UsageError."""
+    """(file, ""), or (None, why the file is not used); (None, "") if there is no file.
+
+    Raises UsageError.
+    """
     try:
         problem = ownership.problem(os.path.abspath(path))
         if problem:
             return None, problem
-        fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)  # a FIFO has nobody waiting
+        # Does not wait for the writer of a FIFO.
+        fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
         with os.fdopen(fd, "rb") as f:
             info = os.fstat(fd)
             if not stat.S_ISREG(info.st_mode):
                 raise UsageError(f"can't read {path}: it is no file", "take it away")
             if info.st_uid not in (os.geteuid(), 0):
-                return None, f"{path} belongs to another user (uid {info.st_uid})"  # it was replaced just now
+                # Replaced just now.
+                return None, f"{path} belongs to another user (uid {info.st_uid})"
             data = f.read(SIZE_MAX + 1)
     except (FileNotFoundError, NotADirectoryError):
         return None, ""
@@ -131,5 +151,5 @@ def _parsed(path: str, data: bytes) -> dict[str, Any]:
 
 
 def how_to_trust(path: str) -> str:
-    """The hint wherever something of an untrusted file was left out."""
+    """The hint that is shown wherever part of an untrusted file was left out."""
     return f"look at it, then: harnex trust {shlex.quote(paths.printable(os.path.dirname(path)))}"

@@ -1,4 +1,4 @@
-"""Every exit code, and the errors that carry one. Light: imported on the hot path."""
+"""Every exit code, and the errors that carry an exit code. Light: imported on the hot path."""
 
 from __future__ import annotations
 
@@ -24,7 +24,10 @@ EXIT_CODES = {
 
 
 class HarnexError(Exception):
-    """What happened, to which session, and (`hint`) what to do next. `extra` goes into the JSON reply."""
+    """An error for a person: what happened, to which session, and (`hint`) what to do next.
+
+    `extra` goes into the JSON reply.
+    """
 
     def __init__(self, message: str, hint: str = "", exit_code: int = FAILED, **extra: object) -> None:
         super().__init__(message)
@@ -46,4 +49,4 @@ class UsageError(HarnexError):
 
 
 class NotFound(HarnexError):
-    """No session, or no run, of that name."""
+    """No session or run has that name."""

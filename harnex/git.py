@@ -1,17 +1,22 @@
-"""How harnex calls git: the one place. Nothing that a repository, its configuration or the environment names is run.
+"""How harnex calls git: the one place.
 
-Many keys of a repository's configuration are commands, some of them under names that the repository makes up
-(`filter.NAME.clean`, `diff.NAME.textconv`, `hook.NAME.command` from git 2.54 on), so that no list of `-c` switches
-covers them, and a list that is read first can be changed before it is used. So there are two ways:
+Nothing is run that a repository, its configuration or the environment names.
 
-- `command` reads names: where HEAD is, what the configuration says. Only `rev-parse`, `symbolic-ref` and `config` go
-  that way. They look at no file's content and start nothing.
-- `Apart` is for everything else: a git directory of harnex's own, with a configuration of its own, over the objects, the
-  index and the files of the repository. There the repository's configuration is never read, nor the user's.
+Many keys of a repository's configuration are commands. Some have names that the repository makes up
+(`filter.NAME.clean`, `diff.NAME.textconv`, `hook.NAME.command` from git 2.54 on), so no list of
+`-c` switches covers them. A list that is read first can be changed before it is used. So there are
+two ways to call git:
 
-Both have a fixed environment: no `GIT_*` of ours, no network, no locks, no questions. git itself is looked for in
-whole paths of PATH only. What git needs from the configuration to see changes as its user does (line ends, file modes,
-ignored files, renames) is passed on: `WANTED`.
+- `command` reads names: where HEAD is, what the configuration says. Only `rev-parse`,
+  `symbolic-ref` and `config` are called this way. They look at no file's content and start nothing.
+- `Apart` is for everything else: a git directory of harnex's own, with its own configuration, over
+  the objects, the index and the files of the repository. git then reads neither the repository's
+  configuration nor the user's.
+
+Both have a fixed environment: no `GIT_*` variables from outside, no network, no locks, no
+questions. git itself is looked for only in absolute folders of PATH. What git needs from the
+configuration to see changes as its user does (line ends, file modes, ignored files, renames) is
+passed on: `WANTED`.
 """
 
 from __future__ import annotations
@@ -31,7 +36,8 @@ FIXED = {
     "LC_ALL": "C",
     "GIT_OPTIONAL_LOCKS": "0",
     "GIT_TERMINAL_PROMPT": "0",
-    "GIT_NO_LAZY_FETCH": "1",  # git before 2.39.4 and 2.45 does not know it; the next line stops those
+    # git before 2.39.4 and 2.45 does not know this variable; the next one stops those.
+    "GIT_NO_LAZY_FETCH": "1",
     "GIT_ALLOW_PROTOCOL": "none",
     "GIT_ATTR_NOSYSTEM": "1",
     "GIT_PAGER": "cat",
@@ -46,21 +52,27 @@ SWITCHES = (
     "gpg.x509.program=false", "gpg.ssh.program=false", "log.showSignature=false", "color.ui=false", "gc.auto=0",
     "maintenance.auto=false", "submodule.recurse=false", "safe.bareRepository=explicit",
 )  # fmt: skip
-# Of the configuration: how changes are seen. All of it is data, and the drivers are only asked for their names.
+# The configuration keys that decide how changes are seen. All of them are data; of the filter
+# drivers only the names are used.
 WANTED = (
     "core.autocrlf", "core.eol", "core.filemode", "core.ignorecase", "core.precomposeunicode", "core.symlinks", "core.trustctime",
     "core.checkstat", "core.bigfilethreshold", "core.sparsecheckout", "core.sparsecheckoutcone", "index.sparse", "diff.renames",
     "diff.renamelimit", "diff.algorithm", "status.renames", "status.renamelimit",
 )  # fmt: skip
-PATHS = {"core.excludesfile": "ignore", "core.attributesfile": "attributes"}  # and their names in ~/.config/git
+# Keys that name files, and the names of these files in ~/.config/git.
+PATHS = {"core.excludesfile": "ignore", "core.attributesfile": "attributes"}
 FORMAT = "extensions.objectformat"
 FILTER = ("clean", "process")
-LATE = 1 << 32  # the year 2106
+LATE = 1 << 32  # seconds since the epoch: the year 2106
 COPY_MAX = 4 << 20
 
 
 def program() -> str:
-    """git, in a whole path of PATH: what is in the working directory is no git. Raises FileNotFoundError."""
+    """The path of git, from an absolute folder of PATH: a git in the working directory is never
+    used.
+
+    Raises FileNotFoundError.
+    """
     where = os.pathsep.join(p for p in os.environ.get("PATH", os.defpath).split(os.pathsep) if os.path.isabs(p))
     found = shutil.which("git", path=where) if where else None
     if found is None:
@@ -69,24 +81,33 @@ def program() -> str:
 
 
 def environment() -> dict[str, str]:
-    """What git gets of ours, and what it always gets."""
+    """The environment for git: a few of this process's variables, and fixed ones."""
     path = os.pathsep.join(p for p in os.environ.get("PATH", os.defpath).split(os.pathsep) if os.path.isabs(p))
     return {"PATH": path, **{k: os.environ[k] for k in KEPT if k in os.environ}, **FIXED}
 
 
 def command(repo: str, *words: str) -> list[str]:
-    """A command line for `rev-parse`, `symbolic-ref` and `config` in a repository. Raises FileNotFoundError."""
+    """A command line for `rev-parse`, `symbolic-ref` and `config` in a repository.
+
+    Raises FileNotFoundError.
+    """
     return [program(), "--no-pager", *_switches(SWITCHES), "-C", repo, *words]
 
 
 def settings_words() -> tuple[str, ...]:
-    """The words of the command whose output `Apart` needs; it fails if there are none."""
+    """The words of the command whose output `Apart` needs.
+
+    The command fails if the configuration has none of the keys.
+    """
     keys = "|".join(key.replace(".", "\\.") for key in (*WANTED, *PATHS, FORMAT))
     return ("config", "-z", "--get-regexp", f"^({keys}|filter\\..*\\.({'|'.join(FILTER)}))$")
 
 
 def is_top(output: str | None) -> bool:
-    """Whether `TOP` said that the folder is the top of a work tree. git looks further up if a `.git` is none."""
+    """Whether the output of `TOP` says that the folder is the top of a work tree.
+
+    git looks further up if a `.git` is no git directory.
+    """
     return output is not None and output.split("\n")[:2] == ["true", ""]
 
 
@@ -95,10 +116,11 @@ COMMIT = ("rev-parse", "--verify", "-q", "HEAD^{commit}")
 
 
 class Apart:
-    """A git directory of harnex's own over a repository's objects, index and work tree. `close` removes it.
+    """A git directory of harnex's own over a repository's objects, index and work tree.
 
-    `head`: the commit to compare with, None if there is none. `settings`: the output of `settings_words`. `scratch`: a
-    private folder outside of the repository. Raises OSError.
+    `close` removes it. `head` is the commit to compare with, None if there is none. `settings` is
+    the output of `settings_words`. `scratch` is a private folder outside the repository. Raises
+    OSError.
     """
 
     def __init__(self, repo: str, head: str | None, settings: str, scratch: str) -> None:
@@ -128,12 +150,16 @@ class Apart:
         }
 
     def command(self, *words: str) -> list[str]:
-        """A command line; it needs `env`."""
+        """A command line that must run with `env`. Raises FileNotFoundError."""
         return [program(), "--no-pager", *_switches((*SWITCHES, *self._given)), "-C", self._repo, *words]
 
     def env(self, by_times: bool = False) -> dict[str, str]:
-        """The environment. `by_times`: with an index that is newer than all files, so that a file whose size and times
-        are those of the index is unchanged. git would otherwise read files that were written in the index's second."""
+        """The environment for `command`.
+
+        `by_times`: with an index that is newer than all files, so a file with the size and times of
+        the index counts as unchanged. git would otherwise read files that were written in the
+        second in which the index was written.
+        """
         index = self._index
         if by_times:
             index = os.path.join(self.directory, "index")
@@ -142,7 +168,7 @@ class Apart:
         return {**self._env, "GIT_INDEX_FILE": index}
 
     def close(self) -> None:
-        """Remove it. Nothing of the repository is in it but copies."""
+        """Remove the directory. It holds only copies of the repository's files."""
         shutil.rmtree(self.directory, ignore_errors=True)
 
     def _fill(self, own: str, common: str, head: str | None, object_format: str) -> None:
@@ -159,13 +185,17 @@ class Apart:
         ):  # fmt: skip
             _copy(os.path.join(folder, name), os.path.join(self.directory, name))
         for name in os.listdir(own):
-            if name.startswith("sharedindex."):  # of a split index
+            if name.startswith("sharedindex."):  # part of a split index
                 _copy(os.path.join(own, name), os.path.join(self.directory, name), most=None)
 
 
 @contextlib.contextmanager
 def apart(repo: str, scratch: str, timeout: float) -> Iterator[tuple[Apart, str] | None]:
-    """`Apart` and the commit at HEAD, waited for; None if `repo` is no work tree's top or has no commit."""
+    """`Apart` and the commit at HEAD; None if `repo` is not the top of a work tree or has no
+    commit.
+
+    Waits for git. The git directory is removed at the end. `timeout` is seconds for each command.
+    """
     try:
         head = ask(repo, *COMMIT, timeout=timeout) if is_top(ask(repo, *TOP, timeout=timeout)) else None
         found = (
@@ -183,7 +213,11 @@ def apart(repo: str, scratch: str, timeout: float) -> Iterator[tuple[Apart, str]
 
 
 def ask(repo: str, *words: str, timeout: float) -> str | None:
-    """What such a `command` prints, waited for; None if it failed or took too long."""
+    """The output of `command(repo, *words)`; None if it failed or took longer than `timeout`
+    seconds.
+
+    Waits for git.
+    """
     try:
         return run(command(repo, *words), environment(), timeout)
     except FileNotFoundError:
@@ -191,7 +225,10 @@ def ask(repo: str, *words: str, timeout: float) -> str | None:
 
 
 def run(argv: list[str], env: dict[str, str], timeout: float) -> str | None:
-    """The same for a command line and its environment."""
+    """The output of a command line; None if it failed or took longer than `timeout` seconds.
+
+    Waits for the command.
+    """
     try:
         done = subprocess.run(
             argv,
@@ -213,7 +250,7 @@ def text(output: bytes) -> str:
 
 
 def readable(text: str) -> str:
-    """The same for people and JSON: bytes that are no text become signs."""
+    """Such text for people and JSON: bytes that are no text become replacement signs."""
     return os.fsencode(text).decode("utf-8", "replace")
 
 
@@ -222,7 +259,7 @@ def _switches(values: tuple[str, ...]) -> list[str]:
 
 
 def _pairs(settings: str) -> Iterator[tuple[str, str]]:
-    """Keys and values of `config -z`; a key without a value is true."""
+    """The keys and values of `config -z`; a key without a value is true. Lazy."""
     for entry in settings.split("\0"):
         key, newline, value = entry.partition("\n")
         if key:
@@ -234,7 +271,10 @@ def _filters(key: str, value: str) -> bool:
 
 
 def _files(values: dict[str, str], repo: str) -> Iterator[tuple[str, str]]:
-    """The person's own lists of ignored files and attributes, where they are files: anything else could hang git."""
+    """The person's own lists of ignored files and attributes. Lazy.
+
+    Lists that are not plain files are replaced by /dev/null: anything else could hang git.
+    """
     base = os.environ.get("XDG_CONFIG_HOME") or os.path.join(os.path.expanduser("~"), ".config")
     for key, name in PATHS.items():
         path = os.path.join(repo, os.path.expanduser(values.get(key) or os.path.join(base, "git", name)))
@@ -242,9 +282,12 @@ def _files(values: dict[str, str], repo: str) -> Iterator[tuple[str, str]]:
 
 
 def _directories(repo: str) -> tuple[str, str]:
-    """The git directory of a work tree, and the one that it shares with others. Raises OSError."""
+    """The git directory of a work tree, and the one that it shares with other work trees.
+
+    Raises OSError.
+    """
     own = os.path.join(repo, ".git")
-    if os.path.isfile(own):  # of a linked work tree, or a submodule
+    if os.path.isfile(own):  # a linked work tree, or a submodule
         own = os.path.join(repo, _line(own).removeprefix("gitdir: "))
     common = own
     if os.path.isfile(os.path.join(own, "commondir")):
@@ -258,7 +301,10 @@ def _line(path: str) -> str:
 
 
 def _copy(path: str, to: str, most: int | None = COPY_MAX) -> bool:
-    """A plain file of the repository, if it is there: never a device, and no more than it held when it was opened."""
+    """Copy a plain file of the repository, if it is there; return whether it was copied.
+
+    A device is never copied, and never more than the file held when it was opened.
+    """
     with contextlib.suppress(OSError), open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as f:
         info = os.fstat(f.fileno())
         if stat.S_ISREG(info.st_mode) and (most is None or info.st_size <= most):

@@ -1,12 +1,14 @@
-"""The Python processes that harnex starts for itself, and what this one may import.
+"""The Python processes that harnex starts for itself, and what this process may import.
 
-harnex's own processes (supervisor, rehearsal endpoint, bundled agent, notifier, `attach` in tmux) run with `-I`:
-Python then ignores all `PYTHON*` variables and never looks into the working directory. Without that, a `psutil.py` in a
-folder of PYTHONPATH runs instead of the real one. The variables themselves stay in the environment, for the agent.
+harnex's own processes (supervisor, rehearsal endpoint, bundled agent, notifier, `attach` in tmux)
+run with `-I`: Python then ignores all `PYTHON*` variables and never looks into the working
+directory. Without `-I`, a `psutil.py` in a folder of PYTHONPATH would run instead of the real one.
+The variables themselves stay in the environment, for the agent.
 
-The first process, the `harnex` command, is started by others. `settle` takes the same folders out of its `sys.path`
-before anything but `harnex` itself is imported. Code that Python runs before that can't be kept out: a
-`sitecustomize`, a module of the standard library or a whole `harnex` package in PYTHONPATH, or another PYTHONHOME.
+The first process, the `harnex` command, is started by others. `settle` takes the same folders out
+of its `sys.path` before anything but `harnex` itself is imported. Code that Python runs before
+`settle` can't be kept out: a `sitecustomize`, a module of the standard library or a whole `harnex`
+package in PYTHONPATH, or another PYTHONHOME.
 """
 
 from __future__ import annotations
@@ -16,7 +18,7 @@ import sys
 
 import harnex
 
-# Import the very package that the starting process runs, and let its folder shadow nothing else.
+# Import exactly the package that the starting process runs, and let its folder shadow nothing else.
 BOOT = (
     "import sys; sys.path.insert(0, {root!r}); import harnex; del sys.path[0]; "
     "sys.path += [p for p in {more!r} if p not in sys.path]; from {module} import main; sys.exit(main())"
@@ -27,7 +29,10 @@ MISSING = (
 
 
 def command(module: str, *arguments: str) -> list[str]:
-    """The command line that runs `main()` of one of our modules; `sys.argv` is `["-c", *arguments]` there."""
+    """The command line that runs `main()` of one of harnex's modules.
+
+    In that process `sys.argv` is `["-c", *arguments]`.
+    """
     root = own_root()
     return [
         sys.executable,
@@ -39,18 +44,20 @@ def command(module: str, *arguments: str) -> list[str]:
 
 
 def own_root() -> str:
-    """The folder that the package `harnex` is in."""
+    """The folder that holds the package `harnex`."""
     return os.path.dirname(os.path.dirname(os.path.abspath(harnex.__file__)))
 
 
 def settle() -> None:
     """Take folders out of `sys.path` that the environment or the working directory put there.
 
-    For the `harnex` command only, never for programs that import harnex. If `harnex` itself is in a folder of
-    PYTHONPATH, its person wants that: PYTHONPATH counts then, behind everything that is installed.
+    For the `harnex` command only, never for programs that import harnex. If `harnex` itself is in a
+    folder of PYTHONPATH, its user wants PYTHONPATH: then PYTHONPATH counts, after everything that
+    is installed.
     """
     given = _from_environment()
-    first = [] if sys.flags.safe_path else sys.path[:1]  # of the script, or the working directory (`python -m`)
+    # The folder of the script, or the working directory (`python -m`).
+    first = [] if sys.flags.safe_path else sys.path[:1]
     root, rest = own_root(), sys.path[len(first) :]
     if given:
         installed = _installed()
@@ -79,21 +86,25 @@ def _installed() -> set[str]:
 
 
 def _switches(root: str) -> list[str]:
-    """`-I`, and what this process has from the environment that its children must have, too."""
+    """`-I`, and the settings from this process's environment that its children need, too."""
     import site
 
     user_site = site.getusersitepackages() if site.ENABLE_USER_SITE else None
-    # `pip install --user`: harnex and what it needs are in the user's own folder, in front of the system's.
+    # `pip install --user`: harnex and its dependencies are in the user's own folder, before the
+    # system's.
     words = ["-E", "-P"] if root == user_site else ["-I"]
     if sys.dont_write_bytecode:
         words.append("-B")
-    # The same bytes must mean the same path to both (PYTHONUTF8, LC_ALL).
+    # The same bytes must mean the same path to both processes (PYTHONUTF8, LC_ALL).
     return [*words, "-X", f"utf8={sys.flags.utf8_mode}"]
 
 
 def _more(root: str) -> list[str]:
-    """Folders that the child would not find by itself: harnex's, and those that a wrapper, or the PYTHONPATH in
-    which harnex is, brought into this process. They come last, so that they shadow nothing."""
+    """The folders that the child would not find by itself.
+
+    They come last, so that they shadow nothing. They are harnex's folder, and those that a wrapper,
+    or the PYTHONPATH that holds harnex, brought into this process.
+    """
     given, installed = _from_environment(), _installed()
     first = [] if sys.flags.safe_path else sys.path[:1]
     brought = [p for p in sys.path if p and p not in first and p not in given and p not in installed]

@@ -1,7 +1,8 @@
 """JSON for the verbs that scripts call in loops: the C scanner and string encoder, without `json`.
 
-`import json` costs as much as the whole interpreter start (it imports `re`); the accelerator module
-behind it costs nothing. Where `_json` is missing (not CPython), `json` itself is used.
+`import json` costs as much as the whole start of the interpreter (`json` imports `re`); the
+accelerator module behind `json` costs nothing. Where `_json` is missing (not CPython), `json`
+itself is used.
 """
 
 from __future__ import annotations
@@ -26,14 +27,15 @@ try:
     _scan = make_scanner(_Context)  # type: ignore[arg-type]
 
     def loads(text: str | bytes) -> Any:
-        """Parse one JSON value. Raises ValueError if it is not one (rest of the line must be blank)."""
+        """Parse one JSON value. Raises ValueError for anything else; only blanks may follow."""
         if isinstance(text, bytes):
             text = text.decode("utf-8", "replace")
         text = text.strip()
         try:
             value, end = _scan(text, 0)
         except (StopIteration, SystemError):
-            # SystemError: for a torn string or number CPython's scanner wants JSONDecodeError, which is not imported.
+            # SystemError: for a torn string or number, CPython's scanner wants JSONDecodeError,
+            # which is not imported.
             raise ValueError("not JSON") from None
         except RecursionError:
             raise ValueError("nested too deeply") from None
@@ -42,7 +44,7 @@ try:
         return value
 
     def dumps(value: Any) -> str:
-        """Compact JSON, ASCII only, keys in the order given. Raises TypeError on what JSON can't hold."""
+        """Compact JSON, ASCII only, keys in the order given. Raises TypeError for other values."""
         if value is None:
             return "null"
         if value is True:
@@ -54,7 +56,8 @@ try:
         if isinstance(value, int):
             return int.__repr__(value)
         if isinstance(value, float):
-            return repr(value) if value - value == 0.0 else "null"  # NaN and infinities are not JSON
+            # NaN and infinities are not JSON
+            return repr(value) if value - value == 0.0 else "null"
         if isinstance(value, dict):
             return "{" + ",".join(f"{_string(str(k))}:{dumps(v)}" for k, v in value.items()) + "}"
         if isinstance(value, (list, tuple)):

@@ -1,4 +1,4 @@
-"""Two-word names for sessions that were given none."""
+"""Two-word names for sessions that were given no name."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SECOND = (
 
 
 def two_words(taken: set[str]) -> str:
-    """A name that is not taken, such as `quiet-otter`."""
+    """A name that is not in `taken`, such as `quiet-otter`."""
     for _ in range(200):
         name = f"{random.choice(FIRST)}-{random.choice(SECOND)}"
         if name not in taken:

@@ -1,9 +1,11 @@
-"""Whether a file can only be changed by this user (or root): what git's `safe.directory` and ssh's StrictModes ask.
+"""Whether only this user (or root) can change a file: the check of git's `safe.directory` and ssh's
+StrictModes.
 
-A file that decides what runs here must belong to this user, and so must every folder and every symbolic link on the way
-to it: who can write a folder can put another file in the place of ours. Sticky folders (/tmp) are good, because there
-only the owner can replace a file. A group that may write is good when this user is alone in it (umask 002 with a group
-for each user, as on many systems). Access control lists are not looked at.
+A file that decides what runs here must belong to this user, and so must every folder and every
+symbolic link on the way to the file: whoever can write a folder can replace the file. Sticky
+folders (/tmp) are allowed, because there only the owner can replace a file. A group that may write
+is allowed when this user is its only member (umask 002 with a group for each user, as on many
+systems). Access control lists are not looked at.
 """
 
 from __future__ import annotations
@@ -15,9 +17,10 @@ LINKS_MAX = 40
 
 
 def problem(path: str) -> str:
-    """Why the file at this absolute path is not this user's alone, "" if it is. Raises OSError if it can't be reached.
+    """Why others can change the file at this absolute path; "" if they can't.
 
-    The way is walked from the root as the kernel walks it, with all links on it.
+    Raises OSError if it can't be reached. The path is walked from the root as the kernel walks it,
+    with all its links.
     """
     at, links = "/", 0
     todo = path.split("/")[::-1]
@@ -57,7 +60,7 @@ def _suspect(path: str, info: os.stat_result) -> str:
 
 
 def alone_in(gid: int) -> bool:
-    """Whether a group has this user as its one member, as far as the system's lists tell."""
+    """Whether this user is the only member of a group, as far as the system's lists show."""
     import grp
     import pwd
 

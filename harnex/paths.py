@@ -1,6 +1,6 @@
-"""Where everything is on disk (DESIGN section 6), and the checks that make it private.
+"""Where everything is on disk (DESIGN section 6), and the checks that keep it private.
 
-Light: imported on the hot path, so `os` only.
+Light: imported on the hot path, so it imports little but `os`.
 """
 
 from __future__ import annotations
@@ -11,11 +11,14 @@ import stat
 from harnex.errors import HarnexError, UsageError
 from harnex.visible import one_line
 
-SOCKET_PATH_MAX = 100  # sun_path holds 107 bytes on Linux, 103 on macOS
+SOCKET_PATH_MAX = 100  # bytes; sun_path holds 107 on Linux, 103 on macOS
 
 
 def state_dir() -> str:
-    """The state directory, made 0700 if it is not there. Refuses one that others own or can write."""
+    """The state directory, made with mode 0700 if missing.
+
+    Raises HarnexError if others own the directory or can write it.
+    """
     path = os.environ.get("HARNEX_STATE_DIR")
     if not path:
         base = os.environ.get("XDG_STATE_HOME")
@@ -26,7 +29,10 @@ def state_dir() -> str:
 
 
 def private_dir(path: str, what: str = "state directory") -> str:
-    """`path` as a directory of ours alone: made if missing, refused if it is not private."""
+    """`path` as a directory that only this user can write, made if missing.
+
+    Raises HarnexError if the directory is not private. `what` names the directory in errors.
+    """
     try:
         info = os.stat(path)
     except FileNotFoundError:
@@ -53,8 +59,9 @@ def private_dir(path: str, what: str = "state directory") -> str:
 
 
 def subdir(state: str, *names: str) -> str:
+    """A directory below the state directory, made with mode 0700 if missing. Raises HarnexError."""
     path = state
-    for name in names:  # one by one: `makedirs` gives its mode to the last one only
+    for name in names:  # one by one: `makedirs` gives its mode to the last directory only
         path = os.path.join(path, name)
         try:
             os.mkdir(path, 0o700)
@@ -78,10 +85,10 @@ def run_dir(state: str, run_id: str) -> str:
     return os.path.join(state, "runs", run_id)
 
 
-# Files of a run's directory that more than one room names.
-FOLLOWED = "followed.jsonl"  # in `evidence/`: which files of the agent were read, so that they can be read again
-RESUMES = "resumes"  # which run this one goes on with
-RESUMED = "resumed"  # which run goes on with this one
+# Files of a run's directory that more than one package names.
+FOLLOWED = "followed.jsonl"  # in `evidence/`: the agent's files that were read, to find them again
+RESUMES = "resumes"  # the run that this run continues
+RESUMED = "resumed"  # the run that continues this run
 
 
 def history_file(state: str) -> str:
@@ -89,7 +96,7 @@ def history_file(state: str) -> str:
 
 
 def repo_root(cwd: str) -> str:
-    """The work tree that `cwd` is in (a linked worktree is its own), or `cwd` itself outside of git."""
+    """The work tree that holds `cwd`, or `cwd` itself outside git. A linked worktree is its own."""
     start = os.path.realpath(cwd)
     path = start
     while True:
@@ -102,7 +109,10 @@ def repo_root(cwd: str) -> str:
 
 
 def here() -> str:
-    """The work tree of the working directory; words that match none if that was removed."""
+    """The work tree of the working directory.
+
+    If the working directory was removed: words that match no work tree.
+    """
     try:
         return repo_root(os.getcwd())
     except FileNotFoundError:
@@ -110,7 +120,7 @@ def here() -> str:
 
 
 def repo_hash(repo: str) -> str:
-    """Ten hex digits that name a repo in file names."""
+    """Ten hex digits that stand for a repository in file names."""
     try:
         from _blake2 import blake2s  # without OpenSSL's library, which costs a supervisor 3.4 MB
     except ImportError:
@@ -119,12 +129,16 @@ def repo_hash(repo: str) -> str:
 
 
 def session_file(state: str, repo: str, session_id: str) -> str:
+    """The path of a session's registry entry."""
     return os.path.join(sessions_dir(state), f"{repo_hash(repo)}--{session_id}.json")
 
 
 def socket_path(state: str, run_id: str) -> str:
-    """Where the control socket of a run is: in the state directory, or, where that is too deep for a
-    socket address, in a private directory under /tmp."""
+    """The path of a run's control socket.
+
+    It is in the state directory, or, where that is too deep for a socket address, in a private
+    directory under /tmp.
+    """
     name = run_id[-12:] + ".sock"
     path = os.path.join(state, "sock", name)
     if len(os.fsencode(path)) <= SOCKET_PATH_MAX:
@@ -134,12 +148,18 @@ def socket_path(state: str, run_id: str) -> str:
 
 
 def agent_socket(path: str) -> str:
-    """Where a daemon of the run's agent may listen: beside the control socket `path`, which is short enough."""
+    """The path at which a daemon of the run's agent may listen.
+
+    It is beside the control socket `path`, and so is short enough.
+    """
     return path.removesuffix(".sock") + ".d"
 
 
 def remove_socket(path: str) -> None:
-    """Take a control socket away, with that of an agent's daemon, and its directory under /tmp if no other session uses it."""
+    """Remove a control socket and the socket of an agent's daemon.
+
+    Their directory under /tmp is removed, too, if no other session uses it.
+    """
     for name in (path, agent_socket(path)):
         try:
             os.unlink(name)
@@ -156,7 +176,10 @@ ID_HELP = "an id has letters, digits, '-', '_' and '.', starts with a letter or 
 
 
 def normal_id(text: str) -> str:
-    """An id as it is stored: lower case, blanks as `-`. Raises UsageError if nothing sensible is left."""
+    """An id as it is stored: lower case, with `-` for blanks.
+
+    Raises UsageError if nothing sensible is left.
+    """
     name = "-".join(text.strip().lower().split())
     ok = name[:1].isascii() and name[:1].isalnum()
     if not ok or len(name) > 64 or not all(c.isascii() and (c.isalnum() or c in "-_.") for c in name):
@@ -165,5 +188,5 @@ def normal_id(text: str) -> str:
 
 
 def printable(text: str) -> str:
-    """A path or description as one line, with no control sequences in it: they may hold anything."""
+    """A path or description as one line without control sequences: such texts may hold anything."""
     return one_line(text)

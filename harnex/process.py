@@ -1,4 +1,7 @@
-"""Who a process is: its pid and its start time, because pids are used again. Light: on the hot path."""
+"""The identity of a process: its pid and its start time, because pids are used again.
+
+Light: on the hot path.
+"""
 
 from __future__ import annotations
 
@@ -9,8 +12,11 @@ _boot: str | None = None
 
 
 def boot_id() -> str:
-    """Which boot of the machine this is (Linux; elsewhere ""). Start times are counted from the boot: after another
-    one, a pid and its start can both be those of a process that was."""
+    """The boot of the machine (Linux; "" elsewhere).
+
+    Start times are counted from the boot: after a reboot, a pid and its start time can both be
+    those of a dead process.
+    """
     global _boot
     if _boot is None:
         try:
@@ -22,7 +28,8 @@ def boot_id() -> str:
 
 
 def start_time(pid: int) -> str | None:
-    """When `pid` started, as an opaque word that no other process with this pid shares; None: it does not live.
+    """When `pid` started, as an opaque word that no other process with this pid shares; None if it
+    does not live.
 
     A zombie does not live: its parent has only not reaped it yet.
     """
@@ -40,7 +47,10 @@ def start_time(pid: int) -> str | None:
 
 
 def parent_and_start(pid: int) -> tuple[int, str | None]:
-    """The parent of `pid`, and `start_time`, in one look (Linux). The parent is 0 if there is no such process."""
+    """(the parent of `pid`, its `start_time`) in one look (Linux).
+
+    The parent is 0 if there is no such process.
+    """
     try:
         with open(f"/proc/{pid}/stat", "rb") as f:
             fields = f.read().rpartition(b")")[2].split()  # the name in brackets may hold anything
@@ -51,7 +61,7 @@ def parent_and_start(pid: int) -> tuple[int, str | None]:
 
 
 def is_stopped(pid: int) -> bool:
-    """Whether `pid` is suspended by a signal (SIGSTOP): it lives, and does nothing until SIGCONT."""
+    """Whether a signal (SIGSTOP) suspended `pid`. It lives, and does nothing until SIGCONT."""
     import psutil
 
     try:
@@ -61,15 +71,22 @@ def is_stopped(pid: int) -> bool:
 
 
 def alive(pid: int, started: str | None) -> bool:
-    """Whether the very process lives. Without a known start time any process of that pid counts."""
+    """Whether exactly this process lives.
+
+    Without a known start time, any process with that pid counts.
+    """
     now = start_time(pid)
     if now is None or not started or now == started:
         return now is not None
-    return "@" not in started and now.partition("@")[0] == started  # noted by a harnex that kept no boot
+    # Written by a harnex that did not keep the boot.
+    return "@" not in started and now.partition("@")[0] == started
 
 
 def send_signal(pid: int, signum: int, started: str | None = None) -> bool:
-    """Signal a process; False if it is gone or not ours. With `started` only that very process, never a pid's next."""
+    """Signal a process; return False if it is gone or belongs to another user.
+
+    With `started`, only exactly this process is signalled, never the next one with the same pid.
+    """
     try:
         if started is None:
             os.kill(pid, signum)
@@ -79,7 +96,7 @@ def send_signal(pid: int, signum: int, started: str | None = None) -> bool:
                 return False
             os.kill(pid, signum)
             return True
-        fd = os.pidfd_open(pid)  # from here on the number can't come to mean another
+        fd = os.pidfd_open(pid)  # from here on the number can't come to mean another process
         try:
             if not alive(pid, started):
                 return False
@@ -94,8 +111,8 @@ def send_signal(pid: int, signum: int, started: str | None = None) -> bool:
 
 
 def signal_name(number: int) -> str:
-    """`SIGTERM` for 15."""
-    import signal  # only here: most commands need no name
+    """The name of a signal: `SIGTERM` for 15."""
+    import signal  # imported only here: most commands need no name
 
     try:
         return signal.Signals(number).name

@@ -1,7 +1,7 @@
-"""Times and durations, written and read. Pure: whoever needs the present passes it in (`clock` reads it).
+"""Times and durations, written and read. Pure: callers pass in the present (`clock` reads it).
 
-Seconds since the epoch are what everything computes with; text is for files and people. A `zone` of None is the
-process's own. On the hot path: `datetime` is loaded by the functions that need it.
+Everything computes with seconds since the epoch; text is for files and people. A `zone` of None is
+the process's own. On the hot path: `datetime` is loaded by the functions that need it.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from datetime import tzinfo
 
 DAY_S = 86400.0
-FAR_S = DAY_S / 2  # a time of day so far away is told with its date
+FAR_S = DAY_S / 2  # a time of day this far away gets a date
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
@@ -22,18 +22,18 @@ _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
 def iso(at: float) -> str:
-    """`2026-11-21T05:30:12.123Z`: what is below a millisecond is cut off."""
+    """`2026-11-21T05:30:12.123Z`, cut off to the millisecond."""
     whole = int(at // 1)
     return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(whole)) + f".{int((at - whole) * 1000):03d}Z"
 
 
 def iso_second(at: float) -> str:
-    """The same of the whole second: `2026-11-21T05:30:12.000Z`, for what nobody knows better."""
+    """The whole second as `2026-11-21T05:30:12.000Z`, for times that are not known more exactly."""
     return iso(at // 1)
 
 
 def parse_iso(text: str) -> float:
-    """Epoch seconds of an ISO-8601 time; one without a zone is local time. Raises ValueError."""
+    """Epoch seconds of an ISO-8601 time; a time without a zone is local time. Raises ValueError."""
     from datetime import datetime
 
     try:
@@ -43,7 +43,7 @@ def parse_iso(text: str) -> float:
 
 
 def seconds(stamp: object) -> float | None:
-    """Epoch seconds of what should be an ISO-8601 time, None for what is none."""
+    """Epoch seconds of what should be an ISO-8601 time; None if it is not one."""
     try:
         return parse_iso(stamp) if isinstance(stamp, str) else None
     except ValueError:
@@ -59,12 +59,12 @@ def moment(text: str, now: float) -> float:
 
 
 def compact(at: float) -> str:
-    """`20261121T055312123`, UTC: how the name of a run begins, so that names sort by time."""
+    """`20261121T055312123`, UTC: the beginning of a run's name, so that names sort by time."""
     return time.strftime("%Y%m%dT%H%M%S", time.gmtime(at)) + f"{int(at * 1000) % 1000:03d}"
 
 
 def parse_compact(text: str) -> float | None:
-    """The whole second in what begins as `compact` writes; None if it does not."""
+    """The whole second (epoch) of a text that begins as `compact` writes; None if it does not."""
     text = text[:15]
     digits = text[:8] + text[9:]
     if len(text) != 15 or text[8] != "T" or not (digits.isascii() and digits.isdigit()):
@@ -76,7 +76,7 @@ def parse_compact(text: str) -> float | None:
 
 
 def local(at: float, form: str, zone: tzinfo | None = None) -> str:
-    """A moment as clock and calendar of a zone say it; `form` as in `strftime`."""
+    """A moment in a zone's local time; `form` as in `strftime`."""
     if zone is None:
         return time.strftime(form, time.localtime(at))
     from datetime import datetime
@@ -85,12 +85,15 @@ def local(at: float, form: str, zone: tzinfo | None = None) -> str:
 
 
 def time_of_day(at: float, now: float, form: str = "%H:%M:%S") -> str:
-    """The local time of day, with the date (`Nov 21 05:30:12`) if it is half a day or more from now."""
+    """The local time of day.
+
+    A time that is half a day or more from `now` gets its date (`Nov 21 05:30:12`).
+    """
     return local(at, form if abs(now - at) < FAR_S else "%b %d " + form)
 
 
 def age(seconds: float) -> str:
-    """A duration as a person says it: `4s`, `3m05s`, `2h05m`, `3d04h`."""
+    """A duration (seconds) as a person says it: `4s`, `3m05s`, `2h05m`, `3d04h`."""
     s = int(max(0.0, seconds))
     if s < 60:
         return f"{s}s"
@@ -112,14 +115,14 @@ def parse_duration(text: str) -> float:
 
 
 def in_range(seconds: float) -> float:
-    """A duration that can be waited for. Raises ValueError."""
+    """A duration that can be waited for, unchanged. Raises ValueError."""
     if not 0 <= seconds < 1e9:  # 31 years; the system's clocks overflow beyond
         raise ValueError(f"out of range: {seconds:g} s")
     return float(seconds)
 
 
 def duration(seconds: float) -> str:
-    """A duration as it is set, with nothing that is nought: `8m`, `90s`, `2h05m`."""
+    """A duration as a person sets it, without parts that are zero: `8m`, `90s`, `2h05m`."""
     s = round(seconds)
     if seconds < 60 or (s < 600 and s % 60):
         return f"{seconds:g}s"

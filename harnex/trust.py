@@ -1,8 +1,10 @@
-"""Consent to a repository's `.harnex.toml`: a person said `harnex trust` to exactly this content at exactly this place.
+"""Consent to a repository's `.harnex.toml`: a person said `harnex trust` to exactly this content at
+exactly this place.
 
-One file per consent in `trust/` of the state directory. Its name is a hash of the file's path and of its bytes, so that
-no other content, and no other folder, can use it. A repository that holds the state directory itself can't be trusted:
-what works in it could write the consent.
+Each consent is one file in `trust/` of the state directory. Its name is a hash of the file's path
+and bytes, so that no other content, and no other folder, can use it. A repository that holds the
+state directory itself can't be trusted: a process that works in that repository could write the
+consent.
 """
 
 from __future__ import annotations
@@ -18,8 +20,12 @@ from harnex.errors import HarnexError
 
 @dataclass(frozen=True)
 class Consent:
-    """One consent. `sha256` is that of the content; `file` is where the consent is kept. `path` is for people; `place` is
-    its hash, because a path that holds a secret is not kept as it is."""
+    """One consent.
+
+    `path` is the trusted file, for people; `place` is the hash of that path, because a path with a
+    secret is not kept as it is. `sha256` is the hash of the content. `file` is where the consent is
+    kept.
+    """
 
     path: str
     place: str
@@ -29,6 +35,7 @@ class Consent:
 
 
 def content_hash(data: bytes) -> str:
+    """The SHA-256 of the bytes, as hex digits."""
     from hashlib import sha256
 
     return sha256(data).hexdigest()
@@ -39,7 +46,10 @@ def _name(path: str, data: bytes) -> str:
 
 
 def given(path: str, data: bytes) -> bool:
-    """Whether this content was trusted at this place. Raises HarnexError for a state directory that is not private."""
+    """Whether this content was trusted at this place.
+
+    Raises HarnexError if the state directory is not private.
+    """
     if within(path):
         return False
     try:
@@ -60,7 +70,10 @@ def _place(path: str) -> str:
 
 
 def give(path: str, data: bytes, shown: str | None = None) -> Consent:
-    """Remember it; `shown` is the path without secrets, if it has some. Raises HarnexError if it can't be kept."""
+    """Keep the consent. Raises HarnexError if it can't be kept.
+
+    `shown` is the path without secrets, if the path has some.
+    """
     state = paths.state_dir()
     if within(path):
         raise HarnexError(
@@ -81,7 +94,7 @@ def give(path: str, data: bytes, shown: str | None = None) -> Consent:
 
 
 def consents() -> list[Consent]:
-    """All that were given, by path."""
+    """All consents, sorted by path."""
     folder = os.path.join(paths.state_dir(), "trust")
     found = []
     try:
@@ -96,13 +109,13 @@ def consents() -> list[Consent]:
                 path, content, at = (str(row[key]) for key in ("path", "sha256", "trusted_at"))
                 place = str(row.get("place") or _place(path))
             except (OSError, ValueError, KeyError, TypeError):
-                continue  # half written, or none of ours
+                continue  # half written, or not a consent
             found.append(Consent(path, place, content, at, os.path.join(folder, name)))
     return sorted(found, key=lambda c: (c.path, c.trusted_at))
 
 
 def revoke(path: str) -> int:
-    """Forget every consent for this place; how many there were. Raises HarnexError."""
+    """Forget every consent for this place; return how many there were. Raises HarnexError."""
     count = 0
     for consent in consents():
         if consent.place == _place(path):

@@ -1,36 +1,43 @@
-"""Text as it may be shown to a person: what a terminal would obey, or nobody would see, is written out as `\\u001b`.
+"""Text that is safe to show: what a terminal would obey, or nobody would see, is written out as
+`\\u001b`.
 
-One form for words and for JSON alike. In JSON these characters can only stand inside of strings, where `\\uXXXX` says
-the same, so that JSON stays JSON. Pure and light: no `re`, because the hot path uses this module.
+The form is the same for words and for JSON. In JSON these characters can only be inside strings,
+where `\\uXXXX` means the same, so JSON stays JSON. Pure and light: no `re`, because the hot path
+uses this module.
 """
 
 from __future__ import annotations
 
-# Beside C0 (all but tab and newline), DEL and C1: what is invisible, or turns the text around it.
+# Hidden besides C0 (all but tab and newline), DEL and C1: characters that are invisible, or that
+# turn the text around them.
 _HIDDEN = (
     (0xAD, 0xAD), (0x34F, 0x34F), (0x61C, 0x61C), (0x115F, 0x1160), (0x17B4, 0x17B5), (0x180B, 0x180F),
     (0x200B, 0x200F), (0x2028, 0x202E), (0x2060, 0x206F), (0x3164, 0x3164), (0xD800, 0xDFFF), (0xFE00, 0xFE0F),
     (0xFEFF, 0xFEFF), (0xFFA0, 0xFFA0), (0xFFF0, 0xFFFB), (0xFFFE, 0xFFFF), (0x1BCA0, 0x1BCA3), (0x1D173, 0x1D17A),
     (0xE0000, 0xE0FFF),
 )  # fmt: skip
-_JOINERS, _STYLES = "\u200c\u200d", "\ufe0e\ufe0f"  # of letters and emoji; text or emoji
+# Joiners of letters and emoji; selectors of text or emoji style.
+_JOINERS, _STYLES = "\u200c\u200d", "\ufe0e\ufe0f"
 _SOMETIMES, _KEYCAP = frozenset(_JOINERS + _STYLES), "\u20e3"
 
 
 def visible(text: str) -> str:
-    """`text` with its control characters shown. Lines and tabs stay, and `\\r\\n` is an end of line."""
+    """`text` with its control characters shown.
+
+    Newlines and tabs stay; `\\r\\n` becomes a newline.
+    """
     if text.isascii() and text.replace("\n", "").replace("\t", "").isprintable():
         return text
     return _shown(text.replace("\r\n", "\n"), _IN_TEXT)
 
 
 def one_line(text: str) -> str:
-    """The same as one line, for a cell of a table, a path, a title: ends of lines and tabs are shown as well."""
+    """`text` as one line, for a table cell, a path, a title: newlines and tabs are shown, too."""
     return text if text.isascii() and text.isprintable() else _shown(text, _IN_LINE)
 
 
 class _Table(dict[int, int | str]):
-    """For `str.translate`; it learns each character when that is met first."""
+    """A table for `str.translate` that learns each character when it first meets it."""
 
     def __init__(self, kept: str) -> None:
         super().__init__({ord(char): ord(char) for char in kept})
@@ -70,8 +77,11 @@ def _shown(text: str, table: _Table) -> str:
 
 
 def _belongs(before: str, char: str, after: str) -> bool:
-    """Whether an invisible character does what it is for: emoji are made of several, some scripts join letters by it.
-    Between Latin letters it only makes a word look like another one."""
+    """Whether an invisible character does its proper work: some join the parts of an emoji, or
+    letters of some scripts.
+
+    Between Latin letters such a character only makes a word look like another word.
+    """
     if not before or (_is_hidden(ord(before)) and before not in _STYLES):
         return False
     if char in _JOINERS:

@@ -1,1 +1,4 @@
-"""The other end of a session's control socket: `connect` (one request), `attach` (its terminal), `tmux`."""
+"""The client's end of a session's control socket.
+
+`connect` sends one request, `attach` shows the session's terminal, `tmux` opens windows.
+"""

@@ -1,4 +1,6 @@
-"""Take a session's terminal: full redraw on entry, keys go to the agent, `Ctrl-\\ d` lets go."""
+"""Attach to a session's terminal: a full redraw on entry, keys go to the agent, `Ctrl-\\ d`
+detaches.
+"""
 
 from __future__ import annotations
 
@@ -22,9 +24,10 @@ from harnex.model import protocol
 
 PREFIX = b"\x1c"  # Ctrl-\
 HELP = "Ctrl-\\ d detaches, Ctrl-\\ Ctrl-\\ sends one to the agent"
-# Back to a normal terminal, whatever the agent had switched on. Kitty's stack of key modes is emptied: agents push
-# more than once, and so does each redraw; the alternate screen has one of its own. Modes in which a terminal writes by
-# itself (9 to 2048, 9001) would type into the person's shell; a hyperlink that is open would take in what follows.
+# The bytes that bring the person's terminal back to normal, whatever the agent had switched on.
+# Kitty's stack of key modes is emptied: agents push more than once, and so does each redraw; the
+# alternate screen has a stack of its own. Modes in which a terminal writes by itself (9 to 2048,
+# 9001) would type into the person's shell. An open hyperlink would include the text that follows.
 LEAVE = (
     b"\x1b[?2026l\x1b[?2004l\x1b[?1000l\x1b[?1002l\x1b[?1003l\x1b[?1005l\x1b[?1006l\x1b[?1015l\x1b[?1004l\x1b[?1l"
     b"\x1b[?9l\x1b[?1016l\x1b[?2031l\x1b[?2048l\x1b[?9001l\x1b[?5l\x1b[?69l\x0f\x1b]8;;\x07"
@@ -35,7 +38,7 @@ LEAVE_MAIN = LEAVE + b"\x1b[999H\r\n"  # below what the agent has drawn
 
 
 def size_of(fd: int) -> tuple[int, int]:
-    """Columns and rows of a terminal; 120x40 for one that does not know (0x0)."""
+    """(columns, rows) of a terminal; (120, 40) for a terminal that does not know its size (0x0)."""
     try:
         rows, columns, _, _ = struct.unpack("4H", fcntl.ioctl(fd, termios.TIOCGWINSZ, b"\0" * 8))
     except OSError:
@@ -43,19 +46,20 @@ def size_of(fd: int) -> tuple[int, int]:
     return columns or 120, rows or 40
 
 
-# A key as the kitty protocol or modifyOtherKeys sends it, once an agent has switched them on in this terminal.
+# A key in the form of the kitty protocol or of modifyOtherKeys, once an agent has switched one of
+# them on in this terminal.
 _CODED = re.compile(rb"\x1b\[(?:(\d+)[:\d]*(?:;(\d*)(?::(\d))?)?(?:;[:\d]*)?u|27;(\d+);(\d+)~)")
 _LOCKS = 64 | 128  # caps lock and num lock are modifiers, too
 
 
 class Keys:
-    """Finds the detach key in what a person types, also when it is split over reads."""
+    """Finds the detach key in what a person types, also if it is split over reads."""
 
     def __init__(self) -> None:
-        self._armed = b""  # the prefix as it came, while the key after it is awaited
+        self._armed = b""  # the bytes of the prefix, while the next key is awaited
 
     def feed(self, data: bytes) -> tuple[bytes, bool]:
-        """The bytes for the agent, and whether to detach."""
+        """Return the bytes for the agent, and whether to detach."""
         out = bytearray()
         at = 0
         while at < len(data):
@@ -76,7 +80,7 @@ class Keys:
 
     @staticmethod
     def _key(data: bytes, at: int) -> tuple[bytes, bytes, bool]:
-        """The bytes of the key that begins there, the key in its old form, and whether it was let go."""
+        """The key that begins at `at`: its bytes, its old form, and whether it was released."""
         coded = _CODED.match(data, at) if data[at] == 0x1B else None
         if coded is None:
             return data[at : at + 1], data[at : at + 1], False
@@ -87,6 +91,7 @@ class Keys:
 
 @contextlib.contextmanager
 def raw_terminal(fd: int) -> Iterator[None]:
+    """Set the terminal to raw mode, and back at the end."""
     before = termios.tcgetattr(fd)
     try:
         tty.setraw(fd, termios.TCSADRAIN)  # what was typed ahead is for the agent, too
@@ -97,9 +102,10 @@ def raw_terminal(fd: int) -> Iterator[None]:
 
 
 def attach(record: dict[str, Any], read_only: bool = False) -> dict[str, Any]:
-    """Show the session until it ends or the person lets go.
+    """Show the session until the session ends or the person detaches.
 
-    Returns `{"ended": result}` or `{"detached": True}`. Raises HarnexError; UsageError without a terminal.
+    Returns `{"ended": result}` or `{"detached": True}`. Raises HarnexError, and UsageError without
+    a terminal.
     """
     if not (os.isatty(0) and os.isatty(1)):
         raise UsageError("attach needs a terminal on its input and output", "without one: harnex pane, harnex logs")
@@ -155,9 +161,13 @@ class _Viewer:
         self._outgoing = bytearray()
         self._frames = protocol.FrameReader()
         self._keys = Keys()
-        self.alternate = False  # this terminal is on its alternate screen
+        self.alternate = False  # this terminal shows its alternate screen
 
     def run(self, first: bytes) -> dict[str, Any]:
+        """Show the session until it ends or the person detaches.
+
+        `first` is output that was read already.
+        """
         ended = self._take(first)
         if ended is not None:
             return ended
@@ -232,12 +242,13 @@ def _write_all(data: bytes) -> None:
 
 
 def outcome_code(result: dict[str, Any] | None) -> int:
-    """The exit code for a session that ended while somebody looked on."""
+    """The exit code for a session that ended while a person was attached."""
     if result is None:
         return errors.FAILED
     return int(result.get("exit_code", errors.FAILED))
 
 
 def say(words: str) -> None:
+    """Print a line on stderr."""
     with contextlib.suppress(OSError):  # nobody reads it: the terminal is gone
         print(words, file=sys.stderr, flush=True)

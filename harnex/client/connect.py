@@ -1,4 +1,7 @@
-"""One request to a session's supervisor. Light: on the hot path, so the C socket module itself."""
+"""One request to a session's supervisor.
+
+Light: on the hot path, so it uses the C socket module itself.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,9 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-PATIENCE_S = 20.0  # for an answer that needs no waiting; a supervisor that is stopped (SIGSTOP) gives none
+# Seconds to wait for a reply that needs no waiting; a supervisor that is stopped (SIGSTOP) never
+# replies.
+PATIENCE_S = 20.0
 
 
 def connect(record: dict[str, Any], timeout: float | None = PATIENCE_S) -> _socket.socket:
@@ -33,9 +38,12 @@ def connect(record: dict[str, Any], timeout: float | None = PATIENCE_S) -> _sock
 
 
 def request(record: dict[str, Any], message: dict[str, Any], timeout: float | None = PATIENCE_S) -> dict[str, Any]:
-    """Ask and read the one-line answer; `timeout` None waits for ever. Raises HarnexError."""
+    """Send one request and return its one-line reply.
+
+    `timeout` is seconds; None waits for ever. Raises HarnexError.
+    """
     line = jsonl.dumps(message).encode() + b"\n"
-    if len(line) > protocol.LINE_MAX:  # the session would hang up in the middle of it
+    if len(line) > protocol.LINE_MAX:  # the session would hang up in the middle of the request
         raise UsageError(
             f"session '{record['id']}': the request is too long: {len(line):,} bytes as JSON; at most {protocol.LINE_MAX:,}",
             protocol.TOO_LONG_HINT,

@@ -1,7 +1,10 @@
-"""tmux windows that show a session. The agent does not live in them: closing one ends nothing.
+"""tmux windows that show a session.
 
-tmux expands names as formats: `#(CMD)` in a window's name runs CMD (3.3a). It also takes a `;` at the end of any
-argument for the end of its command. `_literal` and `_argument` are the two places that keep a text a text.
+The agent does not live in the window: closing the window ends nothing.
+
+tmux expands names as formats: `#(CMD)` in a window's name runs CMD (3.3a). tmux also takes a `;` at
+the end of any argument for the end of its command. `_literal` and `_argument` are the two places
+that keep a text a text.
 """
 
 from __future__ import annotations
@@ -13,13 +16,13 @@ import subprocess
 from harnex import interpreter, paths
 from harnex.errors import HarnexError
 
-SESSION = "harnex"  # the tmux session for windows that are opened from outside of tmux
+SESSION = "harnex"  # the tmux session for windows that are opened outside tmux
 FORMAT = "#{session_name}:#{window_index}.#{pane_index}"
 OWN_VARIABLES = ("HARNEX_ID", "HARNEX_RUN_ID", "HARNEX_CLI", "HARNEX_SPAWNER_PANE")
 
 
 def check() -> None:
-    """Raises HarnexError without tmux."""
+    """Raise HarnexError if tmux is missing."""
     if shutil.which("tmux") is None:
         raise HarnexError(
             "--tmux needs tmux, which is not on the PATH", "install it, or use --detach and harnex attach"
@@ -27,10 +30,15 @@ def check() -> None:
 
 
 def open_window(name: str, run_id: str) -> str:
-    """A window that attaches the run, beside ours or in the tmux session `harnex`; its pane as `session:1.0`."""
+    """Open a window that attaches the run, and return its pane as `session:1.0`.
+
+    The window is opened beside the current one, or in the tmux session `harnex`. Raises
+    HarnexError.
+    """
     # The window must find the same state directory, whatever the tmux server was started with.
     settings = [f"{k}={os.environ[k]}" for k in ("HARNEX_STATE_DIR", "XDG_STATE_HOME", "HOME") if os.environ.get(k)]
-    # Several words, not one: tmux runs them as they are, one would go through the person's shell.
+    # Several words, not one: tmux runs several words as they are, and one word through the person's
+    # shell.
     command = ["env", *settings, *interpreter.command("harnex.cli", "attach", "--id", run_id)]
     window = ["-d", "-P", "-F", FORMAT, "-n", _literal(name)]
     if os.environ.get("TMUX"):
@@ -42,16 +50,17 @@ def open_window(name: str, run_id: str) -> str:
     except HarnexError:
         if not _exists():
             raise
-        return _tmux("new-window", *window, "-t", f"={SESSION}:", *command)  # somebody else was faster
+        # Another process made the tmux session first.
+        return _tmux("new-window", *window, "-t", f"={SESSION}:", *command)
 
 
 def _literal(text: str) -> str:
-    """A text for a place where tmux expands formats, so that it shows the text itself."""
+    """A text for a place where tmux expands formats, so that tmux shows the text itself."""
     return paths.printable(text).replace("#", "##")
 
 
 def _argument(word: str) -> str:
-    """An argument as tmux must get it to take it whole."""
+    """An argument in the form that tmux takes whole."""
     return word[:-1] + "\\;" if word.endswith(";") else word
 
 
@@ -67,7 +76,8 @@ def _tmux(*words: str) -> str:
 
 
 def _run(*words: str) -> subprocess.CompletedProcess[str]:
-    # A tmux server that is started here must not carry the marks of the session that we may run in.
+    # A tmux server that is started here must not carry the marks of the session that this process
+    # may run in.
     env = {k: v for k, v in os.environ.items() if k not in OWN_VARIABLES} | {"HARNEX_APART": "tmux"}
     return subprocess.run(
         ["tmux", *map(_argument, words)],

@@ -1,22 +1,24 @@
-"""The fusion: from what every source says of the state to the one answer (DESIGN section 5).
+"""The fusion: one state from what every source reports (DESIGN section 5).
 
 Pure. The rules, in the order in which they count:
 
-1. The best source that has an opinion speaks (lowest rank; among equals, the one that changed last; equals that
-   disagree are waited for).
-   Right after it changed, it is believed at once: lower sources lag behind by up to a second.
-2. `prompt` is the dangerous answer: a message would be typed. It stands only while no source that
-   shows the present contradicts it. Against `blocked` on the screen it yields to `blocked`; against
-   `busy`, a declared `prompt` becomes `unknown` and a weaker one `busy`.
+1. The best source that has an opinion decides (lowest rank; among equal ranks, the source that
+   changed last; sources of equal rank that disagree are waited for). Right after a change the best
+   source is believed at once: lower sources lag behind by up to a second.
+2. `prompt` is the dangerous state: harnex would type a message. `prompt` stands only while no
+   source that shows the present contradicts `prompt`. If the screen shows `blocked`, the state is
+   `blocked`. If another source says `busy`, a declared `prompt` becomes `unknown` and a weaker
+   `prompt` becomes `busy`.
 3. A dialog that can be read on the screen is a dialog, whatever else is declared.
-4. A source that can be left behind (`level=False`: hooks; nothing fires on an interrupt) yields to a
-   prompt that has been on a quiet screen for a while.
-5. `prompt` on the word of a weak source waits until the output has been quiet for `settle_s`
-   (before the first one: until the screen has not changed for so long).
-6. Before the first `prompt`, both the best source and the screen must say it: the box is painted
-   before it can be typed into, and CLIs declare `idle` before they paint.
-7. What a person opened over the prompt (shell mode, a search, a view) is `blocked` while the agent rests:
-   a message must not go there. `beneath` is the agent's own state, by which turns are told.
+4. A source that can be left behind (`level=False`: hooks; no hook fires on an interrupt) yields to
+   a prompt that has been on a quiet screen for a while.
+5. `prompt` from a weak source waits until the output has been quiet for `settle_s` (before the
+   first `prompt`: until the screen has not changed for `settle_s`).
+6. The first `prompt` needs both the best source and the screen: the input box is painted before
+   text can be typed into it, and CLIs declare `idle` before they paint.
+7. What a person opened over the prompt (shell mode, a search, a view) is `blocked` while the agent
+   rests: a message must not go there. `Verdict.beneath` is the agent's own state, which decides
+   about turns.
 """
 
 from __future__ import annotations
@@ -27,18 +29,27 @@ from dataclasses import dataclass, replace
 from harnex.agents.contract import Source, Version
 from harnex.model.facts import Need, Observation, OpenView, Retracted, State, doubt
 
-LAG_S = 1.0  # how long a lower source may trail behind a change of a better one (measured: 0.57 s at most)
-AFTER_DIALOG_S = 0.5  # for what an answer starts to show (measured: 0.04 s at most): `prompt` stood all the while
-STALE_S = 2.0  # how long a quiet prompt must stand on the screen to overrule a source that can be left behind
-UNSEEN_S = (
-    10.0  # the same for a prompt that stood there already when that source spoke: the screen may lag (2.1.30, busy)
-)
-START_ALONE_S = 3.0  # how long a declared prompt waits for the screen to agree, at the start
+# Seconds that a lower source may lag behind a change of a better source (measured: 0.57 s at most).
+LAG_S = 1.0
+# Seconds after a dialog closes in which a declared `prompt` is not believed: `prompt` was declared
+# all through the dialog, and what the reply started takes a moment to show (measured: 0.04 s at
+# most).
+AFTER_DIALOG_S = 0.5
+# Seconds that a quiet prompt must stand on the screen to overrule a source that can be left behind.
+STALE_S = 2.0
+# Seconds that replace STALE_S when the prompt was already on the screen before that source
+# spoke: the screen may lag behind (2.1.30, busy).
+UNSEEN_S = 10.0
+START_ALONE_S = 3.0  # Seconds that a declared prompt waits for the screen to agree, at the start.
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """The fused answer. `wake_at` (monotonic) is when time alone would change it; None: never."""
+    """The fused state.
+
+    `wake_at` (monotonic seconds) is when time alone would change the state; None if time alone
+    never does. `options` are the labels of the dialog, `asks` is what the dialog asks.
+    """
 
     state: State
     source: str = ""
@@ -48,7 +59,7 @@ class Verdict:
     wake_at: float | None = None
     asks: str = ""
     needs: tuple[Need, ...] = ()  # what is missing to be certain
-    view: OpenView | None = None  # what a person left open; `dialog` is `other` then
+    view: OpenView | None = None  # what a person left open; `dialog` is then `other`
     behind: State | None = None  # the agent's own state behind that view
 
     @property
@@ -57,11 +68,15 @@ class Verdict:
         return self.state if self.behind is None else self.behind
 
     def same_as(self, other: Verdict) -> bool:
+        """Whether both verdicts say the same: state, dialog, options, and what the dialog asks."""
         same = (self.state, self.dialog, self.options) == (other.state, other.dialog, other.options)
         return same and not self.asks_else(other.asks)
 
     def asks_else(self, asks: str) -> bool:
-        """Whether this is another dialog than one that asked `asks`; one that is not painted asks nothing."""
+        """Whether this dialog is another dialog than the one that asked `asks`.
+
+        A dialog that is not painted yet asks nothing, and so never counts as another.
+        """
         return bool(self.asks and asks and self.asks != asks)
 
 
@@ -73,7 +88,10 @@ class _Level:
 
 
 class Activity:
-    """Holds what each source said last and decides. One for each process of the agent."""
+    """Holds what each source said last, and decides the state.
+
+    One for each process of the agent.
+    """
 
     def __init__(self, sources: Iterable[Source], version: Version | None, now: float) -> None:
         self._sources = {s.name: s for s in sources if s.holds_for(version)}
@@ -81,19 +99,23 @@ class Activity:
         self.last_output = self._last_change = now
         self._was_ready = False
         self._state = State.STARTING
-        self._held = Verdict(State.STARTING)  # the last verdict: its dialog stays while a change is not believed
+        # The last verdict; its dialog stays until a change is believed.
+        self._held = Verdict(State.STARTING)
         self._left_dialog = -1e9  # when the last dialog went away
 
     def output(self, now: float) -> None:
-        """The agent wrote something."""
+        """Note that the agent wrote something."""
         self.last_output = now
 
     def changed(self, now: float) -> None:
-        """The screen shows something else."""
+        """Note that the screen shows something else."""
         self._last_change = now
 
     def observe(self, fact: Observation | Retracted, now: float) -> None:
-        """Take a source's word. Sources that the table doesn't name for this version are not heard."""
+        """Take what a source reports.
+
+        Sources that the table does not name for this version are ignored.
+        """
         if isinstance(fact, Retracted):
             self._levels.pop(fact.source, None)
             return
@@ -108,28 +130,31 @@ class Activity:
 
     @property
     def declared(self) -> bool:
-        """Whether the agent itself says its state: a source of the first rank has an opinion."""
+        """Whether the agent itself declares its state: a source of rank 1 has an opinion."""
         return any(x.source.rank == 1 for x in self._levels.values())
 
     def took_message(self) -> None:
-        """A message was taken, and nothing declares the state: it works, until the screen has settled again."""
+        """Note that the agent took a message while no source declares the state.
+
+        The agent counts as busy until the screen has settled again.
+        """
         self._state = State.BUSY
         self._held = Verdict(State.BUSY, "turn", "a prompt was taken")
 
     @property
     def was_ready(self) -> bool:
-        """Whether the agent ever was at its prompt."""
+        """Whether the agent was ever at its prompt."""
         return self._was_ready
 
     def on_screen(self) -> Observation | None:
-        """What the screen source says now."""
+        """What the screen source says now; None if it says nothing."""
         for level in self._levels.values():
             if level.source.rank == 3:
                 return level.seen
         return None
 
     def decide(self, now: float) -> Verdict:
-        """The answer at `now`."""
+        """The fused state at `now`."""
         verdict = self._fuse(now)
         if self._held.state is State.BLOCKED and verdict.state is not State.BLOCKED:
             self._left_dialog = now
@@ -150,7 +175,7 @@ class Activity:
         return self._weigh(levels, now)
 
     def _weigh(self, levels: list[_Level], now: float) -> Verdict:
-        """The rules, for the sources that count, best first."""
+        """Apply the rules to the sources that count, best first."""
         best = self._knowing(levels)
         screen = next((x for x in levels if x.source.rank == 3), None)
         if screen is None or screen is best:
@@ -159,11 +184,12 @@ class Activity:
             patience = STALE_S if screen.since > best.since else UNSEEN_S
             stale_at = max(best.since, screen.since, self.last_output) + patience
             if now >= stale_at:
-                return self._weigh(levels[1:], now)  # it was left behind: what do the others say?
+                return self._weigh(levels[1:], now)  # the source was left behind: ask the others
             return replace(self._of(best), wake_at=stale_at)
         if best.seen.state is State.BLOCKED:
             if not best.source.level and screen.seen.state is State.BUSY and screen.since > best.since:
-                return self._of(screen)  # it was answered: no hook says so before the tool is over
+                # The dialog was answered: no hook says so before the tool has finished.
+                return self._of(screen)
             return self._blocked(best, screen)
         if screen.seen.state is State.BLOCKED:
             return self._of(screen)
@@ -173,7 +199,11 @@ class Activity:
 
     @staticmethod
     def _knowing(levels: list[_Level]) -> _Level:
-        """The best source; where it means by `busy` only that a turn runs, an equal that says which dialog holds it."""
+        """The best source, or an equal that knows more.
+
+        Where the best source's `busy` says only that a turn runs, a source of equal rank that names
+        the blocking dialog wins.
+        """
         best = levels[0]
         if best.source.dialogs or best.seen.state is not State.BUSY:
             return best
@@ -181,7 +211,7 @@ class Activity:
         return next((x for x in equals if x.seen.state is State.BLOCKED), best)
 
     def _blocked(self, best: _Level, screen: _Level) -> Verdict:
-        """A declared dialog; the screen knows best which one, once it is painted."""
+        """A declared dialog. The screen knows best which dialog, once the dialog is painted."""
         if screen.seen.state is not State.BLOCKED:
             return self._of(best)
         dialog = screen.seen.dialog if screen.seen.dialog not in ("", "other") else best.seen.dialog
@@ -200,7 +230,8 @@ class Activity:
             lag_until = best.since + LAG_S
             if best.source.rank == 1:
                 if now < max(lag_until, against.since + LAG_S):
-                    if against.source.rank == 1:  # equals don't trail: wait until they agree
+                    # Sources of equal rank don't lag: wait until they agree.
+                    if against.source.rank == 1:
                         return replace(self._hold(best), wake_at=max(lag_until, against.since + LAG_S))
                     return replace(self._of(best), wake_at=max(lag_until, against.since + LAG_S))
                 why = f"{best.source.name} says prompt, {against.source.name} says {against.seen.state} ({against.seen.reason})"
@@ -208,22 +239,24 @@ class Activity:
             return self._of(against)
         over = self._left_dialog + AFTER_DIALOG_S
         if self._was_ready and best.source.rank < 3 and best.since < self._left_dialog and now < over:
-            # Declared before the dialog was answered (Codex, whose plan waits at rest): an answer may start a turn.
+            # The prompt was declared before the dialog was answered (Codex, whose plan waits at
+            # rest): the reply may start a turn.
             return Verdict(State.UNKNOWN, best.source.name, "a dialog went away (settling)", wake_at=over)
         settle_s = max(best.source.settle_s, best.seen.settle_s)
-        # Codex 0.98 repaints each second at rest, in its first minutes; 0.104 does so with a stalled answer, too.
+        # Before the first prompt a repaint is not output: Codex 0.98 repaints each second at rest
+        # in its first minutes, and 0.104 also repaints while an answer is stalled.
         quiet_since = self.last_output if self._was_ready else self._last_change
         settled_at = max(best.since, quiet_since) + settle_s
         if settle_s and now < settled_at and self._state is not State.PROMPT:
             held = self._hold(best)
-            if held.state is State.BLOCKED:  # the dialog is off the screen
+            if held.state is State.BLOCKED:  # the dialog has left the screen
                 after = State.UNKNOWN if self._was_ready else State.STARTING
                 held = Verdict(after, best.source.name, f"{best.seen.reason} (settling)")
             return replace(held, wake_at=settled_at)
         return self._of(best)
 
     def _hold(self, best: _Level) -> Verdict:
-        """What to say while a change is not believed yet: the state before it."""
+        """The verdict while a change is not believed yet: the state before the change."""
         if self._state in (State.PROMPT, State.EXITED, State.STOPPING, State.UNKNOWN):
             return (
                 self._of(best) if self._state is State.PROMPT else Verdict(State.UNKNOWN, best.source.name, "settling")
@@ -240,7 +273,7 @@ class Activity:
 
 
 def _covered(verdict: Verdict, view: OpenView) -> Verdict:
-    """The verdict while `view` is open: an agent that works is busy all the same."""
+    """The verdict while `view` is open. An agent that works is still busy."""
     if verdict.state not in (State.PROMPT, State.UNKNOWN, State.STARTING):
         return verdict
     reason = f"{view.name} is open"

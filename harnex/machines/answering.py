@@ -1,7 +1,9 @@
-"""Answering a dialog: the selection is moved to the wanted option step by step, each step seen, then Enter.
+"""Answers a dialog: moves the selection to the wanted option, one seen step at a time, then presses
+Enter.
 
-Pure. Keys that answer at once (digits) differ between versions and dialogs; arrows and Enter do not, and
-the `❯` on the screen tells where the selection is. Nothing is pressed for a dialog that is not the one meant.
+Pure. Keys that answer at once (digits) differ between versions and dialogs; arrows and Enter do
+not. The `❯` on the screen shows where the selection is. No key is pressed when another dialog is up
+than the one to be answered.
 """
 
 from __future__ import annotations
@@ -14,24 +16,28 @@ from harnex.agents.common.message_text import bracketed
 from harnex.model.facts import ScreenView
 
 UP, DOWN, ENTER, ESC, TAB = b"\x1b[A", b"\x1b[B", b"\r", b"\x1b", b"\t"
-# Claude Code 2.1.250 to 2.1.330 puts the selection of a new trust dialog back to `No, exit` 0.12 to 0.19 s after it was
-# painted, whatever was pressed by then: an Enter that falls into that moment says no.
+# Wait this long, in seconds, before pressing a key in a new dialog. Claude Code moves the selection
+# of a new trust dialog back to `No, exit` 0.12 to 0.19 s after painting it, whatever was pressed
+# before: an Enter in that moment would answer no (2.1.250 to 2.1.330).
 FRESH_S = 0.6
-# For a key to show on the screen (measured: 0.1 s at most), before it is pressed again; twice as long each time, and as
-# long before Enter then: the first may have come late, and moves the selection on.
+# A key has this many seconds to show on the screen before it is pressed again (measured: 0.1 s at
+# most). Each repeat doubles the time, and Enter then waits as long: the first key may have come
+# late, and would move the selection on.
 STEP_S = 1.0
-SETTLE_S = 0.15  # between the selection being right, or a text being typed, and Enter
-ECHO_S = 1.5  # for a typed text to show; not every dialog shows it
+SETTLE_S = 0.15  # Seconds from the selection being right, or a text being typed, to Enter.
+ECHO_S = 1.5  # Seconds for a typed text to show; not every dialog shows the text.
 GIVE_UP_S = 12.0
-AGAIN_S = 0.8  # after this long an Enter that changed nothing at all on the screen is pressed again
+# Press Enter again if the screen has not changed at all this many seconds after the first.
+AGAIN_S = 0.8
 PRESSES_MAX = 3
-GONE_S = 4.0  # for the dialog to go away after Enter
+GONE_S = 4.0  # Seconds for the dialog to go away after Enter.
 MOVES_MAX = 40
 
 _MARKED = re.compile(r"^[\s│|]*[❯›>▶→]\s*(?:\d+[.)]\s+)?(?P<text>\S.*)$")
 _YES = re.compile(r"(yes|allow|approve|accept|trust|continue|proceed|ok\b|use this)", re.IGNORECASE)
 _NO = re.compile(r"(no\b|don't|do not|deny|reject|cancel|quit|exit|decline|keep planning)", re.IGNORECASE)
-# Codex 0.104 to 0.169 take own words as notes to an answer: Tab opens a line for them below the answers.
+# In Codex 0.104 to 0.169 a person's own words are notes to an answer: Tab opens a line for notes
+# below the answers.
 _NOTES = re.compile(r"\btab to add notes\b", re.IGNORECASE)
 _IN_NOTES = re.compile(r"\bto clear notes\b", re.IGNORECASE)
 
@@ -39,13 +45,17 @@ Verb = Literal["approve", "deny"]
 
 
 def selected(view: ScreenView, options: tuple[str, ...]) -> int | None:
-    """Which option carries the selection mark, read from the screen's end; None if none does."""
+    """The index of the option that carries the selection mark; None if no option does.
+
+    The screen is searched from its last line up.
+    """
     for line in reversed(view.lines):
         marked = _MARKED.match(line)
         if marked is None:
             continue
         text = marked["text"].strip()
-        # "Yes" also begins "Yes, and don't ask again": the option that agrees longest is meant.
+        # "Yes" is also the beginning of "Yes, and don't ask again": the option with the longest
+        # agreement wins.
         fits = [
             (text == option, min(len(text), len(option)), -index)
             for index, option in enumerate(options)
@@ -57,7 +67,11 @@ def selected(view: ScreenView, options: tuple[str, ...]) -> int | None:
 
 
 def target_of(verb: Verb, options: tuple[str, ...], option: int | None, text: str | None) -> int | None:
-    """The index of the option that the verb means; None: Esc. Raises ValueError, in words, if there is none."""
+    """The index of the option that the verb means; None stands for Esc.
+
+    `option` counts from 1 and `text` is what a person typed; both may be None. Raises ValueError,
+    with words for a person, if no option fits.
+    """
     if option is not None:
         if not 1 <= option <= len(options):
             raise ValueError(f"there is no option {option}: " + (describe(options) or "the dialog shows none"))
@@ -80,13 +94,19 @@ def target_of(verb: Verb, options: tuple[str, ...], option: int | None, text: st
 
 
 def describe(options: tuple[str, ...]) -> str:
-    """`1 Yes · 2 No`."""
+    """The options as a person reads them: `1 Yes · 2 No`."""
     return " · ".join(f"{n} {words}" for n, words in enumerate(options, 1))
 
 
 @dataclass(slots=True)
 class Answering:
-    """One answer on its way. `step` gives the keys to press now; `failed` says why it was given up."""
+    """One reply to a dialog, on its way.
+
+    `step` returns the keys to press now; `failed` says why harnex gave up. `begun` is monotonic
+    seconds; `by` names who replies; `gone_s` is how long the dialog may stay after Enter. `step`
+    takes `painted_at` (monotonic seconds): since when the screen shows the dialog; None while the
+    screen does not show it.
+    """
 
     verb: Verb
     dialog: str
@@ -95,11 +115,12 @@ class Answering:
     by: str
     begun: float
     gone_s: float = GONE_S
-    options: tuple[str, ...] = ()  # as they were on the screen when the target was chosen
-    asks: str = ""  # what it asks, once it is painted
-    target: int | None = None  # None: Esc for a denial, Enter alone for a dialog without options
+    options: tuple[str, ...] = ()  # the options on the screen when the target was chosen
+    asks: str = ""  # what the dialog asks, once painted
+    # None means Esc for a denial, and Enter alone for a dialog without options.
+    target: int | None = None
     failed: str = ""
-    pressed_at: float | None = None  # when the answer itself (Enter, Esc) was pressed last
+    pressed_at: float | None = None  # when the deciding key (Enter, Esc) was last pressed
     _chosen: bool = False
     _moves: int = 0
     _presses: int = 0
@@ -108,21 +129,20 @@ class Answering:
     _step_s: float = STEP_S
     _settle_s: float = SETTLE_S
     _typed: bool = False
-    _echoed: bool = False  # the text was seen
-    _noting: bool = False  # the line for notes was asked for
+    _echoed: bool = False  # the text was seen on the screen
+    _noting: bool = False  # Tab was pressed to open the line for notes
     _key: bytes = b""
     _screen: tuple[str, ...] = ()
 
     def step(
         self, view: ScreenView, dialog: str, options: tuple[str, ...], painted_at: float | None, now: float
     ) -> bytes:
-        """What to press, given the dialog that is up now. `painted_at`: since when the screen shows it; None: it does not."""
+        """Return the keys to press now (b"" for none), for the dialog that is up; see the class."""
         if self.failed:
             return b""
         if self.pressed_at is not None:
             return self._again(view, now)
-        if painted_at is None:
-            # Claude Code 2.1.329 paints a dialog half a second after it declared it.
+        if painted_at is None:  # Claude Code 2.1.329 paints half a second after declaring a dialog
             if now > self.begun + GIVE_UP_S:
                 self.failed = "the screen does not show it"
             return b""
@@ -136,7 +156,7 @@ class Answering:
                 return b""
             self._chosen, self.options, self._at = True, options, now
         shown_in_place = dialog == self.dialog and self._typed and self._is_typed_into(options)
-        if shown_in_place and options != self.options:  # the words are shown in place of `Type something.`
+        if shown_in_place and options != self.options:  # the words replaced `Type something.`
             self.options, self._echoed, self._at = options, True, now
         if dialog != self.dialog or options != self.options:
             self.failed = "another dialog came up"
@@ -154,7 +174,7 @@ class Answering:
         if here != self.target:
             if here == self._from:
                 if now < self._at + self._step_s:
-                    return b""  # the last key does not show yet
+                    return b""  # the screen does not show the last key yet
                 self._step_s *= 2
                 self._settle_s = self._step_s
             self._from, self._at = here, now
@@ -169,11 +189,14 @@ class Answering:
             self._typed, self._at = True, now
             return bracketed(self.text)
         if self._typed and not self._echoed and now < self._at + ECHO_S:
-            return b""  # Enter ahead of the words would decline to answer (2.1.80)
+            return b""  # An Enter before the words have arrived would decline to answer (2.1.80).
         return self._press(ENTER, view, now)
 
     def _note(self, view: ScreenView, now: float) -> bytes:
-        """The words go into the line for notes, once it is there; they may look like an option."""
+        """Type the words into the line for notes once that line is open, then press Enter.
+
+        The words may look like an option on the screen.
+        """
         assert self.text is not None
         if not self._typed:
             if not any(_IN_NOTES.search(line) for line in view.lines):
@@ -185,7 +208,7 @@ class Answering:
         return self._press(ENTER, view, now)
 
     def _is_typed_into(self, options: tuple[str, ...]) -> bool:
-        """Are these the same options, but for the one that the text goes into?"""
+        """Whether only the option that takes the text has changed."""
         same = [n for n, words in enumerate(options) if n < len(self.options) and words == self.options[n]]
         return len(options) == len(self.options) and {*range(len(options))} - {*same} <= {self.target}
 
@@ -197,12 +220,16 @@ class Answering:
         return key
 
     def _again(self, view: ScreenView, now: float) -> bytes:
-        """Some dialogs take no key for a moment after they were painted. Only for the very same screen: another
-        dialog may look alike, and was not seen."""
+        """Press the same key again: some dialogs take no key for a moment after being painted.
+
+        The key is repeated only while the screen is exactly the same. Another dialog may look
+        alike, and harnex has not seen that dialog.
+        """
         assert self.pressed_at is not None
         if now < self.pressed_at + AGAIN_S or self._presses >= PRESSES_MAX or view.lines != self._screen:
             return b""
         return self._press(self._key, view, now)
 
     def wake_at(self, now: float) -> float:
+        """When to call `step` again (monotonic seconds)."""
         return now + 0.05

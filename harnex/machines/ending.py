@@ -1,7 +1,8 @@
 """How far the end of a session has come. Pure.
 
-A session ends because harnex ends it (`reason` is set, and the ladder of stopping.py climbs), or because the agent's
-process is gone (`gone_at`). Both ways lead through the same phases.
+A session ends because harnex ends the session (`reason` is set, and the ladder of stopping.py is
+climbed), or because the agent's process is gone (`gone_at`). Both ways lead through the same
+phases.
 """
 
 from __future__ import annotations
@@ -17,25 +18,28 @@ Phase = Literal["running", "climbing", "draining", "sweeping", "recording", "don
 
 @dataclass
 class End:
-    """The end of one session: nothing yet, under way, or done."""
+    """The end of one session: not begun, under way, or done."""
 
-    reason: str | None = None  # why harnex ends it; None: the agent ended by itself
-    words: str = ""  # about the reason
-    exit_code: int | None = None  # where the reason does not say it all
+    reason: str | None = None  # why harnex ends the session; None: the agent ended by itself
+    words: str = ""  # what a person reads about the reason
+    exit_code: int | None = None  # the exit code, where the reason alone does not decide it
     ladder: Ladder | None = None
-    gone_at: float | None = None  # since when the agent's process is gone, for good
-    drained: bool = False  # the rest of its output was read, and its turn is closed
-    swept: bool = False  # its processes are gone
+    gone_at: float | None = None  # since when the agent's process is gone for good
+    drained: bool = False  # the rest of the agent's output was read, and the agent's turn is closed
+    swept: bool = False  # the agent's processes are gone
     done: bool = False  # everything is written
-    message: str = ""  # the words of the record
-    result: EndResult = field(default_factory=lambda: EndResult())  # for those who waited for it
+    message: str = ""  # the message of the history record
+    # The reply to callers that waited for the end.
+    result: EndResult = field(default_factory=lambda: EndResult())
 
     @property
     def under_way(self) -> bool:
+        """Whether the end has begun."""
         return self.reason is not None or self.gone_at is not None
 
     @property
     def phase(self) -> Phase:
+        """How far the end has come."""
         if self.done:
             return "done"
         if self.gone_at is None:

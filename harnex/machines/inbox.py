@@ -1,7 +1,8 @@
-"""Delivery: one message at a time, typed only where a message belongs, and accepted only by evidence.
+"""Delivery: one message at a time, typed only where a message belongs, and accepted only by
+evidence.
 
-Pure. `step` is called whenever something changed; it answers with what to do (`Write`) and what
-became of a message (`Progress`), and `wake_at` says when time alone would matter.
+Pure. Call `step` whenever something changed. `step` returns what to do (`Write`, `Hand`) and what
+became of a message (`Progress`). `wake_at` is when time alone would matter.
 """
 
 from __future__ import annotations
@@ -15,18 +16,30 @@ from harnex.agents.contract import Typing
 from harnex.model.facts import State, letters
 
 Status = Literal["queued", "typed", "accepted", "expired", "failed"]
-CLEAR_S = 0.5  # for a draft to leave the box; Claude Code 1 and 2.0 take the keys and the paste apart only then
-PERSON_S = 5.0  # leave the box to a person at the keyboard for this long after their last key
-LEFT_S = 0.3  # where nothing declares the state: an empty box so long after Enter means that the text was taken
-PROOF_S = 15.0  # where every prompt is told: how long that may take once the text has left the box
-MIXES_MAX = 4  # how often a text is cleared and typed again that came to stand beside a draft
-SUBMITS = 5  # how often Enter is pressed for a text that is still in the box
-HUNG_S = 60.0  # an agent that has written nothing since Enter may be suspended: how long it is waited for
+# Seconds for a draft to leave the input box. Claude Code 1 and 2.0 merge the clearing keys and the
+# paste if both are sent together.
+CLEAR_S = 0.5
+# Seconds that the input box is left to a person at the keyboard, after their last key.
+PERSON_S = 5.0
+# Seconds after Enter at which an empty input box means that the agent took the text, where nothing
+# declares the state.
+LEFT_S = 0.3
+# Seconds that proof may take once the text has left the box, where the agent records every prompt.
+PROOF_S = 15.0
+MIXES_MAX = 4  # How often a text is cleared and typed again that ended up beside a draft.
+SUBMITS = 5  # How often Enter is pressed for a text that is still in the box.
+# Seconds to wait for an agent that has written nothing since Enter: the agent may be suspended.
+HUNG_S = 60.0
 
 
 @dataclass(slots=True)
 class Message:
-    """`submit`: press Enter. `text` None: only press Enter (`--submit-only`). `deadline`: withdraw if untyped then."""
+    """A message on its way to the agent.
+
+    `text` None: only press Enter (`--submit-only`). `submit`: press Enter after the text. `force`:
+    type the message even into a running turn. `deadline` (monotonic seconds): withdraw the message
+    if it is still not typed. `error` says why the message failed or expired.
+    """
 
     id: str
     text: str | None
@@ -36,42 +49,45 @@ class Message:
     deadline: float | None = None
     status: Status = "queued"
     error: str | None = None
-    note: str | None = None  # what arrives otherwise than it was sent
-    told: Status = "queued"  # the status that was last written to the log
+    note: str | None = None  # what arrives differently from what was sent
+    told: Status = "queued"  # the status last written to the log
 
 
 @dataclass(frozen=True, slots=True)
 class Gate:
-    """What delivery must know of the session now. `draft` None: there is no input box to be seen."""
+    """What delivery must know about the session now. `draft` None: no input box can be seen."""
 
     state: State
-    on_screen: State | None  # the screen's own word: a dialog may be painted that nothing declares
+    on_screen: State | None  # what the screen says: a dialog may be painted that nothing declares
     draft: str | None
-    reads_draft: bool  # the adapter can see the input box at all
+    reads_draft: bool  # the adapter can read the input box at all
     person_typed: float  # when a person last pressed a key (monotonic)
     open_turn: bool
-    may_type_unknown: bool  # nothing ever tells the state of this program: quiet is enough
-    declared: bool = True  # the agent says its state itself: its own proof is waited for
-    proves: bool = False  # it tells of every prompt that it takes: an empty box alone is no proof
-    view: str = ""  # what a person opened over the prompt and left open ("shell mode"): nothing is typed into it
+    may_type_unknown: bool  # nothing ever reports this program's state: quiet output is enough
+    declared: bool = True  # the agent declares its state: wait for the agent's own proof
+    proves: bool = False  # the agent records every prompt it takes: an empty box alone is no proof
+    # What a person left open over the prompt ("shell mode"): nothing is typed into it.
+    view: str = ""
     output_at: float = 1e18  # when the agent last wrote anything (monotonic)
 
 
 @dataclass(frozen=True, slots=True)
 class Write:
+    """Bytes to write to the agent's terminal."""
+
     data: bytes
 
 
 @dataclass(frozen=True, slots=True)
 class Hand:
-    """Give this text to the agent in its adapter's own way (`Typing.handed`)."""
+    """A text to give to the agent in the adapter's own way (`Typing.handed`)."""
 
     text: str
 
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """`message.status` is already the new one. `over`: nothing more will become of it."""
+    """The new status of a message, already set in `message.status`. `over`: the status is final."""
 
     message: Message
     over: bool = True
@@ -81,7 +97,10 @@ Action = Write | Hand | Progress
 
 
 class Inbox:
-    """The queue and the message in hand. `typing_for` gives the adapter's recipe for a text."""
+    """The queue, and the message being delivered.
+
+    `typing_for` returns the adapter's recipe for a text.
+    """
 
     def __init__(self, typing_for: Callable[[str], Typing]) -> None:
         self._typing_for = typing_for
@@ -93,10 +112,11 @@ class Inbox:
         self._submits = 0
         self._draft_before: str | None = None
         self._clears = self._mixes = 0
-        self._stubborn = False  # the draft changes when it is cleared, and does not go
+        self._stubborn = False  # clearing changes the draft, but does not empty the box
         self._retype = False
         self._echoed_at: float | None = None
-        self._left: tuple[bytes, float] | None = None  # keys for what a withdrawn message left in the box; since when
+        # Keys that clear a withdrawn message's text from the box, and since when.
+        self._left: tuple[bytes, float] | None = None
 
     @property
     def has_work(self) -> bool:
@@ -105,23 +125,26 @@ class Inbox:
 
     @property
     def pending(self) -> int:
-        """Messages that are not yet accepted, failed or expired."""
+        """The number of messages that are not yet accepted, failed or expired."""
         return len(self.queue) + (self.current is not None)
 
     @property
     def submitted(self) -> str | None:
-        """The id of the message for which Enter was pressed and no proof has come yet."""
+        """The id of the message that waits for proof after Enter; None if there is none."""
         return self.current.id if self.current is not None and self._phase == "accept" else None
 
     def put(self, message: Message) -> None:
-        """Queue a message; a forced one goes before those that wait for the prompt."""
+        """Queue a message. A forced message goes before those that wait for the prompt."""
         if message.force:
             self.queue.appendleft(message)
         else:
             self.queue.append(message)
 
     def withdraw(self, message_id: str) -> Message | None:
-        """Take back a message that is not typed yet, or whose Enter a dialog stopped. None: too late, or never there."""
+        """Take back a message that is not typed yet, or whose Enter a dialog prevented.
+
+        Returns the message; None if the message is unknown or can no longer be taken back.
+        """
         current = self.current
         if current is not None and current.id == message_id and self._retype and self._typing is not None:
             self.current, self._left = None, (self._typing.clear, self._since)
@@ -135,7 +158,10 @@ class Inbox:
         return None
 
     def fail_all(self, why: str) -> list[Message]:
-        """The session is over: nothing more will be typed."""
+        """Return all messages that are left, as failed or expired.
+
+        The session is over, and nothing more is typed. `why` becomes each message's `error`.
+        """
         left = ([self.current] if self.current else []) + list(self.queue)
         for message in left:
             message.status = "failed" if message is self.current else "expired"
@@ -145,9 +171,10 @@ class Inbox:
         return left
 
     def accepted(self, text: str = "") -> list[Action]:
-        """Evidence came that the agent took a prompt: it was the one in hand, if that was submitted.
+        """Note that the agent took a prompt: the submitted message, if one waits for proof.
 
-        A person in `attach` may have pressed the Enter: then `text`, the agent's record of the prompt, proves it.
+        A person in `attach` may have pressed the Enter. Then `text`, the agent's record of the
+        prompt, proves the message.
         """
         if self.current is None:
             return []
@@ -155,14 +182,14 @@ class Inbox:
         return self._finish("accepted") if self._phase == "accept" or ours else []
 
     def refused(self, why: str) -> list[Action]:
-        """The message in hand could not be given to the agent."""
+        """Fail the current message: it could not be given to the agent."""
         if self.current is None:
             return []
         self.current.error = why
         return self._finish("failed")
 
     def step(self, gate: Gate, now: float) -> list[Action]:
-        """What to do now."""
+        """Return what to do now, in order. Messages whose deadline has passed expire."""
         out: list[Action] = []
         for message in [m for m in self.queue if m.deadline is not None and now >= m.deadline]:
             self.queue.remove(message)
@@ -178,6 +205,7 @@ class Inbox:
         return out
 
     def wake_at(self, gate: Gate, now: float) -> float | None:
+        """When time alone may give `step` something to do (monotonic seconds); None if never."""
         times = [m.deadline for m in self.queue if m.deadline is not None]
         if self.current is not None and self._typing is not None and not self._retype:
             limit = {"clear": CLEAR_S, "echo": self._typing.echo_s, "accept": self._patience(self._typing, gate)}
@@ -193,9 +221,10 @@ class Inbox:
         return min(times, default=None)
 
     def _patience(self, typing: Typing, gate: Gate) -> float:
-        """How long to wait for proof, before Enter is pressed again or the message given up."""
+        """Seconds to wait for proof before Enter is pressed again or the message fails."""
         if gate.draft == "" and (gate.proves or self._echoed_at is None):
-            return max(typing.accept_s, PROOF_S)  # the box says nothing: the agent's own record is to come
+            # An empty box proves nothing: the agent's own record is to come.
+            return max(typing.accept_s, PROOF_S)
         if not gate.draft:
             return typing.accept_s
         return typing.again_s if typing.again_s is not None and self._submits == 1 else typing.accept_s
@@ -216,11 +245,11 @@ class Inbox:
         return not (gate.draft and now < gate.person_typed + PERSON_S)
 
     def _tidy(self, gate: Gate, now: float) -> list[Action]:
-        """Clear the box of a withdrawn message's text, once a message could be typed; a person's draft is left alone."""
+        """Clear a withdrawn message's text once one could be typed; a person's draft stays."""
         assert self._left is not None
         keys, since = self._left
         if gate.person_typed > since or self.queue:
-            self._left = None  # (the next message clears the box itself)
+            self._left = None  # (the next message clears the box)
         elif gate.state is State.PROMPT and not (gate.on_screen is State.BLOCKED or gate.view or gate.open_turn):
             self._left = None
             return [Write(keys)] if gate.draft and keys else []
@@ -265,17 +294,19 @@ class Inbox:
         if self._phase == "accept":
             return self._accept(message, typing, gate, now)
         if gate.state is State.BLOCKED or gate.on_screen is State.BLOCKED or gate.view:
-            self._retype = True  # a dialog came up: what was typed may have gone into it, or be gone
+            # A dialog came up: the typed text may have gone into the dialog, or be lost.
+            self._retype = True
             self._since = now
             return []
         if gate.person_typed > self._since and not self._retype:
-            self._retype = True  # a person is at the keyboard: the text in the box may not be ours alone any more
+            # A person is at the keyboard: the text in the box may no longer be only the message.
+            self._retype = True
         if self._retype:
             return self._begin(message, gate, now) if self._may_type(message, gate, now) else []
         return self._clear(typing, gate, now) if self._phase == "clear" else self._echo(message, typing, gate, now)
 
     def _clear(self, typing: Typing, gate: Gate, now: float) -> list[Action]:
-        """Wait for the draft to leave the box. One that no key changes is the box's own words: a placeholder."""
+        """Wait for the draft to leave the box. What no key changes is the box's own placeholder."""
         steps = (typing.clear, *typing.clear_more)
         if not gate.draft:
             return self._paste(gate, now)
@@ -292,7 +323,7 @@ class Inbox:
         return self._paste(gate, now)
 
     def _echo(self, message: Message, typing: Typing, gate: Gate, now: float) -> list[Action]:
-        """Wait for the text to be seen in the box, then press Enter."""
+        """Wait until the text shows in the box, then press Enter."""
         echoed = gate.reads_draft and bool(gate.draft) and gate.draft != self._draft_before
         if not echoed:
             self._echoed_at = None
@@ -302,7 +333,8 @@ class Inbox:
         if not settled and now < self._since + typing.echo_s:
             return []
         if self._mixed(message, gate):
-            self._mixes += 1  # a busy machine may not have shown yet what the keys cleared
+            # A busy machine may not have shown yet that the keys cleared the draft.
+            self._mixes += 1
             if self._mixes < MIXES_MAX:
                 return self._begin(message, gate, now)
             return [Write(typing.clear), *self.refused("it would have been sent with a draft that can't be cleared")]
@@ -317,17 +349,19 @@ class Inbox:
         return [*out, Write(typing.submit)]
 
     def _mixed(self, message: Message, gate: Gate) -> bool:
-        """Whether the box holds the draft of before beside the message: words that nobody meant to send."""
+        """Whether the box holds the old draft beside the message: nobody meant to send both."""
         before, shown, text = (letters(t or "") for t in (self._draft_before, gate.draft, message.text))
         return bool(before) and text != shown and shown in (before + text, text + before)
 
     def _accept(self, message: Message, typing: Typing, gate: Gate, now: float) -> list[Action]:
-        """Enter was pressed: is there evidence that the agent took the text? What a frozen screen shows is none."""
+        """After Enter, look for proof that the agent took the text. A frozen screen is no proof."""
         frozen = gate.output_at < self._since
         empty = gate.reads_draft and gate.draft == ""
-        left = empty and self._echoed_at is not None  # the text was seen in the box, and is not there any more
+        # The text was seen in the box, and has left it.
+        left = empty and self._echoed_at is not None
         if empty and not frozen and gate.state is State.BUSY:
-            return self._finish("accepted")  # forced into a running turn: it left the box for the agent's own queue
+            # Forced into a running turn: the text went to the agent's own queue.
+            return self._finish("accepted")
         if left and not gate.declared and not gate.proves:
             return self._finish("accepted") if now >= self._since + LEFT_S else []
         if frozen and gate.reads_draft:
@@ -338,7 +372,7 @@ class Inbox:
         if now < self._since + self._patience(typing, gate):
             return []
         if gate.state is State.BLOCKED or gate.on_screen is State.BLOCKED:
-            return self._finish("accepted")  # the agent answered it with a dialog
+            return self._finish("accepted")  # the agent reacted with a dialog
         if gate.draft and gate.reads_draft:
             if self._submits < SUBMITS:
                 self._submits += 1
@@ -352,7 +386,8 @@ class Inbox:
         if gate.reads_draft and not left:
             message.error = "no evidence that the agent took it: the text was never seen in its input box"
             return self._finish("failed")
-        # The box is empty again: it was taken. Of a program whose box can't be read no more can be said than typed.
+        # The box is empty again: the agent took the text. For a program whose box can't be read,
+        # `typed` is all that is known.
         return self._finish("accepted" if gate.reads_draft else "typed")
 
     def _finish(self, status: Status) -> list[Action]:

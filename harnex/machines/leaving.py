@@ -1,7 +1,9 @@
-"""Leaving what a person opened over the agent's prompt and left open: shell mode, a search, a view to read in.
+"""Leaves what a person opened over the agent's prompt and left open: shell mode, a search, a view
+to read in.
 
-Pure. One step is pressed at a time, and the screen must show what it did before the next: keys that close one view
-may mean something else in the box behind it. What does not go after a few presses is left to a person.
+Pure. One step is pressed at a time, and the screen must show its effect before the next step: keys
+that close one view may mean something else in the input box behind that view. A view that stays
+after a few presses is left to a person.
 """
 
 from __future__ import annotations
@@ -11,10 +13,12 @@ from dataclasses import dataclass
 from harnex.machines.inbox import PERSON_S
 from harnex.model.facts import OpenView
 
-LOOKER_S = 30.0  # somebody is attached, and perhaps reads: after this long without a key the view is left all the same
-STEP_S = 1.5  # for a key to show on the screen (measured: 0.3 s on an idle machine)
-PRESSES_MAX = 6  # a draft of several modes takes three
-PASS_S = 10.0  # for what goes by itself, as a suspended agent that was told to continue does
+# A person who is attached may be reading: the view is left after this many seconds without a key.
+LOOKER_S = 30.0
+STEP_S = 1.5  # Seconds for a key to show on the screen (measured: 0.3 s on an idle machine).
+PRESSES_MAX = 6  # presses; a draft of several modes takes three
+# Seconds for a view that goes by itself, as a suspended agent does once it was told to continue.
+PASS_S = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +31,7 @@ class Surroundings:
 
 
 class Leaving:
-    """One per session. `step` returns the keys to press now (b"": none)."""
+    """The machine; one per session. `step` returns the keys to press now (b"" for none)."""
 
     def __init__(self) -> None:
         self._view: OpenView | None = None
@@ -37,7 +41,7 @@ class Leaving:
         self._left = ""
 
     def see(self, view: OpenView | None, now: float) -> None:
-        """Take what the screen shows."""
+        """Take what the screen shows: the open view, or None."""
         if view == self._view:
             return
         if view is None and self._presses and self._view is not None:
@@ -47,27 +51,28 @@ class Leaving:
         self._view, self._pressed_at = view, None
 
     def left(self) -> str:
-        """The name of a view that was just left by us, once; else ""."""
+        """The name of a view that harnex has just left, returned once; otherwise ""."""
         name, self._left = self._left, ""
         return name
 
     @property
     def gave_up(self) -> bool:
-        """Whether the open view did not go: a person is needed."""
+        """Whether the open view did not close: a person is needed."""
         return self._view is not None and self._presses >= PRESSES_MAX
 
     def will_leave(self, around: Surroundings) -> bool:
-        """Whether the open view is one that harnex leaves without a person, sooner or later."""
+        """Whether harnex will leave the open view without a person, sooner or later."""
         view = self._view
         if view is None or not view.leave or self.gave_up:
             return False
         return around.pending or not view.holds_text
 
     def passes(self, now: float) -> bool:
-        """Whether the open view is one that goes by itself in a moment."""
+        """Whether the open view will go by itself in a moment."""
         return self._view is not None and self._view.passes and now < self._opened + PASS_S
 
     def step(self, around: Surroundings, now: float) -> bytes:
+        """Return the keys to press now (b"" for none)."""
         if not self.will_leave(around) or now < self._due(around):
             return b""
         assert self._view is not None
@@ -76,6 +81,7 @@ class Leaving:
         return self._view.leave
 
     def wake_at(self, around: Surroundings) -> float | None:
+        """When `step` may have keys to press (monotonic seconds); None if never."""
         return self._due(around) if self.will_leave(around) else None
 
     def _due(self, around: Surroundings) -> float:

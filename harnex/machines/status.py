@@ -1,9 +1,10 @@
-"""The one word on a session's state: what the sources come to (activity.py), and everything that overrides it. Pure.
+"""The state of a session: what the sources come to (activity.py), and everything that overrides it.
 
-The overrides, the strongest last:
+Pure. The overrides, the strongest last:
 
-1. A prompt was taken that the agent does not show yet: it shows the moment before, and is busy.
-2. The agent's process was stopped by a signal: what it last showed says nothing of now.
+1. The agent took a prompt and does not show so yet: the screen shows the moment before, and the
+   state is busy.
+2. A signal stopped the agent's process: the last screen says nothing about the present.
 3. The session ends.
 """
 
@@ -21,8 +22,8 @@ from harnex.model.facts import State
 def status(fused: Verdict, turn: Turn | None, stopped: str, ending: str) -> Verdict:
     """The state, from the fusion and what overrides it.
 
-    `turn` is the open turn; `stopped` says why the agent's process stands still, "" if it runs; `ending` says why the
-    session ends, "" if it does not.
+    `turn` is the open turn; `stopped` says why the agent's process stands still, "" if the process
+    runs; `ending` says why the session ends, "" if the session does not end.
     """
     verdict, wake = fused, fused.wake_at
     if verdict.state is State.PROMPT and turn is not None and not turn.worked and turn.ended is None:
@@ -35,9 +36,10 @@ def status(fused: Verdict, turn: Turn | None, stopped: str, ending: str) -> Verd
 
 
 def waited_for(verdict: Verdict, end: End, unsettled: bool) -> State:
-    """The state as those see it who wait for one. `unsettled`: harnex is about to change it by itself.
+    """The state for those who wait for a state.
 
-    Once the session is ending, nobody who waits sees `prompt` any more.
+    `unsettled`: harnex is about to change the state by itself. Once the session starts ending,
+    waiters never see `prompt`.
     """
     if end.under_way:
         return State.EXITED if end.done else State.STOPPING
@@ -46,14 +48,17 @@ def waited_for(verdict: Verdict, end: End, unsettled: bool) -> State:
 
 @dataclass
 class Status:
-    """The state that was last told, and since when (`since`, ISO 8601)."""
+    """The state that was last reported, and since when (`since`, ISO 8601)."""
 
     since: str
     verdict: Verdict = field(default_factory=lambda: Verdict(State.STARTING))
     changes: Changes = field(default_factory=Changes)
 
     def show(self, verdict: Verdict, at: str) -> Verdict | None:
-        """Take a new verdict at the time `at`; the old one, or None if nothing changed that is told."""
+        """Take a new verdict at the time `at` (ISO 8601).
+
+        Returns the old verdict, or None if nothing changed that is reported.
+        """
         old, self.verdict = self.verdict, verdict
         if verdict.same_as(old):
             return None
@@ -64,7 +69,10 @@ class Status:
 
 @dataclass(frozen=True, slots=True)
 class Situation:
-    """What is known of a session now: its state, its turns, its end. Shared by the parts that need to know."""
+    """What is known of a session now: its state, its turns, its end.
+
+    Shared by the parts that need to know.
+    """
 
     status: Status
     turns: Turns
@@ -72,5 +80,5 @@ class Situation:
 
     @property
     def turn_number(self) -> int | None:
-        """The open turn, or the last one."""
+        """The number of the open turn, or of the last turn; None before the first."""
         return self.turns.open.number if self.turns.open is not None else self.turns.done or None

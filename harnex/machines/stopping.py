@@ -1,4 +1,7 @@
-"""The ladder that ends an agent: interrupt, native exit, TERM, KILL, each with a bounded grace. Pure."""
+"""The ladder that ends an agent: interrupt, native exit, TERM, KILL.
+
+Each step has a bounded grace in seconds. Pure.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +22,10 @@ ROUGH = (
 
 @dataclass(slots=True)
 class Ladder:
-    """Climbs `steps`; ask `next_step` whenever the state changed or `wake_at` has come."""
+    """The steps that end one agent.
+
+    Ask `next_step` whenever the state changed or `wake_at` has come.
+    """
 
     steps: list[StopStep]
     current: StopStep | None = None
@@ -27,10 +33,11 @@ class Ladder:
 
     @classmethod
     def of(cls, polite: Sequence[StopStep], force: bool) -> Ladder:
+        """The ladder from an agent's polite steps; with `force`, only KILL."""
         return cls([ROUGH[1]] if force else [*polite, *ROUGH])
 
     def next_step(self, state: State, turn_open: bool, now: float) -> StopStep | None:
-        """The step to take now, or None: wait on (or nothing is left)."""
+        """The step to take now; None to keep waiting, or when no step is left."""
         working = turn_open or state in (State.BUSY, State.BLOCKED)
         if self.current is not None:
             reached = self.current.until == "prompt" and not working
@@ -46,8 +53,9 @@ class Ladder:
         return None
 
     def give_up(self, now: float) -> None:
-        """The present step can't be done: the next one is due."""
+        """Make the next step due: the current step can't be done."""
         self.until = now
 
     def wake_at(self) -> float | None:
+        """When the grace of the current step ends (monotonic seconds); None if no step runs."""
         return self.until if self.current is not None else None

@@ -1,7 +1,7 @@
 """When `wait` and `send --wait-for-idle` may return, and with which exit code. Pure.
 
-A wait never returns on the turn before: while a message is queued, typed or being answered, the
-session is neither at its prompt nor done.
+A wait never returns because of an earlier turn: while a message is queued, typed or being answered,
+the session is neither at its prompt nor done.
 """
 
 from __future__ import annotations
@@ -18,26 +18,27 @@ UNTIL = ("prompt", "busy", "blocked", "task_complete", "exited")
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """The session as a waiter sees it."""
+    """The session as a waiting caller sees it."""
 
     state: State
     dialog: str
     pending: int  # messages not yet accepted, failed or expired
     open_turn: bool
     last: Closed | None
-    one_turn: bool = False  # a headless run: its end is its turn's end
-    outcome: int | None = None  # the exit code of a watched session that is over
-    view: str = ""  # what a person left open over the prompt, and harnex does not leave
-    needs_person: bool = False  # a dialog is up that nobody is answering
+    one_turn: bool = False  # a headless run: the end of the turn is the end of the run
+    outcome: int | None = None  # the exit code of a watched session that has ended
+    view: str = ""  # a view that a person left open over the prompt, and that harnex does not leave
+    needs_person: bool = False  # a dialog is up, and nobody is answering it
 
     @property
     def settled(self) -> bool:
+        """Whether the agent is at its prompt, with no message pending and no turn open."""
         return self.state is State.PROMPT and not self.pending and not self.open_turn
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """The wait is over. `exit_code` as in errors.py."""
+    """The result of a wait. `exit_code` as in errors.py."""
 
     exit_code: int
     error: str = ""
@@ -45,7 +46,7 @@ class Answer:
 
 
 def outcome_of(closed: Closed) -> Answer:
-    """How a turn's end counts."""
+    """The result of a wait for a turn that closed this way."""
     end = closed.end
     if end.outcome == "completed":
         return Answer(errors.DONE)
@@ -56,7 +57,7 @@ def outcome_of(closed: Closed) -> Answer:
 
 
 def answer(until: str, standing: Standing) -> Answer | None:
-    """None while the wait goes on."""
+    """The result of a wait for `until` (one of UNTIL); None while the wait goes on."""
     state = standing.state
     if state is State.EXITED:
         if until == "exited":
@@ -84,7 +85,10 @@ def answer(until: str, standing: Standing) -> Answer | None:
 
 
 def describe(closed: Closed | None) -> LastOutcome | None:
-    """`last_outcome` in the registry and in replies: `{turn, outcome, reason, retry_at, message}`."""
+    """`last_outcome` in the registry and in replies; None if no turn has closed.
+
+    The shape is `{turn, outcome, reason, retry_at, message}`.
+    """
     if closed is None:
         return None
     end = closed.end

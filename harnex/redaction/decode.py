@@ -1,4 +1,7 @@
-"""What a text says when its escapes are taken off: for finding secrets in it, with the way back to its places. Pure."""
+"""What a text says when its escapes are taken off, with the original place of each part.
+
+Used to find secrets. Pure.
+"""
 
 from __future__ import annotations
 
@@ -9,12 +12,12 @@ from bisect import bisect_right
 from collections.abc import Iterator
 from json.encoder import encode_basestring, encode_basestring_ascii
 
-RUN = 24  # characters of base64 or hex that are looked into
+RUN = 24  # characters; the shortest run of base64 or hex that is decoded
 _RUN = re.compile(rf"[A-Za-z0-9+/_-]{{{RUN},}}={{0,2}}")
 _RUN_MAX = 1 << 16
-_VARIED = 6  # different characters: `--------` says nothing
+_VARIED = 6  # different characters that a run must have: `--------` says nothing
 _TOKEN = re.compile(
-    r"(?:\\{1,15}u[0-9a-fA-F]{4})+"  # as often doubled as JSON was put into JSON
+    r"(?:\\{1,15}u[0-9a-fA-F]{4})+"  # backslashes are doubled for each time JSON was put into JSON
     r"|\\{1,15}x[0-9a-fA-F]{2}"
     r"|\\{1,15}[\"/bfnrt']|\\\\"
     r"|(?:%[0-9A-Fa-f]{2})+"
@@ -34,7 +37,10 @@ def may_be_coded(text: str) -> bool:
 
 
 def coded_places(text: str) -> Iterator[int]:
-    """Where there is something to take off; not the ends of rows, which whoever has rows knows better."""
+    """The positions where `decoded` would take something off. Lazy.
+
+    The ends of rows are left out: callers with rows know them better.
+    """
     for hint in _HINTS:
         at = text.find(hint) if hint != "\n" else -1
         while at >= 0:
@@ -45,10 +51,13 @@ def coded_places(text: str) -> Iterator[int]:
 
 
 class View:
-    """A decoded text, and where each part of it stands in the original one."""
+    """A decoded text, and the original place of each part."""
 
     def __init__(self, parts: list[tuple[str, int, int, bool]]) -> None:
-        """`parts`: what it says, its start and end in the original, and whether it stands there letter by letter."""
+        """`parts` are (decoded text, start, end, plain): start and end are places in the original.
+
+        `plain`: the text stands there letter by letter.
+        """
         self.text = "".join(part[0] for part in parts)
         self._parts = parts
         self._starts: list[int] = []
@@ -58,7 +67,7 @@ class View:
             at += len(part[0])
 
     def back(self, span: tuple[int, int]) -> tuple[int, int]:
-        """The place in the original of a place in the decoded text."""
+        """The place in the original of a place in the decoded text; both are (start, end)."""
         first = bisect_right(self._starts, span[0]) - 1
         last = bisect_right(self._starts, span[1] - 1) - 1
         _, start, _, plain = self._parts[first]
@@ -71,9 +80,10 @@ class View:
 
 
 def decoded(text: str) -> View | None:
-    """One layer of escapes taken off: JSON and C escapes, percent signs, entities, colours, line wraps in a long word.
+    """One layer of escapes taken off; None if there is none.
 
-    None: there is none.
+    Taken off are JSON and C escapes, percent signs, entities, colours, and line wraps in a long
+    word.
     """
     parts: list[tuple[str, int, int, bool]] = []
     at = 0
@@ -113,14 +123,14 @@ def _said(token: str) -> str:
 
 
 def runs(text: str) -> Iterator[tuple[int, int]]:
-    """Where long runs of base64 or hex characters are."""
+    """The places (start, end) of long runs of base64 or hex characters. Lazy."""
     for match in _RUN.finditer(text):
         if match.end() - match.start() <= _RUN_MAX and len(set(match[0][:64])) >= _VARIED:
             yield match.span()
 
 
 def hex_text(run: str) -> str | None:
-    """A run of hex digits as the text that it may be."""
+    """A run of hex digits as the text that it may be; None if it is no text."""
     try:
         return _readable(bytes.fromhex(run))
     except ValueError:
@@ -128,7 +138,11 @@ def hex_text(run: str) -> str | None:
 
 
 def base64_text(run: str) -> Iterator[str]:
-    """A run of base64 characters as the texts that it may be: what stands before it may belong to it or not."""
+    """A run of base64 characters as the texts that it may be: the first characters may not belong
+    to it.
+
+    Lazy.
+    """
     run = run.rstrip("=").replace("-", "+").replace("_", "/")
     for shift in range(4):
         body = run[shift:]
@@ -151,20 +165,27 @@ def _readable(raw: bytes) -> str | None:
 
 
 def _quoted(raw: bytes, safe: bytes = b"") -> str:
-    """Percent-encoded, as in a URL (`urllib` reaches the network, and has no place in a pure room)."""
+    """Percent-encoded, as in a URL.
+
+    (`urllib` reaches the network, and has no place in a pure package.)
+    """
     kept = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_.-~" + safe
     return "".join(chr(byte) if byte in kept else f"%{byte:02X}" for byte in raw)
 
 
 def forms_of(value: str) -> set[str]:
-    """A secret as it may appear: plain, in JSON, in a URL, in hex, in base64 (its middle, at each of three alignments)."""
+    """The forms in which a secret may appear.
+
+    Plain, in JSON, in a URL, in hex, and in base64 (its middle, at each of three alignments).
+    """
     raw = value.encode("utf-8", "surrogatepass")
     forms = {value, encode_basestring_ascii(value)[1:-1], encode_basestring(value)[1:-1]}
     forms |= {_quoted(raw), _quoted(raw, b"/")}
     forms |= {binascii.hexlify(raw).decode(), binascii.hexlify(raw).decode().upper()}
     for shift in range(3):
         coded = base64.b64encode(b"\0" * shift + raw)
-        # The first characters also depend on what stands before the secret, the last on what follows.
+        # The first characters also depend on what stands before the secret, the last characters on
+        # what follows.
         middle = coded[(0, 2, 3)[shift] : len(coded) - (0, 3, 2)[(shift + len(raw)) % 3]].decode()
         if len(middle) >= 10:
             forms |= {middle, middle.replace("+", "-").replace("/", "_")}

@@ -1,8 +1,10 @@
-"""Secrets in the files of a run that others write: hook rows, captured output, a rehearsal's log and private home.
+"""Covers secrets in files of a run that others write: hook records, captured output, a rehearsal's
+log and private home.
 
-Covered in place, each as long as it was: whoever appends or reads at that moment loses nothing, a crash can leave no
-half of a file, and doing it again changes nothing. While the session runs, its rows are covered a few seconds after
-they were written (after the reader has seen them); the rest at the end, or by `recover.py`.
+Each secret is covered in place, with its length unchanged: a process that appends or reads at that
+moment loses nothing, a crash can leave no half of a file, and doing it again changes nothing. While
+the session runs, its records are covered a few seconds after they were written, once the reader has
+seen them. The rest is covered at the end, or by `recover.py`.
 """
 
 from __future__ import annotations
@@ -19,28 +21,34 @@ from harnex.redaction.wrap import merged
 
 EVERY_S = 2.0
 SLICE = 1 << 16
-TURN = 1 << 14  # bytes of short rows that are looked at in one go
-LONG = 1 << 16  # a longer row is looked at in turns
+TURN = 1 << 14  # bytes of short records that are searched in one go
+LONG = 1 << 16  # bytes; a longer record is searched in several turns
 FORMS_MAX = 20
 LINE_MAX = 4 << 20
-OWN = ("events.jsonl", "manifest.json", "session.cast", "start.json")  # written by us, redacted
+OWN = ("events.jsonl", "manifest.json", "session.cast", "start.json")  # written by harnex, redacted
 PACKED = (".zst", ".gz")
 
 
 class Scrub:
-    """One run's directory. `step` while it lives, `finish` at its end."""
+    """Covers the secrets in one run's directory.
+
+    Call `step` while the run lives, and `finish` at its end.
+    """
 
     def __init__(self, directory: str, redactor: Redactor) -> None:
         self._directory, self._redactor = directory, redactor
-        self._done: dict[str, int] = {}  # path -> up to where its lines were seen to
+        self._done: dict[str, int] = {}  # path -> the position up to which its lines are done
         self._sizes: dict[str, int] = {}
         self._next = 0.0
-        self._begun: dict[str, Iterator[None]] = {}  # what the last step did not get through
+        self._begun: dict[str, Iterator[None]] = {}  # what the last step did not finish
         self._work: Iterator[None] | None = None
-        self.failed = 0  # files that could not be mended
+        self.failed = 0  # files that could not be covered
 
     def step(self, now: float) -> None:
-        """Cover what was written before the last step; it has been read by now."""
+        """Cover what was written before the last step; it has been read by now.
+
+        `now` is seconds.
+        """
         if now < self._next:
             return
         self._next = now + EVERY_S
@@ -58,7 +66,10 @@ class Scrub:
                         break
 
     def finish(self, slice_s: float) -> bool:
-        """The rest, everywhere below the directory, for so long; True when all is done."""
+        """Cover the rest, everywhere below the directory; return whether all is done.
+
+        Each call works for `slice_s` seconds.
+        """
         if self._work is None:
             self._begun.clear()
             self._work = self._all()
@@ -75,7 +86,11 @@ class Scrub:
                 yield from self._lines(path, None)
 
     def _lines(self, path: str, until: int | None) -> Iterator[None]:
-        """Cover the secrets from where we were, line by line or, if lines are short, some of them together."""
+        """Cover the secrets from the last position on, line by line; short lines are covered
+        several together.
+
+        Lazy.
+        """
         at = self._done.get(path, 0)
         try:
             fd = os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
@@ -97,7 +112,7 @@ class Scrub:
                     end = data.rfind(b"\n") + 1
                 if not end:
                     if until is not None and len(data) < LINE_MAX:
-                        break  # a row that is still being written
+                        break  # a record that is still being written
                     end = len(data)
                 elif end < len(data) and until is None and len(data) < SLICE:
                     end = len(data)  # the last line has no end
@@ -120,7 +135,10 @@ class Scrub:
 
 
 def withhold(directory: str) -> None:
-    """Cover all that tools were given and said in the rows of hooks: for a run whose secrets nobody knows any more."""
+    """Cover everything that tools were given and said in the records of hooks.
+
+    For a run whose secrets nobody knows any more.
+    """
     everything = Scrub(directory, _Texts())  # type: ignore[arg-type]
     for name in ("hooks.jsonl", "notify.jsonl"):
         path = os.path.join(directory, "evidence", name)
@@ -130,14 +148,17 @@ def withhold(directory: str) -> None:
 
 
 class _Texts:
-    """In the place of a redactor: every text but names and prompts (by which messages are told apart)."""
+    """Used instead of a redactor: finds every text except names and prompts.
+
+    Messages are told apart by their prompts, so prompts stay.
+    """
 
     KEPT = frozenset((
         "hook_event_name", "session_id", "transcript_path", "agent_transcript_path", "cwd", "permission_mode", "source",
         "tool_name", "tool_use_id", "agent_id", "agent_type", "prompt", "type", "thread-id", "turn-id", "client",
         "input-messages",
     ))  # fmt: skip
-    SHORT = 6  # shorter than any value that is looked for
+    SHORT = 6  # characters; shorter than any value that is looked for
 
     def __init__(self) -> None:
         self.count = 0
@@ -153,7 +174,7 @@ class _Texts:
 
 
 def _rows_of(directory: str) -> list[str]:
-    """The files of rows that grow while the session runs."""
+    """The files of records that grow while the session runs."""
     evidence = os.path.join(directory, "evidence")
     try:
         names = [n for n in os.listdir(evidence) if n.endswith(".jsonl")]
@@ -163,7 +184,12 @@ def _rows_of(directory: str) -> list[str]:
 
 
 def _byte_spans(data: bytes, redactor: Redactor) -> Generator[None, None, list[Span]]:
-    """Where secrets are, in turns if the data is long. In a JSON row each text is looked at as what it says."""
+    """Where secrets are, in bytes.
+
+    Yields None between turns if the data is long; returns the spans.
+
+    In a JSON record each text is also looked at in its decoded form.
+    """
     try:
         text = data.decode("utf-8")
     except UnicodeDecodeError:
@@ -184,7 +210,10 @@ _STRING = re.compile(r'"((?:[^"\\]|\\.)*)"')
 
 
 def _within_texts(text: str, found: list[Span]) -> list[Span]:
-    """Spans of a JSON row that leave it JSON: no escape is cut in two; if that is not enough, whole texts."""
+    """Spans of a JSON record, widened so that covering them leaves valid JSON.
+
+    No escape is cut in two. If that is not enough, whole texts are covered.
+    """
     if not found:
         return found
     escapes = [match.span() for match in _ESCAPE.finditer(text)]
@@ -209,14 +238,14 @@ def _within_texts(text: str, found: list[Span]) -> list[Span]:
     whole: list[Span] = []
     for match in _STRING.finditer(text):
         first, last = match.span(1)
-        at = bisect_right(ends, first)  # the first one that ends behind its beginning
+        at = bisect_right(ends, first)  # the first span that ends after the text begins
         if at < len(out) and out[at][0] < last:
             whole.append((first, last))
     return whole
 
 
 def _texts_of(text: str, row: object, redactor: Redactor) -> list[Span]:
-    """The texts of a row that hold a secret only as a whole (a name says so): where they stand, covered whole."""
+    """The places of the texts of a record that are secret as a whole because of their name."""
     forms: set[str] = set()
     todo: list[tuple[str, object]] = [("", row)]
     while todo:
@@ -227,7 +256,7 @@ def _texts_of(text: str, row: object, redactor: Redactor) -> list[Span]:
             todo += [(name, inner) for inner in value]
         elif isinstance(value, str) and name and redactor.is_field(name, value):
             forms |= {jsonl.dumps(value)[1:-1], value} - {""}
-    if len(forms) > FORMS_MAX:  # each would be looked for in the whole text
+    if len(forms) > FORMS_MAX:  # each form would be looked for in the whole text
         return [match.span(1) for match in _STRING.finditer(text) if match[1] in forms]
     found: list[Span] = []
     for form in forms:

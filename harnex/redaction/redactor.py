@@ -1,8 +1,10 @@
-"""Secrets out of text, before it is written anywhere (DESIGN section 8).
+"""Takes secrets out of text before the text is written anywhere (DESIGN section 8).
 
-Three things are looked for: known values (also pieces of them), the shapes of `redaction/shapes.py`, and both again in
-what the text says when its escapes, percent signs, colours, line wraps, base64 and hex are decoded. Works on structured
-text (events, evidence rows, screen rows), never on raw TUI bytes, where a key is cut up by cursor moves.
+The redactor looks for known values (also pieces of them), for the shapes of `redaction/shapes.py`,
+and for both again in the text after its escapes, percent signs, colours, line wraps, base64 and hex
+are decoded. It works on structured text (events, evidence records, screen rows), never on raw TUI
+bytes, where cursor moves cut a key up.
+
 Literals are looked for with `in` first: text without any of them costs no regex.
 """
 
@@ -22,26 +24,31 @@ __all__ = ["MARK", "Clean", "Redactor", "secret_values"]
 MARK = "[redacted]"
 GRAM = 8
 STRIDE = 5
-VARIED = 4  # different characters in a piece
-PIECE = GRAM + STRIDE - 1  # a piece of a known value of so many characters is always found
+VARIED = 4  # different characters that a piece must have
+PIECE = GRAM + STRIDE - 1  # a piece of a known value with this many characters is always found
 LEARNED_MAX = 200
 LEARNED_LENGTH = 4096
-TRUNCATED = 6  # characters of a known value at the end of a text that was cut off there
-DEPTH = 3  # a secret in JSON in a URL in JSON
-EXTRA_LINE = 4096  # an own pattern sees so much of a line at a time: it can't run away
-TURN = 64 << 10  # characters of a long text that are looked at in one go
-OVERLAP = 24 << 10  # the same again in the next one: longer than any shape
-# JSON keys whose values harnex works with
+TRUNCATED = 6  # characters of a known value that count at the end of a text that was cut off
+DEPTH = 3  # layers of coding, such as a secret in JSON in a URL in JSON
+# Characters of a line that a person's own pattern sees at a time: the search can't run away.
+EXTRA_LINE = 4096
+TURN = 64 << 10  # characters of a long text that are searched in one go
+OVERLAP = 24 << 10  # characters that two neighbouring parts share: longer than any shape
+# JSON keys whose values harnex works with.
 PATHS = frozenset(("cwd", "repo", "events_path", "socket", "path", "summary_out"))
 _CHARS = re.compile(r"[A-Za-z0-9_+/=.~-]+")
 
 Span = tuple[int, int]
-# A record without secrets. Whatever writes records takes these only, so that none can go around the redactor.
+# A record without secrets. Everything that writes records takes only this type, so that none can go
+# around the redactor.
 Clean = NewType("Clean", dict[str, Any])
 
 
 class Finder(Protocol):
-    """Finds by a person's own pattern. `slow` counts the texts for which it was given up, and which were covered whole."""
+    """Finds by a person's own pattern.
+
+    `slow` counts the texts for which the search was given up. Such a text was covered whole.
+    """
 
     source: str
     slow: int
@@ -50,7 +57,7 @@ class Finder(Protocol):
 
 
 class _Unbounded:
-    """A pattern without a time limit, for callers that chose it themselves."""
+    """A pattern without a time limit, for callers that chose the pattern themselves."""
 
     def __init__(self, source: str) -> None:
         self.source, self.slow = source, 0
@@ -61,15 +68,15 @@ class _Unbounded:
 
 
 def masked(text: str) -> str:
-    """As long as `text`: the mark and stars."""
+    """A cover as long as `text`: the mark and stars."""
     return (MARK if len(text) >= len(MARK) else "").ljust(len(text), "*")
 
 
 class Redactor:
-    """Replaces secrets by `[redacted]`; `count` says how many so far.
+    """Replaces secrets by `[redacted]`; `count` is the number of secrets so far.
 
-    `secrets` are exact values, `extra_patterns` regular expressions or their finders, `names` globs of names that hold
-    secrets.
+    `secrets` are exact values, `extra_patterns` regular expressions or their finders, `names` globs
+    of names that hold secrets.
     """
 
     def __init__(
@@ -78,18 +85,20 @@ class Redactor:
         self.count = 0
         self._names = tuple(names)
         self._extra = [_Unbounded(found) if isinstance(found, str) else found for found in extra_patterns]
-        self._values: list[str] = []  # as they may appear, the longest first
-        self._long: list[str] = []  # those of which pieces are looked for, too
-        self._grams: dict[str, tuple[int, int]] = {}  # a piece -> which of them, and where in it
+        self._values: list[str] = []  # the forms in which values may appear, the longest first
+        self._long: list[str] = []  # values whose pieces are looked for, too
+        # A piece -> (index in _long, position in that value).
+        self._grams: dict[str, tuple[int, int]] = {}
         self._learned: list[int] = []
-        self._shown: dict[str, None] = {}  # what frames hid: counted once, however often it is drawn
+        # What frames hid: each secret is counted once, however often it is drawn.
+        self._shown: dict[str, None] = {}
         self._strong: list[str] = []
         self._plain: set[str] = set()
         self._heads: set[str] = set()
         self.add(secrets)
 
     def add(self, secrets: Iterable[str]) -> None:
-        """Know these values from now on."""
+        """Look for these values from now on."""
         forms = set(self._values)
         secrets = list(secrets)
         plain = {*self._plain, *secrets}
@@ -103,7 +112,7 @@ class Redactor:
             if len(secret) >= 2 * GRAM and _CHARS.fullmatch(secret):
                 self._index(secret)
         self._values = sorted(forms, key=lambda form: (-len(form), form))
-        # A long form in base64 or hex is found as a run.
+        # A long form in base64 or hex is found as a run, and needs no head.
         self._heads = {form[:4] for form in forms if form in plain or len(form) < RUN or not form.isalnum()}
 
     def _index(self, value: str) -> int:
@@ -116,11 +125,14 @@ class Redactor:
         value = self._long[number]
         for at in range(first, len(value) - GRAM + 1):
             gram = value[at : at + GRAM]
-            if len(set(gram)) >= VARIED:  # `00000000` is in many a text
+            if len(set(gram)) >= VARIED:  # `00000000` is in many texts
                 self._grams.setdefault(gram, (number, at))
 
     def _learn(self, value: str) -> None:
-        """A secret that was seen whole: its pieces are known from now on (rows that scroll, an answer cut in two)."""
+        """Look from now on for pieces of a secret that was seen whole.
+
+        Rows scroll, and an answer may be cut in two.
+        """
         for part in value[:LEARNED_LENGTH].split() if "PRIVATE KEY" in value else (value,):
             part = part.replace("\\n", "").replace("\\r", "")
             if len(part) < 2 * GRAM or part.startswith("-----") or not _CHARS.fullmatch(part):
@@ -128,7 +140,8 @@ class Redactor:
             for number in reversed(self._learned[-20:]):
                 if part in self._long[number]:
                     break
-                if part.startswith(self._long[number]):  # it was still being written
+                # The value was still being written when it was learned.
+                if part.startswith(self._long[number]):
                     old, self._long[number] = len(self._long[number]), part
                     self._index_from(number, max(0, old - GRAM + 1))
                     break
@@ -139,12 +152,19 @@ class Redactor:
     # ---- text ----
 
     def text(self, text: str) -> str:
-        """`text` with a mark in the place of each secret. A secret that the end of the text cuts off counts, too."""
+        """`text` with a mark in the place of each secret.
+
+        A secret that the end of the text cuts off counts, too.
+        """
         found = self.spans(text)
         return self.replaced(text, found) if found else text
 
     def turns(self, text: str) -> Iterator[list[Span] | None]:
-        """`spans` of a long text, in turns that take a moment each: None while there is more to do, then what was found."""
+        """`spans` of a long text, in short turns: yields None while there is more to do, then the
+        spans.
+
+        Lazy.
+        """
         found: list[Span] = []
         at = 0
         while at + TURN + OVERLAP < len(text):
@@ -167,7 +187,7 @@ class Redactor:
         return "".join(out)
 
     def path(self, text: str) -> str:
-        """The same for a path that harnex works with: values that may be mere words in it stay."""
+        """`text` for a path that harnex works with: values that may be mere words stay."""
         found = [
             span
             for span in self.spans(text)
@@ -182,7 +202,11 @@ class Redactor:
         return any(shape.learn and shape.strict.fullmatch(text) for shape in SHAPES)
 
     def argv(self, words: Iterable[str]) -> list[str]:
-        """A command line: also what follows an option, or stands after `NAME=`, that is named like a secret."""
+        """A command line without secrets.
+
+        The value after an option, or after `NAME=`, is also covered if the name sounds like a
+        secret.
+        """
         out: list[str] = []
         hide = False
         for word in words:
@@ -199,7 +223,7 @@ class Redactor:
         return out
 
     def too_slow(self) -> list[str]:
-        """The own patterns that were given up for a text."""
+        """The person's own patterns that were given up for a text."""
         return [found.source for found in self._extra if found.slow]
 
     def pairs(self, env: Mapping[str, str]) -> set[str]:
@@ -207,7 +231,7 @@ class Redactor:
         return secret_values(env, self._names)
 
     def fields(self, fields: dict[str, Any]) -> dict[str, Any]:
-        """The fields of an event; counted."""
+        """The fields of an event, redacted; the secrets are counted."""
         return {key: self._clean(value, key) for key, value in fields.items()}
 
     def is_field(self, name: str, value: str) -> bool:
@@ -215,13 +239,16 @@ class Redactor:
         return value != MARK and is_secret_field(name, value, self._names)
 
     def clean(self, value: Any) -> Any:
-        """A JSON value with every text in it redacted, keys, too; records are written again and again: not counted."""
+        """A JSON value with every text redacted, keys included.
+
+        Not counted, because records are written again and again.
+        """
         count = self.count
         value, self.count = self._clean(value), count
         return value
 
     def record(self, row: Mapping[str, Any]) -> Clean:
-        """The same for a record that is written to a file."""
+        """A record that is written to a file, redacted as by `clean`."""
         return Clean(self.clean(dict(row)))
 
     def _clean(self, value: Any, key: str = "") -> Any:
@@ -245,7 +272,10 @@ class Redactor:
     # ---- finding ----
 
     def spans(self, text: str, rows: bool = False, depth: int = DEPTH) -> list[Span]:
-        """Where the secrets of `text` are, merged and in order. `rows`: secrets may also begin at each row's end."""
+        """Where the secrets of `text` are, merged and in order.
+
+        `rows`: each row's end may cut a secret off.
+        """
         found = self._direct(text, rows)
         if depth > 0 and may_be_coded(text):
             view = decoded(text)
@@ -258,7 +288,7 @@ class Redactor:
         return merged(found) if len(found) > 1 else found
 
     def _inside(self, run: str, depth: int) -> bool:
-        """Whether a run of base64 or hex characters hides something."""
+        """Whether a run of base64 or hex characters hides a secret."""
         texts = (hex_text(run), *base64_text(run))
         return any(text is not None and bool(self.spans(text, False, depth - 1)) for text in texts)
 
@@ -313,7 +343,11 @@ class Redactor:
             at += STRIDE
 
     def _cut_off(self, text: str, rows: bool) -> Iterator[Span]:
-        """The beginning of a known value at the end of the text, or of a row: cut off, or still being typed."""
+        """The beginnings of known values at the end of the text, or of a row: cut off, or still
+        being typed.
+
+        Lazy.
+        """
         for value in self._values:
             least = 4 if rows and value in self._strong else TRUNCATED
             at = text.find(value[:least])
@@ -330,11 +364,12 @@ class Redactor:
     # ---- screens ----
 
     def redact_lines(self, lines: Sequence[str], columns: int, widths: Sequence[int] | None = None) -> list[str]:
-        """Screen rows, each kept on its own row and as long as it was; a secret that wraps is found.
+        """Screen rows without secrets; each row keeps its place and its length.
 
-        A row that is full to the last column goes on in the next one. Programs also wrap inside a frame, with a
-        margin: so a row that ends in a run of key characters is joined to the next one's first word as well.
-        `widths` are the cells of each row, if wide characters make them differ from its characters.
+        A secret that wraps is found. A row that is full to the last column goes on in the next row.
+        Programs also wrap inside a frame, with a margin: so a row that ends in a run of key
+        characters is joined to the first word of the next row as well. `widths` are the cells of
+        each row, if wide characters make them differ from its characters.
         """
         out = list(lines)
         for first, end in windows(self._suspects(lines, columns, widths), len(lines)):
@@ -355,7 +390,9 @@ class Redactor:
         return out
 
     def _suspects(self, lines: Sequence[str], columns: int, widths: Sequence[int] | None) -> set[int]:
-        """Rows with a literal of a shape, a beginning or piece of a known value, or something coded in them."""
+        """Rows with a literal of a shape, with the beginning or a piece of a value, or with coded
+        text.
+        """
         if self._extra:
             return set(range(len(lines)))
         starts: list[int] = []
@@ -370,7 +407,7 @@ class Redactor:
                 at += 1
         text = "".join(parts)
         lower = text.lower()
-        if len(lower) != len(text):  # a letter whose small form is two
+        if len(lower) != len(text):  # a letter whose lower-case form is two letters
             lower = text
         places: set[int] = set()
         for literal in _LITERALS:
@@ -412,7 +449,7 @@ _SWITCHES = frozenset(("--no-auth", "--passthrough", "--auth", "--bypass"))
 
 
 def own_spans(pattern: re.Pattern[str], text: str) -> Iterator[Span]:
-    """What a person's own pattern finds, line by line and in bounded parts."""
+    """What a person's own pattern finds, line by line and in bounded parts. Lazy."""
     at = 0
     for line in text.splitlines(keepends=True):
         for begin in range(0, len(line), EXTRA_LINE // 2):

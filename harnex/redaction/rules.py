@@ -1,4 +1,6 @@
-"""What this user and this repository count as secrets beside the built-in list: `[redact]` of the configuration files.
+"""What this user and this repository count as secrets beside the built-in list.
+
+The rules are in `[redact]` of the configuration files:
 
     [redact]
     patterns = ["ticket-[0-9]{6}"]    # Python regular expressions
@@ -28,7 +30,11 @@ def load(repo: str | None) -> Rules:
 
 
 def rules_of(files: config.Config) -> Rules:
-    """The same of files that were read. A repository's file needs no trust for this: it only takes more out."""
+    """The rules of configuration files that were read.
+
+    Raises UsageError, naming the file and the key. A repository's file needs no trust for this: it
+    can only take more out.
+    """
     rules: Rules = {key: [] for key in KEYS}
     for section in files.sections("redact"):
         strangers = sorted(set(section.values) - set(KEYS))
@@ -45,7 +51,7 @@ def rules_of(files: config.Config) -> Rules:
 
 
 def _try(path: str, given: list[str]) -> None:
-    from harnex.redaction import trial  # only here: most files have none
+    from harnex.redaction import trial  # imported only here: most files have no patterns
 
     found = trial.problem(given)
     if found is not None:
@@ -55,7 +61,10 @@ def _try(path: str, given: list[str]) -> None:
 
 
 def load_quietly(repo: str | None) -> Rules:
-    """The same where nobody can be told of a bad file any more: no rules."""
+    """The rules for sessions of that repository; no rules if a file is bad.
+
+    For places where nobody can be told of a bad file any more.
+    """
     try:
         return load(repo)
     except HarnexError:
@@ -63,9 +72,10 @@ def load_quietly(repo: str | None) -> Rules:
 
 
 def of_start(start: Mapping[str, Any], repo: str | None) -> Rules:
-    """The rules that a run was started with, from its start file: what became of the file since then does not count.
+    """The rules that a run was started with, from its start file.
 
-    A pattern that is a secret itself was not kept: then those of the file as it is now count as well.
+    Later changes of the configuration do not count. A pattern that is a secret itself was not kept:
+    then the rules of the current files count as well.
     """
     kept = start.get("redact")
     if not isinstance(kept, dict):

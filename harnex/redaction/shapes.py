@@ -1,6 +1,7 @@
-"""What counts as a secret (DESIGN section 8): by the name of a variable, by its shape, by the words before it. Pure.
+"""What counts as a secret (DESIGN section 8): by the name of a variable, by its shape, by the words
+before it.
 
-NOTES.md has the list in words; `redaction/redactor.py` looks for these in text.
+Pure. NOTES.md has the list in words; `redaction/redactor.py` looks for these in text.
 """
 
 from __future__ import annotations
@@ -27,14 +28,20 @@ _STRONG = re.compile(r"(?=.*[A-Za-z])(?=.*\d)[^\s/\\]{16,}", re.DOTALL)
 
 
 def is_secret_name(name: str, extra: Iterable[str] = ()) -> bool:
-    """Whether a variable (or a JSON key, or an option) of this name holds a secret. `extra` are globs."""
+    """Whether a variable (or a JSON key, or an option) of this name holds a secret.
+
+    `extra` are globs.
+    """
     if any(fnmatchcase(name.upper(), glob.upper()) for glob in extra):
         return True
     return bool(_NAME.search(name)) and not _NOT_A_NAME.search(name)
 
 
 def is_secret_field(name: str, value: str, extra: Iterable[str] = ()) -> bool:
-    """Whether a JSON field holds a secret: its name leaves no doubt, its value is one word of some length."""
+    """Whether a JSON field holds a secret.
+
+    Its name must leave no doubt, and its value must be one word of some length.
+    """
     if any(fnmatchcase(name.upper(), glob.upper()) for glob in extra):
         return len(value) >= MIN_LENGTH
     return (
@@ -46,9 +53,10 @@ def is_secret_field(name: str, value: str, extra: Iterable[str] = ()) -> bool:
 
 
 def secret_values(env: Mapping[str, str], names: Iterable[str] = ()) -> set[str]:
-    """The values of variables that look like secrets by their name, and passwords in URLs.
+    """The values of variables whose names sound like secrets, and passwords in URLs.
 
-    Left alone: paths, switches, small numbers, and plain words under names that are not sure (`PROJECT_KEY=website`).
+    Left alone: paths, switches, small numbers, and plain words under names that are not sure
+    (`PROJECT_KEY=website`).
     """
     names = tuple(names)
     found: set[str] = set()
@@ -73,7 +81,7 @@ def secret_values(env: Mapping[str, str], names: Iterable[str] = ()) -> set[str]
 
 
 def file_values(text: str) -> set[str]:
-    """The secrets of a credential file: its long JSON strings, else its lines."""
+    """The secrets of a credential file: its long JSON strings, or its lines if it is no JSON."""
     try:
         data = json.loads(text)
     except ValueError:
@@ -92,7 +100,7 @@ def file_values(text: str) -> set[str]:
 
 
 def _with_lines(value: str) -> set[str]:
-    """A value of several lines (a PEM key) counts as a whole and line by line."""
+    """The values to look for. A value of several lines (a PEM key) also counts line by line."""
     lines = [line.strip() for line in value.splitlines()]
     if len(lines) < 2:
         return {value} if len(value) >= MIN_LENGTH else set()
@@ -100,15 +108,16 @@ def _with_lines(value: str) -> set[str]:
 
 
 def is_strong(value: str) -> bool:
-    """Long and mixed: not a word that paths and sentences have, too."""
+    """Whether a value is long and mixed: not a word that also occurs in paths and sentences."""
     return _STRONG.fullmatch(value) is not None
 
 
 class Shape(NamedTuple):
-    """`strict` finds it whole (group 1, where there is one, is kept); `partial` its beginning, at an end of text or row.
+    """The shape of a secret.
 
-    One of the `literals` (lower case) must be in the text. `learn`: what was found is looked for in pieces from
-    then on, without the words around it.
+    `strict` finds the whole secret (group 1, if there is one, is kept). `partial` finds its
+    beginning at the end of a text or row. One of the `literals` (lower case) must be in the text.
+    `learn`: pieces of what was found, without the words around it, are looked for from then on.
     """
 
     strict: re.Pattern[str]
@@ -117,13 +126,17 @@ class Shape(NamedTuple):
     learn: bool = True
 
 
-# Every quantifier has a bound, unless what follows it can't begin a match of its own: a row of 5,000 dashes with `x-key`
-# behind it once took seconds. tests/unit/redaction/test_shapes_linear.py looks for others.
+# Every quantifier has a bound, unless what follows can't begin a match of its own: a row of 5,000
+# dashes followed by `x-key` once took seconds. tests/unit/redaction/test_shapes_linear.py looks for
+# others.
 _END = r"(?=[ \t\xa0│┃|║]*(?:\n|\Z|…|\.\.\.\Z))"
 
 
 def _vendor(prefix: str, body: str, least: int, *literals: str, weak: bool = False, most: str = "300") -> Shape:
-    """A prefix that nothing else has and a body of random characters; a `weak` one is a word's beginning as well."""
+    """A prefix that nothing else has, and a body of random characters.
+
+    A `weak` prefix may also be a word's beginning.
+    """
     start = rf"(?<![A-Za-z0-9])(?:{prefix})"
     random = rf"(?=[{body}]{{0,40}}?[A-Z0-9])" if weak else ""
     end = rf"(?![{body}])" if most != "300" else ""
@@ -135,12 +148,13 @@ def _vendor(prefix: str, body: str, least: int, *literals: str, weak: bool = Fal
 
 
 _VALUE = r"[A-Za-z0-9+/=_.~!@#$%^&*-]"
-_CODE = (  # what stands after `token =` in a program, not in a log
+_CODE = (  # what follows `token =` in a program, not in a log
     r"(?!(?:self|this|os|process|request|req|env|config|settings|args|opts|options|ctx|app|data|params|user|secrets|vars)"
     r"\.[A-Za-z_])(?![A-Za-z_.]+[(\[])(?!\[redacted\])"
 )
 _OVER = rf"(?:(?!{_VALUE})|\Z)"
-# A value in quotes; one right behind the sign that is no `some_name` or `some.name`; one apart that is no name at all.
+# The value is in quotes; or it follows the sign directly, and is no `some_name` or `some.name`; or
+# it stands apart, and is no name at all.
 _SIGN = (
     r"[\\\"']{0,3}(?:[ \t]{0,3}[:=][ \t]*[\\\"']{1,3}"
     rf"|[:=](?![A-Za-z]*[._][A-Za-z_.]*{_OVER})"

@@ -1,8 +1,10 @@
-"""The patterns of `[redact]` are tried before they are used: a bad one is refused with a clear error, at the start.
+"""The patterns of `[redact]` are tried before they are used: a bad pattern is refused with a clear
+error, at the start.
 
-A repository's file brings patterns without anybody's consent, so no command runs them itself. A process of its own does,
-and the kernel ends that process after `TRY_S` of the processor's time: a busy machine changes nothing.
-A trial can't find every bad pattern. `patterns.Bounded` bounds those that it does not find.
+A repository's file brings patterns without anybody's consent, so no command runs them itself. A
+separate process does, and the kernel ends that process after `TRY_S` seconds of processor time: a
+busy machine changes nothing. A trial can't find every bad pattern. `patterns.Bounded` bounds the
+others.
 """
 
 from __future__ import annotations
@@ -21,16 +23,16 @@ from typing import Any
 from harnex import interpreter
 
 PATTERNS_MAX, PATTERN_CHARS = 100, 1000
-# For all texts of one pattern. A pattern whose steps grow with the square of the text, which is common and bearable
-# (`[\w.+-]+@[\w.-]+`), takes 0.5 s on a machine of 2026.
+# Seconds of processor time for all texts of one pattern. A pattern whose steps grow with the square
+# of the text, which is common and bearable (`[\w.+-]+@[\w.-]+`), takes 0.5 s on a machine of 2026.
 TRY_S = 2.0
-PATIENCE_S = 120.0  # on a machine that is swamped
+PATIENCE_S = 120.0  # seconds to wait for the trial on a swamped machine
 
 FOREVER = "it can run for ever on a short text (repeats that take the same characters, as in (a+)+ or .*.*.*=)"
 
 
 def problem(patterns: Sequence[str]) -> tuple[int, str] | None:
-    """The number of the first pattern that can't be used, and why; None: all can."""
+    """The number of the first pattern that can't be used, and why; None if all can be used."""
     for number, pattern in enumerate(patterns):
         if number >= PATTERNS_MAX:
             return number, f"too many patterns; at most {PATTERNS_MAX}"
@@ -69,7 +71,10 @@ def _tried(patterns: Sequence[str]) -> tuple[int, str] | None:
 
 
 def main() -> int:
-    """In the process of its own: print `ok` for each pattern of standard input. SIGVTALRM ends it in a bad one."""
+    """Run in the separate process: print `ok` for each pattern of standard input.
+
+    SIGVTALRM ends it in a bad pattern.
+    """
     signal.signal(signal.SIGVTALRM, signal.SIG_DFL)
     for pattern in json.load(sys.stdin):
         compiled = re.compile(pattern)
@@ -84,12 +89,13 @@ def main() -> int:
     return 0
 
 
-# The texts are what a repeat of the pattern takes, many times, and then something else. Steps that grow with 2^n show in
-# few characters, those that grow with n^3 in more. The texts that took the longest are tried in full length.
+# Each text is what a repeat of the pattern takes, many times, and then something else. Steps that
+# grow with 2^n show in few characters, steps that grow with n^3 in more. The texts that took the
+# longest are tried in full length.
 SHORT, MIDDLE, LONG = (12, 20, 28, 60), 400, 4096
 TAILS = ("\0", "!", "")
 LONGEST = 3
-SEEDS = 12  # texts for each repeat, at random, but the same ones each time
+SEEDS = 12  # texts for each repeat, at random, but the same texts each time
 
 
 def _try(compiled: re.Pattern[str]) -> None:
@@ -112,9 +118,9 @@ def _took(compiled: re.Pattern[str], before: str, body: str, size: int, tail: st
 
 
 def _bodies(pattern: str) -> Iterator[tuple[str, str]]:
-    """Texts that a repeat of the pattern may take, each with what leads to the repeat.
+    """Texts that a repeat of the pattern may take, each with the text that leads to the repeat.
 
-    The parser of `re` is private to it. Without that parser, letters alone are tried.
+    Lazy. The parser of `re` is private to `re`. Without that parser, letters alone are tried.
     """
     letters = sorted({c for c in pattern if c.isprintable()} | set("a0 A_-"))
     yield from (("", body) for body in (*letters[:60], "ab", "a0", "a-"))
@@ -160,7 +166,7 @@ class _Sampler:
             elif name == "ASSERT":
                 begin = len(self._text)
                 self.walk(value[1])
-                if value[0] > 0:  # what follows; what must stand before it stays
+                if value[0] > 0:  # a lookahead is taken off again; what a lookbehind needs stays
                     self._text = self._text[:begin]
             elif name.endswith("_REPEAT"):
                 self._repeat(*value)
@@ -183,7 +189,7 @@ class _Sampler:
             return chr(self._dice.choice(value))
         if name == "CATEGORY" and "NOT" not in kind:
             return "0" if "DIGIT" in kind else " " if "SPACE" in kind else self._dice.choice("a0_")
-        return self._dice.choice("a0 -")  # a class of what is not in it
+        return self._dice.choice("a0 -")  # a negated class
 
 
 if __name__ == "__main__":

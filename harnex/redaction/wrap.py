@@ -1,16 +1,27 @@
-"""Screen rows as the text that they show: joined where a word goes on, with the way back to its places. Pure."""
+"""Screen rows as the text that they show: joined where a word goes on, with the place of each
+character.
+
+Pure.
+"""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
 
-ABOVE, BELOW = 2, 24  # rows around a suspect that are looked at with it: what wraps begins before, or goes on after
+# Rows above and below a suspect that are examined with it: a wrapped secret begins before the
+# suspect or goes on after.
+ABOVE, BELOW = 2, 24
 
 Place = tuple[int, int]
 
 
 def join_full(lines: Sequence[str], columns: int, widths: Sequence[int] | None) -> tuple[str, list[Place]]:
+    """Rows joined where a row is full to the last column, and the place (row, column) of each
+    character.
+
+    `widths` are the cells of each row, where they differ from its characters.
+    """
     text: list[str] = []
     places: list[Place] = []
     for row, line in enumerate(lines):
@@ -27,7 +38,11 @@ _HEAD = re.compile(r"^[\s│┃|║>❯•⎿]*(?:\d{1,5}\s+[+-]?\s*)?(?=[A-Za-z
 
 
 def join_words(lines: Sequence[str]) -> tuple[str, list[Place]]:
-    """Rows joined where the last word may go on in the next row, without the frame and the margin between them."""
+    """Rows joined where the last word may go on in the next row, and the place (row, column) of
+    each character.
+
+    The frame and the margin between such rows are left out.
+    """
     text: list[str] = []
     places: list[Place] = []
     start = 0
@@ -53,7 +68,10 @@ _PEM_BODY = re.compile(r"^[\s│┃|║>❯•⎿+\-\d]*?([A-Za-z0-9+/=]{16,})[\
 
 
 def pem_rows(lines: Sequence[str]) -> Iterator[Place]:
-    """The rows after the head of a private key, with a frame or line numbers before them, as editors show them."""
+    """The places of the rows after the head of a private key. Lazy.
+
+    Such rows may have a frame or line numbers before them, as editors show them.
+    """
     inside = False
     for row, line in enumerate(lines):
         if "PRIVATE KEY" in line and "-----BEGIN " in line:
@@ -66,12 +84,12 @@ def pem_rows(lines: Sequence[str]) -> Iterator[Place]:
 
 
 def windows(rows: set[int], count: int) -> list[tuple[int, int]]:
-    """Ranges of rows around these, merged."""
+    """Ranges of rows around these rows, merged."""
     return merged([(max(0, row - ABOVE), min(count, row + BELOW)) for row in rows])
 
 
 def merged(found: list[tuple[int, int]]) -> list[tuple[int, int]]:
-    """Spans in order, those that overlap as one."""
+    """The spans in order; spans that overlap become one."""
     out: list[tuple[int, int]] = []
     for start, end in sorted(found):
         if out and start < out[-1][1]:

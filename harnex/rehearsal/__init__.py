@@ -1,1 +1,4 @@
-"""Rehearsal: a scripted model on loopback for the real agent CLIs, and a scripted terminal agent (DESIGN section 9)."""
+"""Rehearsal (DESIGN section 9).
+
+A scripted model on loopback for the real agent CLIs, and a scripted terminal agent.
+"""

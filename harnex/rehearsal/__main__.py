@@ -1,7 +1,8 @@
 """`python -m harnex.rehearsal SCRIPT.json`: the scripted model endpoint as a program.
 
-It prints one JSON line when it listens, and ends when its stdin ends or on SIGTERM or SIGINT, so that it never
-outlives whoever started it. Exit codes: 0 ended as asked, 2 the script or the arguments are wrong.
+The program prints one JSON line when it listens. It ends when its stdin ends, or on SIGTERM or
+SIGINT, so that it never outlives the process that started it. Exit codes: 0 ended as asked, 2 the
+script or the arguments are wrong.
 """
 
 from __future__ import annotations
@@ -19,7 +20,8 @@ from harnex.rehearsal.endpoint.pace import Pace
 from harnex.rehearsal.endpoint.script import Script, ScriptError, parse, parse_defaults
 from harnex.rehearsal.endpoint.server import Rehearsal
 
-DEFAULTS = "HARNEX_REHEARSAL_DEFAULTS"  # the pace of answers, as JSON: `{"usage_delay": [0, 1], "seed": 7}`
+# The variable with the pace of answers, as JSON: `{"usage_delay": [0, 1], "seed": 7}`.
+DEFAULTS = "HARNEX_REHEARSAL_DEFAULTS"
 
 
 def load(path: str) -> Script:
@@ -40,7 +42,10 @@ def load(path: str) -> Script:
 
 
 def defaults() -> tuple[Pace, int | None]:
-    """How answers come where a script does not say it (tests set this), and the seed. Raises ScriptError."""
+    """The pace of answers where a script does not set it (tests set this), and the seed.
+
+    Raises ScriptError.
+    """
     try:
         data = json.loads(os.environ.get(DEFAULTS) or "{}")
     except ValueError as error:
@@ -52,7 +57,7 @@ def defaults() -> tuple[Pace, int | None]:
 
 
 def given(logs: list[str]) -> int:
-    """How many of the script's steps the main thread was given, by the logs of the endpoints so far."""
+    """How many of the script's steps the main thread was given, by earlier endpoints' logs."""
     most = 0
     for path in logs:
         with contextlib.suppress(OSError), open(path, "rb") as f:

@@ -1,1 +1,1 @@
-"""The page of `harnex report`. Pure: records in, HTML out; everything is escaped."""
+"""The page of `harnex report`. Pure: takes records, returns HTML. Every text is escaped."""

@@ -1,4 +1,7 @@
-"""The HTML of `harnex report`: one page that needs nothing else. Pure: rows in, text out; everything is escaped."""
+"""The HTML of `harnex report`: one page that needs nothing else.
+
+Pure: takes records, returns text. Every text is escaped.
+"""
 
 from __future__ import annotations
 
@@ -14,9 +17,10 @@ from harnex.report.style import CSS
 from harnex.report.timeline import STATES, timeline
 from harnex.usage.sums import Sums, unknown_calls
 
-USED = ("call", "usage_rest")  # events that tell tokens
-ROWS_MAX = 400  # of one table; what is left out is said
-# What deserves a line of its own among the happenings; more types may come, so the dull ones are named.
+USED = ("call", "usage_rest")  # events that report tokens
+ROWS_MAX = 400  # rows of one table; the page says how many are left out
+# Event types without a line of their own among the happenings. More types may come, so the dull
+# types are listed.
 DULL = (
     "state",
     "delivery",
@@ -30,7 +34,8 @@ DULL = (
     "blocked",
     "background",
 )
-# What HTML has no place for, and what makes a text read otherwise than it is (it changes the direction of what follows).
+# Characters that HTML does not allow, and characters that make a text read differently (they change
+# the direction of what follows).
 _INVALID = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufffe\uffff]")
 _KINDS = (
     ("input_tokens", "input"), ("cache_read_tokens", "of it cached"), ("output_tokens", "output"),
@@ -40,13 +45,20 @@ _KINDS = (
 
 @dataclass
 class Run:
-    """What a page says of one run. `about` is its history row, or its registry entry while it lives."""
+    """What a page says about one run.
+
+    `about` is its history record, or its registry entry while the run lives.
+
+    `events` are the records of its event log, `notes` sentences for people. `begin` and `end` are
+    epoch seconds.
+    """
 
     about: dict[str, Any]
     events: Sequence[dict[str, Any]]
     live: bool = False
     screen: str = ""  # SVG of the last screen
-    commits: Sequence[dict[str, Any]] = ()  # sha, subject, at (ISO), author, files, added, removed
+    # Each with sha, subject, at (ISO), author, files, added, removed.
+    commits: Sequence[dict[str, Any]] = ()
     notes: Sequence[str] = ()
     cost_usd: float | None = None
     begin: float = field(init=False)
@@ -57,25 +69,28 @@ class Run:
         named = [t for key in ("started_at", "ended_at") if (t := times.seconds(self.about.get(key))) is not None]
         known = rows or named or [0.0]
         self.begin = min([*known, *named[:1]])
-        # A recovery writes its rows long after the run: the row says when it was last seen.
+        # A recovery writes its events long after the run: the history record says when the run was
+        # last seen.
         ended = times.seconds(self.about.get("ended_at"))
         self.end = max(self.begin, ended if ended is not None else max(known))
 
     @property
     def anchor(self) -> str:
+        """The id of the run's section in the page."""
         return "run-" + re.sub(r"[^A-Za-z0-9]", "-", str(self.about.get("run_id")))
 
     def of(self, *kinds: str) -> list[dict[str, Any]]:
+        """The events of these types, in order."""
         return [row for row in self.events if row.get("type") in kinds]
 
 
 def text(value: object) -> str:
-    """Escaped; characters that have no place in it become a sign."""
+    """The value as escaped text. Characters that HTML does not allow become a replacement sign."""
     return escape(_INVALID.sub("\ufffd", "" if value is None else str(value)), quote=True)
 
 
 def page(runs: Sequence[Run], made_at: str, version: str) -> str:
-    """The whole document."""
+    """The whole document. `made_at` is ISO 8601."""
     title = f"{runs[0].about.get('id')} · harnex" if len(runs) == 1 else f"{len(runs)} runs · harnex"
     body = [overview(runs)] if len(runs) > 1 else []
     body += [section(run, single=len(runs) == 1) for run in runs]
@@ -93,7 +108,7 @@ def page(runs: Sequence[Run], made_at: str, version: str) -> str:
 
 
 def overview(runs: Sequence[Run]) -> str:
-    """Several runs: what each came to, and when each ran."""
+    """The table of several runs: how each ended, and when each ran."""
     begin, end = min(r.begin for r in runs), max(r.end for r in runs)
     rows = []
     for run in runs:
@@ -125,7 +140,7 @@ def overview(runs: Sequence[Run]) -> str:
 
 
 def section(run: Run, single: bool) -> str:
-    """One run."""
+    """The section of one run."""
     about = run.about
     parts = [
         f'<section id="{run.anchor}">',
@@ -160,6 +175,7 @@ def section(run: Run, single: bool) -> str:
 
 
 def facts(run: Run) -> list[tuple[str, str]]:
+    """(label, HTML) of the run's most important facts."""
     count, tokens = totals(run.of(*USED))
     about = run.about
     out = [
@@ -177,7 +193,10 @@ def facts(run: Run) -> list[tuple[str, str]]:
 
 
 def totals(rows: Iterable[dict[str, Any]]) -> tuple[int | None, str]:
-    """Calls, and their tokens as HTML: with `+` where those of some calls are not known."""
+    """(number of calls, their tokens as HTML).
+
+    The tokens end in `+` if those of some calls are unknown.
+    """
     sums = Sums()
     for row in rows:
         sums.take(row)
@@ -187,7 +206,7 @@ def totals(rows: Iterable[dict[str, Any]]) -> tuple[int | None, str]:
 
 
 def shares(run: Run) -> str:
-    """How long it was in which state."""
+    """How long the run was in each state."""
     held: dict[str, float] = {}
     for begin, end, state in spells(run):
         held[state] = held.get(state, 0.0) + end - begin
@@ -203,7 +222,7 @@ def shares(run: Run) -> str:
 
 
 def spells(run: Run) -> Iterable[tuple[float, float, str]]:
-    """(begin, end, state) of the run's states."""
+    """(begin, end, state) for each spell of one state, in epoch seconds. Lazy."""
     at, state = run.begin, "starting"
     for row in run.of("state"):
         now = min(times.seconds(row.get("ts")) or at, run.end)
@@ -213,6 +232,7 @@ def spells(run: Run) -> Iterable[tuple[float, float, str]]:
 
 
 def turns(run: Run) -> str:
+    """The table of the turns; "" if there are none."""
     rows = []
     sent = {row.get("message_id"): row for row in run.of("send")}
     opened = {row.get("turn"): row for row in run.of("turn_started")}
@@ -244,7 +264,7 @@ def turns(run: Run) -> str:
 
 
 def background(run: Run) -> str:
-    """What the agent left running, and how each of it ended."""
+    """What the agent left running, and how each piece of work ended."""
     ends = {row.get("work_id"): row for row in run.of("background") if row.get("status") == "ended"}
     rows = []
     for row in run.of("background"):
@@ -265,7 +285,7 @@ def background(run: Run) -> str:
 
 
 def happenings(run: Run) -> str:
-    """What else is worth knowing, in order."""
+    """The other events that are worth knowing, in order."""
     rows = []
     for row in run.events:
         kind = str(row.get("type"))
@@ -293,6 +313,7 @@ def happenings(run: Run) -> str:
 
 
 def calls(run: Run) -> str:
+    """The folded table of the model calls; "" if there are none."""
     rows = [
         (
             text(clock_time(row.get("ts"), run.begin)), number(row.get("turn")), text(row.get("model")),
@@ -306,6 +327,7 @@ def calls(run: Run) -> str:
 
 
 def tools(run: Run) -> str:
+    """The folded table of the finished tool calls; "" if there are none."""
     ended = [row for row in run.of("tool") if row.get("status") != "started"]
     rows = [
         (
@@ -320,6 +342,7 @@ def tools(run: Run) -> str:
 
 
 def commits(run: Run) -> str:
+    """The table of the commits; "" if there are none."""
     rows = [
         (
             f"<code>{text(str(c.get('sha'))[:10])}</code>", text(clock_time(c.get("at"), run.begin)), text(c.get("subject")),
@@ -332,7 +355,10 @@ def commits(run: Run) -> str:
 
 
 def screen(run: Run) -> str:
-    """The SVG is ours (draw.py), with every text in it escaped; in a page it needs no name space."""
+    """The SVG of the screen.
+
+    harnex drew it (draw.py) and escaped its texts; inside a page it needs no name space.
+    """
     if not run.screen:
         return ""
     drawn = run.screen.replace(' xmlns="http://www.w3.org/2000/svg"', "", 1)
@@ -343,6 +369,7 @@ def screen(run: Run) -> str:
 
 
 def outcome(run: Run) -> str:
+    """How the run ended, or its state while the run lives."""
     if run.live:
         return f'<span class="tag live">{text(run.about.get("state") or "live")}</span>'
     css = "good" if run.about.get("exit") == 0 else "bad"
@@ -354,7 +381,11 @@ def cards(facts: Iterable[tuple[str, str]]) -> str:
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]], numbers: int = 0, right: Iterable[int] = ()) -> str:
-    """Cells are HTML already. The last `numbers` columns, and those in `right`, hold numbers."""
+    """A table.
+
+    The cells are HTML already. The last `numbers` columns, and the columns in `right`, hold
+    numbers.
+    """
     align = {*right, *range(len(head) - numbers, len(head))}
     css = [' class="n"' if i in align else "" for i in range(len(head))]
     out = ['<div class="wide"><table><thead><tr>', *(f"<th{css[i]}>{h}</th>" for i, h in enumerate(head))]
@@ -372,14 +403,14 @@ def folded(title: str, inner: str) -> str:
 
 
 def number(value: object) -> str:
-    """With thousands apart; None is unknown, never 0."""
+    """A number with thousands separated; None is shown as unknown, never as 0."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return '<span class="unknown">?</span>'
     return f"{value:,}" if isinstance(value, int) else f"{value:,.1f}"
 
 
 def span(value: object) -> str:
-    """A duration as a person says it."""
+    """A duration (seconds) for a person; "" for anything else."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return ""
     if value < 10:
@@ -388,6 +419,7 @@ def span(value: object) -> str:
 
 
 def iso(at: float) -> str:
+    """Epoch seconds as an ISO time; "" if they are out of range."""
     try:
         return times.iso(at)
     except (ValueError, OverflowError, OSError):
@@ -395,7 +427,11 @@ def iso(at: float) -> str:
 
 
 def clock_time(value: object, begin: float | None = None) -> str:
-    """`21 Nov 05:30:12`; with the run's begin only the time of day, if it is the same day. All in UTC, said once."""
+    """`21 Nov 05:30:12 UTC`; only the time of day if `begin` (epoch seconds) is given and is on the
+    same day.
+
+    All times are UTC, which is said only without `begin`.
+    """
     at = times.seconds(value)
     if at is None:
         return "" if value is None else str(value)

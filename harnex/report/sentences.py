@@ -1,6 +1,9 @@
-"""Events in words: one sentence for each type. For the follower of a watched session, `exec`, and the tour.
+"""Events in words: one sentence for each type.
 
-The texts in events may hold anything; whoever prints a sentence makes it safe to show (`visible`).
+Used by the follower of a watched session, by `exec`, and by the tour.
+
+The texts in events may hold anything: whoever prints a sentence must make it safe to show
+(`visible`).
 """
 
 from __future__ import annotations
@@ -10,23 +13,30 @@ from collections.abc import Callable
 from harnex import times
 from harnex.model.records import Json
 
-# What a follower prints no line for: a live line shows it, or another event says it better.
+# Event types that a follower prints no line for: a live line shows them, or another event says the
+# same better.
 QUIET = ("state", "call", "tool", "send", "delivery", "exited")
 
 
 def followed(row: Json, now: float) -> str:
-    """The sentence of an event that a person who follows a session wants to read, "" for all others."""
+    """The sentence of an event for a person who follows a session; "" for events to be left out."""
     return "" if row.get("type") in QUIET else sentence(row, now)
 
 
 def sentence(row: Json, now: float) -> str:
-    """What an event says, in one line; "" for a type that has no sentence. `now` in epoch seconds: far times get a date."""
+    """What an event says, in one line; "" for a type that has no sentence.
+
+    `now` is epoch seconds: times far from `now` get a date.
+    """
     said = _SENTENCES.get(str(row.get("type")))
     return said(row, now) if said is not None else ""
 
 
 def local_time(iso: object, now: float) -> str:
-    """An ISO time as the local time of day, with the date if it is half a day away; dashes for what is no time."""
+    """An ISO time as the local time of day; dashes for anything else.
+
+    A time that is half a day away from `now` gets its date.
+    """
     at = times.seconds(iso)
     return "--:--:--" if at is None else times.time_of_day(at, now)
 
@@ -38,7 +48,7 @@ def short(text: object, most: int = 160) -> str:
 
 
 def killed_words(killed: list[Json], now: float) -> str:
-    """The background work that ended with a session."""
+    """The background work that ended with a session, in words."""
     return "; ".join(
         f"{work.get('kind')} {short(work.get('command'), 80)} "
         f"(since {local_time(work.get('since'), now)}, by {work.get('by')})"

@@ -1,4 +1,7 @@
-"""The style of a report: no fonts, no pictures, nothing to load; light and dark, and on paper."""
+"""The style of a report: no fonts, no pictures, nothing to load.
+
+It fits light and dark screens, and paper.
+"""
 
 CSS = """
 :root{--bg:#fff;--fg:#1d2127;--soft:#5d6672;--line:#dfe3e8;--card:#f5f7f9;--good:#1a7f4b;--bad:#c2311f;--live:#2463c4;

@@ -1,4 +1,8 @@
-"""The timeline of a run as SVG: states, turns, calls and tools over time, and marks for what went wrong. Pure."""
+"""The timeline of a run as SVG: states, turns, calls and tools over time, and marks for what went
+wrong.
+
+Pure.
+"""
 
 from __future__ import annotations
 
@@ -12,8 +16,8 @@ STATES = ("busy", "prompt", "blocked", "starting", "stopping", "unknown", "exite
 WIDTH, LEFT = 1000.0, 64.0
 LANES = ("state", "turns", "calls", "tools", "events")
 LANE_Y = 26.0
-MARKS_MAX = 2000  # drawn things of a lane; neighbours that would be one point are one anyway
-DOT = 0.8  # the narrowest bar
+MARKS_MAX = 2000  # drawn things of one lane; neighbours that fall on one point are drawn once
+DOT = 0.8  # width of the narrowest bar
 MARKED = {
     "send": "message", "stall": "stall", "nudge": "nudge", "limit_wait": "limit", "restart": "restart",
     "budget": "budget", "escalated": "escalated", "blocked": "blocked", "approval": "approval",
@@ -23,7 +27,7 @@ _BAD = ("stall", "budget", "escalated", "turn_failed", "blocked")
 
 
 def timeline(events: Sequence[dict[str, Any]], begin: float, end: float, text: Callable[[object], str]) -> str:
-    """`text` escapes. "" if there is no time in it."""
+    """The SVG; "" if `end` is not after `begin` (epoch seconds). `text` escapes a value."""
     if end <= begin:
         return ""
     scale = (WIDTH - LEFT) / (end - begin)
@@ -117,7 +121,7 @@ def _turns(events: Sequence[dict[str, Any]], end: float, bar: Any) -> None:
 
 
 def _ticks(begin: float, end: float) -> list[tuple[float, str, str]]:
-    """About six round times of day."""
+    """About six round times of day: (epoch seconds, label, text anchor)."""
     for step in (1, 2, 5, 10, 30, 60, 120, 300, 600, 1800, 3600, 7200, 14400, 43200, 86400, 604800):
         if (end - begin) / step <= 7:
             break

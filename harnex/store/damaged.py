@@ -1,8 +1,9 @@
 """Live sessions whose registry entry can't be read: damaged by somebody, or too large.
 
-The entry is not the session. Its supervisor holds the run's mark (`runlock`), and what the run was started from says who
-it is: enough to show the session and to reach it. The supervisor writes its entry anew within some seconds; until then,
-or if it hangs, `stand_ins` is what commands find. Imported only when an entry is damaged.
+The entry is not the session. The supervisor holds the run's mark (`runlock`), and the run's start
+file says which session it is: enough to show the session and to reach it. The supervisor writes its
+entry anew within some seconds. Until then, or if the supervisor hangs, commands find `stand_ins`.
+This module is imported only when an entry is damaged.
 """
 
 from __future__ import annotations
@@ -21,7 +22,10 @@ OPTIONS = ("mode", "description", "permissions")
 
 
 def stand_ins(state: str, entries: list[str]) -> list[dict[str, Any]]:
-    """A record for each of these damaged entries that a live run stands behind. `damaged` in it is the entry's path."""
+    """A record for each of these damaged entries that belongs to a live run.
+
+    `entries` are paths; `damaged` in a record is the path of its entry.
+    """
     directory = paths.sessions_dir(state)
     with contextlib.suppress(OSError):
         marks = [name for name in os.listdir(directory) if name.endswith(".lock") and name != ".lock"]
@@ -62,7 +66,10 @@ def _stand_in(state: str, mark: str, entries: list[str]) -> dict[str, Any] | Non
 
 
 def _entry_of(state: str, start: dict[str, Any], entries: list[str]) -> str | None:
-    """Which of the damaged entries is this run's. A repository's path that held a secret is not known any more."""
+    """The damaged entry of this run, or None.
+
+    A repository's path that held a secret is not known any more.
+    """
     own = paths.session_file(state, start["repo"], start["id"])
     if own in entries:
         return own

@@ -1,7 +1,8 @@
-"""Files that are replaced whole; and what must outlive a power cut is written through to the disk.
+"""Files that are replaced whole, and writing through to the disk what must survive a power cut.
 
-That is little, because it costs milliseconds each time (benchmarks/durability.py): the end of a run, messages that were
-acknowledged, what a run can be started again from. Light: a supervisor holds it.
+Little is written through, because it costs milliseconds each time (benchmarks/durability.py): the
+end of a run, messages that were acknowledged, what a run can be started again from. Light: a
+supervisor holds this module.
 """
 
 from __future__ import annotations
@@ -9,12 +10,12 @@ from __future__ import annotations
 import errno
 import os
 
-# File systems that have nothing to write through to, or can't be asked.
+# Errors of file systems that have nothing to write through to, or can't be asked.
 UNABLE = (errno.EINVAL, errno.ENOTSUP, errno.EROFS, errno.EBADF)
 
 
 def sync(fd: int) -> None:
-    """Everything written to this file is on the disk when this returns. Raises OSError (no room after all)."""
+    """Write everything of this file through to the disk. Raises OSError (no room after all)."""
     try:
         getattr(os, "fdatasync", os.fsync)(fd)
     except OSError as e:
@@ -23,7 +24,7 @@ def sync(fd: int) -> None:
 
 
 def sync_names(directory: str) -> None:
-    """The names in a directory (made, renamed, removed) are on the disk when this returns. Never raises."""
+    """Write the names in a directory (made, renamed, removed) through to the disk. Never raises."""
     try:
         fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     except OSError:
@@ -37,13 +38,14 @@ def sync_names(directory: str) -> None:
 
 
 def replace(path: str, data: bytes, through: bool = True) -> None:
-    """Write a private file whole or not at all; `through`: a power cut does not take it either.
+    """Write a private file whole or not at all.
 
-    Raises OSError; then the old one is there.
+    `through`: the new content also survives a power cut. Raises OSError; the old file is then
+    unchanged.
     """
     temporary = f"{path}.{os.getpid()}.tmp"
     try:
-        os.unlink(temporary)  # of a process that had our pid, and died here
+        os.unlink(temporary)  # left by a process with this pid that died here
     except OSError:
         pass
     fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)

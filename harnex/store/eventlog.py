@@ -1,7 +1,7 @@
 """The event log of a run: an append-only JSONL file that is the bus (DESIGN section 7).
 
-One `write` per event on an O_APPEND descriptor, so that a reader never sees half of one unless the
-disk is full; then the half is taken back and the event waits in memory for room.
+Each event is one `write` on an O_APPEND descriptor, so a reader sees half an event only if the disk
+is full. Then the half is cut off again, and the event waits in memory for room.
 """
 
 from __future__ import annotations
@@ -19,13 +19,14 @@ from harnex.store import durable
 
 Damage = Literal["", "removed", "replaced", "truncated", "written to"]
 FULL = (errno.ENOSPC, errno.EDQUOT)
-WAITING_MAX = 10_000  # events kept while the disk takes none
+WAITING_MAX = 10_000  # events kept in memory while the disk takes none
 
 
 class EventLog:
-    """Appends events with gapless `seq`, also after a restart of its writer.
+    """Appends events with gapless `seq`, also after a restart of the writer.
 
-    `clean` takes the secrets out of the fields of an event. Raises OSError only on opening.
+    `clean` removes the secrets from the fields of an event. Opening raises OSError; appending never
+    does.
     """
 
     def __init__(
@@ -35,13 +36,14 @@ class EventLog:
         self._clean = clean
         self._fd = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
         self.seq = self._recover()
-        self._size = os.fstat(self._fd).st_size  # as far as we wrote, or found it
+        # Bytes that this log wrote, or found when it was opened.
+        self._size = os.fstat(self._fd).st_size
         self._waiting: deque[bytes] = deque()
         self.lost = 0  # events that did not even fit in memory while the disk was full
-        self.full = False  # the last thing that was tried did not fit on the disk
+        self.full = False  # the last write did not fit on the disk
 
     def _recover(self) -> int:
-        """Cut a torn last line off and find the last `seq`, behind whatever garbage a crash left."""
+        """Cut off a torn last line; return the last `seq`, searching past a crash's garbage."""
         size = os.fstat(self._fd).st_size
         tail, start, cut = b"", size, False
         while True:
@@ -50,7 +52,7 @@ class EventLog:
                 if whole < len(tail):
                     os.ftruncate(self._fd, start + whole)
                 size, tail, cut = start + whole, tail[:whole], True
-            # The first line of `tail` may be the end of one that begins before it.
+            # The first line of `tail` may be the end of a line that begins before `tail`.
             lines = tail.splitlines() if start == 0 else tail.splitlines()[1:]
             for line in reversed(lines if cut else []):
                 row = jsonl.loads_dict(line)
@@ -77,14 +79,17 @@ class EventLog:
         line = jsonl.dumps(row).encode() + b"\n"
         if len(self._waiting) >= WAITING_MAX:
             self.lost += 1
-            self.seq -= 1  # its number is free again: seq has no gaps
+            self.seq -= 1  # the number is free again: seq has no gaps
             return self.seq
         self._waiting.append(line)
         self.flush()
         return self.seq
 
     def flush(self) -> bool:
-        """Write what waits; False if some still waits (a full disk): call again later."""
+        """Write the waiting events.
+
+        Returns False if some still wait (a full disk): call again later.
+        """
         while self._waiting:
             line = self._waiting[0]
             try:
@@ -105,7 +110,7 @@ class EventLog:
         return True
 
     def damage(self) -> Damage:
-        """What somebody else has done to the file; "" for nothing. Two system calls."""
+        """What somebody else has done to the file; "" for nothing. Costs two system calls."""
         ours = os.fstat(self._fd)
         try:
             there = os.lstat(self.path)
@@ -118,7 +123,10 @@ class EventLog:
         return "truncated" if ours.st_size < self._size else "written to"
 
     def restore(self) -> None:
-        """The file was removed or replaced: put one there with everything that was in ours. Raises OSError."""
+        """Put a file with the same content in place of one that was removed or replaced.
+
+        Raises OSError.
+        """
         temporary = f"{self.path}.{os.getpid()}.tmp"
         fd = os.open(temporary, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
         at = 0
@@ -134,7 +142,10 @@ class EventLog:
         self._fd, self._size = fd, at
 
     def accept(self) -> None:
-        """The file was truncated or written to: go on behind its last whole line. Raises OSError."""
+        """Go on after the last whole line of a file that was truncated or written to.
+
+        Raises OSError.
+        """
         size = os.fstat(self._fd).st_size
         if size < self._size:
             self._recover()
@@ -143,7 +154,7 @@ class EventLog:
         self._size = os.fstat(self._fd).st_size
 
     def close(self) -> None:
-        """Nothing follows: what was written outlives a power cut from here on."""
+        """Close the log. From here on, what was written survives a power cut."""
         self.flush()
         with contextlib.suppress(OSError):
             durable.sync(self._fd)

@@ -1,4 +1,4 @@
-"""The lock of the registry: one process at a time takes an id, or ends a dead run."""
+"""The registry's lock: one process at a time takes an id, or ends a dead run."""
 
 from __future__ import annotations
 
@@ -11,12 +11,17 @@ from collections.abc import Iterator
 from harnex import clock, paths
 from harnex.errors import HarnexError
 
-LOCK_PATIENCE_S = 60.0  # a recovery of many runs takes this long, if their agents do not want to go
+# Seconds to wait for the lock: a recovery of many runs takes this long if their agents are slow to
+# end.
+LOCK_PATIENCE_S = 60.0
 
 
 @contextlib.contextmanager
 def registry_lock(state: str, patience_s: float = LOCK_PATIENCE_S) -> Iterator[None]:
-    """One at a time takes an id or ends a dead run. Raises HarnexError if another process does not let go of it."""
+    """Hold the registry's lock: one process at a time takes an id or ends a dead run.
+
+    Raises HarnexError if another process holds the lock for `patience_s` seconds.
+    """
     path = os.path.join(paths.subdir(state, "sessions"), ".lock")
     fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:

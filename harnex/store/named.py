@@ -1,7 +1,8 @@
-"""Files that a person names (`report -o`, `pane --svg`, `--summary-out`): written as the shell's `>` writes them, but whole.
+"""Files that a person names (`report -o`, `pane --svg`, `--summary-out`): written as the shell's
+`>` does, but whole.
 
-A regular file is replaced at once, by its new content or not at all. Symbolic links are followed, and stay. What is not
-a regular file (a device, a FIFO) is opened and written, never replaced.
+A regular file is replaced at once, by its new content or not at all. Symbolic links are followed,
+and stay. Anything else (a device, a FIFO) is opened and written, never replaced.
 """
 
 from __future__ import annotations
@@ -14,15 +15,16 @@ import time
 
 from harnex.store import durable
 
-LINKS_MAX = 40  # Linux: MAXSYMLINKS
+LINKS_MAX = 40  # the limit of Linux: MAXSYMLINKS
 POLL_S = 0.05
 
 
 def target_of(path: str) -> str | int:
-    """What `path` stands for when its links are followed: a path, which may not exist, or a descriptor of this process.
+    """What `path` stands for when its links are followed: a path, which may not exist, or a
+    descriptor of this process.
 
-    `/dev/stdout` and `/dev/fd/3` are descriptors: opened anew, or replaced, they would not be what the shell redirected.
-    Raises OSError (a circle of links).
+    `/dev/stdout` and `/dev/fd/3` are descriptors: opened anew or replaced, they would not be what
+    the shell redirected. Raises OSError (a circle of links).
     """
     for _ in range(LINKS_MAX):
         directory, name = os.path.split(path)
@@ -38,7 +40,10 @@ def target_of(path: str) -> str | int:
 
 
 def write(path: str, data: bytes) -> None:
-    """For a command: the links of `path` are followed, and a FIFO is waited for, as `>` does. Raises OSError."""
+    """Write `data` for a command: follow the links of `path` and wait for a FIFO, as `>` does.
+
+    Raises OSError.
+    """
     target = target_of(path)
     if isinstance(target, int):
         _pour(os.dup(target), data, None)
@@ -47,9 +52,10 @@ def write(path: str, data: bytes) -> None:
 
 
 def put(path: str, data: bytes, through: bool, wait_s: float | None) -> None:
-    """Write to `path` itself: a link is replaced, not followed. A FIFO or a device takes the data within `wait_s`.
+    """Write to `path` itself: a link is replaced, not followed.
 
-    `through` is for a regular file: a power cut does not take it. Raises OSError; a regular file is as it was then.
+    A FIFO or a device must take the data within `wait_s` seconds (None: no limit). `through` is for
+    a regular file: the data survives a power cut. Raises OSError; a regular file is then unchanged.
     """
     try:
         kind = stat.S_IFMT(os.lstat(path).st_mode)
@@ -63,7 +69,10 @@ def put(path: str, data: bytes, through: bool, wait_s: float | None) -> None:
 
 
 def _opened(path: str, end: float | None) -> int:
-    """A descriptor for writing; a FIFO has none before somebody reads it."""
+    """A descriptor for writing.
+
+    A FIFO can be opened only once somebody reads it; that is waited for until `end`.
+    """
     flags = os.O_WRONLY | os.O_NOCTTY | os.O_CLOEXEC
     if end is None:
         return os.open(path, flags)
@@ -79,7 +88,7 @@ def _opened(path: str, end: float | None) -> int:
 
 
 def _pour(fd: int, data: bytes, end: float | None) -> None:
-    """Write it all, and close."""
+    """Write all of `data`, and close the descriptor."""
     view = memoryview(data)
     try:
         while view:

@@ -1,8 +1,9 @@
-"""The session recording: asciicast v2 (https://docs.asciinema.org/manual/asciicast/v2/), written and read.
+"""The session recording: asciicast v2 (https://docs.asciinema.org/manual/asciicast/v2/), written
+and read.
 
-`session.cast` is the newest part; when it is full it becomes `session.cast.1` (the oldest has the highest number),
-and each part is a complete cast that starts with a full frame. One write per line on an O_APPEND descriptor: a
-crash can tear the last line only, and readers leave a torn one out.
+`session.cast` is the newest part. A full part becomes `session.cast.1` (the oldest part has the
+highest number). Each part is a complete cast that starts with a full frame. Each line is one write
+on an O_APPEND descriptor: a crash can tear only the last line, and readers leave a torn line out.
 """
 
 from __future__ import annotations
@@ -23,7 +24,11 @@ CONTINUED = "harnex: goes on in the next part"
 
 
 class Recording:
-    """Writes one session. Times are seconds since the start, and never fall; the caller gives them and paces."""
+    """Writes the recording of one session.
+
+    Times are seconds since the start, given by the caller; they never fall. The caller decides how
+    often to write. `raw`: the child's bytes are recorded instead of frames.
+    """
 
     def __init__(
         self,
@@ -53,11 +58,14 @@ class Recording:
 
     @property
     def behind(self) -> bool:
-        """Whether the last frame left out lines that had scrolled off: the next one has them."""
+        """Whether the last frame left out lines that had scrolled off; the next frame has them."""
         return self._encoder.behind
 
     def frame(self, now: float, screen: Screen, most: int | None = None) -> bool:
-        """Writes what changed since the last frame, `most` scrolled lines at a time; False when nothing did."""
+        """Write what changed since the last frame; return whether anything changed.
+
+        At most `most` scrolled lines are written at a time.
+        """
         if self._written > self._max_bytes:
             self._rotate()
         size = self._encoder.resize(screen)
@@ -71,7 +79,10 @@ class Recording:
         return True
 
     def output(self, now: float, data: bytes) -> None:
-        """The child's bytes as they are (`--record raw`). A character cut by the read waits for its rest."""
+        """Write the child's bytes as they are (`--record raw`).
+
+        A character that the read cut in two waits for its rest.
+        """
         if self._written > self._max_bytes:
             self._rotate()
         text = self._decoder.decode(data)
@@ -79,16 +90,17 @@ class Recording:
             self._event(now, "o", text)
 
     def resized(self, now: float, columns: int, rows: int) -> None:
-        """For raw recordings; frames see it by themselves."""
+        """Write a new size of the terminal, for raw recordings; frames notice it by themselves."""
         self._size = (columns, rows)
         self._event(now, "r", f"{columns}x{rows}")
 
     def note_skipped(self, now: float, count: int) -> None:
-        """A flood was dropped before it reached the screen: marked where it happened, and counted."""
+        """Mark and count a flood of `count` bytes that was dropped before it reached the screen."""
         self.skipped += count
         self._event(now, "m", f"harnex: skipped {count} bytes")
 
     def close(self) -> None:
+        """Write the rest of a raw recording, and close the file."""
         if self._fd >= 0:
             rest = self._decoder.decode(b"", True)
             if rest and self.raw:
@@ -100,7 +112,7 @@ class Recording:
         os.makedirs(os.path.dirname(self.path) or ".", mode=0o700, exist_ok=True)
         with contextlib.suppress(FileNotFoundError):
             if os.stat(self.path).st_size:
-                self._shift()  # of a supervisor that was restarted: its part stays as it is
+                self._shift()  # left by a supervisor that was restarted: its part stays as it is
         self._fd = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
         self._written = 0
         header: dict[str, object] = {"version": 2, "width": self._size[0], "height": self._size[1]}
@@ -112,10 +124,13 @@ class Recording:
         self._line(header)
 
     def renew(self) -> None:
-        """Begin a new file if somebody removed the one that is written to. What was in it is gone."""
+        """Begin a new file if somebody removed the current one.
+
+        The content of the removed file is lost.
+        """
         if self._fd < 0 or os.path.lexists(self.path):
             return
-        with contextlib.suppress(OSError):  # a full disk: it is tried again when somebody asks again
+        with contextlib.suppress(OSError):  # a full disk: the next call tries again
             old = self._fd
             self._open()
             os.close(old)
@@ -144,7 +159,8 @@ class Recording:
         self._line([round(self._last, 3), kind, data])
 
     def _line(self, row: object) -> None:
-        # Escapes in a text of JSON: a player reads the same characters, a terminal that is given the file obeys none.
+        # `visible` writes control characters as JSON escapes: a player reads the same characters,
+        # and a terminal that shows the file obeys none of them.
         line = (visible(json.dumps(row, ensure_ascii=False)) + "\n").encode()
         view = memoryview(line)
         while view:

@@ -1,6 +1,6 @@
 """The live sessions: one small JSON file each, rewritten at each change, removed at the end.
 
-`status` reads these files and asks nobody. Light: on the hot path.
+`status` reads only these files and asks no process. Light: on the hot path.
 """
 
 from __future__ import annotations
@@ -25,18 +25,22 @@ RECORD_KEYS = (
 )  # fmt: skip
 
 
-ENTRY_MAX = 1 << 20  # bytes; no reader takes a larger one
-TEXT_MAX, INNER_MAX, ITEMS_MAX = 4096, 500, 50  # characters of a text, of one further in; items of a list
+ENTRY_MAX = 1 << 20  # bytes; no reader takes a larger entry
+# Characters of a text, characters of an inner text; items of a list.
+TEXT_MAX, INNER_MAX, ITEMS_MAX = 4096, 500, 50
 CUT = "…"
-WHOLE = ("meta",)  # its size was checked when the session was started
-# What an entry can do without, in this order, where it has no room to grow.
+WHOLE = ("meta",)  # never cut: its size was checked when the session was started
+# What an entry can do without, in this order, if the entry has no room to grow.
 SPARE = ("meta", "options", "spawner", "background", "last_outcome", "description")
-READS = 3  # an entry that is rewritten in place may be seen half-written
+READS = 3  # reads of one entry: an entry that is rewritten in place may be seen half-written
 
 
 def write(path: str, record: Clean) -> None:
-    """Replace a session file atomically, 0600. What is too long in it is cut, with a mark. Where no file can be made (a
-    full disk, no inodes) the old one is rewritten in place. Raises OSError if that fails, too."""
+    """Replace a session file atomically (mode 0600). Texts that are too long are cut, with a mark.
+
+    Where no file can be made (a full disk, no inodes), the old file is rewritten in place. Raises
+    OSError if that fails, too.
+    """
     small = {key: value if key in WHOLE else _cut(value, TEXT_MAX) for key, value in record.items()}
     if len(_line(small)) > ENTRY_MAX:
         small |= dict.fromkeys(WHOLE)
@@ -62,7 +66,10 @@ def _line(record: Record) -> bytes:
 
 
 def _rewrite(path: str, record: Record) -> bool:
-    """Write the record over the one that is there, in the room that the file has on the disk. False: it can't be."""
+    """Write the record over the old one, in the room that the file has on the disk.
+
+    Returns whether that worked.
+    """
     try:
         fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC | getattr(os, "O_NOFOLLOW", 0))
     except OSError:
@@ -77,7 +84,8 @@ def _rewrite(path: str, record: Record) -> bool:
                 data = _line(record)
         if len(data) > room:
             return False
-        # One write and no truncation, so that a reader never sees the end of the old record behind the new one.
+        # One write and no truncation: a reader never sees the end of the old record after the new
+        # one.
         data = data[:-1].ljust(info.st_size - 1) + b"\n"
         return os.pwrite(fd, data, 0) == len(data)
     except OSError:
@@ -87,6 +95,7 @@ def _rewrite(path: str, record: Record) -> bool:
 
 
 def remove(path: str) -> None:
+    """Remove a session file, if it is there."""
     try:
         os.unlink(path)
     except OSError:
@@ -94,7 +103,10 @@ def remove(path: str) -> None:
 
 
 def read(path: str) -> Record | None:
-    """One record, or None: no file, or garbage. `idle_s` (since the agent's last output) and `path` are added."""
+    """One record; None if there is no file, or only garbage. Adds `idle_mtime` and `path`.
+
+    `idle_mtime` (epoch seconds) is the time of the agent's last output.
+    """
     try:
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | getattr(os, "O_NOFOLLOW", 0))
     except OSError:
@@ -116,16 +128,18 @@ def read(path: str) -> Record | None:
     record.setdefault("state", "unknown")
     if _is_ending(record):
         record |= {"state": "stopping", "dialog": None, "source": "process"}
-    # The supervisor sets the file's mtime at each output of the agent: cheaper than a rewrite.
+    # The supervisor sets the file's mtime at each output of the agent: that is cheaper than a
+    # rewrite.
     record["idle_mtime"] = info.st_mtime
     record["path"] = path
     return record
 
 
 def _is_ending(record: Record) -> bool:
-    """Whether the entry speaks of an agent whose process is gone: the entry can't be rewritten, or will be in a moment.
+    """Whether the entry is about an agent whose process is gone.
 
-    A headless session may go on without its process: what that left running is waited for.
+    The entry can't be rewritten, or will be in a moment. A headless session may go on without its
+    process: what the process left running is waited for.
     """
     pid, started = record.get("pid"), record.get("pid_start")
     if record["state"] not in ("prompt", "busy", "blocked") or record.get("mode") == "exec":
@@ -134,14 +148,14 @@ def _is_ending(record: Record) -> bool:
 
 
 def is_live(record: Record) -> bool:
-    """Whether its supervisor, that very process, lives."""
+    """Whether the record's supervisor is alive: the same process, not only the same pid."""
     return process.alive(record["supervisor_pid"], record.get("supervisor_start"))
 
 
 def at(state: str, path: str, starting: str = "") -> Record | None:
-    """The record of this file, or what stands for it while a live session's is damaged.
+    """The record of this file, or a stand-in while the file of a live session is damaged.
 
-    `starting` is a run that is about to write this file: garbage there is not its own.
+    `starting` is a run that is about to write this file: garbage in the file is not from that run.
     """
     record = read(path)
     if record is None and os.path.lexists(path):
@@ -152,8 +166,11 @@ def at(state: str, path: str, starting: str = "") -> Record | None:
 
 
 def all_records(state: str) -> tuple[list[Record], list[str]]:
-    """Every record, oldest first, and the paths of files that are not records (garbage, torn). A live session whose
-    file is damaged is among the records: `damaged` is the file's path then."""
+    """Every record, oldest first, and the paths of files that are not records (garbage, torn).
+
+    A live session whose file is damaged is among the records: `damaged` is then the path of the
+    file.
+    """
     directory = paths.sessions_dir(state)
     try:
         names = os.listdir(directory)
@@ -180,7 +197,10 @@ def all_records(state: str) -> tuple[list[Record], list[str]]:
 
 
 def unaccounted(state: str, records: list[Record]) -> bool:
-    """Whether a run was begun (runlock.py) that no live session stands for: it is starting just now, or it died."""
+    """Whether a run was begun (runlock.py) that has no live session.
+
+    Such a run is just starting, or it died.
+    """
     live_runs = {r["run_id"] for r in records if is_live(r)}
     try:
         names = os.listdir(paths.sessions_dir(state))
@@ -190,19 +210,21 @@ def unaccounted(state: str, records: list[Record]) -> bool:
 
 
 def live(state: str) -> list[Record]:
+    """The records of live sessions, oldest first."""
     return [r for r in all_records(state)[0] if is_live(r)]
 
 
 def is_named(record: Record, name: str) -> bool:
-    """Whether a record (or history row) has this id or run id, in whatever case it was typed."""
+    """Whether a record (or history record) has this id or run id, in any letter case."""
     name = name.strip().lower()
     return name == record.get("id") or name == str(record.get("run_id")).lower()
 
 
 def pick(records: list[Record], session_id: str | None, repo: str | None, cli: str | None, here: str) -> Record | None:
-    """The session that the words mean: in this repo first, then anywhere if only one fits.
+    """The session that the words mean: first in this repository, then anywhere if only one fits.
 
-    `session_id` None means "the only one". None if nothing fits; UsageError if several do.
+    `session_id` None means "the only one". Returns None if nothing fits; raises UsageError if
+    several fit.
     """
     found = records
     if session_id is not None:
@@ -227,7 +249,7 @@ def pick(records: list[Record], session_id: str | None, repo: str | None, cli: s
 
 
 def find_live(state: str, session_id: str | None, repo: str | None = None, cli: str | None = None) -> Record:
-    """The one live session meant. Raises NotFound, or UsageError when several fit."""
+    """The one live session meant. Raises NotFound, or UsageError if several fit."""
     here = paths.here()
     wanted = paths.repo_root(repo) if repo else None
     records = live(state)

@@ -1,4 +1,7 @@
-"""Playing a recording back, also one that is still being written: its lines as they scroll away, its screen."""
+"""Plays a recording back, also one that is still being written.
+
+A player yields the recording's lines as they scroll away, and keeps its screen.
+"""
 
 from __future__ import annotations
 
@@ -18,12 +21,15 @@ NAME = "session.cast"
 
 
 def files(run_dir: str) -> list[str]:
-    """The parts of a run's recording, oldest first; [] if it has none."""
+    """The parts of a run's recording, oldest first; [] if there is none."""
     return parts(os.path.join(run_dir, NAME))
 
 
 class Replay:
-    """A player of one cast file. `screen` is what its last whole line left on the terminal."""
+    """A player of one cast file.
+
+    `screen` is what the last whole line of the file left on the terminal.
+    """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self._tail = LineTail(os.fspath(path))
@@ -32,7 +38,10 @@ class Replay:
         self.played = 0  # output events so far
 
     def scrolled(self) -> Iterator[str]:
-        """Play what is new and give the lines that left the top of the screen."""
+        """Play what is new and yield the lines that left the top of the screen.
+
+        Lazy: it plays only as far as it is consumed.
+        """
         for line in self._tail.lines():
             try:
                 row = json.loads(line)
@@ -52,12 +61,12 @@ class Replay:
             if self.screen.alternate:
                 self._alternate = self.shown()
             elif self._alternate:
-                # A full-screen program has left: what it showed last would else be seen nowhere.
+                # A full-screen program has left: its last screen would otherwise be seen nowhere.
                 yield from self._alternate
                 self._alternate = []
 
     def shown(self) -> list[str]:
-        """The lines on the screen now, without blank ones at the end."""
+        """The lines on the screen now, without blank lines at the end."""
         lines = list(self.screen.view().lines)
         while lines and not lines[-1]:
             lines.pop()
@@ -65,9 +74,11 @@ class Replay:
 
 
 def read_text(paths: Iterable[str | os.PathLike[str]]) -> Iterator[str]:
-    """The transcript of a recording's parts, oldest first: every line that scrolled off, then the last screen.
+    """The transcript of a recording's parts, oldest first: every line that scrolled off, then the
+    last screen.
 
-    Each part starts with a full frame of what the one before ended with, so only the last part's screen is given.
+    Lazy. Each part starts with a full frame of the end of the part before, so only the last part's
+    screen is yielded.
     """
     shown: list[str] = []
     for path in paths:
@@ -86,12 +97,16 @@ def last_screen(path: str | os.PathLike[str]) -> Screen:
     return replay.screen
 
 
-LOOK_S = 0.1  # a live session looks at its screen at most so often
+LOOK_S = 0.1  # seconds; a live session looks at its screen at most this often
 
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """A moment of rest in a recording: seconds from its start, what is shown, and the OSC sequences since the last one."""
+    """A moment of rest in a recording.
+
+    `at` is seconds from the start, `view` is the screen, `oscs` are the OSC sequences (code, body)
+    since the last moment.
+    """
 
     at: float
     view: ScreenView
@@ -99,11 +114,14 @@ class Moment:
 
 
 def moments(path: str | os.PathLike[str]) -> Iterator[Moment]:
-    """What a session would have seen of a recording (asciicast v2 or v3), lazily, its end last. Raises OSError."""
+    """What a session would have seen of a recording (asciicast v2 or v3).
+
+    Lazy; the end comes last. Raises OSError.
+    """
     screen, scanner = make_screen(80, 24), Scanner()
     oscs: list[tuple[int, str]] = []
     at = looked = 0.0
-    shown = True  # what came last was looked at
+    shown = True  # the latest output was looked at
     relative = False
     with open(path, encoding="utf-8", errors="replace") as f:
         for line in f:
@@ -136,7 +154,10 @@ def moments(path: str | os.PathLike[str]) -> Iterator[Moment]:
 
 
 def _row(line: str) -> dict[str, object] | list[Any] | None:
-    """The head of a recording, an event of it (time, kind, text), or None: torn, a comment, something else."""
+    """The head of a recording (dict) or an event of it [time, kind, text].
+
+    None for a torn line, a comment, or anything else.
+    """
     try:
         row = json.loads(line)
     except ValueError:

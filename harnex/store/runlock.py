@@ -1,8 +1,10 @@
-"""A run's mark in the registry's directory: `sessions/<run_id>.lock`, held (flock) by whoever stands for the run.
+"""A run's mark in the registry's directory: `sessions/<run_id>.lock`, held (flock) by the processes
+of the run.
 
-The launching command makes it before anything else of the run and hands the open file on to the supervisor. The
-kernel lets go of it when the last of them is gone, however that came: a mark that nobody holds is a dead run. That
-covers the moments in which no registry entry stands for it (starting, a torn entry), and no pid is needed.
+The launching command makes the mark before anything else of the run, and hands the open file on to
+the supervisor. The kernel releases the mark when the last of these processes is gone, for whatever
+reason: a mark that nobody holds is a dead run. The mark also covers the moments without a registry
+entry (starting, a torn entry), and needs no pid.
 """
 
 from __future__ import annotations
@@ -14,21 +16,24 @@ from harnex import paths
 
 
 def path_of(state: str, run_id: str) -> str:
+    """The path of a run's mark."""
     return os.path.join(paths.sessions_dir(state), f"{run_id}.lock")
 
 
 def take(state: str, run_id: str) -> int:
-    """Make the mark and hold it; the open file's number. Raises OSError."""
+    """Make the mark and hold it; return the open file's number. Raises OSError."""
     directory = paths.subdir(state, "sessions")
     while True:
-        # Held before it has its name: nobody may ever see it there and think that the run is dead.
+        # The mark is locked before it gets its name: nobody may ever see it unlocked and take the
+        # run for dead.
         early = os.path.join(directory, f".{run_id}.new")
         fd = os.open(early, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(fd, fcntl.LOCK_EX)
             os.rename(early, path_of(state, run_id))
             return fd
-        except FileNotFoundError:  # somebody who tidied up took it for one that a crash left
+        # Another process that tidied up took the mark for the rest of a crash.
+        except FileNotFoundError:
             os.close(fd)
         except OSError:
             os.close(fd)
@@ -37,6 +42,7 @@ def take(state: str, run_id: str) -> int:
 
 
 def remove(state: str, run_id: str) -> None:
+    """Remove the mark, if it is there."""
     try:
         os.unlink(path_of(state, run_id))
     except OSError:
@@ -44,7 +50,10 @@ def remove(state: str, run_id: str) -> None:
 
 
 def is_held(path: str) -> bool:
-    """Whether somebody stands for the run. A mark that can't be read counts as held: nothing is done to its run."""
+    """Whether a process holds the mark.
+
+    A mark that can't be read counts as held: nothing is done to its run.
+    """
     try:
         fd = os.open(path, os.O_RDWR | os.O_CLOEXEC | getattr(os, "O_NOFOLLOW", 0))
     except FileNotFoundError:
@@ -61,7 +70,10 @@ def is_held(path: str) -> bool:
 
 
 def dead_runs(state: str) -> list[str]:
-    """The run ids of marks that nobody holds, oldest first; what a crash left of making one is taken away."""
+    """The run ids of marks that nobody holds, oldest first.
+
+    Half-made marks that a crash left are removed.
+    """
     directory = paths.sessions_dir(state)
     try:
         names = sorted(os.listdir(directory))

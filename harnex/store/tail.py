@@ -1,4 +1,4 @@
-"""Following files that others append to: whole lines only, through truncation and replacement.
+"""Follows files that others append to: whole lines only, through truncation and replacement.
 
 Light: `events --follow` is on the hot path.
 """
@@ -17,21 +17,24 @@ CHUNK = 1 << 20
 class LineTail:
     """Reads the lines that were completed in a file since the last call.
 
-    An unterminated last line waits until its newline comes. A file that was replaced or truncated is
-    read from its start. `offset` is where the next line begins (bytes).
+    An unterminated last line waits until its newline comes. A file that was replaced or truncated
+    is read from its start. `offset` (bytes) is where the next line begins.
     """
 
     def __init__(self, path: str, offset: int = 0, max_line: int = 64 << 20) -> None:
         self.path = path
         self.offset = offset
         self.skipped = 0  # bytes of lines longer than max_line
-        self.damage = ""  # "removed", "replaced", "truncated": it is not the file any more that was read before
+        # "removed", "replaced" or "truncated" once the file is not the one read before.
+        self.damage = ""
         self._max_line = max_line
-        self._searched = 0  # up to there the line at `offset` has no end: it is not read again before it has one
+        # The position up to which the line at `offset` has no end: the line is not read again
+        # before it has one.
+        self._searched = 0
         self._inode: tuple[int, int] | None = None
 
     def to_end(self) -> None:
-        """Leave out what is there already."""
+        """Skip what is in the file already."""
         try:
             info = os.stat(self.path)
         except OSError:
@@ -40,7 +43,10 @@ class LineTail:
         self.offset = info.st_size
 
     def lines(self) -> Iterator[bytes]:
-        """Whole new lines without their newline. A missing file has none."""
+        """Whole new lines without their newline; none if the file is missing.
+
+        Lazy: `offset` moves as lines are consumed.
+        """
         try:
             fd = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC | getattr(os, "O_NONBLOCK", 0))
         except OSError as e:
@@ -86,7 +92,7 @@ class LineTail:
             os.close(fd)
 
     def _has_end(self, fd: int) -> bool:
-        """Whether the newline of a long line that was seen before is there now."""
+        """Whether the newline of a long, unfinished line has come."""
         if self._searched <= self.offset or self._searched - self.offset > self._max_line - CHUNK:
             return True
         while data := os.pread(fd, CHUNK, self._searched):
@@ -105,13 +111,17 @@ class LineTail:
 
 
 class DocumentTail:
-    """Reads a small file that is rewritten: its text when it changed, "" when it went away, None else."""
+    """Reads a small file that is rewritten.
+
+    `changed` returns the text if it changed, "" if the file went away, None otherwise.
+    """
 
     def __init__(self, path: str) -> None:
         self.path = path
         self._mark: tuple[int, int, int] | None = None
 
     def changed(self) -> str | None:
+        """The text if it changed since the last call, "" if the file went away, None otherwise."""
         try:
             fd = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC | getattr(os, "O_NONBLOCK", 0))
         except OSError:

@@ -1,8 +1,10 @@
-"""Messages that no agent has taken yet: one private file each in the run's directory, `inbox/<n>-<message_id>.json`.
+"""Messages that no agent has taken yet: one private file each in the run's directory,
+`inbox/<n>-<message_id>.json`.
 
-The event log holds their first 200 characters only. A file goes away when its message was taken or taken back, so
-what a crash leaves is what the next run must deliver (`harnex recover --resume` moves the directory there). Secrets
-are in no file: a message that held one is kept without it, marked `redacted`, and can't be delivered from here.
+The event log holds only the first 200 characters of a message. A file is removed when its message
+was taken or taken back, so what a crash leaves is what the next run must deliver (`harnex recover
+--resume` moves the directory there). No file holds a secret: a message with a secret is kept
+without it, marked `redacted`, and can't be delivered from here.
 """
 
 from __future__ import annotations
@@ -27,13 +29,17 @@ def put(
     first: bool = False,
     through: bool = True,
 ) -> None:
-    """Keep a message. The same one again changes nothing. `through`: also through a power cut, because somebody is told
-    that it is kept; that takes milliseconds. Raises OSError (a full disk)."""
+    """Keep a message. A message that is already kept is not changed. Raises OSError (a full disk).
+
+    `first`: before all others. `through`: also through a power cut, because the sender hears that
+    the message is kept; that takes milliseconds.
+    """
     directory = paths.subdir(state, "runs", run_id, NAME)
     names = _names(directory)
     if any(name.endswith(f"-{message['id']}.json") for name in names):
         return
-    # A million before the first: room for those that are put first. Numbers, not times: clocks jump.
+    # Numbers start at a million: that leaves room for those that are put first. Numbers, not times:
+    # clocks jump.
     numbers = [int(name[:10]) for name in names if name[:10].isdecimal()] or [1_000_000]
     path = os.path.join(directory, f"{min(numbers) - 1 if first else max(numbers) + 1:010d}-{message['id']}.json")
     clean = {key: redact(value) if isinstance(value, str) else value for key, value in message.items()}
@@ -42,7 +48,7 @@ def put(
 
 
 def drop(state: str, run_id: str, message_id: str) -> None:
-    """A message is over."""
+    """Remove a message: it was taken or taken back."""
     directory = os.path.join(paths.run_dir(state, run_id), NAME)
     for name in _names(directory):
         if name.endswith(f"-{message_id}.json"):
@@ -51,7 +57,7 @@ def drop(state: str, run_id: str, message_id: str) -> None:
 
 
 def rows(state: str, run_id: str) -> list[KeptMessage]:
-    """What is kept, in the order in which it came; files that a crash tore are left out."""
+    """The kept messages, in the order in which they came; files that a crash tore are left out."""
     directory = os.path.join(paths.run_dir(state, run_id), NAME)
     found = []
     for name in _names(directory):

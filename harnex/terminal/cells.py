@@ -1,4 +1,6 @@
-"""Rows of cells with their styles, and the parser of SGR: the storage of the emulator, without pyte."""
+"""Rows of cells with their styles, and the parser of SGR: the storage of the emulator, without
+pyte.
+"""
 
 from __future__ import annotations
 
@@ -8,11 +10,14 @@ from harnex.terminal.styles import PLAIN, Run, Runs, Style
 
 
 class Row:
-    """One row of cells. A wide character is followed by an empty string: the cell that it covers.
+    """One row of cells.
 
-    Styles are interned by the emulator, so that `is` tells them apart. `text` and `runs` are cached until the row
-    is written to, which is what makes a view of an unchanged row free. `blank` is the style of a row that was erased
-    and not written to since: erasing it again is free, too, however often a program clears its screen.
+    A wide character is followed by an empty string for the second cell that it covers.
+
+    The emulator interns styles, so `is` tells them apart. `text` and `runs` are cached until the
+    row changes, which makes a view of an unchanged row free. `blank` is the style of a row that was
+    erased and not changed since: erasing such a row again is free, too, however often a program
+    clears its screen.
     """
 
     __slots__ = ("_runs", "_text", "blank", "cells", "styles", "wrapped")
@@ -26,7 +31,10 @@ class Row:
         self._runs: Runs | None = None
 
     def put(self, column: int, cells: str | list[str], style: Style) -> None:
-        """Overwrites as many cells as `cells` has. Half of a wide character that is left over becomes a blank."""
+        """Overwrite as many cells as `cells` has.
+
+        A remaining half of a wide character becomes a blank.
+        """
         end = column + len(cells)
         self.split(column)
         self.split(end)
@@ -35,7 +43,7 @@ class Row:
         self._text = self._runs = self.blank = None
 
     def erase(self, style: Style) -> bool:
-        """Makes the whole row blank; False if it was already."""
+        """Make the whole row blank. Returns False if the row was blank in this style already."""
         self.wrapped = False
         if self.blank is style:
             return False
@@ -47,13 +55,14 @@ class Row:
         return True
 
     def split(self, column: int) -> None:
-        """Makes sure that no wide character lies across the left edge of `column`."""
+        """Make sure that no wide character lies across the left edge of `column`."""
         cells = self.cells
         if 0 < column < len(cells) and cells[column] == "":
             cells[column - 1] = cells[column] = " "
             self.touched()
 
     def insert(self, column: int, count: int, style: Style) -> None:
+        """Insert `count` blank cells at `column`; the cells at the end fall off."""
         self.split(column)
         self.split(len(self.cells) - count)
         width = len(self.cells)
@@ -62,6 +71,7 @@ class Row:
         self.touched()
 
     def delete(self, column: int, count: int, style: Style) -> None:
+        """Delete `count` cells at `column`; blank cells come in at the end."""
         self.split(column)
         self.split(column + count)
         count = min(count, len(self.cells) - column)
@@ -71,6 +81,7 @@ class Row:
         self.touched()
 
     def fit(self, columns: int) -> None:
+        """Cut or extend the row to `columns` cells."""
         have = len(self.cells)
         if columns < have:
             self.split(columns)
@@ -81,15 +92,17 @@ class Row:
         self.touched()
 
     def touched(self) -> None:
+        """Drop the cached views after a change."""
         self._text = self._runs = self.blank = None
 
     def text(self) -> str:
+        """The plain text of the row, right-trimmed."""
         if self._text is None:
             self._text = "".join(self.cells).rstrip(" ")
         return self._text
 
     def runs(self) -> Runs:
-        """Neighbours of one style together; plain blanks at the end are left out."""
+        """Runs of neighbouring cells of one style; plain blanks at the end are left out."""
         if self._runs is None:
             out: list[Run] = []
             cells = self.cells
@@ -97,7 +110,8 @@ class Row:
             for style, group in groupby(self.styles):
                 end = start + len(list(group))
                 text = "".join(cells[start:end])
-                # Equal lengths may hide a wide character beside a combining one, but then its cell is empty.
+                # Equal lengths may hide a wide character beside a combining one, but then the
+                # second cell of the wide one is empty.
                 plain = text.isascii() or (len(text) == end - start and "" not in cells[start:end])
                 out.append(Run(text, style, start, end - start, () if plain else tuple(cells[start:end])))
                 start = end
@@ -119,7 +133,10 @@ _FLAGS = {1: ("bold", True), 2: ("faint", True), 3: ("italic", True), 4: ("under
 
 
 def apply_sgr(style: Style, params: str) -> Style:
-    """The style after `CSI params m`. Both forms of colours: `38;2;r;g;b` and `38:2::r:g:b`; unknown is ignored."""
+    """The style after `CSI params m`.
+
+    Both forms of colours are read: `38;2;r;g;b` and `38:2::r:g:b`. Unknown codes are ignored.
+    """
     values: dict[str, object] = style._asdict()
     parts = params.split(";")
     at = 0
@@ -158,7 +175,7 @@ def _colour(sub: list[str]) -> str:
     if len(numbers) >= 2 and numbers[0] == 5:
         return str(numbers[1]) if numbers[1] < 256 else ""
     if len(numbers) >= 4 and numbers[0] == 2:
-        # `38:2:colourspace:r:g:b` has one more than `38:2:r:g:b` and `38;2;r;g;b`.
+        # `38:2:colourspace:r:g:b` has one number more than `38:2:r:g:b` and `38;2;r;g;b`.
         red, green, blue = numbers[2:5] if len(numbers) >= 5 else numbers[1:4]
         return f"#{min(red, 255):02x}{min(green, 255):02x}{min(blue, 255):02x}"
     return ""

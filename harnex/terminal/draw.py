@@ -1,4 +1,7 @@
-"""Pure pictures of a screen: as ANSI for a terminal, as SVG for a page. No fonts, no links, no scripts."""
+"""Pictures of a screen: ANSI for a terminal, SVG for a page.
+
+Pure; no fonts, no links, no scripts.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +26,7 @@ def sgr(style: Style) -> str:
 
 
 def row_ansi(runs: Runs) -> str:
-    """One row from its first column, in its styles, which are reset at the end."""
+    """One row from its first column, with its styles. The style is reset at the end."""
     out = []
     style = PLAIN
     for run in runs:
@@ -38,7 +41,8 @@ def row_ansi(runs: Runs) -> str:
 
 def to_ansi(screen: Screen) -> bytes:
     """A full redraw, from any state of the terminal: rows, cursor position and visibility."""
-    # Without autowrap, so that a full last row can't scroll; each row is addressed, so widths can't add up.
+    # Autowrap is off, so a full last row can't scroll. Each row is addressed, so width errors can't
+    # add up.
     out = ["\x1b[?7l\x1b[?6l\x1b[r\x1b[0m\x1b[2J"]
     for row in range(screen.rows):
         runs = screen.runs(row)
@@ -60,7 +64,7 @@ def _hex(colour: str, default: str) -> str:
 
 
 def colours(style: Style) -> tuple[str, str]:
-    """Foreground and background as `#rrggbb`, inverse applied."""
+    """Foreground and background as `#rrggbb`; an inverse style has them swapped."""
     fg, bg = _hex(style.fg, FOREGROUND), _hex(style.bg, BACKGROUND)
     return (bg, fg) if style.inverse else (fg, bg)
 
@@ -70,7 +74,10 @@ def _px(value: float) -> str:
 
 
 def to_svg(screen: Screen, title: str = "") -> str:
-    """A window with the screen in it. Every run of text is stretched to its cells, whatever font the viewer has."""
+    """A window with the screen inside.
+
+    Every run of text is stretched to its cells, whatever font the viewer has.
+    """
     width, height = screen.columns * CELL_X + 2 * _MARGIN, screen.rows * CELL_Y + _BAR + 2 * _MARGIN
     out = [
         (
@@ -101,7 +108,7 @@ def to_svg(screen: Screen, title: str = "") -> str:
 
 
 def _clean(text: str) -> str:
-    """Escaped for XML, which has no room for control characters even when they are escaped."""
+    """Text escaped for XML, without control characters: XML never allows them."""
     from html import escape  # only drawings need its table of entities
 
     return escape("".join(c for c in text if c >= " " and not "\ud800" <= c <= "\udfff" and c not in "\ufffe\uffff"))
@@ -134,7 +141,10 @@ def _svg_row(out: list[str], row: int, runs: Runs) -> None:
 
 
 def _pieces(run: Run) -> list[tuple[int, str, int]]:
-    """(column, text, cells) of the words of a run. Where cells and characters differ, each wide one stands alone."""
+    """(column, text, cells) of the words of a run.
+
+    Where cells and characters differ, each wide grapheme stands alone.
+    """
     if not run.wide:
         text = run.text if run.style.underline or run.style.strike else run.text.rstrip(" ")
         start = len(text) - len(text.lstrip(" ")) if not (run.style.underline or run.style.strike) else 0

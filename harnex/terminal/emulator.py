@@ -1,8 +1,9 @@
-"""The emulator behind `make_screen`: a parser before the hardened pyte of `terminal/grid.py`. Imported lazily.
+"""The emulator behind `make_screen`: a parser before the hardened pyte of `terminal/grid.py`.
 
-pyte's own parser reads one character at a time (1 to 2 MB/s), prints what it doesn't know and forgets nothing that
-is never ended. Here one regex finds the sequences, and those that are split over reads are carried over. Output is
-drawn as far as the caller has time for it (`push`, `advance`): 256 KB of some sequences take seconds.
+Imported lazily. pyte's own parser reads one character at a time (1 to 2 MB/s), prints what it
+doesn't know, and never forgets a sequence that is not ended. Here one regex finds the sequences,
+and sequences that are split over reads are carried over. Output is drawn as far as the caller has
+time (`push`, `advance`): 256 KB of some sequences take seconds.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from harnex.terminal.styles import Runs, runs_text
 
 STRING_LIMIT = 65536
 
-# Text comes in pieces, so that a long line can be drawn in several turns.
+# Text is matched in pieces, so that a long line can be drawn in several turns.
 _TOKEN = re.compile(
     r"(?P<text>[^\x00-\x1f\x7f-\x9f]{1,512}+)"
     r"|\x1b\[(?P<params>[\x00-\x17\x19\x1c-?\x7f]{0,512}+)(?P<final>[@-~]|(?P<csi_torn>\Z)|)"
@@ -37,7 +38,8 @@ class Emulator:
     """Implements `terminal.screen.Screen`: the parser before a `Terminal`, and views of it."""
 
     def __init__(self, columns: int, rows: int) -> None:
-        self.faults = 0  # exceptions that a handler raised: a bug here, never the end of the supervisor
+        # Exceptions that a handler raised: a bug here must never end the supervisor.
+        self.faults = 0
         self._terminal = Terminal(columns, rows)
         self._view: ScreenView | None = None
         self._start_parser()
@@ -66,14 +68,16 @@ class Emulator:
     def _start_parser(self) -> None:
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
         self._carry = ""
-        self._ignoring: re.Pattern[str] | None = None  # inside an over-long string: what ends it
+        # Set inside an over-long string: the pattern that ends the string.
+        self._ignoring: re.Pattern[str] | None = None
         self._waiting: list[bytes] = []  # pushed, and not yet begun
-        self._text = ""  # being drawn
-        self._tokens: Iterator[re.Match[str]] | None = None  # the rest of it
-        self._at = 0  # how far it is drawn
+        self._text = ""  # the text being drawn
+        # The tokens of `_text` that are still to come.
+        self._tokens: Iterator[re.Match[str]] | None = None
+        self._at = 0  # the position up to which `_text` is drawn
         self.title = ""
 
-    # -- the interface -------------------------------------------------------------------------------------
+    # -- the interface -----------------------------------------------------------------------------
 
     @property
     def columns(self) -> int:
@@ -181,7 +185,10 @@ class Emulator:
         return _TOKEN.finditer(self._text, self._at)
 
     def _draw(self, tokens: Iterator[re.Match[str]], until: int) -> bool:
-        """Goes on to the end of the text, or until so much work is done: then False."""
+        """Draw on.
+
+        Returns True at the end of the text, False if `until` units of work were reached before.
+        """
         terminal, text = self._terminal, self._text
         draw = terminal.draw
         for token in tokens:
@@ -208,7 +215,7 @@ class Emulator:
                         escape()
                 elif group == "torn":
                     self._carry = token[0]
-            except Exception:  # a program's output must never end the harness that reads it
+            except Exception:  # a program's output must never end the supervisor that reads it
                 self.faults += 1
             terminal.work += 1
             if terminal.work >= until:

@@ -1,8 +1,9 @@
-"""The recording's data: what turns the last frame in a player into the present screen. Pure; see store/recording.py.
+"""The recording's data: what turns the last frame in a player into the present screen.
 
-Re-rendered from our own screen instead of copied from the child, so that secrets can be found (raw TUI bytes cut
-them up by cursor moves) and a flood costs one frame. The player is a terminal of the same size, and what scrolls
-off our screen scrolls off its screen, so that its scrollback is the transcript.
+Pure; see store/recording.py. Frames are rendered from harnex's own screen instead of copied from
+the child, so that secrets can be found (cursor moves cut secrets up in raw TUI bytes) and a flood
+costs one frame. The player is a terminal of the same size. What scrolls off harnex's screen scrolls
+off the player's screen, so the player's scrollback is the transcript.
 """
 
 from __future__ import annotations
@@ -14,11 +15,16 @@ from harnex.terminal.styles import Run, Runs, runs_text
 from harnex.visible import one_line
 
 CLEAR = "\x1b[0m\x1b[r\x1b[?7l\x1b[H\x1b[2J"
-_CONTEXT = 8  # rows: a private key in PEM is longer, but its rows are found again as fragments
+# Rows that are looked at again with the next frame. A private key in PEM is longer, but its rows
+# are found again as fragments.
+_CONTEXT = 8
 
 
 def redact_runs(rows: list[Runs], columns: int, redactor: Redactor) -> list[Runs]:
-    """The rows without secrets. A row that held one loses no column: the mark and stars stand where it stood."""
+    """The rows without secrets.
+
+    A row that held a secret keeps its width: the mark and stars stand in the secret's place.
+    """
     texts = [runs_text(runs) for runs in rows]
     widths = [runs[-1].column + runs[-1].cells if runs else 0 for runs in rows]
     clean = redactor.redact_lines(texts, columns, widths)
@@ -30,7 +36,10 @@ def redact_runs(rows: list[Runs], columns: int, redactor: Redactor) -> list[Runs
 
 
 def _retext(runs: Runs, text: str) -> Runs:
-    """`text` has as many characters as the runs' text: each run gets its part, and what it kept of wide cells."""
+    """Put `text` into the runs. It has as many characters as the text of the runs.
+
+    Each run gets its part of `text`, and keeps its wide cells.
+    """
     out: list[Run] = []
     at = column = 0
     for run in runs:
@@ -41,7 +50,8 @@ def _retext(runs: Runs, text: str) -> Runs:
         elif not run.wide:
             out.append(run._replace(text=part))
         else:
-            # A secret beside wide characters: cells are rebuilt one by one, a hidden wide cell is two stars.
+            # A secret beside wide characters: the cells are rebuilt one by one, and a hidden wide
+            # cell becomes two stars.
             cells: list[str] = []
             place = 0
             for grapheme, width in run.graphemes():
@@ -55,15 +65,18 @@ def _retext(runs: Runs, text: str) -> Runs:
 
 
 class FrameEncoder:
-    """Holds what the player shows. `frame` is asked at most ten times a second; "" when nothing changed."""
+    """Holds what the player shows.
+
+    `frame` is called at most ten times a second, and returns "" if nothing changed.
+    """
 
     def __init__(self) -> None:
-        self.behind = False  # more lines have scrolled off than the last frame was to take
+        self.behind = False  # more lines have scrolled off than the last frame was allowed to take
         self._context: list[Runs] = []
         self.forget()
 
     def forget(self) -> None:
-        """The next frame draws everything: a new file, a player that may show anything."""
+        """Draw everything in the next frame: a new file, or a player that may show anything."""
         self._rows: list[Runs] | None = None
         self._size = (0, 0)
         self._alternate = False
@@ -81,14 +94,19 @@ class FrameEncoder:
         return None if first else f"{size[0]}x{size[1]}"
 
     def frame(self, screen: Screen, redactor: Redactor, most: int | None = None) -> str:
-        """Ask `resize` first. Takes the screen's scrolled lines, which go into the player's scrollback: `most` of them,
-        and then, if there are more (`behind`), nothing of the screen, which comes after them."""
+        """The data of the next frame. Call `resize` first.
+
+        Takes up to `most` of the screen's scrolled lines, which go into the player's scrollback. If
+        more lines are left (`behind`), the frame holds nothing of the screen, because the screen
+        comes after those lines.
+        """
         gone = screen.scrolled_runs(most)
         height = screen.rows
         follow = screen.scrolled_next(_CONTEXT)
         self.behind = bool(follow)
-        # One pass over both, because a key can be half scrolled off. Only whole rows leave, in order.
-        # The last rows that left earlier come first: a key that began in them goes on here.
+        # Redact scrolled lines and screen in one pass, because a key can be half scrolled off. Only
+        # whole rows leave, in order. The last rows that left earlier come first: a key that began
+        # in them goes on here.
         before = len(self._context)
         every = self._context + gone + (follow or [screen.runs(row) for row in range(height)])
         self._context = (self._context + gone)[-_CONTEXT:]
@@ -101,7 +119,8 @@ class FrameEncoder:
             self._alternate = False
             shown = [()] * height
         if gone:
-            if self._alternate:  # they belong to the main screen, whose picture comes back with it
+            # Scrolled lines belong to the main screen, whose picture comes back with it.
+            if self._alternate:
                 out.append("\x1b[?1049l" + CLEAR)
                 shown, self._alternate = [()] * height, False
             shown = self._push(out, shown, gone, height)
@@ -128,10 +147,11 @@ class FrameEncoder:
         return "".join(out)
 
     def _push(self, out: list[str], shown: list[Runs], gone: list[Runs], height: int) -> list[Runs]:
-        """Makes the player scroll: each line that left is put at the top as it was when it left, then scrolled off.
+        """Make the player scroll: put each line that left at the top, as it was when it left, then
+        scroll it off.
 
-        Lines that are still on the player's screen are corrected where they stand (they mostly are right already);
-        the others, of a flood, are written at the top one after the other.
+        Lines that are still on the player's screen are corrected in place (most are right already).
+        The other lines, of a flood, are written at the top one after the other.
         """
         for start in range(0, len(gone), height):
             part = gone[start : start + height]
@@ -144,7 +164,10 @@ class FrameEncoder:
 
 
 def _placed(runs: Runs, row: int) -> str:
-    """A row's data; after a wide grapheme the column is set anew, because players disagree about its width."""
+    """The data of a row.
+
+    After a wide grapheme the column is set anew, because players disagree about its width.
+    """
     out = []
     for run in runs:
         if not run.wide or all(len(cell) <= 1 for cell in run.wide):

@@ -1,12 +1,13 @@
 """pyte's screen with other cells: what each terminal sequence does. Imported by the emulator only.
 
-Stock pyte 0.8.2 raised IndexError on a quarter of Codex's frames. Kept from it: margins, origin mode,
-cursor addressing, character sets. Replaced: its cells (`terminal/cells.py`) and all that touches them: wide characters
-and graphemes, alternate screen, scrolling (with the lines that leave), faint, colon SGR, REP, SU/SD, ED 3; and its tab
-stops, which it sorts anew at each tab.
+Stock pyte 0.8.2 raised IndexError on a quarter of Codex's frames. Kept from pyte: margins, origin
+mode, cursor addressing, character sets. Replaced: its cells (`terminal/cells.py`) and everything
+that touches them: wide characters and graphemes, alternate screen, scrolling (with the lines that
+leave), faint, colon SGR, REP, SU/SD, ED 3. Its tab stops are replaced, too: pyte sorts them anew at
+each tab.
 
-Every handler adds to `work` about as many units as it takes microseconds, so that the emulator can stop in time. No
-sequence takes more than a screen's worth, whatever its count says.
+Every handler adds to `work` about as many units as it takes microseconds, so that the emulator can
+stop in time. No sequence takes more than a screen's worth of work, whatever its count.
 """
 
 from __future__ import annotations
@@ -24,12 +25,13 @@ from wcwidth import wcwidth
 from harnex.terminal.cells import Row, apply_sgr
 from harnex.terminal.styles import PLAIN, Style
 
-SCROLLED_LINES = 5000  # kept until somebody asks for them
-SCROLLED_CELLS = 600_000  # the same in cells: at most 10 MB, in a flood
-STYLES = 8192  # remembered
-CELL_CHARACTERS = 12  # of one grapheme: the rest of a pile of combining marks is dropped
+SCROLLED_LINES = 5000  # scrolled lines kept until a reader takes them
+# Cells of scrolled lines kept until a reader takes them: at most 10 MB, in a flood.
+SCROLLED_CELLS = 600_000
+STYLES = 8192  # styles remembered
+CELL_CHARACTERS = 12  # characters of one grapheme; further combining marks are dropped
 
-# Emoji that VS16 makes wide and a ZWJ may join: by blocks, which is near enough.
+# Emoji that VS16 makes wide and that a ZWJ may join: by blocks, which is near enough.
 _EMOJI = re.compile(
     "[#*0-9\xa9\xae\u203c\u2049\u2122\u2139\u2194-\u21aa\u231a-\u23ff\u24c2\u25aa-\u27bf\u2934\u2935"
     "\u2b05-\u2b55\u3030\u303d\u3297\u3299\U0001f000-\U0001faff]"
@@ -37,15 +39,19 @@ _EMOJI = re.compile(
 _SKIN_TONES = frozenset("\U0001f3fb\U0001f3fc\U0001f3fd\U0001f3fe\U0001f3ff")
 _FLAG_LETTERS = frozenset(chr(c) for c in range(0x1F1E6, 0x1F200))
 _KNOWN_MAX = 50_000
-_narrow = {chr(c) for c in range(0x20, 0x7F)}  # grows by the one-cell characters seen: they need no look at each
-_wide: set[str] = set()  # the same for those of two cells that join with nothing: no emoji
+# One-cell characters. The set grows by those that were seen, so that each needs no second look.
+_narrow = {chr(c) for c in range(0x20, 0x7F)}
+_wide: set[str] = set()  # Two-cell characters that were seen and that join with nothing: no emoji.
 _ZWJ, _VS16 = "\u200d", "\ufe0f"
 _DECOM, _DECAWM, _IRM = int(modes.DECOM), int(modes.DECAWM), int(modes.IRM)
-_Screen: Any = pyte.Screen  # its cells have another type here
+_Screen: Any = pyte.Screen  # pyte's screen; its cells have another type here
 
 
 class Terminal(_Screen):  # type: ignore[misc]
-    """pyte's screen with other cells. Coordinates are from 0; `cursor.x == columns` means that a wrap is pending."""
+    """pyte's screen with other cells.
+
+    Coordinates are from 0; `cursor.x == columns` means that a wrap is pending.
+    """
 
     buffer: list[Row]
     lines: int
@@ -53,7 +59,7 @@ class Terminal(_Screen):  # type: ignore[misc]
     cursor: Any
     margins: Any
     mode: set[int]
-    work: int  # done so far, in units of about a microsecond
+    work: int  # work done so far, in units of about a microsecond
 
     def __init__(self, columns: int, rows: int) -> None:
         self.lines, self.columns = max(1, rows), max(2, columns)
@@ -72,14 +78,17 @@ class Terminal(_Screen):  # type: ignore[misc]
         self.cursor.attrs = PLAIN
         self.alternate = False
         self._other: list[Row] = []
-        self._spare: list[Row] = []  # the rows of the alternate screen before this one
+        self._spare: list[Row] = []  # the rows of the last alternate screen, to be used again
         self._stops = list(range(8, self.columns, 8))
         self.work += 20 + self.lines * (1 + self.columns // 256)
         self._saved: dict[bool, tuple[Any, ...]] = {}
         self._last = ""
 
     def resize(self, lines: int | None = None, columns: int | None = None) -> None:
-        """No reflow: agents paint anew after SIGWINCH. Rows go from below the cursor first, then into scrollback."""
+        """Change the size without reflow: agents paint anew after SIGWINCH.
+
+        Rows below the cursor go first; then the top rows go into scrollback.
+        """
         lines, columns = max(1, lines or self.lines), max(2, columns or self.columns)
         rows = self.buffer
         while len(rows) > lines and len(rows) - 1 > self.cursor.y and not rows[-1].text():
@@ -107,7 +116,7 @@ class Terminal(_Screen):  # type: ignore[misc]
         self.ensure_hbounds()
         self.ensure_vbounds()
 
-    # -- text ----------------------------------------------------------------------------------------------
+    # -- text --------------------------------------------------------------------------------------
 
     def draw(self, data: str) -> None:
         charset = self.g1_charset if self.charset else self.g0_charset
@@ -144,7 +153,10 @@ class Terminal(_Screen):  # type: ignore[misc]
         self._last = data[-1]
 
     def _draw_wide(self, data: str) -> None:
-        """Characters of two cells each, row by row: what `_draw_one` does with them, in a twentieth of the time."""
+        """Draw characters of two cells each, row by row.
+
+        The effect is that of `_draw_one`, in a twentieth of the time.
+        """
         cursor, columns = self.cursor, self.columns
         at, length = 0, len(data)
         while at < length:
@@ -166,7 +178,7 @@ class Terminal(_Screen):  # type: ignore[misc]
         self._last = data[-1]
 
     def _wrap_wide(self) -> None:
-        """A wide character does not fit in the last cell, which stays blank."""
+        """Wrap before a wide character. It does not fit in the last cell, which stays blank."""
         if self.cursor.x < self.columns:
             self.buffer[self.cursor.y].put(self.cursor.x, " ", self.cursor.attrs)
         self._wrap()
@@ -206,7 +218,10 @@ class Terminal(_Screen):  # type: ignore[misc]
         self._last = character
 
     def _join(self, character: str, width: int) -> bool:
-        """Adds `character` to the one before the cursor, when they are one grapheme."""
+        """Add `character` to the one before the cursor if both are one grapheme.
+
+        Returns whether they are.
+        """
         cursor = self.cursor
         row = self.buffer[cursor.y]
         at = cursor.x - 1
@@ -229,7 +244,8 @@ class Terminal(_Screen):  # type: ignore[misc]
             or character in _FLAG_LETTERS
             or character in _SKIN_TONES
         )
-        if grow and cursor.x >= self.columns:  # no cell is left for its second half: it stays the narrow one that it is
+        # No cell is left for the second half: the grapheme stays narrow.
+        if grow and cursor.x >= self.columns:
             return character not in _FLAG_LETTERS
         if len(before) < CELL_CHARACTERS:
             joined = [before + character] + ([""] if wide or grow else [])
@@ -240,7 +256,11 @@ class Terminal(_Screen):  # type: ignore[misc]
         return True
 
     def repeat(self, count: int = 1) -> None:
-        """REP. At most one screen of it, or one row where each character must be looked at: more would only scroll."""
+        """REP: repeat the last character.
+
+        At most one screen of characters is drawn, or one row where each character must be looked
+        at: more would only scroll.
+        """
         last, count = self._last, max(1, count)
         if not last:
             return
@@ -253,7 +273,7 @@ class Terminal(_Screen):  # type: ignore[misc]
             if count > 1:
                 self._draw_wide(last * (min(count, self.columns * self.lines) - 1))
 
-    # -- scrolling -----------------------------------------------------------------------------------------
+    # -- scrolling ---------------------------------------------------------------------------------
 
     def _keep(self, row: Row) -> None:
         if len(self.scrolled) >= min(SCROLLED_LINES, SCROLLED_CELLS // self.columns):
@@ -262,7 +282,11 @@ class Terminal(_Screen):  # type: ignore[misc]
         self.scrolled.append(row)
 
     def _scroll(self, top: int, bottom: int, count: int, *, keep: bool = False) -> None:
-        """Moves the rows from `top` to `bottom` up (`count` > 0) or down; blank ones come in at the other end."""
+        """Move the rows from `top` to `bottom` up (`count` > 0) or down.
+
+        Blank rows come in at the other end. `keep`: rows that leave at the top of the main screen
+        go into scrollback.
+        """
         rows, style = self.buffer, self.blank
         size = bottom - top + 1
         number = min(abs(count), size)
@@ -274,7 +298,7 @@ class Terminal(_Screen):  # type: ignore[misc]
             gone = [Row(self.columns, style) for _ in gone]
             self.work += number * (2 + self.columns // 128)
         else:
-            for row in gone:  # nobody sees them any more: they come in again at the other end
+            for row in gone:  # these rows are used again as the blank rows at the other end
                 self.work += row.erase(style)
         del rows[first : first + number]
         rows[into:into] = gone
@@ -282,6 +306,7 @@ class Terminal(_Screen):  # type: ignore[misc]
 
     @property
     def region(self) -> tuple[int, int]:
+        """(first, last) row of the scrolling region."""
         return (self.margins.top, self.margins.bottom) if self.margins else (0, self.lines - 1)
 
     def index(self) -> None:
@@ -320,11 +345,11 @@ class Terminal(_Screen):  # type: ignore[misc]
             self._scroll(self.cursor.y, bottom, max(1, count or 1))
             self.carriage_return()
 
-    # -- cells ---------------------------------------------------------------------------------------------
+    # -- cells -------------------------------------------------------------------------------------
 
     @property
     def blank(self) -> Style:
-        """Erased cells keep the background colour of the moment, nothing else."""
+        """The style of erased cells: the current background colour, nothing else."""
         return self._intern(Style(bg=self.cursor.attrs.bg)) if self.cursor.attrs.bg else PLAIN
 
     def _intern(self, style: Style) -> Style:
@@ -334,7 +359,10 @@ class Terminal(_Screen):  # type: ignore[misc]
         return self._styles.setdefault(style, style)
 
     def _row(self) -> Row:
-        """The cursor's row, to be changed; ends a pending wrap, which every sequence that edits cells does."""
+        """The cursor's row, for a change.
+
+        Ends a pending wrap, as every sequence that edits cells does.
+        """
         self.cursor.x = min(self.cursor.x, self.columns - 1)
         row: Row = self.buffer[self.cursor.y]
         return row
@@ -369,7 +397,7 @@ class Terminal(_Screen):  # type: ignore[misc]
             self._clear(self.cursor.y, *((x, columns), (0, x + 1), (0, columns))[how])
 
     def erase_in_display(self, how: int = 0, *args: object, **kwargs: object) -> None:
-        """ED 3 erases the scrollback, which is not ours to forget: nothing."""
+        """ED. ED 3 would erase the scrollback, which the agent may not erase: ED 3 does nothing."""
         y = self.cursor.y
         if how in (0, 1):
             self.erase_in_line(how)
@@ -395,10 +423,14 @@ class Terminal(_Screen):  # type: ignore[misc]
             self._sgr[key] = style
         self.cursor.attrs = style
 
-    # -- cursor and modes ----------------------------------------------------------------------------------
+    # -- cursor and modes --------------------------------------------------------------------------
 
     def cursor_up(self, count: int | None = None) -> None:
-        """Stops at the margin only when it started inside (pyte jumped down to it from above)."""
+        """CUU: move the cursor up.
+
+        It stops at the top margin only if it started inside (pyte jumped down to the margin from
+        above).
+        """
         self.ensure_hbounds()
         top = self.region[0]
         self.cursor.y = max(self.cursor.y - max(1, count or 1), top if self.cursor.y >= top else 0)
@@ -410,7 +442,7 @@ class Terminal(_Screen):  # type: ignore[misc]
         self.cursor.y = min(self.cursor.y + max(1, count or 1), limit)
 
     def cursor_position(self, line: int | None = None, column: int | None = None) -> None:
-        if _DECOM in self.mode and self.margins:  # clamped, where pyte ignored the whole sequence
+        if _DECOM in self.mode and self.margins:  # clamped; pyte ignored the whole sequence
             line = min((line or 1), self.margins.bottom - self.margins.top + 1)
         super().cursor_position(line, column)
 
@@ -441,7 +473,11 @@ class Terminal(_Screen):  # type: ignore[misc]
             self._stops = []
 
     def save_cursor(self) -> None:
-        """One slot for each screen, as everywhere but in pyte, whose stack grew for ever."""
+        """DECSC: save the cursor.
+
+        There is one slot for each screen, as in every terminal but pyte, whose stack grew without
+        limit.
+        """
         self.work += 4
         self._saved[self.alternate] = (
             copy.copy(self.cursor), self.g0_charset, self.g1_charset, self.charset, _DECOM in self.mode
@@ -462,6 +498,7 @@ class Terminal(_Screen):  # type: ignore[misc]
         self.ensure_vbounds()
 
     def private_mode(self, mode: int, on: bool) -> None:
+        """Apply a private mode that changes the screen; others are ignored."""
         if mode in (47, 1047, 1049):
             self._switch(mode, on)
         elif mode == 1048:

@@ -1,11 +1,11 @@
-"""The modes that the agent's terminal is in, for a terminal that joins it (attach) and leaves it again."""
+"""The modes of the agent's terminal, for a terminal that joins (attach) and leaves again."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
-# Private modes that a fresh terminal has off, in the order in which `enter` sets them. The alternate screen has
-# three names: `Modes` keeps the one that was used.
+# Private modes that are off in a fresh terminal, in the order in which `enter` sets them. The
+# alternate screen has three numbers: `Modes` keeps the number that was used.
 _PRIVATE = {
     1: "cursor_keys",
     1000: "mouse",
@@ -21,7 +21,7 @@ _KITTY_DEPTH = 32
 
 @dataclass(slots=True)
 class Modes:
-    """The modes that a terminal of the attached person must share with the one the agent believes to have."""
+    """The modes of the agent's terminal that an attached person's terminal must share."""
 
     alternate: int = 0  # 47, 1047 or 1049; 0 is the main screen
     bracketed_paste: bool = False
@@ -36,19 +36,24 @@ class Modes:
     autowrap: bool = True
     synced: bool = False
     modify_other_keys: int = 0
-    # The stacks of the main and of the alternate screen, each from its bottom: kitty keeps two.
+    # The keyboard stacks of the main and of the alternate screen, each from its bottom: kitty keeps
+    # two.
     kitty: list[int] = field(default_factory=lambda: [0])
     kitty_alternate: list[int] = field(default_factory=lambda: [0])
 
     @property
     def kitty_stack(self) -> list[int]:
+        """The keyboard stack of the current screen."""
         return self.kitty_alternate if self.alternate else self.kitty
 
     def copy(self) -> Modes:
         return replace(self, kitty=list(self.kitty), kitty_alternate=list(self.kitty_alternate))
 
     def reset(self, *, soft: bool = False) -> None:
-        """RIS, or DECSTR (`soft`), which leaves the screen, the mouse and the paste mode as they are."""
+        """RIS, or DECSTR (`soft`).
+
+        A soft reset leaves the screen, the mouse and the paste mode as they are.
+        """
         if soft:
             self.cursor_keys = self.keypad = False
             self.cursor_visible = self.autowrap = True
@@ -58,6 +63,7 @@ class Modes:
             setattr(self, name, getattr(fresh, name))
 
     def set_private(self, mode: int, on: bool) -> None:
+        """Apply `CSI ? mode h` (`on`) or `l`. Modes that are not kept are ignored."""
         if mode in (47, 1047, 1049):
             if on and not self.alternate:
                 self.kitty_alternate = [0]
@@ -70,7 +76,7 @@ class Modes:
             setattr(self, _PRIVATE[mode], on)
 
     def report(self, mode: int) -> int:
-        """DECRPM: 1 set, 2 reset, 0 not known here."""
+        """The DECRPM value of a mode: 1 set, 2 reset, 0 unknown here."""
         if mode in (47, 1047, 1049):
             return 1 if self.alternate else 2
         if mode == 25:
@@ -82,7 +88,10 @@ class Modes:
         return 0
 
     def kitty_keys(self, kind: str, params: str) -> None:
-        """`CSI > flags u` pushes, `CSI < n u` pops, `CSI = flags ; how u` changes the top."""
+        """Apply a keyboard sequence.
+
+        `CSI > flags u` pushes, `CSI < n u` pops, `CSI = flags ; how u` changes the top.
+        """
         stack = self.kitty_stack
         numbers = [number(p) for p in params.split(";")]
         if kind == ">":
@@ -97,14 +106,17 @@ class Modes:
             stack[-1] = {2: stack[-1] | flags, 3: stack[-1] & ~flags}.get(how, flags)
 
     def enter(self) -> bytes:
-        """Brings a fresh terminal into these modes. Both kitty stacks are filled, each on its own screen."""
+        """The bytes that bring a fresh terminal into these modes.
+
+        Both kitty stacks are filled, each on its own screen.
+        """
         out = [f"\x1b[>{flags}u" for flags in self.kitty if flags]
         if self.alternate:
             out.append("\x1b[?1049h")
             out += [f"\x1b[>{flags}u" for flags in self.kitty_alternate if flags]
         out += [
             f"\x1b[?{mode}h" for mode, name in _PRIVATE.items() if mode != 2026 and getattr(self, name)
-        ]  # an open synchronized update would freeze that terminal
+        ]  # an open synchronized update would freeze the joining terminal
         if self.keypad:
             out.append("\x1b=")
         if not self.autowrap:
@@ -117,5 +129,6 @@ class Modes:
 
 
 def number(text: str) -> int:
+    """The number at the start of a parameter, at most 99999; 0 if there is none."""
     text = text.partition(":")[0]
     return min(int(text), 99999) if text.isdigit() and len(text) < 9 else 0

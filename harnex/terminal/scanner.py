@@ -1,12 +1,13 @@
 """Everything in the child's output that is not for the eye: queries, OSC sequences, modes.
 
-`Scanner` sees every byte, in order, also while a flood makes the emulator drop its backlog. It answers the
-queries that agents send (DESIGN section 5: unanswered they start slower and keep OSC 7501 to themselves), in
-the order asked, because Claude Code skips its second round of queries when DA1 is answered before XTVERSION.
+`Scanner` sees every byte in order, also while a flood makes the emulator drop its backlog. It
+answers the queries that agents send, in the order in which they were asked. Without replies agents
+start slower and do not use OSC 7501 (DESIGN section 5). The order matters because Claude Code skips
+its second round of queries when DA1 is answered before XTVERSION.
 
-Speed is a property here: one compiled regex finds the few sequences that matter, colours and cursor moves are
-never looked at. A read that is full of those few is scanned in several turns (`scan`), so that the loop is never held up.
-Sources: ECMA-48, xterm's ctlseqs, the kitty keyboard and graphics protocols.
+The scanner is fast: one compiled regex finds the few sequences that matter, and never looks at
+colours and cursor moves. A read that is full of those few is scanned in several turns, so the loop
+is never held up. Sources: ECMA-48, xterm's ctlseqs, the kitty keyboard and graphics protocols.
 """
 
 from __future__ import annotations
@@ -19,16 +20,16 @@ from itertools import chain
 
 from harnex.terminal.modes import Modes, number
 
-STRING_LIMIT = 65536  # an OSC, DCS or APC that is longer is passed on unread
-PALETTE_ANSWERS = 256  # of one OSC 4: there are no more colours
-# Units of work, each about a microsecond: of a sequence that is told to the session, of a look at the cursor (what is
-# drawn for it is not in it), of a full reset.
+STRING_LIMIT = 65536  # bytes; a longer OSC, DCS or APC is passed on unread
+PALETTE_ANSWERS = 256  # replies to one OSC 4; there are no more colours
+# Costs in units of work, each about a microsecond: a sequence that is reported to the session, a
+# question for the cursor (without drawing what precedes it), a full reset.
 _TOLD, _LOOK, _RESET = 60, 15, 6
-CELL_WIDTH, CELL_HEIGHT = 8, 16  # what 14t and 16t are told: there are no pixels here, but the ratio is usual
+CELL_WIDTH, CELL_HEIGHT = 8, 16  # pixels for 14t and 16t: there are none, but the ratio is usual
 
-# A string sequence ends with ST; OSC also with BEL. CAN, SUB and any other ESC cut it off. `\Z` as the end means
-# that the rest has not been read yet: the match is carried over to the next read. The lookahead is for speed (x 5):
-# it turns away colours and cursor moves before anything else is tried, as the possessive quantifiers are (x 2).
+# A string sequence ends with ST; an OSC also with BEL. CAN, SUB and any other ESC cut it off. `\Z`:
+# the rest is not read yet, and the match is carried over. For speed, the lookahead rejects colours
+# and cursor moves before all else (x 5), and the quantifiers are possessive (x 2).
 _SEQUENCE = (
     rb"\x1b(?!\[[0-9;:]*+[A-HJ-Zm])(?:"
     rb"\[(?:(?P<private>[<-?][0-9:;]{0,64}+)(?P<final>\$?+[A-Za-z])"
@@ -46,7 +47,7 @@ _ANSI_16 = (
     "1d1f21", "cc6666", "b5bd68", "f0c674", "81a2be", "b294bb", "8abeb7", "c5c8c6",
     "969896", "d54e53", "b9ca4a", "e7c547", "7aa6da", "c397d8", "70c0b1", "eaeaea",
 )  # fmt: skip
-FOREGROUND, BACKGROUND = "d8dbe0", "16181d"  # also drawn by draw.to_svg: what we say is what we show
+FOREGROUND, BACKGROUND = "d8dbe0", "16181d"  # draw.to_svg draws the same colours
 
 
 def palette(index: int) -> str:
@@ -65,27 +66,26 @@ def _rgb(colour: str) -> str:
 
 @dataclass(slots=True)
 class Scanned:
-    """What was found. `clean` is the output without the queries: fit for an attached person's terminal. `rest` is the
-    end of it that `cursor` was not given."""
+    """What a scan found."""
 
-    replies: bytes = b""
-    oscs: list[tuple[int, str]] = field(default_factory=list)
-    clean: bytes = b""
-    rest: bytes = b""
-    synced: bool = False
+    replies: bytes = b""  # for the child
+    oscs: list[tuple[int, str]] = field(default_factory=list)  # (code, body) of each
+    clean: bytes = b""  # the output without the queries: fit for an attached person's terminal
+    rest: bytes = b""  # the end of `clean` that `cursor` was not given
+    synced: bool = False  # a synchronized update is open
 
 
 Position = tuple[int, int]
 
 
 class _Turn:
-    """One call of `scan`: what it has found so far, and how much work is left to it."""
+    """One call of `scan`: what it has found so far, and how much work it may still do."""
 
     def __init__(self, work: int) -> None:
         self.work = work
-        self.stopped = False  # at a cursor query
+        self.stopped = False  # stopped at a cursor query
         self.kept: list[bytes] = []
-        self._given = 0  # how many of `kept` the cursor was asked with
+        self._given = 0  # how many parts of `kept` were given to `cursor`
         self._replies: list[bytes] = []
         self._oscs: list[tuple[int, str]] = []
 
@@ -94,6 +94,7 @@ class _Turn:
             self.kept.append(shown)
 
     def shown(self) -> bytes:
+        """The output that was kept since the last call."""
         given, self._given = self._given, len(self.kept)
         return b"".join(self.kept[given:])
 
@@ -114,9 +115,9 @@ class _Turn:
 class Scanner:
     """Reads the output stream of one terminal program; see the module's docstring.
 
-    `cursor(shown)` is asked for (row, column), from 0, at a cursor position query. `shown` is what was to be shown up
-    to the query and not given to it before: it goes to the screen first. The answer None means "not known yet": `scan`
-    stops there, and asks again when it is called again.
+    `cursor(shown)` is called at a cursor position query, and returns (row, column) from 0. `shown`
+    is the output before the query that was not given to `cursor` yet: it must go to the screen
+    first. None means "not known yet": `scan` stops there, and asks again when it is called again.
     """
 
     def __init__(
@@ -130,25 +131,25 @@ class Scanner:
         self._cursor = cursor
         self._version = version
         self._queue: deque[bytes] = deque()  # pushed, and not yet begun
-        self._data = b""  # being scanned
-        self._tokens: Iterator[re.Match[bytes]] | None = None  # the rest of it
-        self._held: re.Match[bytes] | None = None  # a cursor query that has no answer yet
-        self._last = 0  # up to where `commands/_docs.py` was passed on
+        self._data = b""  # the data being scanned
+        self._tokens: Iterator[re.Match[bytes]] | None = None  # the rest of `_data`
+        self._held: re.Match[bytes] | None = None  # a cursor query without an answer yet
+        self._last = 0  # the position up to which `_data` was passed on
         self._at: Position = (0, 0)
         self._carry = b""
-        self._passing = b""  # the ends of the over-long string sequence that is being passed on unread
+        self._passing = b""  # what ends the over-long string that is being passed on unread
         self.resize(columns, rows)
 
     def resize(self, columns: int, rows: int) -> None:
         self._columns, self._rows = columns, rows
 
     def feed(self, data: bytes) -> Scanned:
-        """Scan this whole, if `cursor` always knows."""
+        """Scan all of `data`, provided that `cursor` always knows."""
         self.push(data)
         return self.scan()
 
     def push(self, data: bytes) -> None:
-        """Take this; `scan` reads it."""
+        """Take `data`; `scan` reads it."""
         if data:
             self._queue.append(data)
 
@@ -158,7 +159,7 @@ class Scanner:
         return self._tokens is not None or bool(self._queue)
 
     def scan(self, work: int = 1 << 60) -> Scanned:
-        """What was pushed, as far as so many units of work go."""
+        """Scan what was pushed, for `work` units (each about a microsecond). May call `cursor`."""
         turn = _Turn(work)
         while self.unread and turn.work > 0 and not turn.stopped:
             if self._tokens is None:
@@ -181,7 +182,7 @@ class Scanner:
         self._tokens = _TOKEN.finditer(data, start)
 
     def _go_on(self, tokens: Iterator[re.Match[bytes]], turn: _Turn) -> bool:
-        """True: `commands/_docs.py` is scanned to its end."""
+        """Scan on. Returns True once `_data` is scanned to its end."""
         held, self._held = self._held, None
         for token in chain((held,), tokens) if held is not None else tokens:
             if self._asks_cursor(token):
@@ -219,7 +220,10 @@ class Scanner:
         return number(params.partition(b";")[0].decode()) == 6
 
     def _take(self, token: re.Match[bytes], turn: _Turn) -> bool | None:
-        """Act on one sequence. True: a query, which viewers don't get; None: it goes on in the next read."""
+        """Act on a sequence.
+
+        True: a query, which viewers don't get; None: its end is not read yet.
+        """
         group = token.lastgroup
         if group == "final":
             return self._private(token["private"].decode(), token["final"], turn)
@@ -248,10 +252,10 @@ class Scanner:
             return -1
         self._passing = b""
         at = min(found)
-        return at if data[at : at + 1] == b"\x1b" else at + 1  # ESC begins the ST, or the next sequence
+        return at if data[at : at + 1] == b"\x1b" else at + 1  # ESC begins ST, or a sequence
 
     def _unfinished(self, token: re.Match[bytes], body: str, end: str) -> bool:
-        """True when the string sequence goes on in the next read: it is carried over, or passed on if too long."""
+        """Whether the string goes on in the next read: carry it over, or pass it on if long."""
         data = self._data
         if token.end() < len(data) or token[end] not in (b"", b"\x1b"):
             return False
@@ -286,7 +290,7 @@ class Scanner:
         elif not (which == b"52" and parts[-1] == b"?") and not (which == b"21" and rest.endswith(b"?")):
             turn.tell(int(which), rest)
             return False
-        # The clipboard (52) is nobody's to read, and kitty's colours (21) are not known here: no answer.
+        # No reply: nobody may read the clipboard (52), and kitty's colours (21) are unknown here.
         return True
 
     def _string(self, kind: bytes, body: bytes, end: bytes, turn: _Turn) -> bool:
@@ -298,8 +302,8 @@ class Scanner:
         if kind == b"P" and body.startswith(b"$q"):  # DECRQSS: not reported
             turn.reply(b"\x1bP0$r\x1b\\")
             return True
-        # A kitty graphics query is answered by silence: the protocol has the program ask for DA1 right after it
-        # and take an answer to that alone as "no graphics". xterm does the same; ghostty can draw, we can't.
+        # A kitty graphics query gets no reply: by the protocol DA1 is asked next, and a reply to
+        # DA1 alone means "no graphics". xterm does the same; ghostty can draw, harnex can't.
         return kind == b"_" and body.startswith(b"G") and b"a=q" in body.partition(b";")[0].split(b",")
 
     def _escape(self, kind: bytes, turn: _Turn) -> bool:
@@ -338,7 +342,7 @@ class Scanner:
                 19: f"9;{self._rows};{self._columns}",
             }
             if first not in sizes:
-                return first in (20, 21)  # title reports are refused: they echo what the program wrote
+                return first in (20, 21)  # title reports are refused: they echo the program's text
             answer = f"\x1b[{sizes[first]}t"
         turn.reply(answer.encode())
         return True
@@ -387,11 +391,10 @@ class Scanner:
 
 
 def end_of(output: bytes, most: int) -> int:
-    """Where the last `most` bytes of `output` begin. If a line begins in their first half, or else a sequence, they
-    begin there, so that no sequence is cut in two; at least half of `most` is kept."""
+    """Where the last `most` bytes begin, or a line (else a sequence) in their first half."""
     begin = max(0, len(output) - most)
     if not begin:
         return 0
-    half = begin + most // 2
+    half = begin + most // 2  # at least half is kept, and no sequence is cut in two
     line = output.find(b"\n", begin, half) + 1
     return line or max(begin, output.find(b"\x1b", begin, half))

@@ -1,6 +1,7 @@
 """What is on the terminal: the interface of an emulator, and the factory.
 
-Importing this module is cheap. `make_screen` imports pyte (30 ms), so readers of logs and states never pay for it.
+Importing this module is cheap. `make_screen` imports pyte (30 ms), so readers of logs and states
+never pay for pyte.
 """
 
 from __future__ import annotations
@@ -12,7 +13,10 @@ from harnex.terminal.styles import Runs
 
 
 class Screen(Protocol):
-    """A terminal of `columns` x `rows`. `feed` never raises, whatever the bytes; positions are (row, column) from 0."""
+    """A terminal of `columns` x `rows`.
+
+    `feed` never raises, whatever the bytes; positions are (row, column) from 0.
+    """
 
     @property
     def columns(self) -> int: ...
@@ -28,43 +32,56 @@ class Screen(Protocol):
     def title(self) -> str: ...
     @property
     def dropped(self) -> int:
-        """Lines that scrolled off and were dropped because nobody asked for them in time."""
+        """The number of scrolled lines that were dropped because no reader took them in time."""
 
     def feed(self, data: bytes) -> None:
-        """Draw this, however long it takes."""
+        """Draw `data`, however long that takes."""
 
     def push(self, data: bytes) -> None:
-        """Take this; `advance` draws it."""
+        """Take `data`; `advance` draws it."""
 
     def advance(self, work: int) -> int:
-        """Draw what was pushed, for so many units of work (each about a microsecond), and say how many it were.
-        The screen is good to look at in between, too: it is then what it was somewhere in the middle."""
+        """Draw what was pushed, and return the number of units of work done.
+
+        Stops once `work` units (each about a microsecond) are done. The screen may be read in
+        between: it then shows a moment in the middle of the data.
+        """
 
     @property
     def behind(self) -> bool:
         """Whether something that was pushed is not drawn yet."""
 
     def give_up(self, keep: int) -> int:
-        """Forget what was pushed and not drawn, but for its last `keep` bytes, which come on a fresh screen; how many
-        bytes that is."""
+        """Forget what was pushed and not drawn, and return the number of bytes that were forgotten.
+
+        The last `keep` bytes are not forgotten: they are drawn on a fresh screen.
+        """
 
     def resize(self, columns: int, rows: int) -> None: ...
     def reset(self) -> None: ...
     def view(self) -> ScreenView: ...
     def runs(self, row: int) -> Runs:
-        """One row for drawing; plain blanks at its end are left out."""
+        """One row (from 0) for drawing; plain blanks at its end are left out."""
 
     def scrolled(self) -> list[str]:
-        """The lines that scrolled off the main screen since the last call of this or of `scrolled_runs`."""
+        """The lines that scrolled off the main screen since the last call.
+
+        Lines that `scrolled_runs` returned are not returned again.
+        """
 
     def scrolled_runs(self, most: int | None = None) -> list[Runs]:
-        """The same lines with their styles, the first `most` of them; asking for one takes them from the other."""
+        """The first `most` of the scrolled lines, with their styles.
+
+        `scrolled` and `scrolled_runs` take from the same lines: a line that one returned, the other
+        does not return.
+        """
 
     def scrolled_next(self, count: int) -> list[Runs]:
         """The first of the lines that would be taken next; they stay."""
 
 
 def make_screen(columns: int, rows: int) -> Screen:
+    """A fresh screen. Imports pyte (30 ms)."""
     from harnex.terminal.emulator import Emulator
 
     return Emulator(columns, rows)

@@ -1,4 +1,7 @@
-"""How cells look: styles, and the runs of cells that have one. What the emulator, drawings and recordings share."""
+"""How cells look: styles, and runs of cells of one style.
+
+Shared by the emulator, drawings and recordings.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,10 @@ from typing import NamedTuple
 
 
 class Style(NamedTuple):
-    """How a cell looks. A colour is "" (the terminal's own), "0" to "255" (palette) or "#rrggbb"."""
+    """How a cell looks.
+
+    A colour is "" (the terminal's own), "0" to "255" (palette) or "#rrggbb".
+    """
 
     fg: str = ""
     bg: str = ""
@@ -23,8 +29,11 @@ PLAIN = Style()
 
 
 class Run(NamedTuple):
-    """Neighbouring cells of one style. `wide` has what stands in each cell, if that is not one character each:
-    a grapheme of several characters, or "" for the second cell of a wide one."""
+    """Neighbouring cells of one style, from `column` (from 0).
+
+    `wide` is empty if each cell holds one character. Otherwise it holds the content of each cell: a
+    grapheme of several characters, or "" for the second cell of a wide grapheme.
+    """
 
     text: str
     style: Style
@@ -33,7 +42,7 @@ class Run(NamedTuple):
     wide: tuple[str, ...] = ()
 
     def graphemes(self) -> list[tuple[str, int]]:
-        """Each grapheme with the cells it takes."""
+        """(grapheme, number of cells) for each grapheme."""
         cells = self.wide or tuple(self.text)
         return [
             (cell, 2 if at + 1 < len(cells) and cells[at + 1] == "" else 1) for at, cell in enumerate(cells) if cell

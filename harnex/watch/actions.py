@@ -1,4 +1,7 @@
-"""What a watch sees and what it does: the shapes that `watch/watch.py` and the supervisor share. Pure."""
+"""What a watch sees and what it does: the types that `watch/watch.py` and the supervisor share.
+
+Pure.
+"""
 
 from __future__ import annotations
 
@@ -14,24 +17,26 @@ Checking = Literal["verify", "done_when"]
 
 @dataclass(frozen=True, slots=True)
 class Sight:
-    """The session at one moment. `retrying`: the CLI's own word that it tries again; `person`: their last key.
+    """The session at one moment.
 
-    `gap`: why the model calls are not being counted, in words; `settling`: those of the last turn may still come.
-    `unseen`: why not even turns can be counted.
+    `wall` is epoch seconds. `retrying` is the CLI's own line that it tries again. `person` is when
+    a person last pressed a key (monotonic seconds). `gap` says why the model calls are not being
+    counted; `settling` means that calls of the last turn may still come. `unseen` says why not even
+    turns can be counted.
     """
 
     state: State
     wall: float
     dialog: str = ""
     options: tuple[str, ...] = ()
-    turn: int | None = None  # the open one
+    turn: int | None = None  # the number of the open turn
     pending: int = 0
-    answering: bool = False  # harnex is answering the dialog, as it was told in advance
+    answering: bool = False  # harnex is answering the dialog, as allowed in advance
     retrying: str = ""
     person: float = -1e9
     reason: str = ""  # what decided the state
     background: tuple[Work, ...] = ()  # what the agent left running
-    looking: bool = False  # it is not known yet what the last turn left running
+    looking: bool = False  # what the last turn left running is not known yet
     gap: str = ""
     settling: bool = False
     unseen: str = ""
@@ -39,19 +44,22 @@ class Sight:
 
 @dataclass(frozen=True, slots=True)
 class Tell:
+    """Write an event."""
+
     event: events.Event
 
 
 @dataclass(frozen=True, slots=True)
 class Interrupt:
-    """Press what ends the turn."""
+    """Press the keys that end the turn."""
 
 
 @dataclass(frozen=True, slots=True)
 class Say:
-    """Send a message to the agent, and tell it as a `nudge`. `again`: the message of which nothing came, once more.
+    """Send a message to the agent, and report it as a `nudge`.
 
-    Cut off before the first token, Claude Code takes the prompt back out of the conversation (measured: 2.1.329).
+    `again` is the earlier message to send once more, because nothing came of it: cut off before the
+    first token, Claude Code takes the prompt back out of the conversation (measured: 2.1.329).
     """
 
     reason: str
@@ -64,7 +72,7 @@ class Say:
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """Run a command; `checked` is told how it went."""
+    """Run a command. Its result comes back through `checked`."""
 
     kind: Checking
     command: str
@@ -73,7 +81,7 @@ class Check:
 
 @dataclass(frozen=True, slots=True)
 class Revive:
-    """Start the agent again; `restarted` is told when it runs."""
+    """Start the agent again. `restarted` is called when the new process runs."""
 
     reason: str
     attempt: int
@@ -82,7 +90,7 @@ class Revive:
 
 @dataclass(frozen=True, slots=True)
 class Kill:
-    """End the agent's process at once: it is deaf, and another one takes its place."""
+    """End the agent's process at once: it does not react, and another process takes its place."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +105,10 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Stop:
-    """End the session: why in the words of `exited`, the outcome's exit code, and words about it."""
+    """End the session.
+
+    `reason` is that of `exited`, `exit_code` that of the outcome; `message` is for people.
+    """
 
     reason: str
     exit_code: int
@@ -106,7 +117,7 @@ class Stop:
 
 @dataclass(frozen=True, slots=True)
 class Notify:
-    """Tell people: `kind` `person` `limit` `done` `failed` `budget` `timeout`."""
+    """Notify people. `kind` is one of `person` `limit` `done` `failed` `budget` `timeout`."""
 
     kind: str
     text: str

@@ -1,9 +1,11 @@
-"""Waiting for what the agent left running when its turn ended well. Pure.
+"""Waits for what the agent left running when its turn ended well. Pure.
 
-A task is judged (done-when, verify, the end) only when nothing of the agent runs any more, or when it was waited for as long
-as `background_wait` allows. Each piece of work has its own time, which runs only while the watch waits, so that a server
-costs one wait and not one after each turn. When work ends, the agent may go on by itself: Claude Code tells it, and a turn
-begins. Else the agent is told by a message, because it ended its turn before it could see the result.
+A task is judged (done-when, verify, the end) only when nothing of the agent runs any more, or when
+the watch has waited as long as `background_wait` allows. Each piece of work has its own time, which
+runs only while the watch waits, so a server costs one wait and not one after each turn. When work
+ends, the agent may go on by itself: Claude Code reports the end to the agent, and a turn begins.
+Otherwise a message tells the agent, because the agent ended its turn before it could see the
+result.
 """
 
 from __future__ import annotations
@@ -17,8 +19,11 @@ from harnex.model import events
 from harnex.watch.actions import Say
 from harnex.watch.policy import Policy
 
-WAKE_S = 10.0  # for an agent that its CLI has told of an end to begin a turn (Claude Code: 0.1 s at most)
-SAYS = 20  # how often an agent is told: one that starts something in each turn would go on for ever
+# Seconds for the agent to begin a turn after its CLI reported an end (Claude Code: 0.1 s at most).
+WAKE_S = 10.0
+# How often the agent gets such a message: an agent that starts something in each turn would go on
+# for ever.
+SAYS = 20
 PHASE = "background"
 
 
@@ -35,25 +40,29 @@ class Waits:
 
     policy: Policy
     said: int = 0
-    due: float | None = None  # monotonic: when something is given up, or the agent has had its time to wake
-    until: float | None = None  # epoch seconds: when the last of it is given up
+    # Monotonic seconds: when a wait is given up, or when the agent has had its time to wake.
+    due: float | None = None
+    until: float | None = None  # epoch seconds: when the last wait is given up
     _waited: dict[str, float] = field(default_factory=dict)
     _given_up: set[str] = field(default_factory=set)
     _ended: list[_Ended] = field(default_factory=list)
-    _since: float | None = None  # of the last look at what is waited for
+    _since: float | None = None  # when the waits were last looked at
 
     def turn_opened(self) -> None:
-        """The agent works: nothing is waited for, and what ended is its own affair."""
+        """Note that the agent works: nothing is waited for, and it sees for itself what ended."""
         self._ended.clear()
         self._since = self.due = self.until = None
 
     def ended(self, work: Work, told: bool, now: float) -> None:
-        """Work ended. It is news for the agent only if it was waited for."""
+        """Note that work ended.
+
+        The end is news for the agent only if the watch waited for that work.
+        """
         if self._since is not None and work.work_id in self._waited and work.work_id not in self._given_up:
             self._ended.append(_Ended(work, told, now))
 
     def holds(self, running: Sequence[Work], unsure: bool, wall: float, now: float) -> tuple[bool, list[events.Event]]:
-        """Whether the end of a turn is not judged yet, and what to tell about that."""
+        """Whether the end of a turn is not judged yet, and the events to write about that."""
         limit = self.policy.background_wait
         if self._since is not None:
             self._pass(now)
@@ -79,7 +88,7 @@ class Waits:
         return hold, told
 
     def news(self, now: float) -> Say | None:
-        """What the agent must be told of what ended, if it did not go on by itself."""
+        """The message about what ended, if the agent did not go on by itself; None otherwise."""
         ended = [e for e in self._ended if not e.told or now >= e.at + WAKE_S]
         if not ended or self.said >= SAYS:
             return None
@@ -90,7 +99,7 @@ class Waits:
         return Say("background", text, self.said, SAYS)
 
     def _pass(self, now: float) -> None:
-        """The time since the last look was waited for everything that is waited for."""
+        """Add the time since the last look to everything that is waited for."""
         assert self._since is not None
         for key in self._waited:
             if key not in self._given_up:

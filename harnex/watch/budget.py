@@ -1,6 +1,7 @@
-"""What a run may use, and when it is spent. Pure.
+"""What a run may use, and when that is spent. Pure.
 
-One budget holds over a chain of runs, each of which goes on with the one before after a crash (`recover --resume`).
+One budget covers a chain of runs, each of which continues the run before it after a crash (`recover
+--resume`).
 """
 
 from __future__ import annotations
@@ -9,21 +10,23 @@ from dataclasses import dataclass, field
 
 from harnex.watch.policy import Policy
 
-# After a call that reached the limit and, by its own stop reason, was the turn's last: so long the turn's end is waited
-# for. On a busy machine Claude Code 2.1.329 recorded it 2.1 s after the call. What proves that it goes on after all (a
-# tool that starts, another call) ends the waiting at once.
+# Seconds to wait for the end of the turn after a call that reached the limit and that, by its own
+# stop reason, was the turn's last call. On a busy machine Claude Code 2.1.329 recorded the end 2.1
+# s after the call. Proof that the turn goes on after all (a tool that starts, another call) ends
+# the wait at once.
 GRACE_S = 10.0
-# Calls that were cut off count by what is known of them: a nudge, a crash and an interrupt cut off one each. When there are
-# so many, and more than whole ones, what is known says nothing of what was used.
+# A call that was cut off counts with the tokens that are known. A nudge, a crash and an interrupt
+# each cut off one call. When this many calls were cut off, and more than half of all calls, the
+# known tokens say nothing about the use.
 CUT_MOST = 3
 
 
 @dataclass(frozen=True, slots=True)
 class Bill:
-    """What one call used; None where that is not known.
+    """What one call used; None where that is unknown.
 
-    `least` is what is known of its tokens. `cut`: the call was cut off, so that nobody will ever know its end; `cost` is
-    then that of what is known.
+    `least` is the known part of its tokens. `cut`: the call was cut off, so its full size will
+    never be known; `cost` is then the cost of the known part.
     """
 
     tokens: int | None
@@ -35,17 +38,23 @@ class Bill:
 
 @dataclass(frozen=True, slots=True)
 class Used:
-    """What was used before the watch came: by this run, and by the `runs` that it goes on with (`turns` of those only)."""
+    """What was used before the watch came: by this run, and by the `runs` that this run continues.
+
+    `turns` counts only the turns of those earlier runs.
+    """
 
     bills: tuple[Bill, ...] = ()
     turns: int = 0
     runs: int = 0
-    unknown: str = ""  # why it is not known as a whole
+    unknown: str = ""  # why the whole use is not known
 
 
 @dataclass(frozen=True, slots=True)
 class Spent:
-    """A limit was reached at `since`: `goes_on` when it is certain that the turn would use more; `over` when it did."""
+    """A limit that was reached at `since` (monotonic seconds).
+
+    `goes_on`: the turn will certainly use more. `over`: the turn has used more.
+    """
 
     kind: str
     limit: float
@@ -57,20 +66,23 @@ class Spent:
 
 @dataclass(slots=True)
 class Budget:
-    """Adds up what the calls used. A limit that a call of unknown size may break is told by `unknown`."""
+    """Adds up what the calls used.
+
+    `unknown` is set when a call of unknown size may break a limit.
+    """
 
     policy: Policy
     tokens: int = 0
     calls: int = 0
     cost: float = 0.0
     turns: int = 0
-    cut: int = 0  # calls that are known in part only
+    cut: int = 0  # calls that are only partly known
     before: Used = field(default_factory=Used)
     spent: Spent | None = None
-    unknown: str = ""  # a limit that can't be kept: why
+    unknown: str = ""  # why a limit can't be kept; "" if all can
 
     def begin(self, before: Used, turn: int, now: float) -> None:
-        """What was used `before`; `turn` is the open or last turn of this run."""
+        """Take what was used `before`. `turn` is the number of this run's open or last turn."""
         self.before = before
         self.turns = before.turns + turn
         for bill in before.bills:
@@ -78,10 +90,11 @@ class Budget:
         if before.unknown and (self.policy.limits_calls or self.policy.max_turns is not None):
             self.unknown = f"{before.unknown}: {self.policy.limits} can't be kept"
         if before.runs:
-            self._look(True, now)  # else a watch was put on a session as it is, and begins with the next call
+            # Otherwise a watch was put on a running session, and counts from the next call.
+            self._look(True, now)
 
     def call(self, bill: Bill, last: bool, now: float) -> None:
-        """A model call ended; `last`: it asks for no tool."""
+        """Note that a model call ended. `last`: the call asks for no tool."""
         self._add(bill)
         self._look(not last, now)
 
@@ -107,20 +120,21 @@ class Budget:
         return f"{why}: {limit} can't be kept (at least {self.tokens:,} tokens in {self.calls:,} calls so far)"
 
     def tool_started(self) -> None:
-        """The agent goes on: the next call is certain."""
+        """Note that the agent goes on: another call is certain."""
         if self.spent is not None and not self.spent.goes_on:
             s = self.spent
             self.spent = Spent(s.kind, s.limit, s.used, s.since, True, s.over)
 
     def turn_opened(self, number: int, now: float) -> None:
+        """Note that turn `number` of this run opened."""
         self.turns = self.before.turns + number
         if self.policy.max_turns is not None and self.turns > self.policy.max_turns:
             self.spent = Spent("turns", self.policy.max_turns, self.turns, now, True)
         elif self.spent is not None:
-            self.tool_started()  # a new turn on a spent budget
+            self.tool_started()  # a new turn began on a spent budget
 
     def more_turns(self, now: float) -> Spent | None:
-        """May another turn be asked for? None: yes."""
+        """What forbids another turn; None if another turn is allowed."""
         if self.spent is None and self.policy.max_turns is not None and self.turns >= self.policy.max_turns:
             return Spent("turns", self.policy.max_turns, self.turns, now, True)
         return self.spent
@@ -134,7 +148,8 @@ class Budget:
         ):
             if limit is not None and used >= limit:
                 since = self.spent.since if self.spent is not None else now
-                # A call after the one that reached the limit was not allowed. It may be read late, with the turn's end.
+                # A call after the call that reached the limit was not allowed. It may be read late,
+                # with the turn's end.
                 over = self.spent is not None or (kind == "calls" and used > limit)
                 self.spent = Spent(kind, limit, round(used, 6), since, goes_on or over, over)
                 return

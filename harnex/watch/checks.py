@@ -1,4 +1,8 @@
-"""The commands that decide whether a task is complete: `--done-when`, then `--verify`, one at a time. Pure."""
+"""The commands that decide whether a task is complete: `--done-when`, then `--verify`, one at a
+time.
+
+Pure.
+"""
 
 from __future__ import annotations
 
@@ -10,15 +14,16 @@ from harnex.watch.actions import Check, Checking, Say
 from harnex.watch.policy import Policy
 
 Verdict = Literal["passed", "failed", "stale", "unrun"]
-# Exit codes of a shell that could not run the command (126, 127), or of a command that somebody else ended (HUP, INT, KILL,
-# TERM): they say nothing of the work. What a check dies of by itself (SEGV, ABRT) is for the agent to mend.
+# Exit codes of a shell that could not run the command (126, 127), or of a command that somebody
+# else ended (HUP, INT, KILL, TERM). They say nothing about the work. A check that dies by itself
+# (SEGV, ABRT) is for the agent to mend.
 UNRUN = (126, 127, 129, 130, 137, 143)
 ORDER: tuple[Checking, ...] = ("done_when", "verify")
 
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """`code` None: it took too long."""
+    """How a command ended. `code` None: the command took too long. `took` is seconds."""
 
     ok: bool
     code: int | None
@@ -28,7 +33,11 @@ class Result:
 
 @dataclass(slots=True)
 class Checks:
-    """Which command runs (`in_hand`), whether the work went on meanwhile (`stale`), and how often each has failed."""
+    """The checks of one watch.
+
+    `in_hand` is the running command, `stale` says whether the agent went on meanwhile, `failed`
+    counts how often each check has failed.
+    """
 
     policy: Policy
     in_hand: Checking | None = None
@@ -37,7 +46,10 @@ class Checks:
     _result: Result | None = None
 
     def begin(self, after: Checking | None = None) -> Check | None:
-        """The next one to run, None if there is none (more). `after`: the one that has just passed."""
+        """The next command to run; None if there is no more.
+
+        `after`: the command that has just passed.
+        """
         rest = ORDER if after is None else ORDER[ORDER.index(after) + 1 :]
         for kind in rest:
             command = self.command(kind)
@@ -47,18 +59,23 @@ class Checks:
         return None
 
     def command(self, kind: Checking) -> str | None:
+        """The command of this kind of check; None if the policy has none."""
         return self.policy.verify if kind == "verify" else self.policy.done_when
 
     def ended(self, result: Result) -> None:
+        """Take the result of the running command."""
         if self.in_hand is not None:
             self._result = result
 
     def went_on(self) -> None:
-        """The agent works again: what a command says that runs now is of the past."""
+        """Mark the running check stale: the agent has resumed work."""
         self.stale = self.in_hand is not None
 
     def take(self) -> tuple[Checking, Verdict, Result, events.Verify] | None:
-        """The result, once; then nothing is in hand."""
+        """The result of the command, once; None if there is none.
+
+        Afterwards no command is running.
+        """
         kind, result = self.in_hand, self._result
         if kind is None or result is None:
             return None
@@ -78,14 +95,14 @@ class Checks:
         return kind, verdict, result, event
 
     def unrun(self, kind: Checking, result: Result) -> str:
-        """Words for a check that says nothing of the work."""
+        """Words for a check that says nothing about the work."""
         how = "it was ended from outside" if (result.code or 0) > 128 else "it can't be run"
         said = result.output.strip().splitlines()
         words = f"the check `{self.command(kind)}` says nothing of the task: {how} (exit code {result.code})"
         return f"{words}: {said[-1][:200]}" if said else words
 
     def correction(self, kind: Checking, result: Result) -> Say | str:
-        """What goes back to the agent; after too many of them, why it has failed."""
+        """The message that goes back to the agent; after too many, why the task failed (text)."""
         how = "took too long" if result.code is None else f"exit code {result.code}"
         command, tries, most = self.command(kind), self.failed[kind], self.policy.verify_max
         if tries >= most:

@@ -1,4 +1,7 @@
-"""The signs by which a watch tells work from a standstill: news on the screen, tools, loops. Pure."""
+"""The signs by which a watch tells work from a standstill: news on the screen, tools, loops.
+
+Pure.
+"""
 
 from __future__ import annotations
 
@@ -8,13 +11,15 @@ from dataclasses import dataclass, field
 
 from harnex.model.facts import ToolUse
 
-SEEN_MAX = 5000  # lines of one turn that are remembered
-TRUNCATED = 200  # characters of a tool's input that readers give: two long inputs may differ behind them
-ERRORS = 6  # failures of the same tool in a row
+SEEN_MAX = 5000  # lines remembered of one turn
+# Characters of a tool's input that readers return: two longer inputs may differ after them.
+TRUNCATED = 200
+ERRORS = 6  # failures of the same tool in a row that count as a loop
 PERIODS = (1, 2, 3)
 
-# `✢ Computing… (3s · ↓ 12 tokens)`, `⠋ Working…`, `• Working (3s • esc to interrupt)`: both CLIs and most others
-# begin their status line with a glyph that turns, and its words change without anything being done.
+# Spinner lines: `✢ Computing… (3s · ↓ 12 tokens)`, `⠋ Working…`, `• Working (3s • esc to
+# interrupt)`. Both CLIs and most others begin their status line with a glyph that turns, and the
+# words on that line change without any work being done.
 _SPINNER = re.compile(r"^\s*[^\w\s\"'`(\[{<>|/\\#$%&=+-]{1,2}\s+\S.*(?:…|\.\.\.|esc to interrupt)")
 _TOKENS = re.compile(r"[↓↑]\s*([\d.,]+\s*k?)\s*tokens", re.IGNORECASE)
 _RETRY = re.compile(
@@ -27,17 +32,21 @@ _LETTERS = re.compile(r"[^\W\d_]+")
 
 
 def retrying(lines: tuple[str, ...]) -> str:
-    """The CLI's own word, on its screen, that it tries a call again; "" if there is none. The last lines count."""
+    """The CLI's own line on the screen that it retries a call; "" if there is none.
+
+    Only the last lines count.
+    """
     shown = [line.strip() for line in lines if line.strip()]
     return next((line[:120] for line in reversed(shown[-14:]) if _RETRY.search(line)), "")
 
 
 @dataclass(slots=True)
 class Screen:
-    """Tells news on a screen from what only moves: spinners, clocks, tips, a redraw for somebody who looks on.
+    """Tells news on a screen from what only moves: spinners, clocks, tips, a redraw for a person
+    who attaches.
 
-    A line is news when its letters (no digits, no glyphs) were not seen before in this turn. What a spinner's line
-    says is none, but for the tokens that it counts.
+    A line is news when its letters (no digits, no glyphs) were not seen before in this turn. Text
+    on a spinner line is not news, except the token count.
     """
 
     _lines: tuple[str, ...] = ()
@@ -45,13 +54,17 @@ class Screen:
     _tokens: str = ""
 
     def turn(self) -> None:
-        """A turn began: what is on the screen is old."""
+        """Begin a turn: what is on the screen now is old."""
         self._seen.clear()
         self._tokens = ""
         self.look(self._lines, news=False, again=True)
 
     def look(self, lines: tuple[str, ...], news: bool = True, again: bool = False) -> tuple[bool, bool]:
-        """(something moved, something is new). `news` False: it was harnex or a person who made it move."""
+        """Take the screen; return (whether something moved, whether something is new).
+
+        `news` False: harnex or a person made the screen move. `again`: look even if the lines are
+        unchanged.
+        """
         if lines == self._lines and not again:
             return False, False
         self._lines = lines
@@ -77,7 +90,10 @@ class Screen:
 
 @dataclass(slots=True)
 class Loops:
-    """Finds the same tool call, the same short round of calls, or a tool that always fails. `again` in a row count."""
+    """Finds loops: the same tool call, the same short round of calls, or a tool that always fails.
+
+    `again` repetitions in a row are a loop.
+    """
 
     again: int = 5
     _calls: deque[tuple[str, str]] = field(default_factory=lambda: deque(maxlen=64))
@@ -85,15 +101,15 @@ class Loops:
     _failed: tuple[str, int] = ("", 0)
 
     def turn(self) -> None:
-        """A new task, or a word to the agent: from here on it is counted anew."""
+        """Count anew: a new task or message came."""
         self._calls.clear()
         self._failed = ("", 0)
 
     def tool(self, use: ToolUse) -> dict[str, object] | None:
-        """The evidence of a loop; None: it is none."""
+        """Take a tool's start or end. Returns the evidence of a loop, or None."""
         if use.status == "started":
             call = (use.tool, use.input_preview)
-            # Cut off, the input does not tell whether it is the same one.
+            # A cut-off input does not show whether two calls are the same.
             unclear = len(use.input_preview) >= TRUNCATED or not use.input_preview
             self._calls.append((use.tool, f"?{use.call_id}") if unclear else call)
             return self._round()
@@ -118,33 +134,40 @@ class Loops:
 
 @dataclass(slots=True)
 class Clocks:
-    """When the turn began, when something last moved, and when something last was new. Monotonic seconds."""
+    """When the turn began, when something last moved, and when something was last new.
+
+    Monotonic seconds.
+    """
 
     turn_since: float
     output: float
     progress: float
-    what: str = "the turn began"  # the last progress
-    retried: float = float("-inf")  # until when the CLI said that it tries a call again
+    what: str = "the turn began"  # what the last progress was
+    retried: float = float("-inf")  # the last time that the CLI showed that it retries a call
     _retries: bool = False
-    tools: dict[str, tuple[str, float]] = field(default_factory=dict)  # those that run: call id -> name, since
+    # The running tools: call id -> (name, since).
+    tools: dict[str, tuple[str, float]] = field(default_factory=dict)
 
     @classmethod
     def at(cls, now: float) -> Clocks:
         return cls(now, now, now)
 
     def moved(self, now: float) -> None:
+        """Note that something moved on the screen."""
         self.output = now
 
     def went_on(self, what: str, now: float) -> None:
+        """Note progress; `what` says which."""
         self.progress, self.what = now, what
 
     def retries(self, said: bool, now: float) -> None:
-        """Whether it says so now."""
+        """Note whether the CLI shows now that it retries a call."""
         if said or self._retries:
             self.retried = now
         self._retries = said
 
     def tool(self, use: ToolUse, now: float) -> None:
+        """Take a tool's start or end."""
         if use.status == "started":
             self.tools[use.call_id] = (use.tool, now)
         else:

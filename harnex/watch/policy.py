@@ -1,6 +1,7 @@
-"""What a watch is to do: presets, their overrides, and the values of both. Pure.
+"""What a watch is to do: presets, overrides, and the values of both. Pure.
 
-A preset is a table of `Policy`'s fields, by name (`stall_after = "8m"`; `stall-after` is the same).
+A preset is a table of `Policy`'s fields by name (`stall_after = "8m"`; `stall-after` means the
+same).
 """
 
 from __future__ import annotations
@@ -19,58 +20,64 @@ DEFAULT = "impl"
 
 @dataclass(frozen=True, kw_only=True)
 class Policy:
-    """One watch. Times are seconds, `deadline` is epoch seconds; None is off.
+    """The settings of one watch.
 
-    `care`: keep the agent working (clocks, retries, limits, restarts, dialogs). Without it only the limits, checks
-    and the stop that were asked for hold.
+    Times are seconds, `deadline` is epoch seconds; None switches a setting off.
+
+    `care`: keep the agent working (clocks, retries, limits, restarts, dialogs). Without `care`,
+    only the requested limits, checks and stop apply.
     """
 
     preset: str = ""
     care: bool = True
-    stall_after: float | None = None  # without output or progress
-    max_resumes: int = 0  # nudges until a turn ends well; new processes after a crash, in all
+    stall_after: float | None = None  # seconds without output or progress
+    max_resumes: int = 0  # nudges until a turn ends well; also new processes after crashes, in all
     nudge_text: str = NUDGE
     turn_timeout: float | None = None
     deadline: float | None = None
     patience: float = 3600.0  # how long a running tool, or the CLI's own retries, excuse silence
-    max_retries: int = 5  # of turns that ended in an error of the provider that passes
-    retry_after: float = 30.0  # before the first of them; doubled each time
-    limit_slack: float = 60.0  # after a reset: the CLIs name it by the minute, cut off
+    max_retries: int = 5  # retries of turns that ended in a provider's error that passes
+    retry_after: float = 30.0  # before the first retry; doubled each time
+    limit_slack: float = 60.0  # added to a reset time: the CLIs cut that time off to the minute
     restart_after: float = 2.0  # before a crashed agent is started again; doubled each time
-    loop_after: int = 5  # the same call so often in a row is a loop
+    loop_after: int = 5  # the same call this many times in a row is a loop
     max_tokens: int | None = None
     max_cost: float | None = None
     max_calls: int | None = None
     max_turns: int | None = None
     auto_stop: bool = False
-    background_wait: float = 600.0  # how long each piece of the agent's background work is waited for; 0: not at all
+    # How long to wait for each piece of the agent's background work; 0: not at all.
+    background_wait: float = 600.0
     verify: str | None = None
-    verify_max: int = 3  # how often its output goes back to the agent
+    verify_max: int = 3  # how often the output of a failed check goes back to the agent
     verify_timeout: float = 1800.0
     done_when: str | None = None
     notify_cmd: str | None = None
     notify_urls: tuple[str, ...] = ()
 
     def dump(self) -> dict[str, Any]:
-        """What differs from the defaults: fit for JSON."""
+        """The settings that differ from the defaults, fit for JSON."""
         defaults = Policy()
         fields = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
         return {k: list(v) if isinstance(v, tuple) else v for k, v in fields.items() if v != getattr(defaults, k)}
 
     def shown(self) -> dict[str, Any]:
-        """A dump for others to read: notification URLs hold secrets."""
+        """The dump for others to read.
+
+        Notification URLs hold secrets: only their number is shown.
+        """
         return {k: len(v) if k == "notify_urls" else v for k, v in self.dump().items()}
 
     @classmethod
     def load(cls, row: Mapping[str, Any]) -> Policy:
-        """Of a dump; what an older or newer harnex wrote beside it is left out."""
+        """The policy of a dump. Keys that an older or newer harnex wrote are ignored."""
         known = {f.name for f in dataclasses.fields(cls)}
         values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in row.items() if k in known}
         return cls(**values)
 
     @property
     def limits_calls(self) -> bool:
-        """Whether it needs to see the agent's model calls."""
+        """Whether a limit needs the agent's model calls."""
         return self.max_tokens is not None or self.max_cost is not None or self.max_calls is not None
 
     @property
@@ -80,7 +87,7 @@ class Policy:
         return ", ".join(f"--{n.replace('_', '-')}" for n in names if getattr(self, n) is not None)
 
     def words(self) -> str:
-        """For a person: what is in force."""
+        """What is in force, for a person."""
         said = [self.preset] if self.preset else []
         if self.care and self.stall_after is not None:
             said.append(f"stall after {times.duration(self.stall_after)}, {self.max_resumes} resumes")
@@ -123,14 +130,18 @@ COUNTS = ("max_resumes", "max_retries", "loop_after", "max_tokens", "max_calls",
 TEXTS = ("nudge_text", "verify", "done_when", "notify_cmd")
 FLAGS = ("auto_stop", "care")
 KEYS = (*TIMES, *COUNTS, *TEXTS, *FLAGS, "max_cost")
-# What a file may say that nobody trusts: limits, as far as they end a run sooner than it would end without them. All else
-# waits for consent: commands, what is said in the person's name (nudge_text), and what makes the watch do more or less.
+# What an untrusted file may set: limits, as far as they end a run sooner. All other settings need
+# consent: commands, what is said in the person's name (nudge_text), and what makes the watch do
+# more or less.
 HARMLESS = ("turn_timeout", "max_tokens", "max_cost", "max_calls", "max_turns")
 LEAST = {"stall_after": 0.5, "loop_after": 3, "turn_timeout": 0.5, "verify_timeout": 0.1}
 
 
 def checked(values: Mapping[str, Any]) -> dict[str, Any]:
-    """A preset's table with its values in Policy's types. Raises ValueError `KEY: what is wrong; what is allowed`."""
+    """A preset's table with its values in Policy's types.
+
+    Raises ValueError `KEY: what is wrong; what is allowed`.
+    """
     out: dict[str, Any] = {}
     for key, value in values.items():
         name = key.replace("-", "_")
@@ -179,8 +190,11 @@ def _seconds(value: Any) -> float | None:
 
 
 def choose(name: str, own: Iterable[tuple[str, Mapping[str, Any]]]) -> dict[str, Any]:
-    """The values of a preset. `own`: (file, table of presets by name), weakest first; their presets stand on the
-    built-in one of their name, else on `impl`. Raises ValueError."""
+    """The values of a preset.
+
+    `own` is (file, table of presets by name), weakest first. A preset in `own` builds on the
+    built-in preset of the same name, or on `impl`. Raises ValueError.
+    """
     values = dict(PRESETS.get(name, PRESETS[DEFAULT]))
     known = dict.fromkeys(PRESETS)
     for path, table in own:
@@ -200,8 +214,11 @@ def choose(name: str, own: Iterable[tuple[str, Mapping[str, Any]]]) -> dict[str,
 
 
 def tightened(values: dict[str, Any], name: str, table: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
-    """`values` with the lower limits of the preset `name` in a table of presets that nobody trusts, and what else that
-    preset says and is left out. Raises ValueError (`[presets.NAME] KEY: ...`)."""
+    """`values` with the lower limits of the preset `name` in an untrusted table of presets.
+
+    Returns those values, and the other settings of that preset, which are left out. Raises
+    ValueError (`[presets.NAME] KEY: ...`).
+    """
     wanted: dict[str, Any] = {}
     for preset, keys in table.items():
         if not isinstance(keys, Mapping):
@@ -220,15 +237,17 @@ def tightened(values: dict[str, Any], name: str, table: Mapping[str, Any]) -> tu
 
 
 def next_time(text: str, now: datetime) -> datetime:
-    """`07:00`: the next such local time after `now` (aware, local); else an ISO-8601 time. Raises ValueError.
+    """The next local time `07:00` after `now` (aware, local), or an ISO-8601 time.
 
-    On the day of a change of clocks the wall says that time, too: the zone's offset is looked up anew.
+    Raises ValueError. On the day of a clock change the wall clock shows the same time: the zone's
+    offset is looked up anew.
     """
     text = text.strip()
     hour, colon, minute = text.partition(":")
     if colon and len(text) <= 5 and hour.isdigit() and minute.isdigit() and len(minute) == 2:
         naive = now.replace(tzinfo=None, second=0, microsecond=0, hour=int(hour), minute=int(minute), fold=0)
-        zone = now.tzinfo if hasattr(now.tzinfo, "key") else None  # one that knows its changes of clocks; else ours
+        # A zone that knows its clock changes; otherwise the machine's zone.
+        zone = now.tzinfo if hasattr(now.tzinfo, "key") else None
         there = [
             day.replace(tzinfo=zone) if zone is not None else day.astimezone()
             for day in (naive, naive + timedelta(days=1))

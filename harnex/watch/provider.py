@@ -1,4 +1,7 @@
-"""When the provider refuses: what passes and is waited for, what comes back at a named time, what only people mend. Pure."""
+"""What to do when the provider refuses. Pure.
+
+Some refusals pass and are waited for, some end at a named time, and some only a person can mend.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,7 @@ from harnex.watch.actions import Say
 from harnex.watch.policy import Policy
 
 BACKOFF_MAX_S = 900.0
-UNKNOWN_RESET_S = 900.0  # a usage limit that names no time is tried again after this
+UNKNOWN_RESET_S = 900.0  # Seconds until another try after a usage limit that names no time.
 REFUSED = {
     "auth": "the login or the key is not accepted",
     "credit": "the credit is used up",
@@ -23,7 +26,7 @@ REFUSED = {
 
 @dataclass(frozen=True, slots=True)
 class Lost:
-    """Nobody but a person can mend it."""
+    """A refusal that only a person can mend."""
 
     reason: str
     message: str
@@ -32,7 +35,11 @@ class Lost:
 
 @dataclass(slots=True)
 class Provider:
-    """How often it refused since a turn ended well, and what is waited for: `until` epoch seconds, `why` in a word."""
+    """How often the provider has refused since a turn ended well, and what is waited for.
+
+    `until` is epoch seconds, `why` the reason in a word; `until` is None while nothing is waited
+    for.
+    """
 
     policy: Policy
     retries: int = 0
@@ -41,15 +48,19 @@ class Provider:
     why: str = field(default="")
 
     def well(self) -> None:
-        """A turn ended well."""
+        """Note that a turn ended well."""
         self.retries = self.limits = 0
 
     def over(self) -> None:
-        """Nothing is waited for any more."""
+        """Stop waiting."""
         self.until, self.why = None, ""
 
     def refused(self, closed: Closed, wall: float) -> events.LimitWait | Lost | str:
-        """A turn failed: a wait that begins now, what a person must mend, or why it is given up."""
+        """Take a failed turn. `wall` is epoch seconds.
+
+        Returns the wait that begins now (`LimitWait`), what only a person can mend (`Lost`), or why
+        harnex gives up (text).
+        """
         reason, words = closed.end.reason or "other", told(closed)
         if reason in REFUSED:
             return Lost(reason, f"{REFUSED[reason]}: {words}", {"turn": closed.turn, "message": words})
@@ -72,7 +83,7 @@ class Provider:
             until = wall + UNKNOWN_RESET_S
         elif until % 60 == 0:
             until += self.policy.limit_slack
-        if self.limits > 1:  # the time has come, and the limit is still there
+        if self.limits > 1:  # the named time has passed, and the limit still holds
             until = max(until, wall + min(30.0 * 2**self.limits, BACKOFF_MAX_S))
         return max(until, wall), source
 
@@ -88,7 +99,7 @@ class Provider:
         )
 
     def go_on(self) -> Say:
-        """What is said when the time has come."""
+        """The message to send when the wait is over."""
         limit = self.why == "usage_limit"
         what = "The usage limit is over" if limit else f"The provider could not answer ({self.why}); that may be over"
         text = f"{what}. Please go on with the task until it is done."
@@ -97,6 +108,6 @@ class Provider:
 
 
 def told(closed: Closed) -> str:
-    """The first line of what the agent said about a failed turn."""
+    """The first line of what the agent said about a failed turn, cut to 300 characters."""
     said = (closed.end.detail or closed.end.last_message).strip().splitlines()
     return said[0][:300] if said else ""

@@ -1,19 +1,21 @@
-"""The watch: keeps an agent working, stops what runs away, and says when the task is done. Pure.
+"""The watch: keeps an agent working, stops what runs away, and reports when the task is done. Pure.
 
-Fed with facts (turns, tools, calls, the screen, the agent's end); `step` says what to do now and `wake_at` when
-time alone would change that. `now` is monotonic seconds; times that people and providers name are epoch seconds
-(`Sight.wall`), compared anew at least once a minute, since a machine that slept has only one of them right.
+The session feeds the watch with facts (turns, tools, calls, the screen, the agent's end). `step`
+returns what to do now; `wake_at` is when time alone would change that. `now` is monotonic seconds.
+Times that people and providers name are epoch seconds (`Sight.wall`). They are compared anew at
+least once a minute, since a machine that slept has only one of the two clocks right.
 
     watching -- stall, loop --> cutting (an interrupt, until the turn is over) --> a message
-             -- a turn ended well --> background (until nothing of the agent runs) --> checking (done-when, verify)
-        --> done | a message | failed
+             -- a turn ended well --> background (until nothing of the agent runs)
+        --> checking (done-when, verify) --> done | a message | failed
              -- the provider refused --> waiting (until its reset, or a backoff) --> a message
              -- the agent's process ended --> down (a backoff) --> a new process --> a message
-    any of these -- a dialog --> person, until it is gone; then it goes on where it was
+    any of these -- a dialog --> person, until the dialog is gone; then the phase before
     anything -- deadline, budget, what nobody can mend --> over (the session is stopped)
 
-What it sees and does are the shapes of `actions`. Each part has its state in a module of its own: `checks`, `background`,
-`provider`, `restarts`, `dialogs`, `budget`, and the clocks in `news` and `stalls`.
+The types of what the watch sees and does are in `actions`. Each part keeps its state in a module of
+its own: `checks`, `background`, `provider`, `restarts`, `dialogs`, `budget`, and the clocks in
+`news` and `stalls`.
 """
 
 from __future__ import annotations
@@ -39,16 +41,21 @@ from harnex.watch.stalls import kind_of, left_alone, person_there, stall, turn_d
 
 Phase = Literal["watching", "cutting", "background", "checking", "waiting", "down", "person", "done", "over"]
 
-CUT_AGAIN_S = 3.0  # an interrupt that shows nothing is pressed again; the slowest that was measured took 0.1 s
-CUT_S = 10.0  # and given up, where an interrupt is a key
-WALL_S = 60.0  # how often a far time is compared with the wall clock
-START_S = 30.0  # an agent that starts is not ready for so long, at least
+# Seconds until an interrupt without a visible effect is pressed again; the slowest measured
+# interrupt took 0.1 s.
+CUT_AGAIN_S = 3.0
+CUT_S = 10.0  # seconds until an interrupt is given up, where an interrupt is a key
+WALL_S = 60.0  # seconds between two comparisons of a far time with the wall clock
+START_S = 30.0  # seconds that a starting agent has at least before it counts as not ready
 
 
 @dataclass(slots=True)
 class Watch:
-    """The machine; see the module's docstring. `permissions` decides about permission dialogs; an interrupt of this
-    agent may take `cut_s`, its start `start_s`."""
+    """The machine; see the module's docstring.
+
+    `permissions` decides about permission dialogs. An interrupt of this agent may take `cut_s`
+    seconds, its start `start_s` seconds.
+    """
 
     policy: Policy
     now: float
@@ -64,17 +71,17 @@ class Watch:
     provider: Provider = field(init=False)
     restarts: Restarts = field(init=False)
     dialogs: Dialogs = field(default_factory=Dialogs)
-    nudges: int = 0  # since a turn ended well
+    nudges: int = 0  # nudges since a turn ended well
     loop_nudges: int = 0
-    tasked: bool = False  # it was given something to do
-    _asked_tool: bool = False  # since the last call
+    tasked: bool = False  # the agent was given something to do
+    _asked_tool: bool = False  # a tool started since the last call
     _closed: Closed | None = None
-    _turn: int | None = None  # the turn that the clocks are of
-    _message: str | None = None  # which it answers, while nothing came of it
+    _turn: int | None = None  # the turn that the clocks belong to
+    _message: str | None = None  # the message that the turn answers, while nothing has come of it
     _loop: dict[str, object] | None = None
-    _then: Say | None = None  # after the cut
-    _since: float = 0.0  # of the phase
-    _back: Phase = "watching"  # what `person` came from
+    _then: Say | None = None  # the message to send after the interrupt
+    _since: float = 0.0  # since when the phase holds
+    _back: Phase = "watching"  # the phase before `person`
     _presses: int = 0
     _idle_since: float | None = None
     _wake: float | None = None
@@ -91,24 +98,26 @@ class Watch:
 
     @property
     def until(self) -> float | None:
-        """What is waited for: epoch seconds."""
+        """What the watch waits for: epoch seconds; None if it waits for no time."""
         return self.waits.until if self.phase == "background" else self.provider.until
 
     @property
     def why(self) -> str:
+        """Why the watch waits, in a word; "" if it does not wait."""
         return "background" if self.phase == "background" else self.provider.why
 
     # ---- facts ----
 
     def moved(self, now: float) -> None:
-        """The screen changed, by the agent's own doing."""
+        """Note that the agent itself changed the screen."""
         self.clocks.moved(now)
 
     def went_on(self, what: str, now: float) -> None:
-        """Something new came from the agent."""
+        """Note that something new came from the agent."""
         self.clocks.went_on(what, now)
 
     def tool(self, use: ToolUse, now: float) -> None:
+        """Take a tool's start or end."""
         self.clocks.tool(use, now)
         self._message = None
         if use.status == "started":
@@ -117,21 +126,28 @@ class Watch:
         self._loop = self.loops.tool(use) or self._loop
 
     def call(self, bill: Bill, last: bool | None, now: float) -> None:
-        """A model call ended. `last`: by its stop reason it asks for no tool; None: it names none (Codex), and then a
-        tool that began since the call before tells."""
+        """Note that a model call ended.
+
+        `last`: by its stop reason the call asks for no tool. None: the call names no stop reason
+        (Codex); then a tool that began since the call before decides.
+        """
         if last is None:
             last = not self._asked_tool
         self._asked_tool = False
-        if not bill.cut:  # else nothing came of it
+        if not bill.cut:  # nothing came of a call that was cut off
             self.clocks.went_on("a model call ended", now)
             self._message = None
         self.budget.call(bill, last, now)
 
     def asked(self) -> None:
-        """A message came in, of whomever."""
+        """Note that a message came in, whoever sent it."""
         self.tasked = True
 
     def turn_opened(self, number: int, message: str | None, now: float) -> None:
+        """Note that turn `number` opened.
+
+        `message` is the message that the turn answers, if harnex delivered one.
+        """
         self._message = message
         tools = self.clocks.tools
         self.clocks = Clocks.at(now)
@@ -146,40 +162,53 @@ class Watch:
         self.checks.went_on()
         self.waits.turn_opened()
         self.provider.over()
-        if self.phase in ("waiting", "done", "person", "background"):  # a person, or the CLI itself, went on
+        # A person, or the CLI itself, went on.
+        if self.phase in ("waiting", "done", "person", "background"):
             self._to("checking" if self.checks.in_hand else "watching", now)
 
     def turn_closed(self, closed: Closed, now: float) -> None:
+        """Note that a turn closed."""
         self.clocks.tools.clear()
         self._closed, self._idle_since = closed, now
 
     def background_ended(self, work: Work, told: bool, now: float) -> None:
-        """Work that the agent had left running ended. `told`: its CLI tells it, and a turn may begin."""
+        """Note that work ended that the agent had left running.
+
+        `told`: the CLI reports the end to the agent, and a turn may begin.
+        """
         self.waits.ended(work, told, now)
 
     def checked(self, ok: bool, code: int | None, took: float, output: str) -> None:
-        """The command of a `Check` ended; `code` None: it took too long."""
+        """Note that the command of a `Check` ended. `code` None: the command took too long."""
         self.checks.ended(Result(ok, code, took, output))
 
     def gone(self, code: int | None, signal: int | None, mid_turn: bool, now: float, why: str = "") -> bool:
-        """The agent's process ended, and nobody asked for it: will it be started again? `why`: in words, if known."""
+        """Note that the agent's process ended without a request; return whether the agent will be
+        started again.
+
+        `why`: the reason in words, if known.
+        """
         if not self.policy.care or self.phase in ("over", "done") or self.phase == "down":
             return self.phase == "down"
         if code == 0 and signal is None and not mid_turn:
-            return False  # it was told to exit
+            return False  # the agent was told to exit
         if not self.restarts.left or self.budget.spent is not None:
             return False
         self._goes_down(why or (f"signal {signal}" if signal is not None else f"exit code {code}"), now)
         return True
 
     def restarted(self, fresh: bool, now: float, lost: str = "") -> None:
-        """It runs again. `fresh`: without its conversation (then its task waits to be typed). `lost`: the background work
-        that ended with the old process, in words."""
+        """Note that the agent runs again.
+
+        `fresh`: without its conversation; its task then waits to be typed. `lost`: the background
+        work that ended with the old process, in words.
+        """
         self.clocks = Clocks.at(now)
         self.dialogs.gone()
         self._turn, self._idle_since, self._closed = None, now, None
         self.waits.turn_opened()
-        # A turn that had ended is being checked still, and what was waited for is: then there is nothing to say yet.
+        # If a check of the last turn still runs, or something was being waited for, there is
+        # nothing to say yet.
         idle = (self.checks.in_hand and not self.checks.stale) or self.until is not None
         self.restarts.runs(self.tasked and not fresh and not idle, self._message, lost)
         self._to("checking" if self.checks.in_hand else "waiting" if self.until is not None else "watching", now)
@@ -187,12 +216,16 @@ class Watch:
     # ---- what follows ----
 
     def wake_at(self) -> float | None:
+        """When time alone would change what `step` returns (monotonic seconds); None if never."""
         return self._wake
 
     def step(self, sight: Sight, now: float) -> list[Action]:
-        """What to do now. Called after every wakeup; the same moment twice does nothing twice."""
+        """Return what to do now.
+
+        Called after every wakeup; a second call at the same moment returns nothing new.
+        """
         out: list[Action] = []
-        for _ in range(8):  # one thing may lead to the next
+        for _ in range(8):  # one action may lead to the next
             before = (self.phase, len(out))
             self._step(sight, now, out)
             if (self.phase, len(out)) == before:
@@ -275,14 +308,14 @@ class Watch:
             over = spent if spent is not None and spent.over else None
             spent = budget.more_turns(now) if sight.pending else over
         elif spent is not None and not spent.goes_on and now < spent.since + GRACE_S:
-            return False  # it may have been the last call of the turn
+            return False  # that may have been the last call of the turn
         if spent is None:
             return False
         self._spend(out, spent)
         return True
 
     def _say(self, out: list[Action], say: Say, now: float) -> None:
-        """Send it, if the budget has room for another turn."""
+        """Send the message, if the budget has room for another turn."""
         spent = self.budget.more_turns(now)
         if spent is not None:
             self._spend(out, spent)
@@ -294,7 +327,7 @@ class Watch:
     # ---- dialogs ----
 
     def _dialog(self, sight: Sight, now: float, out: list[Action]) -> bool:
-        """True while a dialog is up."""
+        """Deal with a dialog; return True while a dialog is up."""
         if sight.state is not State.BLOCKED:
             self.dialogs.gone()
             if self.phase == "person":
@@ -366,7 +399,7 @@ class Watch:
         self._cut_for(Say("loop", text, 1, 1), sight, now, out)
 
     def _cut_for(self, say: Say, sight: Sight, now: float, out: list[Action]) -> None:
-        """Interrupt the turn, then say it."""
+        """Interrupt the turn, then send the message."""
         if sight.turn is None and sight.state is State.PROMPT:
             self._say(out, say, now)
             return
@@ -380,7 +413,7 @@ class Watch:
             closed, self._closed = self._closed, None
             self._to("watching", now)
             if closed is not None and closed.end.outcome != "interrupted":
-                self._closed = closed  # it ended by itself, at the last moment
+                self._closed = closed  # the turn ended by itself at the last moment
             elif say is not None:
                 self._say(out, replace(say, interrupted=True, again=self._message), now)
         elif now >= self._since + self.cut_s:
@@ -430,11 +463,15 @@ class Watch:
             self._failed(closed, sight, now, out)
 
     def _left_work(self, closed: Closed, sight: Sight, now: float, out: list[Action]) -> bool:
-        """Whether the end of this turn is not judged yet, because something of the agent still runs, or has just ended."""
+        """Whether the end of this turn is not judged yet.
+
+        Work of the agent may still run, or may have just ended.
+        """
         holds, told = self.waits.holds(sight.background, sight.looking, sight.wall, now)
         out += [Tell(event) for event in told]
         policy = self.policy
-        # With `done_when`, that command says whether the task is done; with limits alone, nothing is done about it.
+        # With `done_when`, that command says whether the task is done. With limits alone, the watch
+        # says nothing.
         tells = (policy.care or policy.auto_stop or bool(policy.verify)) and not policy.done_when
         say = self.waits.news(now) if tells else None
         phase: Phase = "background" if holds and say is None else "watching"
@@ -447,7 +484,7 @@ class Watch:
         return holds or say is not None
 
     def _idle_at(self, sight: Sight) -> float | None:
-        """When an agent that was given a task and does nothing is to be woken."""
+        """When to wake an agent that was given a task and does nothing; None if never."""
         if not self.policy.care or not self.tasked or self.phase == "done" or self._idle_since is None:
             return None
         if sight.pending or self._closed is not None or self.policy.stall_after is None:
@@ -483,7 +520,7 @@ class Watch:
             self._begin_wait(what, now, out)
 
     def _failed_unwatched(self, closed: Closed, out: list[Action]) -> None:
-        """Nothing is done about it; but who wanted to hear of it hears of it."""
+        """Take a failed turn without `care`: only notify."""
         reason = closed.end.reason or "other"
         words = f"turn {closed.turn} failed ({reason}): {told(closed)}"
         if self.policy.auto_stop:
@@ -543,7 +580,7 @@ class Watch:
                 self._fail(out, correction)
             else:
                 self._say(out, correction, now)
-        # Stale: somebody went on meanwhile; it is checked again when that turn is over.
+        # A stale check: the agent went on meanwhile. The check runs again when that turn is over.
 
     def _done(self, now: float, out: list[Action]) -> None:
         self._to("done", now)
@@ -557,7 +594,10 @@ class Watch:
     # ---- time ----
 
     def _next(self, sight: Sight, now: float) -> float | None:
-        """When to look again. Never in the past: what is due and can't be done waits for something to happen."""
+        """When to look again (monotonic seconds); None if time alone changes nothing.
+
+        Never in the past: what is due but can't be done waits for something to happen.
+        """
         policy = self.policy
         times: list[float | None] = []
         if self.phase == "over":
@@ -580,7 +620,7 @@ class Watch:
         return max(due, now + 0.05) if due is not None else None
 
     def _clocks(self, sight: Sight, now: float) -> list[float | None]:
-        """When one of the clocks runs out."""
+        """When each of the clocks runs out; None for a clock that does not run."""
         if sight.turn is None:
             at = self._idle_at(sight) if sight.state is State.PROMPT else self._not_ready_at(sight)
             return [left_alone(at, sight, now), self.waits.due if self.phase == "background" else None]

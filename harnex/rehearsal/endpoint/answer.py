@@ -1,4 +1,4 @@
-"""One answer of the scripted model as it is given, and the billing row that is logged for it."""
+"""One answer of the scripted model while it is sent, and its record for the billing log."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ HAND_BACK = "SubagentHandback"
 
 
 class Answer:
-    """One answer as it is given, and the row that is logged for it."""
+    """One answer while it is sent, and its record for the billing log."""
 
     def __init__(self, wire: ModuleType, call: Call, step: Step, number: int, drawn: Drawn) -> None:
         self.wire, self.call, self.step, self.drawn = wire, call, step, drawn
@@ -27,19 +27,21 @@ class Answer:
         self.id = f"{'resp' if wire is openai else 'msg'}_{number:06d}{unique}"
         self.usage: Usage = usage_of(number, step)
         if drawn.usage_sent not in ("full", "late") and not step.think and "reasoning_tokens" not in step.usage:
-            self.usage = replace(self.usage, reasoning=0)  # who does not tell it did not think
+            # A model that does not report its thinking did not think.
+            self.usage = replace(self.usage, reasoning=0)
         self.made: Made = (
             openai_tools.make(step.tools, call) if wire is openai else anthropic_tools.make(step.tools, call)
         )
         if call.kind == "agent" and not self.made.calls and HAND_BACK in call.tools and step.text:
-            # In auto mode a sub-agent of 2.1.329 must hand its report in, and is asked again until it does.
+            # In auto mode a sub-agent of 2.1.329 must hand in its report, and is asked again until
+            # it does.
             self.made.calls.append(ToolCall(HAND_BACK, {"message": step.text}))
         self.problem = self._problem()
         self.status = self.problem.status if self.problem else 0
         self.finished = False
         self._started = False
         self._words = 0
-        self._ended = ""  # the type of the last event, and how the model's answer ended
+        self._ended = ""  # the type of the last event, which says how the model's answer ended
 
     def _problem(self) -> HttpError | None:
         if self.step.failure is not None:
@@ -52,32 +54,43 @@ class Answer:
         return None
 
     def parts(self) -> Iterator[Part]:
+        """The parts of the streamed answer. Lazy."""
         parts: Iterator[Part] = self.wire.stream(self.step, self.made, self.id, self.call.model, self.usage, self.drawn)
         return parts
 
     def whole(self) -> dict[str, Any]:
+        """The JSON body of the unstreamed answer."""
         made, drawn = self.made, self.drawn
         body: dict[str, Any] = self.wire.whole(self.step, made, self.id, self.call.model, self.usage, drawn)
         return body
 
     def sent(self, event: Event) -> None:
+        """Note that an event was sent."""
         self._started = True
         self._words += event.words
         self._ended = str(event.data["type"])
 
     @property
     def failed(self) -> bool:
-        """The stream itself said that the answer failed."""
+        """Whether the stream itself said that the answer failed."""
         return self._ended in ("response.failed", "error")
 
     @property
     def billed(self) -> bool:
-        """Something was said. OpenAI's failed answers have no usage; Anthropic's had told their input at the start."""
+        """Whether the provider bills the answer: something was said.
+
+        A failed answer of OpenAI has no usage; a failed answer of Anthropic reported its input at
+        the start.
+        """
         return self._started and self._ended != "response.failed"
 
     def row(self) -> dict[str, Any]:
-        """`usage` is the provider's own shape; null: nothing was billed. A call that was cut off is billed for what was
-        said: its input, and a token for each word, not what `message_start` told."""
+        """The fields of the call's record in the billing log.
+
+        `usage` has the provider's own shape; null if nothing was billed. A call that was cut off is
+        billed for what was said: its input, and a token for each word, not the numbers of
+        `message_start`.
+        """
         billed, usage = self.billed, self.usage
         if billed and not self.finished:
             usage = Usage(usage.input, usage.cache_read, usage.cache_write, max(1, self._words), 0)

@@ -1,8 +1,9 @@
-"""The Anthropic Messages format, as Claude Code uses it: reading a request, writing an answer. Pure.
+"""The Anthropic Messages format, as Claude Code uses it: reads a request, writes an answer. Pure.
 
-How the calls of Claude Code are told apart was measured on 1.0.128, 2.0.77, 2.1.80, 2.1.197 and 2.1.329:
-sub-agents carry `x-claude-code-agent-id` and `cc_is_subagent=true` from 2.1.197 on; before that (2.1.80, too) they
-are the calls with tools but without the one that starts sub-agents, whose system prompt is not that of the main thread.
+How to tell the calls of Claude Code apart was measured on 1.0.128, 2.0.77, 2.1.80, 2.1.197 and
+2.1.329. Sub-agents carry `x-claude-code-agent-id` and `cc_is_subagent=true` from 2.1.197 on. Before
+that (2.1.80, too) they are the calls that have tools, but not the tool that starts sub-agents, and
+whose system prompt is not that of the main thread.
 """
 
 from __future__ import annotations
@@ -18,11 +19,13 @@ from harnex.rehearsal.endpoint.script import Failure, Step
 from harnex.rehearsal.endpoint.wire import Call, Cut, Event, HttpError, Made, Part, Pause, Usage, pinged, spoken
 
 MAIN_PROMPTS = ("You are an interactive", "working with the user toward their goals")
-MONITOR = "You are a security monitor for autonomous AI coding agents"  # auto mode's check of each action
-SUGGESTION = "[SUGGESTION MODE:"  # 2.1: after a turn it asks what the person may type next, with all tools on offer
+# Auto mode's check of each action.
+MONITOR = "You are a security monitor for autonomous AI coding agents"
+# Claude Code 2.1 asks after a turn what the person may type next, with all tools on offer.
+SUGGESTION = "[SUGGESTION MODE:"
 SUMMARY = ("Your task is to create a detailed summary", "tasked with summarizing conversations")
 UNMARKED = re.compile(r"claude-cli/(\d+)\.(\d+)\.(\d+)")
-MARKED_FROM = (2, 1, 197)  # somewhere after 2.1.80
+MARKED_FROM = (2, 1, 197)  # the change came somewhere after 2.1.80
 CWD = re.compile(r"[Ww]orking directory: ([^\n]+)")
 _STATUS = {
     "auth": 401,
@@ -51,7 +54,7 @@ _MESSAGES = {
 
 
 def read(body: Mapping[str, Any], headers: Mapping[str, str]) -> Call:
-    """What call this is. `headers` with lower-case names."""
+    """The call that a request makes. `headers` has lower-case names."""
     messages = [m for m in body.get("messages") or [] if isinstance(m, dict)]
     tools = {t["name"]: t for t in body.get("tools") or [] if isinstance(t, dict) and "name" in t}
     system = _text(body.get("system"), all_blocks=True)
@@ -92,7 +95,7 @@ def read(body: Mapping[str, Any], headers: Mapping[str, str]) -> Call:
 
 
 def _unmarked_agent(headers: Mapping[str, str], tools: Mapping[str, Any], system: str) -> bool:
-    """A sub-agent of a Claude Code that does not mark them."""
+    """Whether the call is a sub-agent's, from a Claude Code that does not mark sub-agents."""
     found = UNMARKED.match(headers.get("user-agent", ""))
     unmarked = found is not None and tuple(map(int, found.groups())) < MARKED_FROM
     starts_agents = "Task" in tools or "Agent" in tools
@@ -107,7 +110,7 @@ def _text(content: Any, all_blocks: bool = False) -> str:
 
 
 def _user_texts(content: Any) -> list[str]:
-    """The prompts in a user message: its texts, without what the CLI itself puts in."""
+    """The prompts in a user message: its texts, without what the CLI itself inserts."""
     if isinstance(content, str):
         content = [{"type": "text", "text": content}]
     if not isinstance(content, list):
@@ -117,7 +120,7 @@ def _user_texts(content: Any) -> list[str]:
 
 
 def usage_json(usage: Usage, output: int | None = None) -> dict[str, Any]:
-    """The usage as the API tells it: `input_tokens` leaves cached tokens out."""
+    """The usage in the API's shape: `input_tokens` leaves cached tokens out."""
     return {
         "input_tokens": max(0, usage.input - usage.cache_read - usage.cache_write),
         "cache_creation_input_tokens": usage.cache_write,
@@ -130,7 +133,7 @@ def usage_json(usage: Usage, output: int | None = None) -> dict[str, Any]:
 
 
 def _first_usage(usage: Usage, made: Made, step: Step, drawn: Drawn) -> dict[str, Any]:
-    """What `message_start` tells: the output is a placeholder."""
+    """The usage that `message_start` reports; its output is a placeholder."""
     if drawn.usage_sent == "none":
         return {}
     tool_first = bool(made.calls) and not step.think and not _answer_text(step, made)
@@ -142,7 +145,7 @@ def _first_usage(usage: Usage, made: Made, step: Step, drawn: Drawn) -> dict[str
 
 
 def _later_usage(usage: Usage, drawn: Drawn, output: int) -> dict[str, Any]:
-    """What `message_delta` tells: sums so far."""
+    """The usage that `message_delta` reports: the sums so far."""
     if drawn.usage_sent in ("none", "start_only"):
         return {}
     if drawn.usage_sent == "output_only":
@@ -162,7 +165,7 @@ INPUT: Span = (8, 80)
 
 
 def stream(step: Step, made: Made, message_id: str, model: str, usage: Usage, drawn: Drawn) -> Iterator[Part]:
-    """The events of a streamed answer."""
+    """The parts of a streamed answer. Lazy."""
     if step.hang is not None:
         yield Pause(step.hang)
         yield Cut()
@@ -198,7 +201,7 @@ def _events(step: Step, made: Made, message_id: str, model: str, usage: Usage, d
 
 
 def _block(index: int, block: dict[str, Any], step: Step, drawn: Drawn) -> Iterator[Part]:
-    """A content block without its end."""
+    """The parts of a content block without its end. Lazy."""
     kind = block["type"]
     start = dict(block)
     if kind == "thinking":
@@ -270,7 +273,7 @@ def _message(
 
 
 def error_body(failure: Failure) -> tuple[int, dict[str, Any]]:
-    """The status and the `error` of a failure."""
+    """The status and the `error` object of a failure."""
     status = failure.status or _STATUS[failure.name]
     kind = failure.type or _TYPES.get(status, "api_error" if status >= 500 else "invalid_request_error")
     message = failure.message or _MESSAGES.get(failure.name) or _MESSAGES.get(status) or f"scripted error {status}"
@@ -278,7 +281,7 @@ def error_body(failure: Failure) -> tuple[int, dict[str, Any]]:
 
 
 def error(failure: Failure, request_id: str) -> HttpError | None:
-    """An error as the API gives it; None: this one comes inside the stream."""
+    """An error in the API's shape; None if the error comes inside the stream."""
     if failure.in_stream is not None:
         return None
     status, problem = error_body(failure)
@@ -290,7 +293,10 @@ def error(failure: Failure, request_id: str) -> HttpError | None:
 
 
 def usage_limit(resets_at: int, now: int, request_id: str) -> HttpError:
-    """The subscription's limit: a 429 whose headers say that the five-hour window is used up."""
+    """The subscription's limit: a 429 whose headers say that the five-hour window is used up.
+
+    `resets_at` and `now` are epoch seconds.
+    """
     message = "This request would exceed your account's rate limit. Please try again later."
     _, problem = error_body(Failure(429, message=message))
     prefix = "anthropic-ratelimit-unified"

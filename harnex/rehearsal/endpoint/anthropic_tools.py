@@ -69,7 +69,10 @@ def _fall_back(made: Made, kind: str, wanted: str, command: str) -> None:
 
 
 def _if_offered(made: Made, call: Call, kind: str, names: tuple[str, ...], args: dict[str, Any], words: str) -> None:
-    """Use the first tool that is on offer (or only announced: 2.1.329 defers some); else say it in words."""
+    """Use the first tool that is on offer; otherwise say it in words.
+
+    A tool that is only announced counts as on offer (2.1.329 defers some).
+    """
     for name in names:
         if name in call.tools or re.search(rf"^{name}$", call.said, re.MULTILINE):
             made.calls.append(ToolCall(name, args))

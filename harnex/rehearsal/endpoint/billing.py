@@ -1,7 +1,8 @@
-"""The billing log: what was asked and what it cost, one JSON line each. The ground truth for the metrics.
+"""The billing log: what was asked and what it cost, one JSON line each.
 
-Rows are written whole, as they happen: `{"event": "request"}` when a request has been read, `{"event": "call"}`
-when its answer ended, however it ended. `call` is the same number in both.
+The ground truth for the metrics. Records are written whole, as things happen: `{"event":
+"request"}` when a request has been read, `{"event": "call"}` when its answer ended, however it
+ended. `call` is the same number in both.
 """
 
 from __future__ import annotations
@@ -19,11 +20,14 @@ from harnex import times
 from harnex.rehearsal.endpoint.wire import Call
 
 HEAD = 200  # characters of a prompt that the log repeats
-PROMPTS = 200  # prompts of a conversation that a row lists, the newest
+PROMPTS = 200  # prompts of a conversation that a record lists, the newest ones
 
 
 class BillingLog:
-    """Appends rows to a file (mode 0600); `path` None: they go nowhere. Raises OSError if it can't be opened."""
+    """Appends records to a file (mode 0600); with `path` None nothing is written.
+
+    Raises OSError if it can't be opened.
+    """
 
     def __init__(self, path: str | None, bodies: str | None = None) -> None:
         self._lock = threading.Lock()
@@ -47,7 +51,7 @@ class BillingLog:
                 except OSError as e:
                     if e.errno != errno.ENOSPC:
                         raise
-                    # A full disk: the rest is written with a later row.
+                    # A full disk: the rest is written with a later record.
 
     def body(self, number: int, raw: bytes) -> None:
         """Keep a request's whole body as `<number>.json`."""
@@ -63,7 +67,10 @@ class BillingLog:
 
 
 def prompt_fields(call: Call) -> dict[str, Any]:
-    """What prompts arrived: the newest, and all of the conversation, so that "whole and once" can be shown."""
+    """The prompts that arrived: the newest, and all of the conversation.
+
+    They show that a prompt arrived whole, and once.
+    """
     newest = call.texts[-1] if call.texts else ""
     return {
         "prompt_chars": len(newest),
@@ -74,7 +81,11 @@ def prompt_fields(call: Call) -> dict[str, Any]:
 
 
 def key_fields(headers: Mapping[str, str]) -> dict[str, Any]:
-    """Which credential came, without it: how it was sent (`x-api-key`, `bearer`), and its SHA-256. None: none came."""
+    """Which credential came, without the credential itself.
+
+    `auth` is how it was sent (`x-api-key`, `bearer`), `key_sha256` its SHA-256; both are None if
+    none came.
+    """
     key, how = headers.get("x-api-key", ""), "x-api-key"
     if not key:
         scheme, _, key = headers.get("authorization", "").partition(" ")

@@ -1,4 +1,7 @@
-"""The listening socket: a thread for each client, not too many of them, and a count of the answers being given."""
+"""The listening socket.
+
+It has a thread for each client, a limit on clients, and a count of the answers being sent.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +32,9 @@ class Listener(ThreadingHTTPServer):
         super().__init__(*args)
 
     def server_bind(self) -> None:
-        """As in the base class, without its look-up of the host's name (it may ask the network)."""
+        """Bind as the base class does, without looking up the host's name (that may ask the
+        network).
+        """
         socket.socket.setsockopt(self.socket, socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         self.socket.bind(self.server_address)
         self.server_address = self.socket.getsockname()
@@ -52,7 +57,10 @@ class Listener(ThreadingHTTPServer):
                 self.clients -= 1
 
     def working(self, more: int) -> None:
-        """Count the answers that are being given (not the connections that are kept alive)."""
+        """Add `more` to the count of answers that are being sent.
+
+        Connections that are only kept alive do not count.
+        """
         with self._lock:
             self.busy += more
             if not self.busy:
@@ -61,6 +69,6 @@ class Listener(ThreadingHTTPServer):
                 self.quiet.clear()
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """A client that went away is nothing to print a traceback for."""
+        """Print no traceback for a client that went away."""
         if not isinstance(sys.exc_info()[1], (ConnectionError, TimeoutError, Gone)):
             super().handle_error(request, client_address)

@@ -1,9 +1,9 @@
-"""The OpenAI Responses format, as Codex uses it: reading a request, writing an answer. Pure.
+"""The OpenAI Responses format, as Codex uses it: reads a request, writes an answer. Pure.
 
-Measured on Codex 0.80, 0.104, 0.145 and 0.169. What a call is for is in `x-codex-turn-metadata`
-(from 0.145 on: `thread_source`, `agent_name`, `request_kind`) and `x-openai-subagent`. From 0.145 on the
-newest models get their tools inside the input (`additional_tools`), in namespaces, and most of them
-only inside `exec`, a tool that takes JavaScript (see openai_tools.py).
+Measured on Codex 0.80, 0.104, 0.145 and 0.169. The purpose of a call is in `x-codex-turn-metadata`
+(from 0.145 on: `thread_source`, `agent_name`, `request_kind`) and in `x-openai-subagent`. From
+0.145 on the newest models get their tools inside the input (`additional_tools`), in namespaces, and
+most tools only inside `exec`, a tool that takes JavaScript (see openai_tools.py).
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _CODES = {
     503: ("server_error", "server_is_overloaded", "Our servers are currently overloaded. Please try again later."),
     529: ("server_error", "server_is_overloaded", "Our servers are currently overloaded. Please try again later."),
 }
-# Errors that the real service tells inside a stream that began well.
+# Errors that the real service reports inside a stream that began well.
 _IN_STREAM = {
     "context": ("context_length_exceeded", "Your input exceeds the context window of this model."),
     "credit": ("insufficient_quota", "You exceeded your current quota, please check your plan and billing details."),
@@ -43,7 +43,7 @@ _IN_STREAM = {
 
 
 def read(body: Mapping[str, Any], headers: Mapping[str, str]) -> Call:
-    """What call this is. `headers` with lower-case names."""
+    """The call that a request makes. `headers` has lower-case names."""
     given = body.get("input")
     items = [i for i in given if isinstance(i, dict)] if isinstance(given, list) else []
     if isinstance(given, str):
@@ -58,7 +58,7 @@ def read(body: Mapping[str, Any], headers: Mapping[str, str]) -> Call:
     agent_name = str(meta.get("agent_name") or "")
     subagent = headers.get("x-openai-subagent", "")
     texts = tuple(t for i in items for t in _user_texts(i))
-    # A sub-agent's task comes as a message of another agent in the newest versions.
+    # In the newest versions a sub-agent's task comes as a message of another agent.
     tasks = [t for i in items if i.get("type") == "agent_message" for t in _texts(i)]
     kind, why = "main", ""
     request_kind = str(meta.get("request_kind") or "turn")
@@ -93,7 +93,10 @@ def _metadata(body: Mapping[str, Any], headers: Mapping[str, str]) -> Mapping[st
 
 
 def _collect(declared: Any, namespace: str, into: dict[str, Mapping[str, Any]]) -> None:
-    """Tools by name, with the namespace they are in as "namespace" (the first declaration of a name stays)."""
+    """Collect tools by name, with their namespace as "namespace".
+
+    The first declaration of a name stays.
+    """
     for tool in declared if isinstance(declared, list) else []:
         if not isinstance(tool, dict):
             continue
@@ -107,7 +110,7 @@ def _texts(item: Mapping[str, Any]) -> list[str]:
     content = item.get("content")
     if isinstance(content, str):
         return [content]
-    # Sub-agents are given their task as "encrypted" text, which this server never encrypted.
+    # Sub-agents get their task as "encrypted" text, which this server never encrypted.
     return [str(c.get("text") or c.get("encrypted_content") or "") for c in content or [] if isinstance(c, dict)]
 
 
@@ -118,7 +121,10 @@ def _user_texts(item: Mapping[str, Any]) -> list[str]:
 
 
 def usage_json(usage: Usage) -> dict[str, Any]:
-    """The usage as the API tells it: `input_tokens` holds the cached ones, `output_tokens` the reasoning."""
+    """The usage in the API's shape.
+
+    `input_tokens` includes the cached tokens, `output_tokens` the reasoning.
+    """
     return {
         "input_tokens": usage.input,
         "input_tokens_details": {"cached_tokens": usage.cache_read, "cache_write_tokens": usage.cache_write},
@@ -144,7 +150,7 @@ TOKENS: Span = (1, 8)  # characters in a piece
 
 
 def stream(step: Step, made: Made, response_id: str, model: str, usage: Usage, drawn: Drawn) -> Iterator[Part]:
-    """The events of a streamed answer."""
+    """The parts of a streamed answer. Lazy."""
     if step.hang is not None:
         yield Pause(step.hang)
         yield Cut()
@@ -196,7 +202,7 @@ def _events(step: Step, made: Made, response_id: str, model: str, usage: Usage, 
 
 
 def _told(usage: Usage, drawn: Drawn) -> dict[str, Any] | None:
-    """What the end of an answer tells of the usage."""
+    """The usage that the end of an answer reports."""
     if drawn.usage_sent in ("none", "start_only"):
         return None
     whole = usage_json(usage)
@@ -278,7 +284,7 @@ def _call_item(call: ToolCall, tail: str) -> dict[str, Any]:
 
 
 def error(failure: Failure, request_id: str) -> HttpError | None:
-    """An error as the API gives it; None: this one comes inside the stream (see `stream`)."""
+    """An error in the API's shape; None if the error comes inside the stream (see `stream`)."""
     if failure.name in _IN_STREAM or failure.in_stream is not None:
         return None
     status = _status(failure)
@@ -296,7 +302,10 @@ def _status(failure: Failure) -> int:
 
 
 def usage_limit(resets_at: int, now: int, request_id: str) -> HttpError:
-    """The plan's limit, in the shape of which Codex makes "You've hit your usage limit"."""
+    """The plan's limit, in the shape from which Codex makes "You've hit your usage limit".
+
+    `resets_at` and `now` are epoch seconds.
+    """
     left = max(1, resets_at - now)
     problem = {
         "type": "usage_limit_reached",

@@ -1,7 +1,8 @@
-"""Tool calls in Codex's words: what a step of the script becomes depends on the tools that the request offers. Pure.
+"""Tool calls in Codex's words: a step of the script becomes what the tools of the request allow.
 
-Codex 0.80 offers `shell_command`, 0.104 `exec_command`, both with `apply_patch` as a freeform tool. From 0.145
-on the newest models see only `exec`, which runs JavaScript, with the others inside it as `tools.NAME(...)`.
+Pure. Codex 0.80 offers `shell_command`, 0.104 `exec_command`, both with `apply_patch` as a freeform
+tool. From 0.145 on the newest models see only `exec`, which runs JavaScript, with the other tools
+inside as `tools.NAME(...)`.
 """
 
 from __future__ import annotations
@@ -13,10 +14,11 @@ from typing import Any
 from harnex.rehearsal.endpoint.script import Tool
 from harnex.rehearsal.endpoint.wire import Call, Made, ToolCall, quote, shell_write
 
-LONG_MS = 600_000  # how long a shell command may take (Codex's own default is 10 s)
-YIELD_MS = 30_000  # how long exec_command waits at most before it answers "still running"
+LONG_MS = 600_000  # milliseconds that a shell command may take (Codex's own default is 10 s)
+YIELD_MS = 30_000  # most milliseconds that exec_command waits before it answers "still running"
 
-# A command that outlasts YIELD_MS is polled until it ends: one scripted tool call is one command, run to its end.
+# A command that outlasts YIELD_MS is polled until it ends: one scripted tool call is one command,
+# run to its end.
 _SHELL_JS = """\
 // @exec: {"yield_time_ms": %d}
 let r = await tools.exec_command(%s);
@@ -80,7 +82,7 @@ def _shell(made: Made, call: Call, command: str) -> None:
 
 
 def _write(made: Made, call: Call, path: str, content: str) -> None:
-    """apply_patch where it can say it: a patch has whole lines only, and at least one."""
+    """Write with apply_patch where possible: a patch has whole lines only, and at least one."""
     declared = call.tools.get("apply_patch")
     in_exec = declared is None and _in_exec(call, "apply_patch")
     missing = declared is None and not in_exec
@@ -109,7 +111,7 @@ def _agent(made: Made, call: Call, value: dict[str, Any]) -> None:
     args = {k: v for k, v in args.items() if k in known or k == "message"}
     _function(made, call, "agent", "spawn_agent", args, value["prompt"])
     if "spawn_agent" in call.tools and "wait_agent" in call.tools and not value.get("background"):
-        # As Claude Code's does: the call is over when the sub-agent is.
+        # As in Claude Code: the call ends when the sub-agent ends.
         made.calls.append(ToolCall("wait_agent", {"timeout_ms": LONG_MS}, _namespace(call, "wait_agent")))
 
 

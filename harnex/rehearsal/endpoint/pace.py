@@ -1,17 +1,20 @@
-"""How a scripted answer comes: its delays, the size of its pieces, and what it tells of its usage. Pure.
+"""How a scripted answer comes: its delays, the size of its pieces, and what it reports of its
+usage.
 
-A `Pace` is what a script says, for one step or (at the script's top) for all of them; None: it says nothing. `draw`
-makes a `Drawn` of it, with a number for everything that may be a range, for one call. A call's numbers follow from the
-seed and the call's number alone, so that a run can be repeated.
+Pure. A `Pace` is what a script sets, for one step or (at the script's top) for all steps; a field
+that is None is not set. `draw` makes a `Drawn` from a `Pace`, with one number for each range, for
+one call. A call's numbers follow from the seed and the call's number alone, so that a run can be
+repeated.
 
-What is the default is what public captures of the two APIs show (recorded streams of pydantic-ai, llm-anthropic and of
-Claude Code itself, 2025 and 2026):
+The defaults are what public captures of the two APIs show (recorded streams of pydantic-ai,
+llm-anthropic and of Claude Code itself, 2025 and 2026):
 
-- Anthropic's `message_start` has an `output_tokens` of 1 to 4, and of 22 to 31 where the answer begins with a tool: in
-  both cases a placeholder. The final usage comes in `message_delta`, after the last block has ended.
-- Anthropic's pieces are a word at first, then 2 to 60 characters, cut in the middle of words as well; a tool's input
-  begins with an empty piece. OpenAI's pieces are tokens: 1 to 8 characters.
-- A `ping` follows the start of the first block; more may follow whenever nothing else does.
+- Anthropic's `message_start` has an `output_tokens` of 1 to 4, and of 22 to 31 where the answer
+  begins with a tool: in both cases a placeholder. The final usage comes in `message_delta`, after
+  the last block has ended.
+- Anthropic's pieces are a word at first, then 2 to 60 characters, cut in the middle of words as
+  well; a tool's input begins with an empty piece. OpenAI's pieces are tokens: 1 to 8 characters.
+- A `ping` follows the start of the first block; more pings may follow whenever nothing else does.
 - OpenAI's `usage` is null until `response.completed`.
 """
 
@@ -24,22 +27,23 @@ from dataclasses import dataclass, fields
 from random import Random
 from typing import Any, Literal, get_args
 
-Span = tuple[float, float]  # from, to
+Span = tuple[float, float]  # (from, to)
 Sent = Literal["full", "output_only", "late", "start_only", "none"]
 PACE_KEYS = ("first_byte", "usage_delay", "chunk", "ping", "usage_sent", "usage_steps")
 PING_S = 10.0
-PIECES = 2000  # a text is cut into no more
+PIECES = 2000  # the most pieces that a text is cut into
 STEPS = 20
 WORDS = re.compile(r"\s*\S+\s*|\s+")
 
 
 @dataclass(frozen=True)
 class Pace:
-    """What a script says of how answers come.
+    """What a script says about how answers come.
 
-    `first_byte`: silence before the answer; `usage_delay`: between the last block and the final usage; `ping`: after so
-    long a silence inside of an answer (all in seconds). `chunk`: characters in a piece, 0: all in one. `usage_sent`:
-    where the numbers are told. `usage_steps`: how many `message_delta` tell the output, each more.
+    `first_byte`: seconds of silence before the answer. `usage_delay`: seconds between the last
+    block and the final usage. `ping`: seconds of silence inside an answer after which a ping comes.
+    `chunk`: characters in a piece; 0 means all in one piece. `usage_sent`: where the numbers are
+    reported. `usage_steps`: how many `message_delta` events report the output, each with more.
     """
 
     first_byte: Span | None = None
@@ -50,7 +54,7 @@ class Pace:
     usage_steps: int | None = None
 
     def over(self, other: Pace) -> Pace:
-        """This, and what it does not say as the other does."""
+        """This pace, with the fields that are not set taken from `other`."""
         mine = {f.name: getattr(self, f.name) for f in fields(self)}
         return Pace(**{name: getattr(other, name) if value is None else value for name, value in mine.items()})
 
@@ -72,13 +76,19 @@ class Drawn:
         self._dice = dice
 
     def placeholder(self, tool_first: bool, final: int) -> int:
-        """The `output_tokens` of `message_start`: never the final ones, so that who takes it for them is found out."""
+        """The `output_tokens` of `message_start`.
+
+        It is never the final number, so a reader that takes it for the final one is found out.
+        """
         found = self._dice.randint(20, 31) if tool_first else self._dice.randint(1, 4)
         return found if found != final else found + 1
 
     def pieces(self, text: str, usual: Span, pause: float = 0.0) -> list[str]:
-        """The text in pieces of the script's size, else word by word where there is a pause after each word, else of the
-        usual size; joined they are the text."""
+        """The text in pieces; joined they are the text.
+
+        The pieces have the script's size. Without one, they are words if there is a pause after
+        each word, and otherwise have the usual size.
+        """
         if pause and self._chunk is None:
             return words(text)
         low, high = self._chunk or usual
@@ -103,7 +113,10 @@ def _between(dice: Random, span: Span | None, default: float) -> float:
 
 
 def parse_pace(data: Mapping[str, Any], where: str) -> Pace:
-    """The keys of PACE_KEYS that are in `data`. Raises ValueError with one line that says which is wrong, and why."""
+    """The keys of PACE_KEYS that are in `data`.
+
+    Raises ValueError with one line that says which key is wrong, and why.
+    """
     sent, steps = data.get("usage_sent"), data.get("usage_steps")
     if sent is not None and (not isinstance(sent, str) or sent not in get_args(Sent)):
         raise ValueError(f"{where}usage_sent: {sent!r} is not one of {', '.join(get_args(Sent))}")

@@ -1,15 +1,16 @@
 """The rehearsal script: what the model answers, call by call. Pure: parsing, checking, choosing.
 
-    {"calls": [STEP, ...], "agents": {"<words of a sub-agent's first prompt>": [STEP, ...]}, "default": STEP,
-     "monitor": "block", "seed": 1, "usage_delay": [0.1, 0.8], ...}
+    {"calls": [STEP, ...], "agents": {"<words of a sub-agent's first prompt>": [STEP, ...]},
+     "default": STEP, "monitor": "block", "seed": 1, "usage_delay": [0.1, 0.8], ...}
 
-How answers come (`pace.PACE_KEYS`) is said at the top for all steps, and in a step for that one.
+How answers come (`pace.PACE_KEYS`) is set at the top for all steps, and in a step for that step.
 
-`monitor` is what Claude Code's auto mode hears when it asks a model whether an action is safe. The tools of a
-rehearsal really run and nothing here can judge them, so it is "block" unless the script's author says "allow".
+`monitor` is the reply to Claude Code's auto mode when it asks a model whether an action is safe.
+The tools of a rehearsal really run, and nothing here can judge them, so the reply is "block" unless
+the script's author says "allow".
 
-`parse` takes the decoded JSON and gives a `Script`, or raises `ScriptError` with one line that says
-which entry is wrong, what is wrong with it and what is allowed. `Player` hands the steps out.
+`parse` takes the decoded JSON and returns a `Script`, or raises `ScriptError` with one line that
+says which entry is wrong, what is wrong, and what is allowed. `Player` hands the steps out.
 """
 
 from __future__ import annotations
@@ -35,12 +36,15 @@ TODO_STATUS = ("pending", "in_progress", "completed")
 
 
 class ScriptError(ValueError):
-    """The script can't be used. `str()` is one line for the person who wrote it."""
+    """The script can't be used. `str()` is one line for the person who wrote the script."""
 
 
 @dataclass(frozen=True)
 class Tool:
-    """One tool call. `value` by kind: bash, read and plan a str; write (path, content); the others a dict or list."""
+    """One tool call.
+
+    `value` by kind: bash, read and plan a str; write (path, content); the others a dict or list.
+    """
 
     kind: str
     value: Any
@@ -48,7 +52,10 @@ class Tool:
 
 @dataclass(frozen=True)
 class Failure:
-    """An HTTP error: `name` is one of ERROR_NAMES, or "" for a plain status."""
+    """An HTTP error.
+
+    `name` is one of ERROR_NAMES, or "" for a plain status; `times` is how often it is given.
+    """
 
     status: int
     name: str = ""
@@ -56,15 +63,18 @@ class Failure:
     message: str = ""
     times: int = 1
     retry_after: float | None = None
-    in_stream: str | None = None  # what is said before the error comes, inside of a stream that began well
+    in_stream: str | None = None  # the text before the error, in a stream that began well
 
 
 @dataclass(frozen=True)
 class Step:
-    """One answer. At most one of `failure`, `usage_limit`, `hang` and `drop` is set; else it is a normal answer.
+    """One answer.
 
-    `usage_limit` is when it resets: epoch seconds if > 1e9, else seconds from now. `broken`: so many attempts are cut off
-    in the middle before the answer comes.
+    At most one of `failure`, `usage_limit`, `hang` and `drop` is set; without them the answer is
+    normal.
+
+    `usage_limit` is when the limit resets: epoch seconds if > 1e9, otherwise seconds from now.
+    `broken`: this many attempts are cut off in the middle before the answer comes.
     """
 
     text: str = ""
@@ -88,7 +98,7 @@ class Step:
 
     @property
     def final(self) -> bool:
-        """A refusal that trying again will not change."""
+        """Whether this is a refusal that another try will not change."""
         if self.failure is None:
             return self.usage_limit is not None
         return self.failure.name in ("credit", "context", "forbidden") or self.failure.status in (
@@ -133,7 +143,7 @@ def parse(data: Any) -> Script:
 
 
 def parse_defaults(data: Any) -> tuple[Pace, int | None]:
-    """How answers come where a script does not say it, and the seed. Raises ScriptError."""
+    """The pace of answers where a script does not set it, and the seed. Raises ScriptError."""
     _is(data, dict, "defaults", "an object")
     _only(data, ("seed", *PACE_KEYS), "defaults")
     return _pace(data, "defaults."), _seed(data)
@@ -316,25 +326,30 @@ def _num(data: dict[str, Any], key: str, where: str, default: float = 0.0) -> fl
 class Player:
     """Hands the steps out, in the order in which the calls come. Thread-safe.
 
-    The main thread has one place in `calls`; each sub-agent (`instance` tells them apart) has its own
-    in the list of the `agents` entry whose words are in its first prompt (the longest, if several are).
+    The main thread has one place in `calls`. Each sub-agent (distinguished by `instance`) has its
+    own place in the list of the `agents` entry whose words are in its first prompt (the longest
+    words, if several entries fit).
     """
 
     def __init__(self, script: Script) -> None:
         self.script = script
         self._lock = threading.Lock()
-        self._places: dict[tuple[str, str], tuple[int, int]] = {}  # list, instance -> index, times it was given
+        # (list, instance) -> (index, times the step was given).
+        self._places: dict[tuple[str, str], tuple[int, int]] = {}
 
     def skip(self, count: int) -> None:
-        """The main thread begins behind so many steps: they were given by an endpoint before this one."""
+        """Let the main thread begin after `count` steps: an earlier endpoint gave them."""
         self._places["main", ""] = (count, 0)
 
     def agent_named(self, prompt: str) -> str | None:
-        """Which entry of `agents` a sub-agent with this first prompt takes its steps from."""
+        """The entry of `agents` for a sub-agent with this first prompt; None if no entry fits."""
         return max((words for words in self.script.agents if words in prompt), key=len, default=None)
 
     def take(self, agent: str | None = None, instance: str = "") -> tuple[Step, int | None]:
-        """The next step and its index; (default, None) when the list is used up. `agent` None: the main thread."""
+        """The next step and its index; (default, None) when the list is used up.
+
+        `agent` None means the main thread.
+        """
         steps = self.script.calls if agent is None else self.script.agents.get(agent, ())
         key = ("main" if agent is None else f"agent:{agent}", instance)
         with self._lock:

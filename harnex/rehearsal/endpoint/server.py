@@ -1,7 +1,7 @@
-"""The scripted model endpoint: HTTP on 127.0.0.1, threads, and every wait can be woken.
+"""The scripted model endpoint: HTTP on 127.0.0.1, in threads. Every wait can be woken.
 
-A thread that waits (a slow word, a silence, a hang) polls its client's socket and a pipe that `stop`
-closes: it learns at once that the client has gone or that the server ends.
+A thread that waits (a slow word, a silence, a hang) polls its client's socket and a pipe that
+`stop` closes. So the thread learns at once that the client has gone or that the server ends.
 """
 
 from __future__ import annotations
@@ -30,13 +30,16 @@ from harnex.rehearsal.endpoint.side import side_answer
 from harnex.rehearsal.endpoint.wire import Call, Cut, Event, Pause
 
 MAX_BODY = 64 << 20
-IDLE_S = 300.0  # a connection on which nothing moves for so long is closed
+IDLE_S = 300.0  # seconds after which a connection without traffic is closed
 
 
 class Rehearsal:
-    """The endpoint. `start` listens and serves in threads, `stop` ends all of them; `base_url` is for the CLI.
+    """The endpoint.
 
-    `pace`: how answers come where the script does not say it. `seed`: what everything random follows from.
+    `start` listens and serves in threads, `stop` ends all of them; `base_url` is for the CLI.
+
+    `pace`: how answers come where the script does not set it. `seed`: the seed of everything
+    random.
     """
 
     def __init__(
@@ -48,8 +51,10 @@ class Rehearsal:
         self.seed = known if known is not None else random.SystemRandom().randrange(10**6)
         self.log = log
         self.numbers = itertools.count(1)
-        self.refused: tuple[Any, Step, int | None] | None = None  # the last final refusal: who asked, and for what
-        self.ended, self._end = os.pipe()  # `ended` becomes readable when `stop` closes the other end
+        # The last final refusal: (who asked, the step, its index).
+        self.refused: tuple[Any, Step, int | None] | None = None
+        # `ended` becomes readable when `stop` closes the other end
+        self.ended, self._end = os.pipe()
         self._http = Listener(("127.0.0.1", port), _handler(self))
         self.port = int(self._http.server_address[1])
         self.base_url = f"http://127.0.0.1:{self.port}"
@@ -60,7 +65,10 @@ class Rehearsal:
         self._thread.start()
 
     def stop(self, wait_s: float = 2.0) -> None:
-        """Wake every waiting thread, stop listening, and wait (a while) until the running answers are logged."""
+        """Wake every waiting thread and stop listening.
+
+        Waits up to `wait_s` seconds until the running answers are logged.
+        """
         if self._end < 0:
             return
         os.close(self._end)
@@ -92,7 +100,7 @@ class _Handler(BaseHTTPRequestHandler):
     disable_nagle_algorithm = True
 
     def log_message(self, format: str, *args: Any) -> None:
-        """Requests are logged as rows, not on stderr."""
+        """Print nothing: requests are logged as records, not on stderr."""
 
     # ---- requests ----
 
@@ -135,7 +143,7 @@ class _Handler(BaseHTTPRequestHandler):
         return self.path.partition("?")[0].rstrip("/")
 
     def _body(self) -> bytes | None:
-        """The request's body; None: it was refused, and an answer was sent."""
+        """The request's body; None if it was refused, and an error was sent."""
         if "chunked" in self.headers.get("transfer-encoding", "").lower():
             return self._chunks()
         try:
@@ -195,8 +203,11 @@ class _Handler(BaseHTTPRequestHandler):
             self.server.working(-1)  # type: ignore[attr-defined]
 
     def _bill(self, answer: Answer) -> None:
-        """Write the call's row, once: before the client can see that its answer is whole, so that whoever reads
-        the log after that finds the call in it, and rows stand in the order in which the calls ended."""
+        """Write the call's record, once.
+
+        The record is written before the client can see that its answer is whole. So whoever then
+        reads the log finds the call, and the records are in the order in which the calls ended.
+        """
         if self._billed is not answer:
             self._billed = answer
             self.rehearsal.log.row("call", **self._common, **answer.row())
@@ -207,8 +218,9 @@ class _Handler(BaseHTTPRequestHandler):
             return side_answer(call, player.script.monitor), None
         if call.kind == "agent" and agent is None:
             return Step(text="The scripted sub-agent is done."), None
-        # Claude Code 1.x and 2.0 answer every refusal of a stream, also one that is final, with the same request
-        # unstreamed (measured): it gets the same refusal, so that a script means the same to all versions.
+        # Claude Code 1.x and 2.0 react to every refusal of a stream, also a final one, with the
+        # same request unstreamed (measured). That request gets the same refusal, so that a script
+        # means the same to all versions.
         asked = (call.kind, call.instance, hash(call.said))
         refused, self.rehearsal.refused = self.rehearsal.refused, None
         if refused is not None and refused[0] == asked and not call.stream:
@@ -265,18 +277,18 @@ class _Handler(BaseHTTPRequestHandler):
         self._json(200, answer.whole(), headers)
 
     def _cut(self) -> None:
-        """Break the connection in the middle of the answer."""
+        """Break the connection in the middle of the answer. Raises Gone."""
         self.close_connection = True
         with suppress(OSError):
             self.connection.shutdown(socket.SHUT_RDWR)
         raise Gone
 
     def _check(self) -> None:
-        """Raises Gone if the client has closed its end (it may do so long before a write fails)."""
+        """Raise Gone if the client has closed its end (possibly long before a write fails)."""
         self._wait(0.0)
 
     def _wait(self, seconds: float) -> None:
-        """Wait so long. Raises Gone as soon as the client goes away or the server ends."""
+        """Wait for `seconds`. Raises Gone as soon as the client goes away or the server ends."""
         deadline = time.monotonic() + seconds
         poll = select.poll()
         poll.register(self.rehearsal.ended, select.POLLIN)
@@ -289,7 +301,7 @@ class _Handler(BaseHTTPRequestHandler):
             if ready:
                 if not self.connection.recv(1, socket.MSG_PEEK):
                     raise Gone
-                poll.unregister(self.connection)  # it is sending its next request already
+                poll.unregister(self.connection)  # the client is sending its next request already
             if left <= 0:
                 return
 

@@ -1,4 +1,7 @@
-"""What both wire formats share: what a call is, what an answer is made of, and what it costs. Pure."""
+"""What both wire formats share: what a call is, what an answer is made of, and what it costs.
+
+Pure.
+"""
 
 from __future__ import annotations
 
@@ -15,10 +18,11 @@ from harnex.rehearsal.endpoint.script import Step
 class Call:
     """A model call as the CLI made it.
 
-    `kind`: `main` (the conversation that the script is for), `agent` (a sub-agent), or `side` (titles, topics,
-    warm-ups, quota probes, summaries: never scripted). `why` says what a side call is. `first` is the first
-    prompt of the conversation, `instance` tells its sub-agents apart, `texts` are all user texts, oldest first.
-    `tools` are the tools on offer: name -> their declaration.
+    `kind`: `main` (the conversation that the script is for), `agent` (a sub-agent), or `side`
+    (titles, topics, warm-ups, quota probes, summaries: never scripted). `why` says what a side call
+    is. `first` is the first prompt of the conversation, `instance` distinguishes its sub-agents,
+    `texts` are all user texts, oldest first. `tools` are the tools on offer: name -> their
+    declaration.
     """
 
     kind: Literal["main", "agent", "side"]
@@ -30,13 +34,17 @@ class Call:
     instance: str = ""
     why: str = ""
     cwd: str = ""
-    stops: tuple[str, ...] = ()  # the answer ends before the first of these
-    said: str = ""  # everything that was said to the model, to look for tools that are announced in words
+    stops: tuple[str, ...] = ()  # the answer ends before the first of these texts
+    # Everything that was said to the model, to find tools that are only announced in words.
+    said: str = ""
 
 
 @dataclass(frozen=True)
 class Usage:
-    """What a call costs. `input` holds cached and written tokens, `output` holds the reasoning."""
+    """What a call costs, in tokens.
+
+    `input` includes cached and written tokens, `output` includes the reasoning.
+    """
 
     input: int
     cache_read: int
@@ -45,6 +53,7 @@ class Usage:
     reasoning: int
 
     def normalised(self) -> dict[str, int]:
+        """The tokens under harnex's own names."""
         return {
             "input_tokens": self.input,
             "cache_read_tokens": self.cache_read,
@@ -55,9 +64,10 @@ class Usage:
 
 
 def usage_of(n: int, step: Step, writes_in_input: bool = True) -> Usage:
-    """The usage of call `n`: different at every call, in every number, so that a miscount shows.
+    """The usage of call `n`. Every number differs at every call, so that a miscount shows.
 
-    `writes_in_input`: the provider tells cache writes (Anthropic); else there are none unless the script says so.
+    `writes_in_input`: the provider reports cache writes (Anthropic). Otherwise there are none
+    unless the script sets them.
     """
     read, reasoning = 1000 + 10 * n, 3 + n
     write = 7 * n if writes_in_input else 0
@@ -78,7 +88,7 @@ class Event:
     """One server-sent event."""
 
     data: dict[str, Any]
-    words: int = 0  # how many words of the answer it carries
+    words: int = 0  # how many words of the answer the event carries
 
     def encode(self) -> bytes:
         return f"event: {self.data['type']}\ndata: {json.dumps(self.data)}\n\n".encode()
@@ -86,6 +96,8 @@ class Event:
 
 @dataclass(frozen=True)
 class Pause:
+    """Wait for `seconds`."""
+
     seconds: float
 
 
@@ -99,7 +111,7 @@ Part = Event | Pause | Cut
 
 @dataclass(frozen=True)
 class ToolCall:
-    """A tool call in the CLI's own words. `input` is a str for a freeform tool; `note` says what was made of it."""
+    """A tool call in the CLI's own words. `input` is a str for a freeform tool."""
 
     name: str
     input: dict[str, Any] | str
@@ -108,7 +120,10 @@ class ToolCall:
 
 @dataclass
 class Made:
-    """The tool calls of a step for one CLI, and what had to be said in words instead, with the reasons."""
+    """The tool calls of a step for one CLI.
+
+    `words` had to be said instead of calls, for the reasons in `notes`.
+    """
 
     calls: list[ToolCall] = field(default_factory=list)
     words: list[str] = field(default_factory=list)
@@ -117,7 +132,7 @@ class Made:
 
 @dataclass(frozen=True)
 class HttpError:
-    """An error answer: `body` is JSON."""
+    """An error response: `body` is JSON."""
 
     status: int
     body: dict[str, Any]
@@ -126,7 +141,10 @@ class HttpError:
 
 
 def spoken(pieces: Iterable[str], pause: float, event_of: Any) -> Iterator[Part]:
-    """The pieces of a text, each as `event_of(piece)`, with a pause for each word in it."""
+    """The pieces of a text, each as `event_of(piece)`, with a pause for each word of the piece.
+
+    Lazy.
+    """
     for piece in pieces:
         count = len(words(piece))
         yield Event(event_of(piece), count)
@@ -135,7 +153,10 @@ def spoken(pieces: Iterable[str], pause: float, event_of: Any) -> Iterator[Part]
 
 
 def pinged(parts: Iterable[Part], every: float, ping: Mapping[str, Any]) -> Iterator[Part]:
-    """The same, with a `ping` event after each `every` seconds of a longer pause (0: none)."""
+    """The parts, with a `ping` event after each `every` seconds of a longer pause (0: no pings).
+
+    Lazy.
+    """
     for part in parts:
         left = part.seconds if isinstance(part, Pause) else 0.0
         while every and left > every:
@@ -146,7 +167,7 @@ def pinged(parts: Iterable[Part], every: float, ping: Mapping[str, Any]) -> Iter
 
 
 def shell_write(path: str, content: str) -> str:
-    """A shell command that writes the file, whatever is in it."""
+    """A shell command that writes the file, whatever its content."""
     return f'mkdir -p -- "$(dirname -- {quote(path)})" && printf %s {quote(content)} > {quote(path)}'
 
 

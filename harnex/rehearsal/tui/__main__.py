@@ -1,9 +1,10 @@
 """A small scripted terminal agent: `python -m harnex.rehearsal.tui`. `harnex demo` and the end-to-end tests drive it.
 
-It behaves as the real agents were measured to: the prompt box stays on the screen while it works, text with an
-Enter in one read is a paste and is not sent, text and Enter into a dialog answer it, Esc interrupts, messages
-that are typed while it works are queued. It talks to the endpoint in HARNEX_DEMO_URL, or answers from `--script`.
-`--log` is the truth for tests: every prompt it took and every state it was in, with monotonic and wall time.
+The agent behaves as the real agents do by measurement: the prompt box stays on the screen during a
+turn; text with an Enter in one read is a paste and is not sent; text and Enter into a dialog answer
+the dialog; Esc interrupts; messages that are typed during a turn are queued. The agent asks the
+endpoint in HARNEX_DEMO_URL, or answers from `--script`. `--log` is the truth for tests: every
+prompt that the agent took and every state that it was in, with monotonic and wall time.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from harnex.rehearsal.tui.app import TICK_S, App
 from harnex.rehearsal.tui.model import Backend, Endpoint, Scripted
 
 QUERIES = "\x1b[?u\x1b[>0q\x1b]10;?\x1b\\\x1b]11;?\x1b\\\x1b]7501;?\x1b\\\x1b[6n\x1b[c"
-ESC_S = 0.03  # an Esc that nothing follows for so long is the key
+ESC_S = 0.03  # an Esc that nothing follows for this many seconds is the key
 PAINT_S = 0.03
 
 
@@ -138,7 +139,7 @@ class Loop(App):
                 self.token(token)
 
     def tell(self, kind: str, fields: dict[str, Any]) -> None:
-        """News of the agent's thread."""
+        """Show news from the agent's thread."""
         if kind == "end":
             self.ended(fields["end"])
         elif kind == "background":
@@ -160,7 +161,7 @@ class Loop(App):
             self.exit(128 + number)
 
     def crash(self) -> NoReturn:
-        """As a bug would do it: a traceback, the terminal as it is, no last words."""
+        """Crash as a bug would: a traceback, the terminal as it is, no last words."""
         self.agent.kill_children()
         text = 'Traceback (most recent call last):\r\n  File "demo.py", line 1, in <module>'
         self.view.write(f"\r\n{text}\r\nRuntimeError: crashed as asked\r\n")

@@ -1,6 +1,8 @@
-"""The scripted agent's work: a turn with its model calls, retries, tools and sub-agents, in a thread of its own.
+"""The scripted agent's work: a turn with its model calls, retries, tools and sub-agents, in a
+thread of its own.
 
-It tells the terminal part what happens by `post(kind, **fields)`, and appends its evidence as it goes.
+The agent reports what happens to the terminal part by `post(kind, **fields)`, and appends its
+evidence as it goes.
 """
 
 from __future__ import annotations
@@ -21,12 +23,12 @@ from typing import Any
 from harnex.rehearsal.tui.model import Backend, Cancel, Interrupted, ModelError
 
 RETRIES = 4
-TOOL = "HARNEX_DEMO_TOOL"  # marks the processes of tools: whose they are
+TOOL = "HARNEX_DEMO_TOOL"  # marks the processes of tools with the agent that they belong to
 PREVIEW = 200
 
 
 class Rows:
-    """A JSONL file that rows are appended to; `path` "": they go nowhere."""
+    """A JSONL file that records are appended to; with `path` "" nothing is written."""
 
     def __init__(self, path: str) -> None:
         self._lock = threading.Lock()
@@ -43,7 +45,10 @@ class Rows:
 
 @dataclass(frozen=True)
 class Dialog:
-    """A question to the person. The first option is the default; `answer` takes an index, or None for Esc."""
+    """A question to the person.
+
+    The first option is the default; `answer` takes an index, or None for Esc.
+    """
 
     kind: str
     title: str
@@ -80,22 +85,22 @@ class _Reply:
 
 @dataclass
 class Agent:
-    """The conversation. `run` is one turn."""
+    """The conversation. `run` does one turn."""
 
     backend: Backend
     post: Callable[..., None]
     evidence: Rows
     ask_permission: bool = False
     orphan: bool = False
-    kept: str = ""  # the file that the conversation is kept in; "": none
-    records: bool = True  # tell of commands in the background
+    kept: str = ""  # the file that keeps the conversation; "": none
+    records: bool = True  # report commands in the background
     messages: list[dict[str, Any]] = field(default_factory=list)
     children: set[int] = field(default_factory=set)
     _tool_numbers: Any = field(default_factory=lambda: itertools.count(1))
     _always: bool = False
 
     def run(self, prompt: str, cancel: Cancel) -> TurnEnd:
-        """Answer a prompt. Never raises: however it ends, the end says so."""
+        """Answer a prompt. Never raises: the returned end says how the turn ended."""
         before = len(self.messages)
         self.messages.append({"role": "user", "content": prompt})
         self._save()
@@ -107,9 +112,10 @@ class Agent:
             end = TurnEnd("interrupted")
         except ModelError as error:
             end = TurnEnd("failed", "", error.reason, error.text, error.retry_at)
-        except Exception as error:  # the demo agent's own mistake: it is shown, not hidden in a thread
+        except Exception as error:  # the demo agent's own mistake: shown, not hidden in a thread
             end = TurnEnd("failed", "", "other", f"{type(error).__name__}: {error}")
-        # A tool call without its result would spoil the next request: the turn is left as its prompt only.
+        # A tool call without its result would spoil the next request: only the prompt of the turn
+        # is kept.
         del self.messages[before + 1 :]
         self.messages.append({"role": "assistant", "content": [{"type": "text", "text": f"[{end.outcome}]"}]})
         self._save()
@@ -125,7 +131,7 @@ class Agent:
             os.replace(self.kept + ".tmp", self.kept)
 
     def load(self) -> int:
-        """Go on with the conversation that was kept; how many messages it has."""
+        """Continue the kept conversation; return how many messages it has."""
         with suppress(OSError, ValueError), open(self.kept, encoding="utf-8") as f:
             self.messages = json.load(f)
         said = len(self.messages)
@@ -200,7 +206,7 @@ class Agent:
             reply.stop_reason = event["delta"].get("stop_reason")
             told = event.get("usage") or {}
             reply.final = reply.stop_reason is not None and told.get("output_tokens") is not None
-            # Counts that a delta leaves out or has as 0 are those of the start.
+            # Counts that a delta leaves out, or reports as 0, keep their value from the start.
             reply.usage.update({k: v for k, v in told.items() if v or k.startswith("output")})
 
     def _log_call(self, reply: _Reply, agent: str, started: float, attempt: int, partial: bool) -> None:
@@ -212,7 +218,7 @@ class Agent:
             id=reply.id,
             model=reply.model,
             agent=agent,
-            input_tokens=given or None,  # no call has an input of 0: nothing was told of it
+            input_tokens=given or None,  # no call has an input of 0: nothing was reported
             cache_read_tokens=read if given else None,
             cache_write_tokens=write if given else None,
             output_tokens=usage.get("output_tokens") if final else None,
@@ -302,7 +308,11 @@ class Agent:
         return f"No such tool: {name}", True
 
     def _bash(self, command: str, cancel: Cancel) -> tuple[str, bool]:
-        """Really run it. Ordinary tools end with the turn and the agent; orphans have their own session, and don't."""
+        """Really run the command.
+
+        Ordinary tools end with the turn and the agent. Orphans have their own session, and do not
+        end.
+        """
         child = subprocess.Popen(
             ["/bin/sh", "-c", command],
             stdin=subprocess.DEVNULL,
@@ -335,7 +345,7 @@ class Agent:
         return text, child.returncode != 0
 
     def _background(self, command: str, agent: str) -> str:
-        """Start it and let it run. A thread tells of its end."""
+        """Start the command and let it run. A thread reports its end."""
         child = subprocess.Popen(
             ["/bin/sh", "-c", command],
             stdin=subprocess.DEVNULL,
@@ -358,19 +368,19 @@ class Agent:
         return f"Running in the background with ID {work}"
 
     def help(self, command: str) -> None:
-        """A process of the agent's own."""
+        """Start a process that belongs to the agent itself."""
         pipe = subprocess.DEVNULL
         self.children.add(subprocess.Popen(command.split(), stdin=pipe, stdout=pipe, stderr=pipe, process_group=0).pid)
 
     def kill_children(self) -> None:
-        """The agent ends: its tools end with it."""
+        """End the tools together with the agent."""
         for pid in () if self.orphan else tuple(self.children):
             with suppress(ProcessLookupError, PermissionError):
                 os.killpg(pid, signal.SIGKILL)
 
 
 def _preview(given: dict[str, Any]) -> str:
-    """The first words of what a tool was given."""
+    """The first words of a tool's input."""
     value = next(iter(given.values()), "")
     if isinstance(value, list):
         value = next((str(v.get("question") or v.get("content") or "") for v in value if isinstance(v, dict)), "")

@@ -1,4 +1,6 @@
-"""The terminal part of the scripted agent: its state and how it is told, turns, dialogs and keys."""
+"""The terminal part of the scripted agent: its state and the report of that state, turns, dialogs,
+keys.
+"""
 
 from __future__ import annotations
 
@@ -20,12 +22,12 @@ from harnex.rehearsal.tui.screen import Draft, Shown, draw
 from harnex.rehearsal.tui.view import View
 
 FRAMES = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
-TICK_S = 0.1  # the spinner's beat
-COMMAND = re.compile(r"/[a-z-]+\s*$")  # at the very start: a space before it makes it text
+TICK_S = 0.1  # seconds between two frames of the spinner
+COMMAND = re.compile(r"/[a-z-]+\s*$")  # at the very start: a space before a command makes it text
 
 
 class App:
-    """The terminal part, without its loop (tui/__main__.py): what keys, dialogs and the agent's news do."""
+    """The terminal part without its loop (tui/__main__.py): keys, dialogs and the agent's news."""
 
     def __init__(self, opts: argparse.Namespace, backend: Backend) -> None:
         self.opts = opts
@@ -38,7 +40,7 @@ class App:
         self.queued: list[str] = []
         self.dialog: Dialog | None = None
         self.choice = 0
-        self.cancel: Cancel | None = None  # of the running turn
+        self.cancel: Cancel | None = None  # the off switch of the running turn
         self.shown = Shown()
         self.turn = 0
         self.state = ("", "")
@@ -59,7 +61,7 @@ class App:
         self.saved: list[Any] | None = None  # the terminal's modes before it was made raw
 
     def post(self, kind: str, **fields: Any) -> None:
-        """From the agent's thread: something to show."""
+        """Take something to show, from the agent's thread."""
         self.news.put((kind, fields))
         with suppress(BlockingIOError):
             os.write(self.wake, b"n")
@@ -151,7 +153,7 @@ class App:
             self.be("prompt", declare={"completed": "done", "failed": "error"}.get(end.outcome, "idle"))
 
     def background_ended(self, work: str, command: str, code: int) -> None:
-        """A command that ran in the background has ended."""
+        """Note that a command in the background has ended."""
         if not self.opts.no_record:
             how = "completed" if code == 0 else "failed"
             ended = {"work": work, "status": "ended", "command": command, "agent": "main", "how": how}
@@ -183,7 +185,11 @@ class App:
         dialog.answer.put(choice)
 
     def dialog_key(self, token: Token) -> None:
-        """A lone digit answers at once; text waits for Enter, and Enter takes what is marked, whatever was typed."""
+        """Handle a key in a dialog.
+
+        A lone digit answers at once. Text waits for Enter, and Enter takes the marked option,
+        whatever was typed.
+        """
         dialog = self.dialog
         assert dialog is not None
         count = len(dialog.options)

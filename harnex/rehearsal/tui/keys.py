@@ -1,4 +1,7 @@
-"""What the terminal sends, taken apart: keys, typed text, pastes, and the terminal's answers to queries. Pure."""
+"""Splits what the terminal sends: keys, typed text, pastes, and the terminal's replies to queries.
+
+Pure.
+"""
 
 from __future__ import annotations
 
@@ -26,8 +29,12 @@ _CONTROL = {
 
 @dataclass(frozen=True)
 class Token:
-    """`text`: typed characters; `paste`: a bracketed paste; `burst`: text with an Enter in it that came in one read,
-    which agents take for a paste; `key`: a key's name; `reply`: an answer of the terminal, as it came."""
+    """One piece of input, by `kind`.
+
+    `text`: typed characters. `paste`: a bracketed paste. `burst`: text with an Enter inside that
+    came in one read, which agents take for a paste. `key`: a key's name. `reply`: a reply of the
+    terminal, unchanged.
+    """
 
     kind: Literal["text", "paste", "burst", "key", "reply"]
     value: str
@@ -35,7 +42,10 @@ class Token:
 
 @dataclass
 class Keys:
-    """Feed it what was read; a lone Esc comes out of `flush`, when nothing followed it for a moment."""
+    """Splits input into tokens.
+
+    `feed` takes what was read; `flush` returns a lone Esc that nothing followed for a moment.
+    """
 
     buffer: str = ""
     pasting: bool = False
@@ -45,11 +55,11 @@ class Keys:
 
     @property
     def waiting(self) -> bool:
-        """Something is held back that `flush` would give out."""
+        """Whether something is held back that `flush` would return."""
         return bool(self.buffer) and not self.pasting
 
     def flush(self) -> list[Token]:
-        """Nothing more came: what looked like the start of a sequence was the Esc key."""
+        """Return what was held back: nothing more came, so it began with the Esc key."""
         if not self.waiting:
             return []
         rest, self.buffer = self.buffer[1:], ""
@@ -85,7 +95,7 @@ class Keys:
         return out
 
     def _escape(self) -> Token | None:
-        """The sequence at the start of the buffer; None: it is not whole yet."""
+        """The sequence at the start of the buffer; None if it is not complete yet."""
         if self.buffer.startswith(PASTE_START):
             self.buffer, self.pasting = self.buffer[len(PASTE_START) :], True
             return Token("key", "")

@@ -1,4 +1,4 @@
-"""How the scripted agent asks its model: over HTTP from the endpoint, or from a script of its own."""
+"""How the scripted agent asks its model: over HTTP from the endpoint, or from its own script."""
 
 from __future__ import annotations
 
@@ -32,7 +32,11 @@ class Interrupted(Exception):
 
 
 class ModelError(Exception):
-    """The model's answer is an error. `reason` is one of facts.FAILURE_REASONS; `again`: trying again may help."""
+    """The model's answer is an error.
+
+    `reason` is one of facts.FAILURE_REASONS. `again`: another try may help, `after` this many
+    seconds.
+    """
 
     def __init__(self, text: str, reason: str, again: bool = False, after: float | None = None) -> None:
         super().__init__(text)
@@ -41,7 +45,7 @@ class ModelError(Exception):
 
 
 class Cancel:
-    """A turn's off switch. Whoever blocks leaves an action that wakes it."""
+    """A turn's off switch. Code that blocks registers an action that wakes it."""
 
     def __init__(self) -> None:
         self._set = threading.Event()
@@ -65,12 +69,12 @@ class Cancel:
             raise Interrupted
 
     def wait(self, seconds: float) -> None:
-        """Raises Interrupted if the switch is thrown meanwhile."""
+        """Wait. Raises Interrupted if the switch is thrown meanwhile."""
         if self._set.wait(seconds):
             raise Interrupted
 
     def doing(self, action: Callable[[], None]) -> None:
-        """Call `action` when the switch is thrown (at once, if it was)."""
+        """Call `action` when the switch is thrown (at once, if the switch was thrown already)."""
         with self._lock:
             self._actions.append(action)
         if self.requested:
@@ -83,7 +87,7 @@ class Cancel:
 
 class Backend(Protocol):
     def events(self, messages: list[dict[str, Any]], agent: str, cancel: Cancel) -> Iterator[dict[str, Any]]:
-        """The events of one answer. Raises ModelError and Interrupted."""
+        """The events of one answer. Lazy. Raises ModelError and Interrupted."""
         ...
 
 
@@ -143,7 +147,7 @@ class Endpoint:
 
 
 def read_sse(lines: Any) -> Iterator[dict[str, Any]]:
-    """The events of a server-sent stream: an iterable of byte lines."""
+    """The events of a server-sent stream, given as an iterable of byte lines. Lazy."""
     data: list[str] = []
     for raw in lines:
         line = raw.decode("utf-8", "replace").rstrip("\r\n")
@@ -157,7 +161,7 @@ def read_sse(lines: Any) -> Iterator[dict[str, Any]]:
 
 
 def _check_error(event: dict[str, Any]) -> None:
-    """Raises ModelError for an error inside of a stream that began well."""
+    """Raise ModelError for an error inside a stream that began well."""
     if event.get("type") == "error":
         problem = event.get("error") or {}
         reason = "overloaded" if problem.get("type") == "overloaded_error" else "other"
@@ -189,7 +193,7 @@ def _model_error(status: int, raw: bytes, headers: dict[str, str]) -> ModelError
 
 @dataclass
 class Scripted:
-    """The same script format, answered within the agent: no server, no network."""
+    """Answers from a script of the same format, within the agent: no server, no network."""
 
     player: Player
     cwd: str

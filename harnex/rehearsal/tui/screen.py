@@ -1,4 +1,7 @@
-"""What the scripted agent's screen looks like: the box with the draft, dialogs, the status line, the answer so far."""
+"""What the scripted agent's screen looks like.
+
+It has the box with the draft, dialogs, the status line, and the answer so far.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,7 @@ GLYPHS = "·✢✳✶✻✽"
 
 @dataclass
 class Draft:
-    """The text in the input box, as parts: what is shown, and what it stands for."""
+    """The text in the input box, as parts: (what is shown, what it stands for)."""
 
     parts: list[tuple[str, str]] = field(default_factory=list)
     pastes: int = 0
@@ -26,7 +29,7 @@ class Draft:
         self.parts += [(c, c) for c in text]
 
     def paste(self, text: str) -> None:
-        """A big paste is folded to a placeholder."""
+        """Insert a paste. A big paste is folded to a placeholder."""
         lines = text.count("\n")
         if len(text) <= FOLD_CHARS and lines < FOLD_LINES:
             self.parts += [(c, c) for c in text]
@@ -50,7 +53,10 @@ class Draft:
 
 @dataclass
 class Shown:
-    """The running turn as it is shown: the answer's last line is still growing, the lines before it are printed."""
+    """The running turn on the screen.
+
+    The answer's last line still grows; the lines before it are printed.
+    """
 
     since: float = 0.0
     growing: str = ""
@@ -142,7 +148,7 @@ def _dialog(dialog: Dialog, choice: int, rule: Line, columns: int) -> Frame:
 
 
 def _split(text: str, columns: int) -> list[str]:
-    """The text in rows of so many columns, nothing left out."""
+    """The text in rows of at most `columns` columns, with nothing left out."""
     out, row, used = [], "", 0
     for c in text:
         w = width(c)

@@ -21,14 +21,17 @@ class Line:
 
 @dataclass(frozen=True)
 class Frame:
-    """The live part. `cursor` is (line, column) within it; None: hidden."""
+    """The live part. `cursor` is (line, column) within it, from 0; None hides the cursor."""
 
     lines: Sequence[Line]
     cursor: tuple[int, int] | None = None
 
 
 def width(text: str) -> int:
-    """How many columns the text takes (as terminals count: wide East Asian and emoji two, marks none)."""
+    """The columns that the text takes.
+
+    Counted as terminals do: wide East Asian and emoji two, marks none.
+    """
     if text.isascii():
         return len(text)
     total = 0
@@ -40,7 +43,7 @@ def width(text: str) -> int:
 
 
 def fit(text: str, columns: int) -> str:
-    """The text, cut to so many columns, without control characters."""
+    """The text, cut to at most `columns` columns, without control characters."""
     text = "".join(c if c >= " " and not "\x7f" <= c <= "\x9f" else " " for c in text)
     if width(text) <= columns:
         return text
@@ -54,7 +57,7 @@ def fit(text: str, columns: int) -> str:
 
 
 def wrap(text: str, columns: int) -> list[str]:
-    """The text in lines of at most so many columns; breaks at spaces where it can."""
+    """The text in lines of at most `columns` columns, broken at spaces where possible."""
     out: list[str] = []
     for paragraph in text.split("\n"):
         line = ""
@@ -78,7 +81,7 @@ def wrap(text: str, columns: int) -> list[str]:
 
 @dataclass
 class View:
-    """The terminal. Everything that is written goes through it."""
+    """The terminal. All output goes through it."""
 
     fd: int
     alternate: bool = False
@@ -86,7 +89,7 @@ class View:
     rows: int = 24
     history: deque[Line] = field(default_factory=lambda: deque(maxlen=2000))
     pending: list[Line] = field(default_factory=list)
-    _above: int = 0  # how many lines of the live part are above the cursor
+    _above: int = 0  # lines of the live part that are above the cursor
 
     def write(self, text: str) -> None:
         data = text.encode("utf-8", "replace")
@@ -106,7 +109,7 @@ class View:
             self.pending.append(Line((first if first is not None and i == 0 else indent) + line, sgr))
 
     def clear(self) -> None:
-        """Everything is painted afresh with the next frame (a new size, Ctrl-L)."""
+        """Paint everything afresh with the next frame (a new size, Ctrl-L)."""
         self.write("\x1b[2J\x1b[H")
         self._above = 0
         again = [self.history.pop() for _ in range(min(len(self.history), self.rows))]
