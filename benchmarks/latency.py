@@ -36,7 +36,7 @@ from tests.replay import SOURCES, Muted  # noqa: E402
 
 
 def deaf(cli: str, off: list[str]) -> None:
-    """Make the adapter's readers of this process deaf for these sources."""
+    """Make the adapter's readers in this process deaf to these sources."""
     adapter = adapter_for(cli)
     whole = adapter.reader
 
@@ -50,7 +50,7 @@ def deaf(cli: str, off: list[str]) -> None:
 
 
 def start(here: Place, cli: str, off: list[str], script: str, name: str) -> str:
-    """Start a session whose supervisor does not hear these sources; its run's directory."""
+    """Start a session whose supervisor does not hear these sources. Returns its run's directory."""
     os.environ.clear()
     os.environ.update(here.env)
     interpreter.command = lambda module, *rest: (  # type: ignore[assignment]
@@ -72,7 +72,7 @@ def seconds(stamp: str) -> float:
 
 
 def latencies(run_dir: str) -> list[float]:
-    """From each answer's last byte to the `prompt` that follows it."""
+    """Return the seconds from each answer's last byte to the `prompt` that follows."""
     ends = [r["t"] for r in rows(run_dir, "rehearsal.jsonl") if r["event"] == "call" and r["kind"] == "main"]
     ready = [seconds(r["ts"]) for r in rows(run_dir, "events.jsonl") if r["type"] == "state" and r["state"] == "prompt"]
     found = []
@@ -88,7 +88,7 @@ def sources_off(cli: str, turns: int) -> Iterator[str]:
     every = list(SOURCES[cli])
     for off in [[], *([s] for s in every), every]:
         with place() as here:
-            # Slow enough to be seen at work on the screen, too.
+            # The answers are slow enough that the work can be seen on the screen, too.
             script = here.script(*({"text": f"Answer {n}, word by word.", "pause": 0.2} for n in range(turns)))
             run_dir = start(here, cli, off, script, "turns")
             here.run("wait", "--id", "turns", "--until", "prompt", "--timeout", "60")

@@ -26,7 +26,7 @@ WATCHED = 20
 
 
 class Place:
-    """A state directory and a work tree of its own."""
+    """Yield a fresh state directory and work tree."""
 
     def __init__(self) -> None:
         self.base = Path(tempfile.mkdtemp(prefix="harnex-bench-"))
@@ -37,7 +37,8 @@ class Place:
         self.env = {**clean, "HARNEX_STATE_DIR": str(self.base / "state"), "TMUX_TMPDIR": str(self.base)}
 
     def customize(self, code: str) -> None:
-        """Run this at the start of every Python process of harnex, by a virtual environment on top of the installed one."""
+        """Run this code at the start of every Python process of harnex, by a virtual environment on
+        top of the installed one."""
         site = self.base / "venv" / "lib" / f"python3.{sys.version_info[1]}" / "site-packages"
         site.mkdir(parents=True)
         python = self.base / "venv" / "bin" / "python"
@@ -99,7 +100,7 @@ def spread(values: list[float], unit: str, factor: float = 1.0, digits: int = 1)
 
 
 def versus(name: str, command: list[str], other: list[str], here: Place, n: int) -> str:
-    """One command against another, in turn."""
+    """Measure one command against another, in turn."""
     timed(command, here), timed(other, here)
     pairs = [(timed(command, here), timed(other, here)) for _ in range(n)]
     ratio = statistics.median(a / b for a, b in pairs)
@@ -123,7 +124,10 @@ def startup(n: int) -> Iterator[str]:
 
 
 def send(n: int) -> Iterator[str]:
-    """The child writes the time of each byte that it reads: the clock is the system's monotonic one."""
+    """Measure how long a key takes: the child writes the time of each byte that it reads.
+
+    The clock is the system's monotonic one.
+    """
     child = (
         "import os,sys,time,tty; tty.setraw(0); f=open(sys.argv[1],'a',buffering=1)\n"
         "while os.read(0,65536): f.write(f'{time.monotonic()}\\n')"
@@ -140,7 +144,8 @@ def send(n: int) -> Iterator[str]:
                 time.sleep(0.0005)
             took.append(float(lines[before]) - begun)
             base.append(timed([HARNEX, "status", "--json"], here))
-            time.sleep(0.6)  # the message before is finished with: an unknown program is given its time
+            # The previous message must be finished with: an unknown program is given its time.
+            time.sleep(0.6)
         over = [a - statistics.median(base) for a in took[1:]]
         yield f"send → first byte in the child's PTY: {spread(took[1:], 'ms', 1000)}"
         yield f"the same above the start-up of a harnex command: {spread(over, 'ms', 1000)}"
@@ -176,7 +181,8 @@ def events(n: int) -> Iterator[str]:
 
 
 def flood(n: int) -> Iterator[str]:
-    """A child that prints 100 MB of lines, under harnex, in tmux, and into a bare reader, in turn."""
+    """Measure a child that prints 100 MB of lines, under harnex, in tmux, and
+    into a bare reader, in turn."""
     line = "x" * 78 + "\n"
     child = f"import sys; d={line!r}*13000; n=0\nwhile n < {FLOOD_MB} << 20: sys.stdout.write(d); n += len(d)"
     with place() as here:
@@ -233,12 +239,13 @@ if "harnex-supervisor" in sys.orig_argv:
 
 
 def redaction(n: int) -> Iterator[str]:
-    """The flood with and without redaction, in turn, with twelve secrets in the environment."""
+    """Measure the flood with and without redaction, in turn, with twelve
+    secrets in the environment."""
     with place() as here:
         here.customize(WITHOUT)
         here.env |= {f"BENCH_{k}_TOKEN": f"bench{k}Secret9Value{k}abcdefghijklmnop" for k in range(12)}
         plain = "x" * 78 + "\n"
-        # Every thousandth line has a word that makes the redactor look closer, as real output has.
+        # Every thousandth line has a word that makes the redactor look closer, as real output does.
         child = (
             f"import sys; d=({plain!r}*999 + 'token: 12 of the key=value pairs, C:\\\\x %41 sk-learn\\n')*13; n=0\n"
             f"while n < {FLOOD_MB} << 20: sys.stdout.write(d); n += len(d)"
@@ -287,7 +294,7 @@ def bare_reader(command: list[str]) -> float:
 
 
 def watch_process(pid: int, seconds: float) -> tuple[float, float]:
-    """PSS in MB and CPU in percent of one core over some time."""
+    """Return PSS in MB and CPU in percent of one core over some time."""
     process = psutil.Process(pid)
     before, begun = process.cpu_times(), time.monotonic()
     time.sleep(seconds)
@@ -307,7 +314,7 @@ def idle(n: int) -> Iterator[str]:
             )
             if cli != "cat":
                 here.run("wait", "--id", cli, "--until", "prompt", "--timeout", "20")
-            time.sleep(14)  # a start is watched closely for ten seconds
+            time.sleep(14)  # the start is watched closely for ten seconds
             pss, cpu = watch_process(reply["supervisor_pid"], 30)
             yield f"idle {cli}: supervisor {pss:.1f} MB PSS, {cpu:.2f} % CPU over 30 s"
             here.run("stop", "--id", cli)
@@ -328,7 +335,7 @@ def busy(n: int) -> Iterator[str]:
 
 
 def watch(n: int) -> Iterator[str]:
-    """20 sessions with the watch on that have nothing to do, and one follower of one of them."""
+    """Measure 20 idle sessions with the watch on, and one follower of one of them."""
     with place() as here:
         pids = []
         script = here.script()
@@ -348,7 +355,7 @@ def watch(n: int) -> Iterator[str]:
             pids.append(int(json.loads(here.run(*words))["supervisor_pid"]))
         for number in range(WATCHED):
             here.run("wait", "--id", f"w{number}", "--until", "prompt", "--timeout", "30")
-        time.sleep(14)  # a start is watched closely for ten seconds
+        time.sleep(14)  # the start is watched closely for ten seconds
         follower = subprocess.Popen(
             [HARNEX, "watch", "--id", "w0"],
             env=here.env,

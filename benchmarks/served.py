@@ -42,7 +42,7 @@ PATIENCE_S = 120.0
 
 
 def asked(record: dict[str, Any], op: str) -> tuple[float, dict[str, Any]]:
-    """How long one request took, and its answer."""
+    """Return how long one request took, and the reply."""
     begun = time.perf_counter()
     reply = connect.request(record, {"op": op}, PATIENCE_S)
     return time.perf_counter() - begun, reply
@@ -63,7 +63,8 @@ def flood(here: Place, name: str, data: bytes) -> str:
         go.touch()
     for n in range(1_000_000):
         took.append(asked(record, "status")[0])
-        # A look at the screen makes the session draw it: seldom, so that the flood is not slowed down by it.
+        # A look at the screen makes the session draw the screen. Look seldom, so that this
+        # does not slow down the flood.
         if n % 20 == 19 and (name == IDLE or "flooded" in str(asked(record, "pane")[1])):
             break
         time.sleep(0.002)

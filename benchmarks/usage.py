@@ -30,7 +30,7 @@ WORDS = (
 
 
 def text(r: random.Random, size: int) -> str:
-    """Words, lines, quotes and a colour now and then, about `size` characters."""
+    """Return words, lines, quotes and a colour now and then, about `size` characters."""
     out: list[str] = []
     left = size
     while left > 0:
@@ -44,7 +44,7 @@ def text(r: random.Random, size: int) -> str:
 
 
 class Texts:
-    """Long texts cut from one: to write 200 MB must not take minutes."""
+    """Return long texts cut from one: to write 200 MB must not take minutes."""
 
     def __init__(self, r: random.Random) -> None:
         self._r = r
@@ -60,7 +60,7 @@ def stamp(seconds: float) -> str:
 
 
 def claude(folder: Path, size: int, r: random.Random) -> dict[str, int]:
-    """About `size` bytes of transcripts; what is in them."""
+    """Write about `size` bytes of transcripts. Returns what is in them."""
     texts, totals, written = Texts(r), {"calls": 0, "input": 0, "read": 0, "written": 0, "output": 0}, 0
     at = 1.79e9
     while written < size:
@@ -223,7 +223,7 @@ def codex(folder: Path, size: int, r: random.Random) -> dict[str, int]:
 
 
 def run(command: list[str], env: dict[str, str], one_core: bool) -> tuple[float, float, int, str]:
-    """Seconds, CPU seconds, peak kB, output."""
+    """Return seconds, CPU seconds, peak kB and output."""
     pin = (lambda: os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})) if one_core else None
     with tempfile.TemporaryFile() as out:
         begun = time.perf_counter()
@@ -273,7 +273,7 @@ def measure(cli: str, folder: Path, totals: dict[str, int], n: int, ccusage: str
 
 
 def check(name: str, out: dict[str, Any], totals: dict[str, int]) -> None:
-    """Fast is nothing if it is wrong."""
+    """Compare the counts: speed is worth nothing if the result is wrong."""
     sums = out["totals"]
     if name.startswith("harnex"):
         assert sums["calls"] == totals["calls"], (sums, totals)

@@ -1,4 +1,4 @@
-"""For all tests: which of them are played."""
+"""For all tests: which of them run."""
 
 from __future__ import annotations
 
@@ -8,13 +8,15 @@ from typing import Any
 
 import pytest
 
-pytest.register_assert_rewrite("tests.unit")  # the helpers beside the tests, too: a failed assert there says its values
+# The helpers beside the tests, too: a failed assert in a helper shows its values.
+pytest.register_assert_rewrite("tests.unit")
 
 ALL = bool(os.environ.get("HARNEX_TEST_ALL"))
 
 
 def is_more(item: pytest.Item) -> bool:
-    """Marked `more`, or marked `newest` and not with the newest version of its CLI."""
+    """Whether a test is marked `more`, or marked `newest` and not run with the
+    newest version of its CLI."""
     from tests.real.agents import NEWEST
 
     if item.get_closest_marker("more"):
@@ -24,7 +26,8 @@ def is_more(item: pytest.Item) -> bool:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Without HARNEX_TEST_ALL (`make test-all`) some are left out, unless they are named one by one."""
+    """Leave some tests out without HARNEX_TEST_ALL (`make test-all`), unless
+    they are named one by one."""
     if ALL or any("::" in word for word in config.args):
         return
     left = [item for item in items if is_more(item)]
@@ -34,5 +37,5 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def each(names: Iterable[Any], nth: int) -> list[Any]:
-    """Parameters of which only every nth is played without HARNEX_TEST_ALL."""
+    """Parameters of which only every nth runs without HARNEX_TEST_ALL."""
     return [name if n % nth == 0 else pytest.param(name, marks=pytest.mark.more) for n, name in enumerate(names)]

@@ -1,4 +1,5 @@
-"""`python tests/house.py`: counts by which the house is judged, and fails where one is worse than what was reached.
+"""`python tests/house.py`: the counts by which the house is judged. Fails if a
+count is worse than its limit.
 
 It reads `harnex/` as text and syntax, without importing it:
 
@@ -8,7 +9,7 @@ It reads `harnex/` as text and syntax, without importing it:
 - the names of CLIs outside of their folders;
 - files, functions and parameter lists that are too long.
 
-A limit that is beaten is to be lowered in LIMITS: nothing that was reached is lost again.
+When a count gets better, lower its limit in LIMITS, so that nothing that was reached is lost again.
 """
 
 from __future__ import annotations
@@ -36,11 +37,11 @@ LIMITS = {
     f"functions with more than {PARAMETERS} parameters": 17,
 }
 
-Trees = dict[str, ast.Module]  # by module
+Trees = dict[str, ast.Module]  # by module name
 
 
 def modules() -> dict[str, Path]:
-    """The modules of the package by their dotted names."""
+    """Return the modules of the package by their dotted names."""
     found = {}
     for path in sorted(PACKAGE.rglob("*.py")):
         parts = path.relative_to(ROOT).with_suffix("").parts
@@ -49,7 +50,10 @@ def modules() -> dict[str, Path]:
 
 
 def imports(tree: ast.Module, known: set[str]) -> Iterator[str]:
-    """The modules that one imports, wherever in it. The imports are absolute (ruff's TID holds that)."""
+    """Yield the modules that a module imports, anywhere in its code. Lazy.
+
+    All imports are absolute (ruff's TID ensures that).
+    """
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names if alias.name in known)
@@ -60,7 +64,8 @@ def imports(tree: ast.Module, known: set[str]) -> Iterator[str]:
 
 
 def circles(trees: Trees) -> list[list[str]]:
-    """Sets of modules that import each other in a circle (Tarjan's strongly connected components)."""
+    """Return the sets of modules that import each other in a circle (Tarjan's
+    strongly connected components)."""
     edges = {name: {t for t in imports(tree, set(trees)) if t in trees and t != name} for name, tree in trees.items()}
     number: dict[str, int] = {}
     low: dict[str, int] = {}
@@ -111,13 +116,13 @@ def functions(tree: ast.Module) -> Iterator[ast.FunctionDef]:
 
 
 def parameters(function: ast.FunctionDef) -> int:
-    """How many a caller gives by position or by name, without `self`."""
+    """Return how many parameters a caller gives by position or by name, without `self`."""
     given = [*function.args.posonlyargs, *function.args.args, *function.args.kwonlyargs]
     return len([a for a in given if a.arg not in ("self", "cls")])
 
 
 def found() -> dict[str, list[str]]:
-    """What is counted, each with where it is."""
+    """Return what is counted, each count with its places."""
     paths = modules()
     texts = {name: path.read_text() for name, path in paths.items()}
     trees = {name: ast.parse(text) for name, text in texts.items()}
@@ -159,7 +164,8 @@ def found() -> dict[str, list[str]]:
 
 
 def main(words: list[str]) -> int:
-    """Print the counts; with words, also where those are that have one of the words in their name."""
+    """Print the counts. With words, also print the places of the counts whose
+    name has one of the words."""
     paths = modules()
     lines = sum(len(path.read_text().splitlines()) for path in paths.values())
     print(f"{len(paths)} modules, {lines:,} lines")

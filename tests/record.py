@@ -1,20 +1,23 @@
-"""Records a real agent CLI in a scripted scenario, with the true state at every moment: the corpus of `test_corpus.py`.
+"""Records a real agent CLI in a scripted scenario, with the true state at every moment: the
+corpus of `test_corpus.py`.
 
     python -m tests.record claude 2.1.329 short-answer [--columns 80 --rows 24]
     python -m tests.record codex 0.104.0 --all
 
-The binaries are those of tests/real (`$HARNEX_TEST_CACHE` or ~/.cache/harnex-tests). A case is the folder
-`tests/corpus/<cli>/<version>/<scenario>[-80x24]/`:
+The binaries are those of tests/real (`$HARNEX_TEST_CACHE` or ~/.cache/harnex-tests). A case is the
+folder `tests/corpus/<cli>/<version>/<scenario>[-80x24]/`:
 
-- `stream.jsonl`: all that a Reader could see, in order of time: `output` (text, or `b64`), `row` and `document` (with
-  their source), `find` (from then on the file of that source is open), and beside it `input`, `label`, `exit`.
-  The first line is `spawn`. Long strings inside rows are cut.
-- `case.json`, and `screen.txt`: the last screen and what is true of it, in the form of the older, simpler cases.
+- `stream.jsonl`: all that a Reader could see, in order of time: `output` (text, or `b64`), `row`
+  and `document` (with their source), `find` (from then on the file of that source is open), and
+  beside them `input`, `label`, `exit`. The first line is `spawn`. Long strings inside rows are cut.
+- `case.json`, and `screen.txt`: the last screen and what is true of it, in the form of the older,
+  simpler cases.
 - `session.cast`: the output once more, for a person to play.
 
-A file of more than 6 KB is gzipped. Labels come from the script, the keys that were pressed and the endpoint's own
-times; from the screen only where nothing else can know: when the box was painted first, when a dialog that precedes
-everything came up. The eyes for that are the few regular expressions below, not those of the agents' readers.
+A file of more than 6 KB is gzipped. Labels come from the script, the keys that were pressed and the
+endpoint's own times. They come from the screen only if nothing else can know: when the box was
+first painted, and when a dialog came up before everything else. The regular expressions below read
+the screen for that, not those of the agents' readers.
 """
 
 from __future__ import annotations
@@ -65,7 +68,7 @@ OUTSIDE = "/srv/hxrec-made.txt"
 ENTER, ESC, DOWN = b"\r", b"\x1b", b"\x1b[B"
 
 CLAUDE_RULE = re.compile(r"^[─━▔]{8}")
-DIALOG_EYES = {  # what a person recognises a dialog by
+DIALOG_EYES = {  # the words by which a person recognises a dialog
     "permission": r"Do you want to (?:proceed|create|make)|Would you like to (?:run|make)",
     "question": r"☐ |Question 1/1",
     "plan": r"Would you like to proceed\?|Exit plan mode\?|Ready to code",
@@ -79,7 +82,7 @@ DIALOG_EYES = {  # what a person recognises a dialog by
 
 
 class NoScript:
-    """Stands for the product's own recording: this one is made here."""
+    """Stands for the product's own recording: this module makes its own."""
 
     raw = True
     behind = False
@@ -102,7 +105,8 @@ class Log(BillingLog):
 
 
 class Tap(Reader):
-    """Passes everything on to the adapter's own reader, which names the files; writes down what comes by."""
+    """Passes everything on to the adapter's own reader, which names the files, and
+    writes down what comes by."""
 
     def __init__(self, inner: Reader, note: Callable[..., None]) -> None:
         self.inner, self.note = inner, note
@@ -117,7 +121,7 @@ class Tap(Reader):
 
 
 class Finder(Evidence):
-    """Notes when a file that is looked for was there to be found."""
+    """Notes when a wanted file could be found."""
 
     note: Callable[..., None]
 
@@ -136,7 +140,8 @@ def cut(value: Any) -> Any:
     if isinstance(value, list):
         return [cut(v) for v in value[:40]]
     if isinstance(value, dict):
-        # Codex's catalogue of instructions and Claude Code's lists of tools say nothing of the state.
+        # Codex's catalogue of instructions and Claude Code's lists of tools
+        # say nothing about the state.
         return {k: cut(v) for k, v in value.items() if k not in ("base_instructions", "tools", "attachment", "env")}
     return value
 
@@ -209,7 +214,7 @@ class Stage:
             "SHELL": "/bin/bash",
             "USER": "dev",
             "TZ": "UTC",
-            "npm_config_registry": "http://127.0.0.1:9/",  # nothing here asks the network
+            "npm_config_registry": "http://127.0.0.1:9/",  # no program here asks the network
             "HTTPS_PROXY": "http://127.0.0.1:9",
             "NO_PROXY": "127.0.0.1,localhost",
         }
@@ -257,7 +262,7 @@ class Stage:
                 self.evidence.take(fact)
 
     def end(self) -> None:
-        """Kill it and clear up; the recording has ended before."""
+        """Kill the CLI and clear up; the recording has ended before."""
         if self.child is not None:
             pids = descendants(self.child.pid)
             for pid in reversed(pids):
@@ -295,7 +300,11 @@ class Stage:
         uncertain: float = 0.5,
         unknown: bool = False,
     ) -> None:
-        """The true state from `t` (monotonic; now) on. Not checked for `uncertain` seconds; `unknown`: may be said."""
+        """Label the true state from `t` (monotonic; default: now) on.
+
+        The state is not checked for `uncertain` seconds. `unknown`: the state
+        `unknown` is accepted, too.
+        """
         more: dict[str, Any] = {"dialog": dialog} if dialog else {}
         if unknown:
             more["unknown"] = True
@@ -358,7 +367,7 @@ class Stage:
         return re.search(pattern, self.text()) is not None
 
     def looks_idle(self) -> bool:
-        """A box to type into is painted, and no dialog."""
+        """Whether a box to type into is painted, and no dialog."""
         lines = self.terminal.view.lines
         if self.cli == "claude":
             return any(
@@ -369,7 +378,10 @@ class Stage:
         return any(re.match(r"^[›!](?: |$)(?!\d\.)", line) for line in lines)
 
     def ready(self, timeout: float = 25.0, rest: float = 0.8) -> None:
-        """Until the box has stood there for a while; `prompt` is true since it was painted."""
+        """Wait until the box has stood there for a while.
+
+        The label `prompt` starts when the box was painted.
+        """
         self.wait(lambda: self.idle_since and time.monotonic() > self.idle_since + 0.7, "the box", timeout)
         assert self.idle_since is not None
         self.label("prompt", "the box was painted first", t=self.idle_since)
@@ -391,7 +403,8 @@ class Stage:
 
     def paste(self, text: str) -> None:
         self.keys(b"\x1b[200~" + text.encode() + b"\x1b[201~")
-        with contextlib.suppress(Failed):  # on a loaded machine 1.x and 2.0 would take an early Enter for text
+        # On a loaded machine 1.x and 2.0 would take an early Enter for text.
+        with contextlib.suppress(Failed):
             self.wait(lambda: self.sees(re.escape(text[:20])), "the echo", 3.0)
         self.pump(0.4)
 
@@ -401,7 +414,7 @@ class Stage:
         self.label("busy", "Enter on a message", t=at)
 
     def interrupt(self) -> None:
-        """Esc; Ctrl-C where an old Codex hides its status line and takes no Esc."""
+        """Press Esc, or Ctrl-C for an old Codex that hides its status line and takes no Esc."""
         key = ESC
         if self.cli == "codex" and self.version < (0, 169) and not self.sees(r"(?m)^[•◦] .*esc to int"):
             key = b"\x03"
@@ -416,7 +429,7 @@ class Stage:
         return [(t, f) for t, e, f in list(self.log.rows) if e == event and f["kind"].partition(":")[0] in kinds]
 
     def answered(self, count: int, timeout: float = 30.0) -> float:
-        """When the answer to the `count`th main call that was answered was whole."""
+        """Return when the `count`th finished answer to a main call was complete."""
 
         def done() -> float | None:
             found = [t for t, f in self.main_rows() if f["finished"]]
@@ -428,7 +441,8 @@ class Stage:
         self.wait(lambda: len(self.main_rows("request")) >= count, f"request {count}", timeout)
 
     def gave_up(self, quiet: float = 3.0, timeout: float = 40.0) -> float:
-        """When the last main call ended after which the CLI asked no more for `quiet` seconds."""
+        """Return the end of the last main call after which the CLI asked no
+        more for `quiet` seconds."""
 
         def done() -> float | None:
             calls, asked = self.main_rows(agents=True), self.main_rows("request", agents=True)
@@ -438,7 +452,7 @@ class Stage:
         return float(self.wait(done, "the CLI to give up", timeout))
 
     def still_in_call(self, count: int) -> None:
-        """The tool must be running still: nothing was asked since."""
+        """Check that the tool still runs: nothing was asked since."""
         if len(self.main_rows("request")) != count:
             raise Failed("the tool is over already")
 
@@ -447,7 +461,7 @@ class Stage:
             self.turns.append({"outcome": outcome, **({"reason": reason} if reason else {})})
 
     def finish(self, count: int, rest: float = 2.6, timeout: float = 30.0) -> None:
-        """The turn that ends with the `count`th answer."""
+        """Label the end of the turn that ends with the `count`th answer."""
         at = self.answered(count, timeout)
         self.label("prompt", f"the endpoint's last byte of answer {count}", t=at)
         self.turns_add("completed")
@@ -461,13 +475,17 @@ class Stage:
     # ---- dialogs ----
 
     def dialog(self, name: str, at: float, rest: float = 1.6, eyes: str = "") -> None:
-        """It must be asked from `at` on; waits until it is painted, and a while."""
-        # 2.1.329 paints a dialog 0.59 s (at most) after it exists.
+        """Label a dialog that must be open from `at` on.
+
+        Waits until the dialog is painted, and a while longer.
+        """
+        # Claude Code 2.1.329 paints a dialog at most 0.59 s after it exists.
         late = 0.9 if self.cli == "claude" and self.version >= (2, 1, 300) else 0.5
         self.wait(lambda: self.sees(eyes or DIALOG_EYES[name]) and not self.looks_idle(), f"dialog {name}", 10)
         if self.version < {"claude": (2, 1), "codex": (0, 163)}[self.cli]:
-            # 1.x and 2.0 ask a model about the command first; Codex 0.145 holds an approval back for a second after the
-            # last key (0.169, too, but it declares it at once): before that there is nothing to be answered.
+            # Nothing can be answered before this moment: 1.x and 2.0 first ask a model about the
+            # command, and Codex 0.145 holds an approval back for a second after the last key
+            # (0.169, too, but 0.169 declares the approval at once).
             late = max(late, round(time.monotonic() - at + 0.3, 2))
         self.label("blocked", "the tool that must ask was called", dialog=name, t=at, uncertain=late)
         self.pump(rest)
@@ -487,7 +505,7 @@ class Stage:
 
 
 def _kill_those_in(place: str) -> None:
-    """Tools in sessions of their own: whatever still works in our directory."""
+    """Kill tools in sessions of their own: all processes that still work in our directory."""
     for pid in [int(p) for p in os.listdir("/proc") if p.isdigit()]:
         with contextlib.suppress(OSError):
             if os.readlink(f"/proc/{pid}/cwd").startswith(place + "/"):
@@ -505,7 +523,10 @@ WORDS = "First words of the answer and then more of them and a few more"
 
 
 def scenario(*clis: str, narrow: bool = False, **since: tuple[int, ...]) -> Callable[[Scenario], Scenario]:
-    """`narrow`: also recorded at 80x24. `claude=(2, 0)`: only from that version on."""
+    """Register a scenario. `narrow`: also record at 80x24.
+
+    `claude=(2, 0)`: only from that version on.
+    """
 
     def add(make: Scenario) -> Scenario:
         name = make.__name__.replace("_", "-")
@@ -622,14 +643,15 @@ def _shell_that_asks(s: Stage) -> dict[str, Any]:
 def _edit_that_asks(s: Stage) -> dict[str, Any]:
     if s.cli == "claude":
         return {"write": ["notes.txt", "a line\n"]}
-    # Codex asks outside of the workspace only, and /tmp counts as inside; a patch in a command is taken for a patch.
+    # Codex asks only outside of the workspace, and /tmp counts as inside; a patch in a
+    # command is taken for a patch.
     command = f"apply_patch <<'EOF'\n*** Begin Patch\n*** Add File: {OUTSIDE}\n+a line\n*** End Patch\nEOF\n"
     name = "shell_command" if s.version < (0, 104) else "exec_command"
     return {"raw": {"name": name, "input": {"cmd": command, "command": command}}}
 
 
 def _refuse(s: Stage) -> None:
-    """No to a permission: the last option, which ends the turn in both CLIs."""
+    """Say no to a permission: the last option, which ends the turn in both CLIs."""
     at = s.keys(ESC)
     s.label("prompt", "the dialog was refused", t=at)
     s.turns_add("interrupted")
@@ -680,7 +702,7 @@ def question(s: Stage) -> None:
     s.start([{"tools": [{"ask": {"question": "Which colour?", "options": ["Red", "Blue"]}}]}, "Red it is."], args=args)
     s.ready()
     if s.cli == "codex" and s.version < (0, 145):
-        s.keys(b"\x1b[Z")  # in plan mode only
+        s.keys(b"\x1b[Z")  # only in plan mode
         s.pump(0.6)
     s.send()
     s.dialog("question", s.answered(1))
@@ -707,7 +729,7 @@ def _untrusted(files: dict[str, str]) -> None:
 
 @scenario(narrow=True)
 def trust(s: Stage) -> None:
-    # Codex 0.169 asks only where there is something to trust.
+    # Codex 0.169 asks only if there is something to trust.
     os.makedirs(f"{s.cwd}/.codex")
     Path(f"{s.cwd}/.codex/config.toml").touch()
     s.start(["Trusted."], change=_untrusted)
@@ -736,7 +758,7 @@ def login(s: Stage) -> None:
 
 @scenario("claude")
 def login_menu(s: Stage) -> None:
-    """No credentials: a message fails, `/login` opens the menu."""
+    """No credentials: a message fails, and `/login` opens the menu."""
     s.start(["never"], env={"ANTHROPIC_API_KEY": None})
     s.ready()
     s.paste("hello there")
@@ -792,7 +814,7 @@ def retry_529(s: Stage) -> None:
 
 @scenario()
 def error_400(s: Stage) -> None:
-    # 2.1.329 asks once more, in another way, and takes that answer.
+    # Claude Code 2.1.329 asks once more, in another way, and takes that answer.
     s.start([{"error": 400, "times": 9}])
     s.ready()
     s.send()
@@ -822,8 +844,10 @@ def dropped_stream(s: Stage) -> None:
     s.send()
     at = s.gave_up()
     s.label("prompt", "the connection was cut, or the endpoint's last byte of a second try", t=at)
-    again = any(f["finished"] for _, f in s.main_rows())  # 2.1.197 does, if little was said before the cut
-    if again or (s.cli == "claude" and s.version < (2, 1)):  # those take the part that came for the answer
+    # Claude Code 2.1.197 asks again if little was said before the cut.
+    again = any(f["finished"] for _, f in s.main_rows())
+    # These versions take the part that came for the answer.
+    if again or (s.cli == "claude" and s.version < (2, 1)):
         s.turns_add("completed")
     else:
         s.turns_add("failed", "network")
@@ -853,7 +877,7 @@ def stream_interrupt(s: Stage) -> None:
 
 @scenario()
 def tool_interrupt(s: Stage) -> None:
-    # 2.1.329 refuses to run a lone `sleep 30`.
+    # Claude Code 2.1.329 refuses to run a lone `sleep 30`.
     command = "for i in $(seq 30); do sleep 1; done"
     s.start([{"tools": [{"bash": command}]}, "And on."], "bypass")
     s.ready()
@@ -868,7 +892,7 @@ def tool_interrupt(s: Stage) -> None:
 @scenario()
 def queued_message(s: Stage) -> None:
     """A second message while the first is answered."""
-    s.turns = None  # whether the second is a turn of its own differs between versions
+    s.turns = None  # versions differ in whether the second message is a turn of its own
     s.start([{"text": WORDS, "pause": 0.2}, {"text": "To the second message.", "pause": 0.3}])
     s.ready()
     s.send()
@@ -908,7 +932,8 @@ def background_shell(s: Stage) -> None:
 
 @scenario("claude", claude=(2, 1, 329))
 def background_monitor(s: Stage) -> None:
-    """A shell and a monitor outlive the turn: OSC 7501 says `working` at the prompt, and names both."""
+    """A shell and a monitor outlive the turn: OSC 7501 says `working` at
+    the prompt, and names both."""
     given = {"command": "sleep 25", "description": "wait", "timeout_ms": 60000, "persistent": False}
     shell = {"command": "sleep 26", "description": "wait", "run_in_background": True}
     tools = [{"raw": {"name": "Monitor", "input": given}}, {"raw": {"name": "Bash", "input": shell}}]
@@ -929,14 +954,15 @@ def sub_agent(s: Stage) -> None:
         s.finish(2)
         return
     s.answered(2)
-    # 2.1.329 puts the agent into the background by itself: then its report is answered, too.
+    # Claude Code 2.1.329 puts the agent into the background by itself: then
+    # its report is answered, too.
     s.label("prompt", "the endpoint's last byte of all", t=s.gave_up(2.8))
     s.turns_add("completed")
 
 
 @scenario("claude", claude=(2, 1))
 def background_agent(s: Stage) -> None:
-    """The turn's words are said, the agent works on in the background, and reports."""
+    """The turn's words are said; the agent works on in the background, and reports."""
     steps = [{"text": "The part is done.", "first_byte": 4.0}]
     agent = {"agent": {"prompt": "Do the PART of the work", "description": "a part", "background": True}}
     s.start([{"tools": [agent]}, "It is at work.", "It has reported."], "bypass", agents={"PART": steps})
@@ -952,7 +978,8 @@ def todo_list(s: Stage) -> None:
     s.ready()
     s.send()
     s.answered(1)
-    at = s.gave_up(2.6)  # 2.1.329 has no such tool: it is one answer there
+    # Claude Code 2.1.329 has no such tool, so the turn is one answer there.
+    at = s.gave_up(2.6)
     s.label("prompt", "the endpoint's last byte of the last answer", t=at)
     s.turns_add("completed")
 
@@ -966,7 +993,7 @@ def _compacting(s: Stage) -> float:
 
 @scenario()
 def compaction(s: Stage) -> None:
-    s.turns = None  # whether it counts as a turn differs
+    s.turns = None  # versions differ in whether a compaction counts as a turn
     s.start(["A first answer.", {"text": "A summary of it all.", "first_byte": 2.0, "pause": 0.2}])
     s.ready()
     s.send()
@@ -1007,7 +1034,7 @@ def menu(s: Stage) -> None:
     s.pump(1.8)
     at = s.keys(ESC)
     s.wait(s.looks_idle, "the box")
-    # The CLI takes its time (2.1.329: 0.74 s) until it takes Esc for a key.
+    # The CLI needs a while until it takes Esc for a key (2.1.329: 0.74 s).
     s.label("prompt", "the menu was left", t=at, uncertain=round(time.monotonic() - at + 0.4, 2))
     s.pump(2.4)
 
@@ -1065,7 +1092,7 @@ def killed_while_busy(s: Stage) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """As `path`, or gzipped beside it when it is long; the other one is removed."""
+    """Write the data as `path`, or gzipped beside it if long. The other one is removed."""
     packed = path.with_name(path.name + ".gz")
     data = text.encode()
     if len(data) > GZIP_OVER:
@@ -1082,13 +1109,13 @@ def read_text(path: Path) -> str:
 
 
 def save(s: Stage, name: str, into: Path) -> int:
-    """Write the case; its size."""
+    """Write the case. Returns its size."""
     if s.exited_at is None:
         s.note("end")
     items = sorted(s.items, key=lambda x: x["t"])
     allow_for_slow_starts(items)
     labels = [x for x in items if x["kind"] == "label"]
-    # The last moment of rest: what the older tests hold the screen reader against.
+    # The last moment of rest: the older tests compare the screen reader with it.
     last = [x for x in labels if x["state"] in ("prompt", "blocked")][-1]
     until = min((x["t"] for x in items if x["t"] > last["t"] and x["kind"] in ("label", "input")), default=1e9)
     view = [v for t, v in s.screens if t < until][-1]
@@ -1109,7 +1136,7 @@ def save(s: Stage, name: str, into: Path) -> int:
         "sources": sources_in(items),
     }
     stream = "".join(json.dumps(x, ensure_ascii=False) + "\n" for x in items)
-    # Not "timestamp": a recording should not change when nothing else does.
+    # Do not add a "timestamp": a recording should not change when nothing else does.
     cast = [json.dumps({"version": 2, "width": s.size[0], "height": s.size[1], "title": f"{s.cli} {name}"})]
     for x in items:
         if x["kind"] == "output":
@@ -1132,7 +1159,10 @@ def save(s: Stage, name: str, into: Path) -> int:
 
 
 def allow_for_slow_starts(items: list[dict[str, Any]]) -> None:
-    """A CLI that takes a message late (1.x and 2.0 on a loaded machine) shows and records nothing before that."""
+    """Widen the labels of messages that the CLI took late (1.x and 2.0 on a loaded machine).
+
+    The CLI shows and records nothing before it takes a message.
+    """
 
     def taken(x: dict[str, Any]) -> bool:
         if x["kind"] != "row":
@@ -1147,7 +1177,7 @@ def allow_for_slow_starts(items: list[dict[str, Any]]) -> None:
 
 
 def sources_in(items: list[dict[str, Any]]) -> list[str]:
-    """Which sources said anything."""
+    """Return the sources that said anything."""
     seen = {str(x["source"]).partition(":")[0] for x in items if x["kind"] in ("row", "document")}
     said = "".join(x.get("data", "") for x in items if x["kind"] == "output")
     if "\x1b]7501;state" in said:
@@ -1158,7 +1188,8 @@ def sources_in(items: list[dict[str, Any]]) -> list[str]:
 
 
 def clean(text: str, base: str) -> str:
-    """One neutral place, of the same length; a path that the CLI made a name of, too."""
+    """Replace our place by a neutral one of the same length, also in a name
+    that the CLI made of a path."""
     neutral = f"{PLACE}/a"
     for a, b in ((base, neutral), (base.replace("/", "-"), neutral.replace("/", "-"))):
         text = text.replace(a, b)
@@ -1199,7 +1230,8 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--all", action="store_true", help="every scenario of this version, in both sizes")
     parser.add_argument("--missing", action="store_true", help="with --all: only those that are not there yet")
     options = parser.parse_args(argv)
-    evidence_module.FIND_EVERY_S = 0.05  # to know when a file could be found; replays look as often as the product
+    # A short interval shows when a file could be found; replays look as often as the product.
+    evidence_module.FIND_EVERY_S = 0.05
     version = tuple(int(n) for n in options.version.split("."))
     known = names_for(options.cli, version)
     unknown = [n for n in options.scenarios if n not in known]
@@ -1216,7 +1248,7 @@ def main(argv: list[str] | None = None) -> int:
             for n, c, r in todo
             if not (at / f"run-{n}{'' if (c, r) == (120, 40) else f'-{c}x{r}'}" / "case.json").exists()
         ]
-    threading.excepthook = lambda args: None  # a client of the endpoint that was killed
+    threading.excepthook = lambda args: None  # a client of the endpoint that was killed raises here
     done = [record(options.cli, options.version, n, c, r) for n, c, r in todo]
     return 0 if all(done) else 1
 

@@ -1,8 +1,9 @@
 """Records headless runs of the real CLIs: python -m tests.record_exec CLI VERSION [CASE...]
 
-A case is `tests/corpus/<cli>/<version>/exec-<case>/`: `stream.jsonl` (what the CLI printed), the records that it wrote
-of the same run (`records.jsonl`: `{"source", "row"}`, in the order of their times), `billed.jsonl` (the endpoint's own
-log) and `about.json`. Nothing of this machine is in it: places are `/work` and `/home`, long lists of tools are cut.
+A case is `tests/corpus/<cli>/<version>/exec-<case>/`: `stream.jsonl` (what the CLI printed),
+`records.jsonl` (the records that it wrote of the same run, `{"source", "row"}` in the order of
+their times), `billed.jsonl` (the endpoint's own log) and `about.json`. Nothing of this machine is
+kept: places are `/work` and `/home`, and long lists of tools are cut.
 """
 
 from __future__ import annotations
@@ -62,7 +63,7 @@ def record(cli: str, version: str, name: str) -> Path:
             import os
             import time
 
-            time.sleep(1.0)  # for the first words of the last answer
+            time.sleep(1.0)  # the first words of the last answer come meanwhile
             os.kill(json.loads(place.ok("status", "--json"))[0]["pid"], 9)
         command.communicate(timeout=120)
         run = next(iter(place.state.glob("runs/*")))
@@ -97,7 +98,7 @@ def _short(row: dict[str, Any]) -> dict[str, Any]:
 
 
 def _records(run: Path) -> list[dict[str, Any]]:
-    """Rows of hooks, transcripts and rollouts that say something of calls."""
+    """Return the rows of hooks, transcripts and rollouts that say something about calls."""
     out = []
     home = run / "home"
     for path in [*home.glob(".claude/projects/*/*.jsonl"), *home.glob(".claude/projects/*/*/subagents/*.jsonl")]:

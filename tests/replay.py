@@ -1,10 +1,14 @@
-"""Replays a recorded case (tests/record.py) through the product, and holds what it says against the truth.
+"""Replays a recorded case (tests/record.py) through the product, and compares what the
+product says with the truth.
 
-It is the supervisor's own `Session` that runs here: its `think`, its `read_child`, its wake-ups, with the product's
-Terminal, Evidence, Activity and Turns. Replaced are only the world's ends: the clock stands where the recording says,
-the child's output and the files' rows come out of the stream, and what is written (events, registry) stays in memory.
-Two things are mirrored, not shared: the order of `run` (what is readable is read, then `think`), and what a source
-that is looked for by open files does (`find`): it is found at the product's own next look after it was there.
+The supervisor's own `Session` runs here: its `think`, its `read_child`, its wake-ups, with the
+product's Terminal, Evidence, Activity and Turns. Only the ends towards the world are replaced: the
+clock shows the time of the recording, the child's output and the files' rows come from the stream,
+and what is written (events, registry) stays in memory.
+
+Two things are imitated, not shared. One is the order of `run`: what is readable is read, then
+`think` is called. The other is a source that is found among open files (`find`): it is found at the
+product's next look after it was there.
 """
 
 from __future__ import annotations
@@ -37,10 +41,12 @@ from harnex.supervisor.helpers import Helpers
 from harnex.supervisor.session import Session
 from tests.record import CORPUS, NoScript, read_text
 
-EVERY_S = 0.1  # the state is looked at this often, and at every label
-LATE_S = 2.0  # how long `prompt` may be held back
-EARLY_S = 0.25  # a label that was read off the recorder's screen may be so much too late
-DRAIN_S = 6.5  # what follows the end of the stream, for turns that close late
+EVERY_S = 0.1  # the state is checked this often, and at every label
+LATE_S = 2.0  # `prompt` may be held back for so many seconds
+# Seconds by which a label that was read off the recorder's screen may be too late.
+EARLY_S = 0.25
+# Seconds after the end of the stream, for turns that close late.
+DRAIN_S = 6.5
 BASE = 1000.0
 
 SOURCES = {
@@ -75,7 +81,7 @@ class Case:
         return tuple(int(n) for n in self.about["version"].split("."))
 
     def sources(self) -> list[str]:
-        """Those that say anything in this case."""
+        """The sources that say anything in this case."""
         return [s for s in SOURCES[self.about["cli"]] if s in self.about["sources"]]
 
 
@@ -93,7 +99,7 @@ def load(path: Path) -> Case:
 
 
 class Muted(Reader):
-    """The adapter's reader with one source switched off ("" none)."""
+    """The adapter's reader with one source switched off ("" for none)."""
 
     def __init__(self, inner: Reader, off: str) -> None:
         self._inner, self._off = inner, off
@@ -143,7 +149,7 @@ class Muted(Reader):
 
 
 class _Rows:
-    """A followed file, in memory: what stands in it by now."""
+    """A followed file, in memory: its content so far."""
 
     def __init__(self, waiting: list[bytes]) -> None:
         self._waiting = waiting
@@ -163,7 +169,7 @@ class _Document:
     def changed(self) -> str | None:
         if not self._states:
             return None
-        last = self._states[-1]  # a poll sees the newest only
+        last = self._states[-1]  # a poll sees only the newest state
         self._states.clear()
         return last
 
@@ -210,7 +216,7 @@ class Files(Evidence):
 
 
 class _Child:
-    """Gives what the stream says; what is typed goes nowhere."""
+    """A child that gives what the stream says. Keys that are typed go nowhere."""
 
     fd, pid, started, waiting, at_eof = -1, 0, None, 0, False
     code = signal = None
@@ -231,7 +237,7 @@ class _Child:
 
 
 class _Journal:
-    """Nothing is written."""
+    """A journal that writes nothing."""
 
     def __init__(self, spec: Spec, told: list[events.Event]) -> None:
         self.spec, self.heard = spec, told.append
@@ -263,14 +269,14 @@ class _Selector:
 
 
 class _Control:
-    """Nobody asks."""
+    """A control socket that nobody asks."""
 
     def wake_at(self, now: float) -> None: ...
     def step(self) -> None: ...
 
 
 class _Records:
-    """No git, and no files to cover."""
+    """Records without git and without files to redact."""
 
     def step(self, now: float) -> None: ...
 
@@ -348,8 +354,8 @@ class Sample:
 @dataclass
 class Replay:
     samples: list[Sample] = field(default_factory=list)
-    turns: list[tuple[str, str]] = field(default_factory=list)  # outcome, reason
-    broken: str = ""  # turns that were not one start and one end each
+    turns: list[tuple[str, str]] = field(default_factory=list)  # (outcome, reason) of each turn
+    broken: str = ""  # turns that did not have exactly one start and one end
     remarks: list[str] = field(default_factory=list)
     told: list[events.Event] = field(default_factory=list)
 
@@ -359,7 +365,8 @@ def output_of(item: dict[str, Any]) -> bytes:
 
 
 def split(items: list[dict[str, Any]], seed: int) -> list[dict[str, Any]]:
-    """The same stream with its output cut at random places: the pieces come some milliseconds apart."""
+    """Return the same stream with its output cut at random places: the pieces
+    come some milliseconds apart."""
     chance = random.Random(seed)
     out: list[dict[str, Any]] = []
     for n, item in enumerate(items):
@@ -382,7 +389,7 @@ def _clock_of(held: dict[str, float]) -> Callable[[], float]:
 
 
 def replay(case: Case, off: str = "", seed: int | None = None, make: Maker = ReplayedSession) -> Replay:
-    """Run the case; `off` is the source that is not given, `seed` cuts the output at random places."""
+    """Run the case. The source `off` is left out; `seed` cuts the output at random places."""
     items = case.items if seed is None else split(case.items, seed)
     held = {"now": BASE}
     with mock.patch.object(clock, "monotonic", new=_clock_of(held)):
@@ -412,7 +419,7 @@ def _run(session: ReplayedSession, case: Case, items: list[dict[str, Any]], held
             at += 1
             kind = item["kind"]
             if kind == "output":
-                while session.terminal.unread:  # the product reads no more before
+                while session.terminal.unread:  # the product reads no more before that
                     session.read_child(BASE + now)
                 session.agent.child.data = output_of(item)  # type: ignore[union-attr]
                 session.read_child(BASE + now)
@@ -469,7 +476,11 @@ def _count_turns(session: ReplayedSession, result: Replay) -> None:
 
 @dataclass
 class Judgement:
-    """`wrong`: what must not be; the rest is counted: late, unknown, other (with a source switched off)."""
+    """The judgement of a case.
+
+    `wrong` is what must not happen. The other fields are counts: late, unknown, other
+    (with a source switched off).
+    """
 
     wrong: list[str] = field(default_factory=list)
     late: int = 0
@@ -479,12 +490,13 @@ class Judgement:
 
 
 def case_paths() -> list[Path]:
-    """The recorded cases; the older ones beside them are single screens."""
+    """Return the recorded cases. The older cases beside them are single screens."""
     return sorted(p.parent for p in CORPUS.glob("*/*/run-*/case.json"))
 
 
 def modes_of(about: dict[str, Any]) -> list[str]:
-    """`whole`, `split`, and `-SOURCE` for each source that says anything in the case."""
+    """Return the modes of a case: `whole`, `split`, and `-SOURCE` for each source that
+    says anything in the case."""
     return ["whole", "split", *(f"-{s}" for s in SOURCES[about["cli"]] if s in about["sources"])]
 
 
@@ -495,7 +507,8 @@ def judged(case: Case, mode: str) -> Judgement:
 
 
 def judge(case: Case, result: Replay, only_dangerous: bool = False) -> Judgement:
-    """`only_dangerous`: with a source switched off, all that is wrong is `prompt` on a busy or blocked agent."""
+    """Judge a replay. With `only_dangerous` (a source is switched off), only `prompt` on a busy
+    or blocked agent is wrong."""
     found = Judgement()
     labels = case.labels
     runs: dict[tuple[Any, ...], list[Any]] = {}
@@ -557,7 +570,10 @@ def _verdict(label: Label, sample: Sample, age: float, only_dangerous: bool) -> 
 
 
 def main(argv: list[str]) -> int:
-    """`python -m tests.replay [WORDS...]`: replays the cases whose name holds one of the words, in every mode."""
+    """`python -m tests.replay [WORDS...]` replays the cases whose name holds one of the words.
+
+    Each case is replayed in every mode.
+    """
     total: dict[str, Judgement] = {}
     for path in case_paths():
         case = load(path)

@@ -1,4 +1,5 @@
-"""`make test`: the tests, and then a look whether the run has left a process, a socket or a file behind."""
+"""`make test`: run the tests, then check whether the run left a process,
+a socket or a file behind."""
 
 from __future__ import annotations
 
@@ -28,7 +29,8 @@ def marked(mark: str) -> list[psutil.Process]:
 
 
 def outside() -> set[str]:
-    """Where a careless test would write: the person's own state directory, the socket directory, the work tree."""
+    """Where a careless test would write: the person's own state directory, the socket
+    directory, the work tree."""
     state = Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state") / "harnex"
     seen = {str(p) for p in state.rglob("*")} if state.is_dir() else set()
     seen |= {str(p) for p in Path(f"/tmp/harnex-{os.geteuid()}").glob("*")}
@@ -41,16 +43,18 @@ def outside() -> set[str]:
 
 def main() -> int:
     mark = f"{os.getpid()}-{time.time_ns()}"
-    # Short: a socket's path must fit into 107 bytes.
+    # Keep the path short: a socket's path must fit into 107 bytes.
     place = tempfile.mkdtemp(prefix="hx-", dir="/tmp")
     env = {**os.environ, MARKER: mark, "TMPDIR": place}
     before = outside()
-    workers = os.environ.get("HARNEX_TEST_WORKERS") or str(max(4, min(6, os.cpu_count() or 2)))  # they mostly wait
+    # The workers mostly wait.
+    workers = os.environ.get("HARNEX_TEST_WORKERS") or str(max(4, min(6, os.cpu_count() or 2)))
     pytest = [sys.executable, "-m", "pytest", "-q", *sys.argv[1:]]
     shared = ["-n", workers, "--dist", "worksteal", "--durations", "8"]
     code = subprocess.run([*pytest, *shared], env=env, cwd=ROOT, check=False).returncode
     if code == 1:
-        # Dozens of agents on a machine that others use, too: what failed among them must pass when it runs alone.
+        # Dozens of agents run on a machine that others use, too: a test that failed among them
+        # must pass when it runs alone.
         print("some tests failed beside others; each of them again, alone:", file=sys.stderr, flush=True)
         code = subprocess.run([*pytest, "--last-failed", "-n", "0", "-rA"], env=env, cwd=ROOT, check=False).returncode
     end = time.monotonic() + 5.0

@@ -1,4 +1,8 @@
-"""One module per command, imported when it is called; a module whose name begins with `_` serves several."""
+"""One module per command, imported when the command is called.
 
-# The commands that scripts call in loops: they are parsed without click, whose import costs more than they do.
+A module whose name begins with `_` serves several commands.
+"""
+
+# Scripts call these commands in loops. They are parsed without click: importing click takes
+# longer than the commands.
 HOT = ("status", "send", "wait", "events")

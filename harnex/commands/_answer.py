@@ -1,4 +1,4 @@
-"""What `approve` and `deny` share: all but a word."""
+"""`approve` and `deny` as one command: they differ in a single word."""
 
 from __future__ import annotations
 
@@ -22,7 +22,10 @@ another one is up: then nothing is pressed. Prints one JSON line once the dialog
 
 
 def command_for(verb: str, word: str) -> click.Command:
-    """The click command of a verb."""
+    """Return the click command for a verb.
+
+    `word` is what the command says to the dialog: yes or no.
+    """
 
     @click.command(verb, help=HELP.format(word=word))
     @which_session

@@ -1,4 +1,4 @@
-"""The guide and the recipes: inside the wheel, or beside the source."""
+"""Where the guide and the recipes are: inside the wheel, or beside the source."""
 
 from __future__ import annotations
 
@@ -8,7 +8,10 @@ from harnex.errors import HarnexError
 
 
 def data_path(name: str) -> str:
-    """Path of `GUIDE.md` or `recipes`. Raises HarnexError if it is nowhere."""
+    """Return the path of `GUIDE.md` or `recipes`.
+
+    Raises HarnexError if this installation lacks it.
+    """
     package = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
     for base in (os.path.join(package, "data"), os.path.dirname(package)):
         path = os.path.join(base, name)

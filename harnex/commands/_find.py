@@ -1,4 +1,7 @@
-"""Finding what a command is about: a live session, or the newest run of an id. Light: on the hot path."""
+"""Find what a command is about: a live session, or the newest run of an id.
+
+The import must stay light: this module is on the hot path.
+"""
 
 from __future__ import annotations
 
@@ -10,33 +13,39 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-PATIENCE_S = 10.0  # for another command that is ending dead runs, or starting one
+# How long to wait for another command that is ending dead runs or starting one.
+PATIENCE_S = 10.0
 
 
 def mend(state: str) -> None:
-    """Write the end of runs whose supervisor is gone, if there are any. Costs nothing when there are none."""
+    """Write the end of runs whose supervisor is gone. Costs nothing when there are none."""
     records, _ = registry.all_records(state)
     if any(not registry.is_live(r) for r in records) or registry.unaccounted(state, records):
         if all(registry.is_live(r) for r in records):
             from harnex.store import runlock
 
             if not runlock.dead_runs(state):
-                return  # a session that is just being started
+                return  # the session is just being started
         from harnex.recovery.recover import recover_dead
 
         try:
             recover_dead(state, PATIENCE_S)
         except (OSError, HarnexError):
-            pass  # nothing can be written here now, or another command does not come to its end: a later one does it
+            # Nothing can be written here now, or the other command takes too long:
+            # a later command mends it.
+            pass
 
 
 class _Elsewhere(NotFound):
-    """The session of this id in this repository has ended; one of the same id lives in another."""
+    """The session of this id in this repository has ended, and another one lives elsewhere."""
 
 
 def _live(state: str, session_id: str | None, repo: str | None, cli: str | None) -> dict[str, Any]:
-    """The live session meant. Whoever says an id that was used here does not mean somebody else's: a second `stop`
-    must not end that. Raises NotFound or UsageError."""
+    """Return the live session that is meant.
+
+    An id that was used in this repository never selects a session of another repository: a second
+    `stop` must not end that session. Raises NotFound or UsageError.
+    """
     record = _begun(registry.find_live(state, session_id, repo, cli))
     if session_id is None or repo is not None or session_id.strip().lower() != record["id"]:
         return record
@@ -51,9 +60,10 @@ def _live(state: str, session_id: str | None, repo: str | None, cli: str | None)
 
 
 def _begun(record: dict[str, Any]) -> dict[str, Any]:
-    """The record once it has begun: it names the session a moment before its agent, log and socket are there.
+    """Wait until the session has started, and return its registry record.
 
-    Raises NotFound if it did not come to that.
+    The registry names a session a moment before its agent, log and socket exist. Raises NotFound if
+    the session did not start.
     """
     import time
 
@@ -70,7 +80,10 @@ def _begun(record: dict[str, Any]) -> dict[str, Any]:
 
 
 def live_session(session_id: str | None, repo: str | None, cli: str | None) -> dict[str, Any]:
-    """The live session meant. Raises NotFound (with its end, if it has ended) or UsageError."""
+    """Return the live session that is meant.
+
+    Raises UsageError or NotFound. For a session that has ended, NotFound says how.
+    """
     state = paths.state_dir()
     mend(state)
     try:
@@ -90,7 +103,7 @@ def live_session(session_id: str | None, repo: str | None, cli: str | None) -> d
 
 
 def finished_run(state: str, session_id: str | None, repo: str | None) -> dict[str, Any] | None:
-    """The newest history row of an id: in this repo first, then anywhere."""
+    """Return the newest history record of an id: first from this repository, then from any."""
     if session_id is None:
         return None
     from harnex.store import history
@@ -100,7 +113,10 @@ def finished_run(state: str, session_id: str | None, repo: str | None) -> dict[s
 
 
 def run_of(session_id: str | None, repo: str | None, cli: str | None) -> tuple[str, dict[str, Any], bool]:
-    """The run directory, the record or history row, and whether it lives. Raises NotFound."""
+    """Return (run directory, registry or history record, whether the run is live).
+
+    Raises NotFound.
+    """
     state = paths.state_dir()
     mend(state)
     try:
@@ -116,7 +132,7 @@ def run_of(session_id: str | None, repo: str | None, cli: str | None) -> tuple[s
 
 
 def _newest_here(state: str, repo: str | None, cli: str | None) -> dict[str, Any] | None:
-    """Without an id and without a live session: the run that ended last in this repo."""
+    """Return the run that ended last in this repository, for a command without an id."""
     from harnex.store import history
 
     here = paths.repo_root(repo) if repo else paths.here()

@@ -1,6 +1,7 @@
-"""The follower of a watched session: a line per happening, a live line on a terminal, a summary, the outcome.
+"""The follower of a watched session.
 
-It only reads. The watch is in the supervisor: whatever becomes of the follower changes nothing.
+It prints a line per event, a live line on a terminal, a summary and the outcome. The follower only
+reads: the watch runs in the supervisor, so losing the follower changes nothing.
 """
 
 from __future__ import annotations
@@ -20,12 +21,12 @@ from harnex.report.sentences import followed, killed_words, local_time
 from harnex.store import registry
 from harnex.store.tail import LineTail
 
-POLL_S = 0.1
-LOOK_EVERY_S = 1.0
+POLL_S = 0.1  # how often the event log is read
+LOOK_EVERY_S = 1.0  # how often the registry and the reader are checked
 
 
 class Follower:
-    """Of one run. `from_end`: only what happens from now on."""
+    """Follows one run. With `from_end`, events that are already in the log are skipped."""
 
     def __init__(self, run_id: str, session_id: str, from_end: bool = False) -> None:
         self.run_id, self.id = run_id, session_id
@@ -36,10 +37,14 @@ class Follower:
         self._live = sys.stderr.isatty()
         self._drawn = False
         self._tool = ""
-        self.stops = False  # the session ends when its task is done
+        # True if the session stops by itself when its task is done (`auto_stop`).
+        self.stops = False
 
     def run(self) -> int:
-        """Until the outcome is known; its exit code. Ctrl-C and a closed terminal end only this."""
+        """Follow until the outcome is known. Returns the exit code.
+
+        Ctrl-C or a closed terminal ends the follower, not the session.
+        """
         try:
             return self._run()
         except KeyboardInterrupt:
@@ -77,7 +82,7 @@ class Follower:
             time.sleep(POLL_S)
 
     def _look(self) -> bool:
-        """Draw the live line; whether there is still a supervisor."""
+        """Draw the live line. Returns whether the supervisor is still alive."""
         record = next((r for r in registry.live(self._state) if r["run_id"] == self.run_id), None)
         if record is not None and self._live:
             self._draw(live_line(record, self._tool, time.time()))
@@ -86,7 +91,7 @@ class Follower:
     # ---- what it prints ----
 
     def _take(self, row: dict[str, Any]) -> int | None:
-        """Print one happening; the exit code if it is the outcome."""
+        """Print one event. Returns the exit code if the event is the outcome."""
         kind = row.get("type")
         if kind == "tool":
             self._tool = (
@@ -139,7 +144,7 @@ class Follower:
         return errors.PERSON_NEEDED
 
     def lost(self) -> int:
-        """The event log is not whole any more: what follows may be told twice, or lack something."""
+        """The event log is damaged: later events may come twice, or be missing."""
         self._wipe()
         error = lost({"id": self.id}, self._tail.damage, 0)
         print(
@@ -150,11 +155,13 @@ class Follower:
         return error.exit_code
 
     def ended(self) -> int:
-        """The run is over: its record says how."""
+        """The run has ended. Its history record says how."""
         self._wipe()
-        row = finished_run(self._state, self.run_id, None)  # before `exited` is written, its row is
+        # The supervisor writes the history record before the `exited` event.
+        row = finished_run(self._state, self.run_id, None)
         if row is None:
-            with contextlib.suppress(HarnexError):  # killed: the look writes it
+            # If the supervisor was killed, run_of() writes the history record.
+            with contextlib.suppress(HarnexError):
                 row = run_of(self.run_id, None, None)[1]
         if row is None or "exit" not in row:
             raise HarnexError(f"session '{self.id}' ended without a record", "see: harnex history, harnex doctor")
@@ -182,7 +189,7 @@ OUTCOMES = {
 
 
 def figures(row: dict[str, Any]) -> str:
-    """` (2 turns, 14 calls, 12,345 tokens, 3m05s)`, as far as they are known."""
+    """Return ` (2 turns, 14 calls, 12,345 tokens, 3m05s)`, without the figures that are unknown."""
     usage = row.get("usage") or {}
     whole = (
         row

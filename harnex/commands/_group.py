@@ -1,4 +1,4 @@
-"""The click group: one module in this package per command, imported when it is called."""
+"""The click group. Each command is a module of this package, imported when it is called."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from harnex import __version__, errors
 from harnex.commands import HOT, _hot
 from harnex.errors import HarnexError
 
-# The order in which `harnex --help` lists them: what one needs first comes first.
+# The order in which `harnex --help` lists the commands: the ones that a
+# person needs first come first.
 COMMANDS = {
     "run": "Start an agent and supervise it.",
     "exec": "One prompt to a headless agent, one answer.",
@@ -41,7 +42,7 @@ COMMANDS = {
 
 
 class LazyGroup(click.Group):
-    """Knows the commands' names and one-line helps without importing them."""
+    """Knows the names and one-line helps of all commands without importing them."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(COMMANDS)
@@ -89,13 +90,17 @@ def group() -> None:
 
 
 def run(argv: list[str]) -> int:
-    """Run one command line; the command's exit code. Raises HarnexError, KeyboardInterrupt, BrokenPipeError."""
+    """Run one command line. Returns the command's exit code.
+
+    Raises HarnexError, KeyboardInterrupt or BrokenPipeError.
+    """
     try:
         code = group.main(args=argv, prog_name="harnex", standalone_mode=False)
     except click.exceptions.Exit as e:
         return e.exit_code
     except SystemExit:
-        raise BrokenPipeError from None  # without standalone mode click exits by itself for this reason only
+        # Without standalone mode, click exits by itself only when the output pipe is closed.
+        raise BrokenPipeError from None
     except click.Abort:
         raise KeyboardInterrupt from None
     except click.UsageError as e:

@@ -1,8 +1,8 @@
-"""Options of the verbs that scripts call in loops, described once and parsed twice.
+"""Options of the commands that scripts call in loops: described once, parsed in two ways.
 
-`parse` handles a well-formed command line without click, whose import costs more than the rest of the
-command. Whatever it does not understand (`--help`, a mistake) it leaves to the click command that
-`as_click` makes from the same table, so that both ways mean the same.
+`parse` handles a well-formed command line without click, because importing click takes longer than
+the rest of the command. A command line that `parse` does not understand (`--help`, a mistake) goes
+to the click command that `as_click` builds from the same table, so both parsers agree.
 """
 
 from __future__ import annotations
@@ -16,12 +16,15 @@ if TYPE_CHECKING:
 
 
 class Option:
-    """`kind`: flag, text, seconds, integer, choice. `default` None: not given."""
+    """One option. `kind` is flag, text, seconds, integer or choice.
+
+    The value of an option that is not given is None (False for a plain flag).
+    """
 
     __slots__ = ("choices", "help", "kind", "metavar", "name", "names")
 
     def __init__(self, name: str, kind: str, help: str, choices: tuple[str, ...] = (), metavar: str = "") -> None:
-        self.name = name  # `--wait-for-idle`, or `--relay/--no-relay` for a flag with two faces
+        self.name = name  # `--wait-for-idle`, or `--relay/--no-relay` for a flag with two forms
         self.names = name.split("/")
         self.kind, self.help, self.choices, self.metavar = kind, help, choices, metavar
 
@@ -36,7 +39,7 @@ CLI = Option("--cli", "text", "Only sessions of this agent CLI.", metavar="CLI")
 
 
 def parse(argv: list[str], options: tuple[Option, ...]) -> dict[str, Any] | None:
-    """The values by key, or None if click must have a look."""
+    """Return the values by key, or None if click must parse the command line."""
     values: dict[str, Any] = {o.key: False if o.kind == "flag" and len(o.names) == 1 else None for o in options}
     by_name = {name: o for o in options for name in o.names}
     todo = list(argv)
@@ -73,7 +76,7 @@ def parse(argv: list[str], options: tuple[Option, ...]) -> dict[str, Any] | None
 
 
 def as_click(module: ModuleType) -> click.Command:
-    """The click command of a hot module (`NAME`, `HELP`, `OPTIONS`, `run(**values)`)."""
+    """Return the click command of a hot module (`NAME`, `HELP`, `OPTIONS`, `run(**values)`)."""
     import click
 
     from harnex.commands._types import SECONDS

@@ -1,4 +1,5 @@
-"""The options of a watch, shared by `run` and `watch`, and what becomes of them with the configuration files."""
+"""The watch options that `run` and `watch` share, and how they combine
+with the configuration files."""
 
 from __future__ import annotations
 
@@ -24,7 +25,7 @@ COUNT = click.IntRange(min=1)
 
 
 def policy_options(f: F) -> F:
-    """The options themselves."""
+    """Decorator: add the watch options to a command."""
     for option in reversed(
         (
             click.option("--preset", metavar="NAME", help="impl (stall 8m, 1 resume; the default), plan (3m, 2), gate (15m, 0), or your own."),
@@ -54,10 +55,13 @@ def policy_options(f: F) -> F:
 def read_policy(
     o: Mapping[str, Any], repo: str | None, watching: bool, cli: str | None
 ) -> tuple[Policy | None, list[str]]:
-    """The policy that the options and the configuration files make, None if nothing of it was asked for; and in words
+    """Combine the options and the configuration files into a watch policy.
+
+    Returns (policy, notes). The policy is None if no option asks for one. The notes are sentences:
     what was left out of the files, and why.
 
-    `watching`: a watch was asked for by name. `cli`: the agent, as far as it is known. Raises UsageError.
+    `watching`: the user asked for a watch by name. `cli`: the agent's name, None if
+    unknown. Raises UsageError.
     """
     care = watching or any(o[name] is not None for name in CARING)
     if not care and not o["auto_stop"] and not o["notify_url"] and all(o[name] is None for name in LIMITING):
@@ -90,13 +94,15 @@ def read_policy(
 
 
 def read_preset(asked: str | None, files: config.Config) -> tuple[dict[str, Any], list[str]]:
-    """The values of the preset that was asked for, or of the usual one; and which keys of it wait for consent.
+    """Return (values of the preset, keys that wait for consent).
 
-    Raises UsageError, also for a preset that was asked for by name and that a file names which nobody trusts.
+    `asked` is the preset's name, or None for the default preset. Raises UsageError; also if the
+    named preset stands in a file that is not trusted.
     """
     name, left = asked or DEFAULT, list[str]()
     trusted = [(s.path, s.values) for s in files.sections("presets") if s.trusted]
-    own = next((s for s in files.sections("presets") if not s.trusted), None)  # the repository's
+    # The repository's file.
+    own = next((s for s in files.sections("presets") if not s.trusted), None)
     bounds: dict[str, Any] = {}
     if own is not None:
         try:
@@ -117,7 +123,7 @@ def read_preset(asked: str | None, files: config.Config) -> tuple[dict[str, Any]
 
 
 def left_out(files: config.Config, left: list[str]) -> list[str]:
-    """In words: what of the repository's file is not used."""
+    """Return one sentence that says which keys of the repository's file are ignored, or []."""
     if not left or files.repo is None:
         return []
     path = files.repo.path
@@ -136,7 +142,7 @@ def read_deadline(text: str) -> float:
 
 
 def read_notify(section: config.Section) -> dict[str, Any]:
-    """`[notify]` of one file, checked. Raises UsageError."""
+    """Check and return the `[notify]` section of one file. Raises UsageError."""
     for key, value in section.values.items():
         if key not in ("cmd", "urls"):
             raise UsageError(f"{section.path}: [notify] {key}: unknown key", "keys: cmd, urls")
@@ -148,7 +154,10 @@ def read_notify(section: config.Section) -> dict[str, Any]:
 
 
 def _add_notify(values: dict[str, Any], o: Mapping[str, Any], files: config.Config) -> list[str]:
-    """`[notify]`: `cmd` and `urls`; the command line's go before. Which keys wait for consent."""
+    """Add `cmd` and `urls` of `[notify]` to `values`; the command line takes precedence.
+
+    Returns the keys that wait for consent.
+    """
     found: dict[str, Any] = {}
     left: list[str] = []
     for section in files.sections("notify"):
@@ -170,7 +179,7 @@ def _add_notify(values: dict[str, Any], o: Mapping[str, Any], files: config.Conf
 
 
 def _possible(policy: Policy, cli: str | None) -> None:
-    """A limit that can't be kept is refused at the start, not passed over."""
+    """Refuse a limit that harnex can't enforce, instead of ignoring it. Raises UsageError."""
     from harnex.agents.catalogue import name_for
 
     if policy.limits_calls and cli is not None and name_for(cli) == "generic":

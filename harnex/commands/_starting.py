@@ -1,4 +1,4 @@
-"""What `run` and `exec` share: the options of a new session, and what they say."""
+"""What `run` and `exec` share: the options of a new session, and their values."""
 
 from __future__ import annotations
 
@@ -16,7 +16,10 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 def start_options(permissions: str) -> Callable[[F], F]:
-    """The options themselves; `permissions` is the help of the one whose meaning differs."""
+    """Decorator: add the start options.
+
+    `permissions` is the help text of `--permissions`, whose meaning differs.
+    """
     options = (
         click.option("--id", "session_id", metavar="ID", help="Name of the session (default: two random words)."),
         click.option("--description", default="", metavar="TEXT", help="What it is for; shown by status and history."),
@@ -44,7 +47,10 @@ def start_options(permissions: str) -> Callable[[F], F]:
 
 
 def start_words(o: dict[str, Any]) -> dict[str, Any]:
-    """Their values, as `launch/options.RunOptions` names them. Raises UsageError."""
+    """Return the options' values under the names of `launch/options.RunOptions`.
+
+    Raises UsageError.
+    """
     from harnex.launch.lease import read_credential
 
     if o["timeout"] == 0:

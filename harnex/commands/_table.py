@@ -14,7 +14,8 @@ from harnex.paths import printable
 
 @dataclass(frozen=True)
 class Column:
-    """`keep`: the higher, the longer it stays when the terminal is narrow. `elastic`: its text may be cut."""
+    """A column. On a narrow terminal, columns with a high `keep` stay longest, and
+    `elastic` ones may be cut."""
 
     title: str
     right: bool = False
@@ -27,7 +28,7 @@ def width_of(text: str) -> int:
 
 
 def terminal_width() -> int | None:
-    """Columns that there are; None: it is no terminal, and everything is shown."""
+    """Return the terminal's width in columns. None if there is no terminal: then nothing is cut."""
     if not sys.stdout.isatty() and not os.environ.get("COLUMNS", "").isdecimal():
         return None
     return max(20, shutil.get_terminal_size().columns)
@@ -36,7 +37,10 @@ def terminal_width() -> int | None:
 def lines(
     columns: Sequence[Column], rows: Sequence[Sequence[str]], width: int | None, rule_before: int = -1
 ) -> list[str]:
-    """The table; columns without any content are left out. A rule stands before row `rule_before`."""
+    """Return the table's lines. Columns without any content are left out.
+
+    A rule is drawn before row `rule_before`.
+    """
     rows = [[printable(cell) for cell in row] for row in rows]
     shown = [i for i, c in enumerate(columns) if any(row[i] for row in rows) or c.keep >= 9]
     widths = {i: max(width_of(columns[i].title), *(width_of(row[i]) for row in rows), 0) for i in shown}
@@ -56,7 +60,7 @@ def lines(
             break
         shown.remove(least)
     if width is not None:
-        for i in shown:  # a column that was left out may have made room for what was cut
+        for i in shown:  # a column that was left out may have made room for text that was cut
             widths[i] = min(whole[i], widths[i] + max(0, width - total()))
 
     def line(cells: Sequence[str]) -> str:

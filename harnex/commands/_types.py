@@ -13,7 +13,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 class Seconds(click.ParamType):  # type: ignore[type-arg]  # generic only in newer clicks
-    """A duration: `90`, `90s`, `15m`, `2h`."""
+    """A duration such as `90`, `90s`, `15m` or `2h`, converted to seconds."""
 
     name = "duration"
 
@@ -27,7 +27,7 @@ class Seconds(click.ParamType):  # type: ignore[type-arg]  # generic only in new
 
 
 class Moment(click.ParamType):  # type: ignore[type-arg]
-    """A time: ISO-8601, or how long ago (`2h`)."""
+    """A time, in ISO-8601 or as how long ago (`2h`), converted to epoch seconds."""
 
     name = "time"
 
@@ -45,7 +45,7 @@ MOMENT = Moment()
 
 
 def which_session(f: F) -> F:
-    """`--id --repo --cli`."""
+    """Decorator: add `--id`, `--repo` and `--cli`."""
     f = click.option("--cli", metavar="CLI", help="Only sessions of this agent CLI.")(f)
     f = click.option("--repo", metavar="PATH", help="Look in this repository (default: here first, then everywhere).")(
         f

@@ -1,4 +1,7 @@
-"""`harnex demo`: the whole tour on a machine with no agent CLI, in a place of its own that is removed."""
+"""`harnex demo`: the whole tour on a machine without an agent CLI.
+
+Its directory is removed afterwards.
+"""
 
 from __future__ import annotations
 
@@ -52,7 +55,7 @@ def say(words: str) -> None:
 
 
 class Tour:
-    """Runs harnex's own commands, as a person would, and shows what they print."""
+    """Runs harnex's own commands as a person would, and shows what they print."""
 
     def __init__(self, place: str) -> None:
         self.work = os.path.join(place, "work")
@@ -63,7 +66,7 @@ class Tour:
         self.env = {**clean, "HARNEX_STATE_DIR": self.state}
 
     def harnex(self, *words: str, quiet: bool = False) -> str:
-        """One command; raises HarnexError when it fails."""
+        """Run one command. Returns its output. Raises HarnexError if the command fails."""
         if not quiet:
             shown = " ".join(f'"{w}"' if " " in w else w for w in words).replace(SCRIPT, "demo.json")
             print(f"$ harnex {shown}", flush=True)
@@ -102,7 +105,7 @@ class Tour:
         return errors.DONE
 
     def _follow(self) -> threading.Thread:
-        """Print a short line per event while the tour goes on."""
+        """Print a short line for each event while the tour goes on."""
         process = subprocess.Popen(
             own_command("events", "--id", "tour"), env=self.env, cwd=self.work, stdout=subprocess.PIPE, text=True
         )
@@ -121,7 +124,10 @@ class Tour:
         return thread
 
     def _usage(self) -> str:
-        """The calls as a table, held against what the endpoint billed; words if they differ."""
+        """Print the calls as a table and compare them with what the endpoint billed.
+
+        Returns "" if both agree, else a sentence with the difference.
+        """
         rows = [
             json.loads(line)
             for line in self.harnex("events", "--id", "tour", "--snapshot", "--type", "call", quiet=True).splitlines()
@@ -145,12 +151,12 @@ class Tour:
         return "" if same else f"counted {counted}, billed {truth}"
 
     def close(self) -> None:
-        """Whatever went wrong: end the session."""
+        """End the session, even if the tour failed."""
         with contextlib.suppress(HarnexError, subprocess.TimeoutExpired, OSError, ValueError):
             for record in json.loads(self.harnex("status", "--all", "--json", quiet=True)):
                 self.harnex("stop", "--force", "--id", record["id"], quiet=True)
 
 
 def own_command(*words: str) -> list[str]:
-    """This very harnex, wherever it is installed."""
+    """Return the argv of this harnex, wherever it is installed."""
     return interpreter.command("harnex.cli", *words)

@@ -21,9 +21,9 @@ if TYPE_CHECKING:
     from harnex.agents.contract import Adapter, Reader, Version
     from harnex.machines.activity import Activity, Verdict
 
-LONG_S = 1e6  # longer than anything waits for quiet
-_CAST = re.compile(r"\.cast(?:\.\d+)?$")  # a recording, or an older part of one
-# What a capture with colours (`tmux capture-pane -e`) has in its text.
+LONG_S = 1e6  # longer than any wait for a quiet screen
+_CAST = re.compile(r"\.cast(?:\.\d+)?$")  # a recording, or an older part of a recording
+# Escape sequences in the text of a capture with colours (`tmux capture-pane -e`).
 _ESCAPES = re.compile(r"\x1b(?:\[[0-9;:?<=>]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[()][0-9A-Za-z]|[=>78cDEHMNOZ])")
 
 
@@ -64,13 +64,13 @@ def command(
 
 
 def judge_file(adapter: Adapter, version: Version | None, name: str, title: str | None) -> dict[str, Any]:
-    """What the adapter makes of the file's (last) screen. Raises UsageError if it can't be read."""
+    """Judge the (last) screen of a file. Raises UsageError if the file can't be read."""
     if not _CAST.search(name):
         return judge(adapter, version, view_of(name, title))
     from harnex.store import replay
 
     if not os.path.isfile(name):
-        read_file(name)  # the error that says why
+        read_file(name)  # raises the error that says why
     if version is None:
         version = _shown_version(adapter, (moment.view for moment in replay.moments(name)))
     activity, reader = _fresh(adapter, version)
@@ -78,7 +78,7 @@ def judge_file(adapter: Adapter, version: Version | None, name: str, title: str 
     before: ScreenView | None = None
     for moment in replay.moments(name):
         at, view = moment.at, moment.view if title is None else replace(moment.view, title=title)
-        activity.decide(at)  # what was to settle had the time until now
+        activity.decide(at)  # settle what was due before this moment
         activity.output(at)
         for code, body in moment.oscs:
             _take(activity, reader.osc(code, body), at)
@@ -92,14 +92,14 @@ def judge_file(adapter: Adapter, version: Version | None, name: str, title: str 
 
 
 def judge(adapter: Adapter, version: Version | None, view: ScreenView) -> dict[str, Any]:
-    """The fused state of one screen and its title, with all time that it could need gone by."""
+    """Judge one screen and its title, as if all the time that a decision may need had passed."""
     activity, reader = _fresh(adapter, version or _shown_version(adapter, (view,)))
     _take(activity, reader.look(view), 0.0)
     return _row(activity.decide(LONG_S))
 
 
 def view_of(name: str, title: str | None) -> ScreenView:
-    """The screen in a file of text, or in what `pane --json` printed (the last one)."""
+    """Return the screen of a text file, or the last screen that `pane --json` printed."""
     text = read_file(name)
     view = _pane(text)
     if view is None:

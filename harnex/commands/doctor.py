@@ -16,12 +16,12 @@ from harnex import __version__, errors, jsonl, output, paths, process
 from harnex.errors import HarnexError
 from harnex.store import registry
 
-ROOM_WARN, ROOM_ERROR = 1 << 30, 64 << 20  # bytes free for records
+ROOM_WARN, ROOM_ERROR = 1 << 30, 64 << 20  # bytes free for recordings and events
 
 
 @dataclass(frozen=True)
 class Check:
-    """`mend`: what to do about it, "" if nothing is needed."""
+    """One finding. `mend` says what to do about it; "" if nothing is needed."""
 
     what: str
     status: Literal["ok", "warning", "error"]
@@ -51,7 +51,10 @@ def command(as_json: bool) -> int:
 
 
 def _safely(look: Callable[[], Iterator[Check]]) -> Iterator[Check]:
-    """A check that fails itself is a finding, not the end of the others."""
+    """Yield the checks of one look, lazily.
+
+    A look that fails is reported as an error; the others still run.
+    """
     try:
         yield from look()
     except HarnexError as e:
@@ -80,7 +83,7 @@ def terminal_tools() -> Iterator[Check]:
 
 
 def agents() -> Iterator[Check]:
-    """Each agent CLI: is it there, and was its version measured?"""
+    """Check each agent CLI: is it installed, and was its version measured?"""
     from harnex.agents import catalogue
     from harnex.launch import environment, versions
 
@@ -156,7 +159,8 @@ def state_directory() -> Iterator[Check]:
 
 
 def configuration() -> Iterator[Check]:
-    """The user's file and this repository's: can they be read, and may the second say what is run?"""
+    """Check the user's file and this repository's: can they be read, and may the
+    repository's run anything?"""
     from harnex import config, trust
     from harnex.commands.trust import waiting
 
@@ -183,7 +187,7 @@ def configuration() -> Iterator[Check]:
 
 
 def sessions() -> Iterator[Check]:
-    """Live ones that answer, dead ones, and files that are no records."""
+    """Check live sessions (do they answer?), dead ones, and files that are not records."""
     from harnex.client import connect
 
     records, garbage = registry.all_records(paths.state_dir())
@@ -215,7 +219,7 @@ def sessions() -> Iterator[Check]:
 
 
 def processes() -> Iterator[Check]:
-    """Agents whose run is over: what a sweep could not end."""
+    """Find processes of finished runs: ones that the sweep could not end."""
     import psutil
 
     from harnex.launch import startfile

@@ -1,4 +1,7 @@
-"""`harnex events`: the facts of a run, from its file. Hot: no click, no json."""
+"""`harnex events`: the events of a run, read from its file.
+
+A hot command: it imports neither click nor json.
+"""
 
 from __future__ import annotations
 
@@ -28,8 +31,8 @@ OPTIONS = (
     Option("--after", "integer", "Only events with a greater seq.", metavar="SEQ"),
     Option("--type", "text", "Only events of these types (comma-separated).", metavar="T"),
 )
-POLL_S = 0.02
-LOOK_EVERY_S = 1.0  # how often a follower checks that there is still a supervisor, and a reader
+POLL_S = 0.02  # how often the event log is read
+LOOK_EVERY_S = 1.0  # how often a follower checks that the supervisor and the reader are still there
 
 
 def run(
@@ -42,7 +45,7 @@ def run(
     type: str | None,
     **rest: str | None,
 ) -> int:
-    """Print them. Returns the exit code."""
+    """Print the events. Returns the exit code."""
     if snapshot and follow:
         raise UsageError("--snapshot and --follow contradict each other")
     since = parse_from(rest.get("from"))
@@ -54,16 +57,16 @@ def run(
     tail = LineTail(path)
     plain = after is None and since is None and types is None
     next_look = time.monotonic() + LOOK_EVERY_S
-    last: object = 0  # the seq of the last event that was read
+    last: object = 0  # seq of the last event that was read
     while True:
         ended = False
         wrote = False
         for line in tail.lines():
             if tail.damage:
-                break  # what follows is told again, or lacks something
+                break  # later lines come twice, or some are missing
             row = jsonl.loads_dict(line)
             if row is None:
-                continue  # a line that a crash tore: its run goes on after it
+                continue  # a line that a crash tore; the run goes on after it
             ended = ended or row.get("type") == "exited"
             last = row.get("seq", last)
             if plain or wanted(row, after, since, types):
@@ -83,11 +86,14 @@ def run(
                 raise BrokenPipeError
             if not registry.is_live(record):
                 mend_for(record)
-                lives = False  # one more round: the end has been written
+                lives = False  # one more round, because mend_for() has written the end
 
 
 def lost(record: dict[str, object], damage: str, last: object) -> HarnexError:
-    """The error of a follower whose file is not whole. `damage`: what happened to it (tail.LineTail); "": it has no end."""
+    """Return the error of a follower whose file is damaged.
+
+    `damage` says what happened to the file (tail.LineTail). It is "" if the log only lacks its end.
+    """
     session_id = record["id"]
     if not damage:
         what = f"session '{session_id}' has ended, and its event log does not say how: events are missing"

@@ -1,4 +1,4 @@
-"""`harnex exec`: one prompt to a headless agent, followed to its answer."""
+"""`harnex exec`: give a headless agent one prompt, and follow the run to its answer."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ from harnex.store.tail import LineTail
 if TYPE_CHECKING:
     import _socket
 
-POLL_S = 0.02
-LOOK_EVERY_S = 1.0
+POLL_S = 0.02  # how often the event log is read
+LOOK_EVERY_S = 1.0  # how often the registry and the reader are checked
 REST = "harnex.exec.rest"
 
 
 class Exec(click.Command):
-    """What follows `--` is the CLI's, even if there is no PROMPT before it."""
+    """Everything after `--` goes to the CLI, even without a PROMPT before it."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         at = args.index("--") if "--" in args else len(args)
@@ -109,7 +109,7 @@ def command(ctx: click.Context, /, **o: Any) -> int:
         schema=schema,
         background_wait=o["background_wait"],
     )
-    mend(paths.state_dir())  # the end of a dead run whose id is used again
+    mend(paths.state_dir())  # write the end of a dead run whose id is used again
     stops = Stops()
     if not o["detach"]:
         stops.watch()
@@ -128,13 +128,13 @@ def command(ctx: click.Context, /, **o: Any) -> int:
 
 
 def print_events(directory: str) -> None:
-    """What there is of a run that did not start."""
+    """Print the events of a run that did not start."""
     for line in LineTail(os.path.join(directory, "events.jsonl")).lines():
         sys.stdout.write(line.decode("utf-8", "replace") + "\n")
 
 
 def read_prompt(given: str | None, path: str | None, context: str | None) -> str:
-    """The prompt, from wherever it comes. Raises UsageError if there is none, or more than one."""
+    """Return the prompt, whichever option gives it. Raises UsageError for no prompt or several."""
     if given is not None and path is not None:
         raise UsageError("PROMPT and --prompt-file contradict each other", "--context-file puts a file before a prompt")
     if path == "-" and context == "-":
@@ -153,7 +153,7 @@ def read_prompt(given: str | None, path: str | None, context: str | None) -> str
 
 
 class Stops:
-    """Ctrl-C and SIGTERM: counted by the handler, acted on by the follower."""
+    """Ctrl-C and SIGTERM. The handler counts them; the follower acts on the count."""
 
     def __init__(self) -> None:
         self.count = 0
@@ -171,16 +171,16 @@ class Follower:
 
     def __init__(self, reply: dict[str, Any], as_json: bool, quiet: bool, stops: Stops) -> None:
         self._reply, self._json, self._quiet, self._stops = reply, as_json, quiet, stops
-        self._asked = 0  # stops that were asked for
+        self._asked = 0  # how many stops were passed on to the supervisor
         self._sock: _socket.socket | None = None
-        self._seq = 0  # of the last event that was read
+        self._seq = 0  # seq of the last event that was read
         self._silent = False  # nobody reads our output any more; the run goes on
-        self._answer: str | None = None  # not printed yet
+        self._answer: str | None = None  # the answer, until it is printed
         self._failed = ""
         self._exited: dict[str, Any] = {}
 
     def run(self) -> int:
-        """Until the run is over; its exit code."""
+        """Follow until the run has ended. Returns the exit code."""
         path = str(self._reply["events_path"])
         tail = LineTail(path)
         next_look = time.monotonic() + LOOK_EVERY_S
@@ -204,13 +204,13 @@ class Follower:
                 self._silent = self._silent or reader_is_gone()
                 if self._record() is None:
                     mend(paths.state_dir())
-                    lives = False  # one more round: the end has been written
+                    lives = False  # one more round, because mend() has written the end
 
     def _record(self) -> dict[str, Any] | None:
         return next((r for r in registry.live(paths.state_dir()) if r["run_id"] == self._reply["run_id"]), None)
 
     def _stop(self) -> None:
-        """Ctrl-C ends the run; a second one at once."""
+        """The first Ctrl-C ends the run; the second kills it at once."""
         if self._stops.count <= self._asked:
             return
         self._asked = self._stops.count
@@ -224,12 +224,17 @@ class Follower:
             sock = connect.connect(record)
             sock.sendall(jsonl.dumps({"op": "stop", "force": self._asked > 1}).encode() + b"\n")
             sock.setblocking(False)
-            self._sock = sock  # kept open: the answer is the end of the log, if there is room for it
+            # Keep it open: normally the log says how the run ended, but on a full
+            # disk only the reply does.
+            self._sock = sock
         except (HarnexError, OSError):
-            pass  # it is ending by itself
+            pass  # the run is ending by itself
 
     def _was_taken(self, row: dict[str, Any]) -> bool:
-        """Whether this event was read before (a log that was removed under the run is made anew, as a whole) or is none."""
+        """Whether this event was read before, or is not an event.
+
+        A log that was removed during the run is written again, as a whole.
+        """
         seq = row.get("seq")
         if not isinstance(seq, int):
             return True
@@ -237,7 +242,7 @@ class Follower:
         return old
 
     def _is_unrecorded(self) -> bool:
-        """Whether the run that was stopped has ended, and the disk is too full for its log to say so."""
+        """Whether the stopped run has ended and the disk is too full for its log to say so."""
         if self._sock is None:
             return False
         try:
@@ -248,7 +253,7 @@ class Follower:
             reply = None
         self._sock = None
         if reply is None or reply.get("recorded") is not False:
-            return False  # the end stands in the log
+            return False  # the log says how the run ended
         self._say(str(reply.get("note")))
         return True
 
@@ -260,7 +265,8 @@ class Follower:
             self._failed = str(row.get("reason") or "")
         elif kind == "task_complete":
             self._failed = ""
-            self._print_answer()  # one that was told before its turn was over: the process may live on
+            # Print an answer that came before its turn ended, because the process may live on.
+            self._print_answer()
         elif kind == "exited":
             self._exited = row
         if self._json:
@@ -291,7 +297,7 @@ class Follower:
             self._lose_output()
 
     def _lose_output(self) -> None:
-        """Whoever read our output has what they wanted. The run goes on, and its exit code still counts."""
+        """The reader closed our output. The run goes on, and its exit code still counts."""
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         self._silent = True
 
@@ -325,14 +331,15 @@ class Follower:
 
 
 def _as_printed(row: dict[str, Any]) -> str:
-    """The answer as it goes to standard output: words, or the JSON value that was asked for."""
+    """Return the answer for standard output: its text, or the JSON value
+    that `--schema` asked for."""
     if row.get("valid"):
         return json.dumps(row.get("data"), ensure_ascii=False, separators=(",", ":"))
     return str(row.get("text") or "")
 
 
 def _words(row: dict[str, Any]) -> str:
-    """What a person at the terminal is told of an event ("" for nothing)."""
+    """Return an event as words for a person at the terminal; "" if the event is not shown."""
     kind = row.get("type")
     if kind == "started":
         return "; ".join([f"session '{row.get('id')}'", *map(str, row.get("notes") or ())])

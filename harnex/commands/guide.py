@@ -18,7 +18,7 @@ def command() -> int:
 
 
 def show(name: str) -> int:
-    """Print a page of ours, through a pager on a terminal."""
+    """Print a page of our documentation, on a terminal through a pager."""
     with open(data_path(name), encoding="utf-8") as f:
         text = f.read()
     if sys.stdout.isatty() and os.environ.get("PAGER", "less") != "cat":

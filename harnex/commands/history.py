@@ -89,7 +89,7 @@ def command(
 
 
 def ended(row: dict[str, Any]) -> float:
-    """When a run ended, epoch seconds; 0 for a row that does not say it in a way that can be read."""
+    """Return when a run ended, in epoch seconds; 0 if its record has no readable time."""
     try:
         return times.parse_iso(str(row.get("ended_at")))
     except ValueError:

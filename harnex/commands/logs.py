@@ -43,7 +43,7 @@ def command(
 
 
 def print_text(directory: str, lines: int | None) -> None:
-    """The transcript, or its last lines."""
+    """Print the transcript, or its last lines."""
     text = replay.read_text(replay.files(directory))
     for line in text if lines is None else deque(text, maxlen=lines):
         sys.stdout.write(line + "\n")
@@ -51,7 +51,7 @@ def print_text(directory: str, lines: int | None) -> None:
 
 
 def print_cast(directory: str, following: dict[str, object] | None) -> int:
-    """The newest recording file as it is; rotated ones lie beside it."""
+    """Print the newest recording file unchanged. Older, rotated files lie beside it."""
     path = replay.files(directory)[-1]
     with open(path, "rb") as f:
         while True:
@@ -66,7 +66,7 @@ def print_cast(directory: str, following: dict[str, object] | None) -> int:
 
 
 def follow_text(directory: str, record: dict[str, object], lines: int | None) -> int:
-    """Lines as they scroll away, then the last screen."""
+    """Print lines as they scroll away, then the last screen."""
     text = replay.Replay(os.path.join(directory, replay.NAME))
     backlog: deque[str] = deque(text.scrolled(), maxlen=lines)
     for line in backlog:

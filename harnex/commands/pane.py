@@ -17,7 +17,7 @@ from harnex.commands.events import reader_is_gone
 from harnex.errors import HarnexError, NotFound, UsageError
 from harnex.store import named
 
-EVERY_S = 0.25
+EVERY_S = 0.25  # how often --follow asks for the screen
 
 
 @click.command("pane")
@@ -46,7 +46,7 @@ def command(
         try:
             reply = ask(record, form)
         except HarnexError:
-            return errors.DONE  # it has ended
+            return errors.DONE  # the session has ended
         seen = {k: v for k, v in reply.items() if k not in ("ok",)}
         if seen != before:
             if form == "ansi" and sys.stdout.isatty():
@@ -66,7 +66,10 @@ def ask(record: dict[str, Any], form: str) -> dict[str, Any]:
 
 
 def last_screen(session_id: str | None, repo: str | None, cli: str | None, form: str) -> dict[str, Any]:
-    """The same object for a run that is over, from its recording. Raises NotFound."""
+    """Build the same reply for a finished run, from its recording.
+
+    Raises NotFound, or HarnexError if the run has no recording.
+    """
     from harnex.store import replay
     from harnex.terminal.draw import to_ansi, to_svg
 
@@ -97,7 +100,7 @@ def last_screen(session_id: str | None, repo: str | None, cli: str | None, form:
 
 
 def show(reply: dict[str, Any], as_json: bool, svg: str | None) -> None:
-    """Print, or write the file."""
+    """Print the reply, or write the SVG file."""
     if as_json:
         sys.stdout.write(jsonl.dumps({k: v for k, v in reply.items() if k not in ("ok", "exit_code")}) + "\n")
     elif svg is not None and svg != "-":
@@ -110,7 +113,8 @@ def show(reply: dict[str, Any], as_json: bool, svg: str | None) -> None:
     elif svg is not None and "data" in reply:
         sys.stdout.write(str(reply["data"]) + "\n")
     elif "data" in reply:
-        output.draw(sys.stdout, str(reply["data"]) + "\n")  # a drawing of ours
+        # harnex drew these escape sequences itself.
+        output.draw(sys.stdout, str(reply["data"]) + "\n")
     else:
         lines = list(reply["lines"])
         while lines and not lines[-1]:

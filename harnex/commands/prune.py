@@ -14,7 +14,8 @@ from harnex.commands._find import mend
 from harnex.commands._types import SECONDS
 from harnex.store import history, registry
 
-STARTING_S = 60.0  # a run that is just being started is in no list yet
+# A run that is just being started is in no list yet.
+STARTING_S = 60.0
 
 
 @click.command("prune")
@@ -64,7 +65,10 @@ def command(older_than: float, keep: int, dry_run: bool, as_json: bool) -> int:
 
 
 def gone_on_with(state: str, run_id: str) -> list[str]:
-    """The runs that a resumed one goes on with: a rehearsal's home, with the conversation, is in the first of them."""
+    """Return the ids of the runs that a resumed run continues.
+
+    They are kept because a rehearsal's home, with the conversation, is in the first of them.
+    """
     from harnex.launch import startfile
 
     found: list[str] = []
@@ -74,12 +78,12 @@ def gone_on_with(state: str, run_id: str) -> list[str]:
 
 
 def newest(path: str) -> float:
-    """When anything in a run's directory was last written."""
+    """Return when anything in a run's directory was last written, in epoch seconds."""
     times = [0.0]
     try:
         times.append(os.path.getmtime(path))
         names = os.listdir(path)
-    except OSError:  # somebody else removed it just now
+    except OSError:  # another process removed the directory just now
         names = []
     for name in names:
         try:

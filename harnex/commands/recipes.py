@@ -14,7 +14,7 @@ from harnex.errors import HarnexError, UsageError
 
 
 def names() -> dict[str, str]:
-    """Each recipe's script by name."""
+    """Return each recipe's path by its name."""
     directory = data_path("recipes")
     found = {}
     for name in sorted(os.listdir(directory)):
@@ -24,7 +24,7 @@ def names() -> dict[str, str]:
 
 
 def summary(path: str) -> str:
-    """The first comment line of a script after its `#!`."""
+    """Return a script's first comment line after its `#!`."""
     with open(path, encoding="utf-8") as f:
         for line in list(f)[1:]:
             if line.startswith("# "):

@@ -61,7 +61,8 @@ def command(
 
     state = paths.state_dir()
     try:
-        found = recover_dead(state)  # of all repositories: nobody else may be coming
+        # Recover dead runs of all repositories: there may be no command to do it in theirs.
+        found = recover_dead(state)
     except OSError as e:
         raise HarnexError(f"can't write in {state}: {e.strerror}", "see: harnex doctor") from None
     failed = [f for f in found if not f["complete"]]
@@ -80,7 +81,7 @@ def command(
 
 
 def wanted(state: str, session_id: str | None, repo: str | None, since: float) -> list[dict[str, Any]]:
-    """The history rows of the runs to start again. Raises NotFound for an id that names none."""
+    """Return the history records of the runs to start again. Raises NotFound for an unknown id."""
     from harnex.recovery import resume as restart
 
     if session_id is None:
@@ -92,7 +93,7 @@ def wanted(state: str, session_id: str | None, repo: str | None, since: float) -
 
 
 def again(state: str, row: dict[str, Any], message: str | None, most: int, go_on: bool) -> dict[str, Any]:
-    """Start one run again; what came of it, as JSON."""
+    """Start one run again. Returns the result as a JSON object, also for a failure."""
     from harnex.recovery import resume as restart
 
     try:
@@ -102,7 +103,7 @@ def again(state: str, row: dict[str, Any], message: str | None, most: int, go_on
 
 
 def say(found: list[dict[str, Any]], resumed: list[dict[str, Any]]) -> None:
-    """The same for people."""
+    """Print for people what --json prints."""
     for run in found:
         what = f"{run['id']} ({run['cli']} in {run['repo']}): {run['reason'] or 'dead'}"
         if run["ended_at"]:
@@ -118,7 +119,7 @@ def say(found: list[dict[str, Any]], resumed: list[dict[str, Any]]) -> None:
             print(f"harnex: the end of '{run['id']}' could not be written; is the disk full?", file=sys.stderr)
     for reply in resumed:
         if reply["ok"]:
-            end = reply.get("exit") or {}  # a budget that is spent, a deadline that has passed
+            end = reply.get("exit") or {}  # a budget that is spent, or a deadline that has passed
             over = f"; it ended at once: {end.get('message') or end.get('reason')}" if end else ""
             said = f"; told: {' '.join(str(reply['said']).split())[:80]}" if reply.get("said") else ""
             print(f"{reply['id']}: {reply['how']}; run {reply['run_id']}{said}{over}")
@@ -127,4 +128,4 @@ def say(found: list[dict[str, Any]], resumed: list[dict[str, Any]]) -> None:
         for note in reply.get("notes") or ():
             print(f"harnex: {reply['id']}: {note}", file=sys.stderr)
     if not found and not resumed and sys.stderr.isatty():
-        print("no dead runs", file=sys.stderr)  # to a person; cron would mail it
+        print("no dead runs", file=sys.stderr)  # only to a person: cron would mail it

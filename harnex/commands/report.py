@@ -23,7 +23,7 @@ from harnex.usage.prices import remembered
 
 RUNS_MAX = 200
 COMMITS_MAX = 200
-GIT_S = 20.0
+GIT_S = 20.0  # how long each call of git may take
 FORM = "%H%x1f%cI%x1f%an%x1f%s"
 
 
@@ -65,7 +65,7 @@ def command(
 
 
 def since_then(state: str, since: float, where: str | None, cli: str | None) -> list[tuple[str, dict[str, Any], bool]]:
-    """The runs that ended since then, and those that live, oldest first."""
+    """Return the runs that ended since then and the live ones, oldest first."""
     rows = [(r, False) for r in history.rows(state) if ended(r) >= since]
     rows += [(r, True) for r in registry.live(state)]
     rows = [
@@ -77,7 +77,7 @@ def since_then(state: str, since: float, where: str | None, cli: str | None) -> 
 
 
 def run(directory: str, about: dict[str, Any], lives: bool, repositories: Repositories) -> report.Run:
-    """What the files say of a run; what is missing is said on the page."""
+    """Collect what the files say about a run. Missing files become notes on the page."""
     notes, rows = [], []
     try:
         with open(os.path.join(directory, "events.jsonl"), "rb") as f:
@@ -98,9 +98,13 @@ def run(directory: str, about: dict[str, Any], lives: bool, repositories: Reposi
 
 
 def cost(rows: list[dict[str, Any]], cli: str) -> float | None:
-    """What its calls cost; None if the price of one is not known, or there were none."""
+    """Return what the calls of a run cost, in US dollars.
+
+    None if there were no calls, or if the price of one is unknown.
+    """
     prices = remembered()
-    # By way of the event: a row that was torn, or is of another version, may lack anything.
+    # Decode the record as an event first: a record that was torn or that another version
+    # wrote may lack any field.
     calls = [(row, events.decode(row)) for row in rows if row["type"] == "call"]
     costs = [prices.cost({**vars(call), "ts": row.get("ts"), "cli": cli}) if call else None for row, call in calls]
     prices.remember()
@@ -108,7 +112,7 @@ def cost(rows: list[dict[str, Any]], cli: str) -> float | None:
 
 
 class Repositories:
-    """What git is asked for the page. Each repository is opened once, however many runs were in it."""
+    """Asks git for the page. Each repository is opened once, however many runs it had."""
 
     def __enter__(self) -> Repositories:
         self._open = contextlib.ExitStack()
@@ -120,7 +124,10 @@ class Repositories:
         self._open.close()
 
     def log(self, repo: str, since: str, *words: str) -> str:
-        """`git log` from a commit ("": from the first) to HEAD; "" outside of git, or if git can't say."""
+        """Return the output of `git log` from a commit ("" for the first) to HEAD.
+
+        Returns "" outside of git, or if git fails.
+        """
         if repo not in self._known:
             self._known[repo] = self._open.enter_context(git.apart(repo, self._scratch, GIT_S))
         known = self._known[repo]
@@ -134,7 +141,8 @@ class Repositories:
 def commits(
     directory: str, about: dict[str, Any], begin: float, end: float, repositories: Repositories
 ) -> list[dict[str, Any]]:
-    """What was committed in its work tree while it ran; [] outside of git, or if git can't say."""
+    """Return the commits in the run's work tree while it ran; []
+    outside of git, or if git fails."""
     manifest = None
     try:
         with open(os.path.join(directory, "manifest.json"), "rb") as f:
@@ -168,7 +176,7 @@ def commits(
 
 
 def write(path: str, data: bytes) -> None:
-    """A regular file is 0600, since it quotes what the agent said."""
+    """Write the page. A regular file gets mode 0600, since the page quotes what the agent said."""
     try:
         named.write(path, data)
     except OSError as e:

@@ -22,12 +22,15 @@ from harnex.watch.policy import PRESETS
 
 
 def options_of(kinds: Iterable[AgentKind]) -> list[click.Option]:
-    """The options that one CLI alone takes."""
+    """Return the options that only one CLI takes."""
     return [click.Option((f"--{o.name}",), metavar=o.metavar, help=o.help) for kind in kinds for o in kind.options]
 
 
 class RunCommand(click.Command):
-    """`--tmux` and `--watch` may have a value; the CLI's name behind one of them is the CLI, not the value."""
+    """The options `--tmux` and `--watch` have optional values.
+
+    The agent CLI's name right after one of them is the CLI, not the option's value.
+    """
 
     def __init__(self, *args: Any, **more: Any) -> None:
         super().__init__(*args, **more)
@@ -36,7 +39,7 @@ class RunCommand(click.Command):
         self.params[size:size] = self._own
 
     def own(self, values: Mapping[str, Any]) -> dict[str, str]:
-        """The values of the options that one CLI alone takes, by their names, as far as they were given."""
+        """Return the given values of the options that only one CLI takes, by their names."""
         given = {option.opts[0].removeprefix("--"): values[str(option.name)] for option in self._own}
         return {name: value for name, value in given.items() if value is not None}
 
@@ -139,7 +142,7 @@ def command(**o: Any) -> int:
     policy, options.notes = read_policy(o, repo, watched, options.cli)
     options.policy = policy.dump() if policy is not None else None
     options.columns, options.rows = read_size(o["size"])
-    mend(paths.state_dir())  # the end of a dead run whose id is used again
+    mend(paths.state_dir())  # write the end of a dead run whose id is used again
     reply = start(options)
     for note in cast("list[str]", reply.get("notes") or []):
         print(f"harnex: {note}", file=sys.stderr)
@@ -156,7 +159,11 @@ def command(**o: Any) -> int:
 
 
 def read_watch(o: dict[str, Any]) -> bool:
-    """Whether the watch is on. `--watch PATH` is the file hook, as it always was; a preset's name is a slip."""
+    """Whether the watch is on.
+
+    `--watch PATH` still means the file hook, as it did first. The name of a preset
+    there is refused as a mistake.
+    """
     path = o["watch"]
     if path is None:
         return False
@@ -171,7 +178,7 @@ def read_watch(o: dict[str, Any]) -> bool:
 
 
 def in_tmux(reply: dict[str, Any], name: str) -> int:
-    """Open the window; if that fails the session is ended again, since nobody could see it."""
+    """Open the window. If that fails, end the session: nobody could see it."""
     from harnex.client import connect, tmux
 
     if reply.get("state") == "exited":
@@ -196,7 +203,7 @@ def in_foreground(reply: dict[str, Any]) -> int:
         try:
             result = attach.attach(_record(reply))
         except HarnexError:
-            result = None  # it ended just now
+            result = None  # the session ended just now
         if result is not None and "detached" in result:
             attach.say(f"harnex: '{reply['id']}' goes on; back to it: harnex attach --id {reply['id']}")
             return errors.DONE

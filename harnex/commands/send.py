@@ -1,4 +1,7 @@
-"""`harnex send`: a message to an agent, typed only where a message belongs. Hot: no click, no json."""
+"""`harnex send`: a message to an agent, typed only where a message belongs.
+
+A hot command: it imports neither click nor json.
+"""
 
 from __future__ import annotations
 
@@ -52,7 +55,7 @@ def run(
     no_wait: bool,
     relay: bool | None,
 ) -> int:
-    """Send it. Returns the exit code."""
+    """Send the message. Returns the exit code."""
     if submit_only and (no_submit or message is not None or file is not None or wait_for_idle):
         raise UsageError("--submit-only takes no text and no other way of sending", "see: harnex send --help")
     if no_wait and wait_for_idle:
@@ -91,7 +94,11 @@ def run(
 
 
 def read_text(message: str | None, file: str | None) -> str:
-    """The text to send. Raises UsageError: none, two, unreadable, empty, not text."""
+    """Return the text to send.
+
+    Raises UsageError for no text, two texts, or an empty text, and HarnexError for
+    a file that can't be read.
+    """
     if message is not None and file is not None:
         raise UsageError("--message and --file contradict each other")
     if message is not None:
@@ -106,7 +113,10 @@ def read_text(message: str | None, file: str | None) -> str:
 
 
 def as_typed(argument: str) -> str:
-    """A text from the command line, whatever the locale made of it. Raises UsageError if it is not UTF-8."""
+    """Return a command-line argument as UTF-8, whatever the locale made of it.
+
+    Raises UsageError.
+    """
     try:
         return os.fsencode(argument).decode("utf-8")
     except UnicodeDecodeError:
@@ -114,7 +124,7 @@ def as_typed(argument: str) -> str:
 
 
 def read_file(path: str) -> str:
-    """A text file, `-` for standard input. Raises HarnexError."""
+    """Return the text of a file (`-`: of standard input). Raises HarnexError."""
     try:
         if path == "-":
             data = sys.stdin.buffer.read()

@@ -1,4 +1,7 @@
-"""`harnex status`: the live sessions, from their files; no process is asked. Hot: no click, no json."""
+"""`harnex status`: the live sessions, read from their files; no process is asked.
+
+A hot command: it imports neither click nor json.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +32,7 @@ OPTIONS = (
 
 
 def run(id: str | None, repo: str | None, cli: str | None, all: bool, json: bool) -> int:
-    """Print them. Returns the exit code: 1 if --id names none."""
+    """Print the live sessions. Returns the exit code: 1 if --id matches none."""
     import time
 
     state = paths.state_dir()
@@ -70,7 +73,7 @@ def run(id: str | None, repo: str | None, cli: str | None, all: bool, json: bool
 
 
 def table(records: list[dict[str, Any]], now: float) -> str:
-    """Aligned columns, as people read them."""
+    """Return the sessions as aligned columns, for people."""
     from harnex.times import age, parse_iso
 
     rows = [("ID", "CLI", "STATE", "FOR", "TURN", "CALLS", "TOKENS", "IDLE", "WHERE", "DESCRIPTION")]
@@ -107,7 +110,7 @@ def table(records: list[dict[str, Any]], now: float) -> str:
 
 
 def local(iso: str) -> str:
-    """A UTC time as the clock on the wall says it."""
+    """Return a UTC time as local time of day."""
     import time
 
     from harnex import times
@@ -116,7 +119,8 @@ def local(iso: str) -> str:
 
 
 def token_count(row: dict[str, Any]) -> str:
-    """Tokens of a session or a finished run; with `+` where those of some calls are not known."""
+    """Return the tokens of a session or a finished run, with `+` if some
+    calls did not report theirs."""
     tokens = row.get("tokens")
     return "" if tokens is None else f"{tokens:,}" + "+" * bool(row.get("tokens_unknown"))
 

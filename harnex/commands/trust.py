@@ -72,7 +72,10 @@ def _without_secrets(file: str) -> str:
 
 
 def file_of(path: str | None) -> str:
-    """The file that is meant: the one at the top of the repository that PATH is in. Raises UsageError, NotFound."""
+    """Return the path of the file at the top of the repository that contains `path`.
+
+    Raises UsageError or NotFound.
+    """
     where = os.path.abspath(os.path.expanduser(path)) if path is not None else None
     if where is not None and os.path.basename(where) == config.REPO_FILE:
         where = os.path.dirname(where)
@@ -87,7 +90,10 @@ def file_of(path: str | None) -> str:
 
 
 def read(file: str) -> config.File:
-    """The file as it is now. Raises HarnexError: NotFound, or why it is not used."""
+    """Return the file as it is now.
+
+    Raises NotFound, or HarnexError that says why the file is not used.
+    """
     found, problem = config.read(file)
     if problem:
         raise HarnexError(
@@ -100,7 +106,10 @@ def read(file: str) -> config.File:
 
 
 def waiting(file: config.File) -> Iterator[dict[str, str]]:
-    """What the file says that waits for consent: section, key, value. Raises UsageError for what is wrong in it."""
+    """Yield each entry of the file that waits for consent: section, key, value. Lazy.
+
+    Raises UsageError for a mistake in the file.
+    """
     files = config.Config(repo=file)
     for section in files.sections("presets"):
         for name, keys in section.values.items():
@@ -115,12 +124,12 @@ def waiting(file: config.File) -> Iterator[dict[str, str]]:
         for key, value in read_notify(section).items():
             shown = (
                 [str(url).partition(":")[0] + ":…" for url in value] if key == "urls" else value
-            )  # they hold secrets
+            )  # URLs may hold secrets
             yield {"section": "notify", "key": key, "value": words(shown)}
 
 
 def words(value: object) -> str:
-    """A value as TOML would have it: nothing in it can move the cursor, or hide."""
+    """Return a value as TOML writes it, so that no character moves the cursor or hides."""
     return json.dumps(value) if not isinstance(value, str) or not value.isprintable() else value
 
 
@@ -160,7 +169,13 @@ def local(stamp: str) -> str:
 
 
 def state_of(consent: trust.Consent) -> str:
-    """`current`: the file has this content; `changed`; `missing`; `unsafe`: it is not used, whoever trusts it."""
+    """Return the state of a consent.
+
+    - `current`: the file still has this content.
+    - `changed`: its content differs.
+    - `missing`: there is no file.
+    - `unsafe`: the file is not used, even if trusted.
+    """
     try:
         found, problem = config.read(consent.path)
     except HarnexError:

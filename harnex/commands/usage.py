@@ -21,11 +21,14 @@ from harnex.usage import sources, sums
 from harnex.usage.prices import Prices, remembered
 
 EXTRA = "pip install 'harnex[usage]'"
-WORDS_MAX = 20  # files with something wrong that are named one by one
+WORDS_MAX = 20  # how many files or runs with a problem are named one by one
 
 
 class LogsOf(click.ParamType):  # type: ignore[type-arg]  # generic only in newer clicks
-    """A CLI whose own files harnex can read. Those that other packages add are looked up only if it is none of the rest."""
+    """A CLI whose own files harnex can read.
+
+    CLIs that other packages add are looked up only if the name is none of the others.
+    """
 
     name = "choice"
 
@@ -122,7 +125,8 @@ def _from_runs(
     def records() -> Iterator[dict[str, Any]]:
         for run in chosen:
             for r in run.records():
-                # A rest is of all its calls, or it is left out.
+                # A rest covers several calls (`of`). It is included only if all
+                # of them are in the period.
                 if all(since is None or sources._after(x["ts"] or "", since) for x in (r, *r.get("of", ()))):
                     r["cost_usd"] = sources.cost(r, prices)
                     yield r
@@ -138,7 +142,10 @@ def _from_runs(
 
 
 def _tell_missing(runs: list[sources.Run]) -> None:
-    """Runs whose event logs hold fewer calls than were made: another program changed them, or the disk is full."""
+    """Name the runs whose event logs hold fewer calls than were made.
+
+    Another program changed the logs, or the disk was full.
+    """
     for run in runs[:WORDS_MAX]:
         told, name = run.row["calls"], run.row.get("id")
         print(
@@ -174,7 +181,8 @@ def _from_files(
     wanted = paths.repo_root(repo) if repo else None
     single_calls = by in ("call", "turn") or (as_json and by is None) or which is not None
 
-    full = single_calls or by == "agent"  # 2.0 tells sub-agents' types in results of tools
+    # Claude Code 2.0 names the types of sub-agents in tool results.
+    full = single_calls or by == "agent"
 
     def records() -> Iterator[dict[str, Any]]:
         for r in source.records(full, since, _redacted() if full else str):
@@ -202,7 +210,7 @@ def _from_files(
 
 
 def _redacted() -> Callable[[str], str]:
-    """What makes previews of texts fit to be shown."""
+    """Return a function that redacts secrets from previews of texts."""
     from harnex.redaction.redactor import Redactor, secret_values
 
     return Redactor(secret_values(dict(os.environ))).text
@@ -217,7 +225,7 @@ def _turns_of(source: sources.Files) -> list[dict[str, Any]]:
 
 
 def _tell(source: sources.Files, problems: list[str]) -> bool:
-    """Say what was wrong with which files; whether one could not be read."""
+    """Print what was wrong with which files. Returns whether a file could not be read."""
     told = [*problems, *(f"{r.path}: {word}" for r in source.reports for word in r.words())]
     for line in told[:WORDS_MAX]:
         print(f"harnex: {line}", file=sys.stderr)
@@ -240,7 +248,8 @@ def _show(
     grouped: bool,
     source: sources.Files | None = None,
 ) -> int:
-    """`grouped`: --by was asked for, so --json has groups; without it all calls."""
+    """Print the records. `grouped`: `--by` was given, so `--json` has groups;
+    otherwise it has all calls."""
     groups = records if isinstance(records, sums.Groups) else sums.Groups(by)
     keep = by == "call" or (as_json and not grouped) or (as_json and head["id"] is not None)
     calls, rests = list[dict[str, Any]](), list[dict[str, Any]]()
@@ -295,7 +304,7 @@ def _cell(value: Any) -> str:
         return ""
     if isinstance(value, bool):
         return "true" if value else "false"
-    if isinstance(value, dict):  # `unknown`: how many calls did not tell a number
+    if isinstance(value, dict):  # `unknown`: how many calls did not report a number
         return " ".join(f"{k}={v}" for k, v in value.items())
     return str(value)
 

@@ -1,4 +1,7 @@
-"""`harnex wait`: until a session is in a state. Hot: no click, no json."""
+"""`harnex wait`: wait until a session is in a state.
+
+A hot command: it imports neither click nor json.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +36,7 @@ OPTIONS = (
 
 
 def run(id: str | None, repo: str | None, cli: str | None, until: str | None, timeout: float | None) -> int:
-    """Wait. Returns the exit code."""
+    """Wait for the state. Returns the exit code."""
     until = until or "task_complete"
     try:
         record = live_session(id, repo, cli)
@@ -50,7 +53,8 @@ def run(id: str | None, repo: str | None, cli: str | None, until: str | None, ti
     except HarnexError as e:
         if e.exit_code == errors.TIMEOUT:
             raise
-        # It ended between the look and the request, or its supervisor was killed: the files know.
+        # The session ended between live_session() and the request, or its supervisor
+        # was killed: read its files.
         return after_the_end(e, until, record["run_id"], repo, cli)
     code = int(reply.pop("exit_code", errors.DONE))
     sys.stdout.write(jsonl.dumps(reply) + "\n")
@@ -62,7 +66,11 @@ def run(id: str | None, repo: str | None, cli: str | None, until: str | None, ti
 
 
 def after_the_end(error: HarnexError, until: str, id: str, repo: str | None, cli: str | None) -> int:
-    """What a wait comes to that finds the run over, or nearly so: `--auto-stop` may be faster than whoever waits."""
+    """The wait found the run finished, or about to finish: `--auto-stop` may
+    be faster than the waiter.
+
+    Prints the reply and returns the exit code, or raises `error` if the run did not end as wanted.
+    """
     import time
 
     for _ in range(30):
@@ -83,12 +91,12 @@ def after_the_end(error: HarnexError, until: str, id: str, repo: str | None, cli
 
 
 def is_told(until: str, row: dict[str, object]) -> bool:
-    """Whether the record of a run that is over answers the question: a headless run was one task."""
+    """Whether the record of a finished run answers the question. A headless run is one task."""
     return until == "exited" or (until == "task_complete" and row.get("mode") == "exec")
 
 
 def answer_ended(row: dict[str, object], until: str) -> int:
-    """The reply for a run that is over already."""
+    """Print the reply for a finished run. Returns the exit code."""
     ok = until == "exited" or row.get("reason") == "success"
     reply = {
         "ok": ok,

@@ -34,7 +34,7 @@ def command(**o: Any) -> int:
         _, row, lives = run_of(o["session_id"], o["repo"], o["cli"])
         if lives or read_policy(o, row.get("repo"), o["background_wait"] is not None, None)[0] is not None:
             raise
-        return Follower(str(row["run_id"]), str(row["id"])).ended()  # it ended meanwhile
+        return Follower(str(row["run_id"]), str(row["id"])).ended()  # the session ended meanwhile
     watching = record.get("watch") is None or o["background_wait"] is not None
     policy, notes = read_policy(o, record.get("repo"), watching, str(record["cli"]))
     for note in notes:
@@ -45,11 +45,11 @@ def command(**o: Any) -> int:
     except HarnexError as e:
         if policy is not None or e.exit_code == errors.TIMEOUT:
             raise
-        return follower.run()  # it ended just now
+        return follower.run()  # the session ended just now
     if not reply.get("ok"):
         if policy is not None:
             raise HarnexError(str(reply.get("error")), str(reply.get("hint") or ""), int(reply.get("exit_code") or 1))
-        return follower.run()  # it is ending: the end is still to be told
+        return follower.run()  # the session is ending; follow it to report how
     follower.stops = bool((reply.get("policy") or {}).get("auto_stop"))
     if policy is None:
         follower.say(f"watch of '{record['id']}': {reply['watch']}")

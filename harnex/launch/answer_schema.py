@@ -1,4 +1,5 @@
-"""Whether an answer is JSON that is valid for a schema. jsonschema is imported only when there is one to check."""
+"""Check that an answer is JSON that fits a schema. jsonschema is imported
+only if there is a schema."""
 
 from __future__ import annotations
 
@@ -10,12 +11,16 @@ from typing import Any
 from harnex.errors import UsageError
 
 FENCE = re.compile(r"\A\s*```(?:json)?[ \t]*\n(.*?)\n?```\s*\Z", re.DOTALL)
-PROBLEMS = 5  # that are named, at most
+PROBLEMS = 5  # how many problems are named at most
 
 
 @dataclass(frozen=True)
 class Checked:
-    """`data` is the JSON value of the answer (None if it is no JSON), `problems` what is wrong with it."""
+    """The result of a check.
+
+    `data` is the JSON value of the answer (None if the answer is not JSON), `problems`
+    says what is wrong with it.
+    """
 
     data: Any = None
     problems: list[str] = field(default_factory=list)
@@ -26,7 +31,7 @@ class Checked:
 
 
 def load(path: str) -> dict[str, Any]:
-    """A schema file. Raises UsageError if it is none."""
+    """Return a schema from a file. Raises UsageError if the file is not a JSON Schema."""
     try:
         with open(path, encoding="utf-8") as f:
             schema = json.load(f)
@@ -47,7 +52,10 @@ def load(path: str) -> dict[str, Any]:
 
 
 def check(text: str, structured: str | None, schema: dict[str, Any]) -> Checked:
-    """An answer held against a schema: what the CLI declares as its structured output, else its words."""
+    """Check an answer against a schema.
+
+    `structured` is what the CLI declares as its structured output. Without it, `text` is checked.
+    """
     data: Any = None
     source = structured if structured is not None else text
     fenced = FENCE.match(source)

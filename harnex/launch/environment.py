@@ -1,4 +1,4 @@
-"""What a new session finds: the program, the environment, a free port, who starts it."""
+"""What a new session finds: the program, its environment, and who starts it."""
 
 from __future__ import annotations
 
@@ -11,20 +11,24 @@ from harnex.agents import catalogue
 from harnex.errors import HarnexError
 from harnex.model.records import Spawner
 
-SPAWNER_CHARS = 200
+SPAWNER_CHARS = 200  # characters that are kept of each of the spawner's names
 OWN_VARIABLES = ("HARNEX_ID", "HARNEX_RUN_ID", "HARNEX_CLI", "HARNEX_SPAWNER_PANE")
-# In the environment of processes that outlive the session in which harnex was called: supervisors, rehearsal endpoints,
-# notifications, tmux servers. An outer session's sweep leaves them and their descendants alone.
+# The variable APART marks processes that outlive the session in which harnex was called:
+# supervisors, rehearsal endpoints, notifications, tmux servers. The sweep of an outer session
+# leaves them and their descendants alone.
 APART = "HARNEX_APART"
 
 
 def clean_env() -> dict[str, str]:
-    """Our environment without the marks of a harnex session that we may be running in."""
+    """Return our environment without the marks of a harnex session that we may be running in."""
     return {k: v for k, v in os.environ.items() if k not in (*OWN_VARIABLES, APART)}
 
 
 def apart_env(what: str) -> dict[str, str]:
-    """The same for a process that outlives the session in which we may be running. `what` it is."""
+    """Return our environment for a process that outlives the session that we may be running in.
+
+    `what` names the kind of process.
+    """
     return {**clean_env(), APART: what}
 
 
@@ -34,7 +38,7 @@ def apply_env(env: Mapping[str, str], changes: Mapping[str, str | None]) -> dict
 
 
 def resolve(command: str, env: Mapping[str, str], cwd: str) -> str:
-    """The program's absolute path. Raises HarnexError if there is none, or it can't be executed."""
+    """Return the program's absolute path. Raises HarnexError if it is missing or not executable."""
     adapter_name = catalogue.name_for(command)
     if adapter_name == "demo" and "/" not in command:
         return sys.executable
@@ -54,7 +58,7 @@ def resolve(command: str, env: Mapping[str, str], cwd: str) -> str:
 
 
 def spawner() -> Spawner | None:
-    """Who starts this session: another session, a tmux pane."""
+    """Return who starts this session (another session, a tmux pane), or None."""
 
     def value(name: str) -> str | None:
         return os.environ[name][:SPAWNER_CHARS] if name in os.environ else None

@@ -1,4 +1,5 @@
-"""Files that an adapter asks for: written private, read with what is about to be written in mind."""
+"""Files that an adapter asks for: written with private modes, and read as
+they will be when written."""
 
 from __future__ import annotations
 
@@ -9,7 +10,10 @@ from harnex.errors import HarnexError
 
 
 def private_parents(directory: str) -> None:
-    """Make a directory and whatever is missing above it, 0700 each (`makedirs` would do so with the last only)."""
+    """Make a directory and its missing parents, 0700 each.
+
+    (`makedirs` sets the mode of the last one only.)
+    """
     missing = []
     while not os.path.isdir(directory):
         missing.append(directory)
@@ -19,12 +23,12 @@ def private_parents(directory: str) -> None:
 
 
 def write_files(files: Mapping[str, str]) -> None:
-    """Files that an adapter asked for, 0600, directories 0700."""
+    """Write files that an adapter asked for: files 0600, directories 0700. Raises HarnexError."""
     for path, content in files.items():
         try:
             private_parents(os.path.dirname(path))
             fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-            # A path need not be UTF-8; in JSON its odd bytes become escapes.
+            # A path need not be UTF-8; bytes that are not become escapes in JSON.
             with os.fdopen(fd, "w", encoding="utf-8", errors="backslashreplace") as f:
                 f.write(content)
         except OSError as e:

@@ -1,4 +1,5 @@
-"""Starting a session, from the launching command's side: resolve, prepare, spawn, hear how it went."""
+"""Start a session, from the launching command's side: resolve, prepare,
+spawn, report the result."""
 
 from __future__ import annotations
 
@@ -8,12 +9,16 @@ from harnex.launch.resolved import resolve
 from harnex.launch.spawn import spawn
 from harnex.model.records import Json
 
-# For the supervisor's word, after the agent's own `boot_s`. It takes a second unless the machine is swamped.
+# How long to wait for the supervisor's reply, beyond the agent's own `boot_s`. The reply takes a
+# second unless the machine is swamped.
 START_PATIENCE_S = 20.0
 
 
 def start(options: RunOptions) -> Json:
-    """Start a session. The reply is what `run --detach` prints. Raises HarnexError; nothing is left behind then."""
+    """Start a session. Returns what `run --detach` prints.
+
+    Raises HarnexError; then nothing is left behind.
+    """
     resolved = resolve(options)
     prepared = Prepared(resolved)
     try:

@@ -1,8 +1,8 @@
-"""A leased credential: a private configuration home for one run, taken away however the run ends.
+"""A leased credential: a private configuration home for one run, removed however the run ends.
 
-The adapter says what the home must hold (`Adapter.lease`); it is written by the supervisor, after the run has its
-entry in the registry, so that whoever finds the entry later (`recover.py`) takes the home away. What the agent recorded
-of the conversation stays (`logs`), everything else goes.
+The adapter says what the home must hold (`Adapter.lease`). The supervisor writes the home after the
+run has its registry entry, so that whoever finds the entry later (`recover.py`) removes the home.
+What the agent recorded of the conversation stays (`logs`); everything else is removed.
 """
 
 from __future__ import annotations
@@ -23,7 +23,10 @@ MAX_BYTES = 1 << 20
 
 
 def read_credential(env_name: str | None, path: str | None) -> Credential | None:
-    """What `--credential-env` and `--credential-file` name. Raises UsageError."""
+    """Return the credential that `--credential-env` or `--credential-file` names.
+
+    Raises UsageError.
+    """
     if env_name is not None and path is not None:
         raise UsageError("--credential-env and --credential-file contradict each other")
     if env_name is not None:
@@ -53,12 +56,13 @@ def home_of(run_dir: str) -> str:
 
 
 def secrets_of(credential: Credential) -> list[str]:
-    """What the redactor must know of it."""
+    """Return the secrets of a credential, for the redactor."""
     return sorted({credential.text, *file_values(credential.text)} if credential.is_file else {credential.text})
 
 
 def for_spec(home: str, lease: Lease, credential: Credential) -> dict[str, Any]:
-    """What the supervisor is told: where, what, and what stays."""
+    """Return the part of the spec that tells the supervisor where the home is, what
+    it holds, and what stays."""
     return {
         "home": home,
         "files": dict(lease.files),
@@ -86,8 +90,10 @@ def write(lease: dict[str, Any] | None) -> None:
 
 
 def left_behind(run_dir: str, adapter: str) -> set[str]:
-    """The credentials in a home that nobody took away: for looking for them elsewhere. `adapter` is the run's, "" if its
-    start is not known."""
+    """Return the credentials in a home that was not removed, to find copies of them elsewhere.
+
+    `adapter` is the run's, "" if its start is unknown.
+    """
     found: set[str] = set()
     for name in (name for kind in catalogue.built_in_and(adapter) for name in kind.credential_files):
         with contextlib.suppress(OSError, UnicodeDecodeError), open(os.path.join(home_of(run_dir), name), "rb") as f:
@@ -97,7 +103,10 @@ def left_behind(run_dir: str, adapter: str) -> set[str]:
 
 
 def remove(run_dir: str, logs: Sequence[str]) -> bool:
-    """Take the home away, but for `logs` (names of directories at its top); False if something of it is left."""
+    """Remove the home, but for `logs` (names of directories at its top).
+
+    Returns False if anything else is left.
+    """
     home = home_of(run_dir)
     if os.path.islink(home):
         return False
@@ -107,7 +116,8 @@ def remove(run_dir: str, logs: Sequence[str]) -> bool:
         return True
     except OSError:
         return False
-    # Small files first: the credential is one of them, and is gone at once however large the rest is.
+    # Remove files before directories: the credential is a file, and is gone at once however
+    # large the directories are.
     whole = True
     for directories in (False, True):
         for name in names:

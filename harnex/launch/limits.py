@@ -1,5 +1,8 @@
-"""How large what a person gives a session may be. Most of it stands in small files that every command reads. More is
-refused at the start, with a way out, before anything is prepared."""
+"""How large a person's input to a session may be.
+
+Most of the input is kept in small files that every command reads. Larger input is refused at the
+start, with a hint, before anything is prepared.
+"""
 
 from __future__ import annotations
 
@@ -13,13 +16,13 @@ from harnex.model import protocol
 DESCRIPTION_CHARS = 2_000
 META_BYTES = 64 << 10
 VERSION_CHARS = 100
-NAME_BYTES = 255  # of the program; file systems allow no more
-ARGUMENT_BYTES = (128 << 10) - 1  # Linux: MAX_ARG_STRLEN, with its zero byte
-ARGUMENTS_BYTES = 1 << 20  # beside them the kernel wants room for the environment
+NAME_BYTES = 255  # of the program's name; file systems allow no more
+ARGUMENT_BYTES = (128 << 10) - 1  # Linux: MAX_ARG_STRLEN, including the zero byte
+ARGUMENTS_BYTES = 1 << 20  # beside the arguments the kernel needs room for the environment
 
 
 def check(options: RunOptions) -> None:
-    """Raises UsageError for what is too large."""
+    """Raise UsageError for input that is too large."""
     _refuse(
         "--description", len(options.description), DESCRIPTION_CHARS, "characters", "a task belongs into --context-file"
     )

@@ -1,4 +1,4 @@
-"""`manifest.json`: what was started, less its secrets."""
+"""`manifest.json`: what was started, without its secrets."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from harnex.launch.spec import Spec
 from harnex.redaction import rules
 from harnex.visible import visible
 
-GIT_S = 5.0
+GIT_S = 5.0  # how long git may take
 
 
 def write(run_dir: str, spec: Spec, launch: Launch, env: Mapping[str, str]) -> None:
@@ -51,7 +51,7 @@ def write(run_dir: str, spec: Spec, launch: Launch, env: Mapping[str, str]) -> N
 
 
 def git_head(repo: str) -> dict[str, str] | None:
-    """Commit and branch of a work tree, None outside of git or without commits."""
+    """Return commit and branch of a work tree; None outside of git or without commits."""
     if not os.path.exists(os.path.join(repo, ".git")):
         return None
     found = git.ask(repo, *git.TOP, "HEAD", "--abbrev-ref", "HEAD", timeout=GIT_S)

@@ -1,4 +1,4 @@
-"""What a session is started with: the options of `run` and `exec`, and the run that it goes on with."""
+"""What a session is started with: the options of `run` and `exec`, and the run that it resumes."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from harnex.agents.contract import Credential, Permissions
 
 @dataclass(kw_only=True)
 class RunOptions:
-    """What `harnex run` was asked for."""
+    """What `harnex run` or `harnex exec` was asked for."""
 
     cli: str
     args: tuple[str, ...] = ()
@@ -34,9 +34,9 @@ class RunOptions:
     resume: Resume | None = None
     policy: dict[str, Any] | None = None
     watch_file: str | None = None
-    notes: list[str] = field(default_factory=list)  # what the person is told of the start
+    notes: list[str] = field(default_factory=list)  # notes on the start, for the person
     own: dict[str, str] = field(default_factory=dict)  # options that only one adapter takes
-    headless: bool = False  # `harnex exec`; then:
+    headless: bool = False  # `harnex exec`; the options below are for it
     prompt: str = ""
     model: str | None = None
     system: str | None = None
@@ -47,15 +47,20 @@ class RunOptions:
 
 @dataclass(kw_only=True)
 class Resume:
-    """The run that a new one goes on with (recovery/resume.py); the new one's id, mark and directory are there already."""
+    """The run that a new one resumes (recovery/resume.py).
 
-    run_id: str  # of the old one
+    The new run's id, mark and directory exist already.
+    """
+
+    run_id: str  # the old run
     new_run_id: str
     lock: int
-    args: tuple[
-        str, ...
-    ]  # what makes the CLI go on with its conversation, in place of the options' own; (): nothing does
-    home: str | None  # a rehearsal's, in which that conversation is
-    rehearsed: tuple[str, ...]  # the logs of its endpoints so far: the script goes on behind them
-    count: int  # how many times it was resumed, with this one
-    before: dict[str, Any] | None = None  # what its last turn came to, if nothing was cut off
+    # The arguments that make the CLI resume its conversation, instead of the options' own; () if
+    # none do.
+    args: tuple[str, ...]
+    # The home of a rehearsal, which holds the conversation.
+    home: str | None
+    # The endpoint logs so far: the script goes on after their last exchange.
+    rehearsed: tuple[str, ...]
+    count: int  # how many times the session was resumed, including this one
+    before: dict[str, Any] | None = None  # how the last turn ended, if nothing was cut off

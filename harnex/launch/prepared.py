@@ -1,4 +1,5 @@
-"""Everything that a run needs on disk before its supervisor starts; and how it is taken back if that does not start."""
+"""Everything that a run needs on disk before its supervisor starts, and
+the undo for a failed start."""
 
 from __future__ import annotations
 
@@ -26,9 +27,10 @@ from harnex.store import registry, runlock, undelivered
 
 
 class Prepared:
-    """A run that is being started: its id, its mark (`lock`, a descriptor), its directory, a rehearsal's endpoint.
+    """A run that is being started: its id, its mark (`lock`, a descriptor), its directory,
+    and a rehearsal's endpoint.
 
-    `prepare` makes the rest. Then either `undo` or `let_go` is called, once.
+    `prepare` makes the rest. Afterwards call either `undo` or `let_go`, once.
     """
 
     def __init__(self, resolved: Resolved) -> None:
@@ -40,7 +42,7 @@ class Prepared:
         self.endpoint: Endpoint | None = None
 
     def prepare(self) -> Spec:
-        """Write what the run needs; what the supervisor gets. Raises HarnexError."""
+        """Write what the run needs. Returns what the supervisor gets. Raises HarnexError."""
         start, options, run_dir = self._start, self._start.options, self.run_dir
         resume = options.resume
         paths.subdir(start.state, "runs", self.run_id)
@@ -62,7 +64,8 @@ class Prepared:
         return spec
 
     def _agent(self, home: str) -> _Agent:
-        """How the agent is started: in a private home, if one is needed, and with what it is told to do."""
+        """Return how the agent is started: in a private home, if one is
+        needed, and with which task."""
         start, options, resume = self._start, self._start.options, self._start.options.resume
         rehearsal = Rehearsal()
         if options.rehearse is not None:
@@ -153,8 +156,8 @@ class Prepared:
     def undo(self) -> None:
         """The supervisor did not start: leave nothing behind.
 
-        A supervisor that lives all the same holds the lock; one that began is in the registry, and wrote events. What
-        was lost in between is for the next recovery.
+        A supervisor that lives after all holds the lock; one that began is in the registry and
+        wrote events. What was lost in between is left to the next recovery.
         """
         if self.endpoint is not None:
             self.endpoint.end()
@@ -169,7 +172,8 @@ class Prepared:
             runlock.remove(state, self.run_id)
 
     def let_go(self) -> None:
-        """The supervisor runs, and holds all of it."""
+        """The supervisor runs: close our copies of the lock and the
+        endpoint, which it holds now."""
         os.close(self.lock)
         if self.endpoint is not None:
             self.endpoint.let_go()
@@ -177,7 +181,10 @@ class Prepared:
 
 @dataclass(frozen=True, slots=True)
 class _Agent:
-    """How the agent is started. `resume_argv`: how it goes on with a conversation, SESSION_ID to be filled in."""
+    """How the agent is started.
+
+    `resume_argv` is the argv for a resumed conversation; SESSION_ID in it is filled in later.
+    """
 
     rehearsal: Rehearsal
     leased: Lease
@@ -188,7 +195,10 @@ class _Agent:
 def lease_for(
     options: RunOptions, adapter: Adapter, home: str, cwd: str, version: Version | None, endpoint: Endpoint | None
 ) -> Lease:
-    """The private home for the credential that was given; an empty one without. Raises UsageError."""
+    """Return the private home for the given credential; an empty lease without one.
+
+    Raises UsageError.
+    """
     credential = options.credential
     if credential is None:
         return Lease()
@@ -200,7 +210,7 @@ def lease_for(
         ) from None
     if found is None:
         raise UsageError(f"{options.cli} can't be given a leased credential", "only: " + those_with("leases"))
-    # The variable that it came from is for harnex, not for the agent's tools.
+    # Unset the variable that held the credential: it is for harnex, not for the agent's tools.
     own: dict[str, str | None] = {} if credential.is_file else {credential.name: None}
     return dataclasses.replace(found, env={**own, **found.env})
 
@@ -214,7 +224,7 @@ def _take_lock(state: str, run_id: str) -> int:
 
 
 def _keep_context(state: str, run_id: str, options: RunOptions, redactor: Redactor) -> str:
-    """Keep the first message for the case of a crash; its id."""
+    """Keep the first message in case of a crash. Returns its id."""
     message: KeptMessage = {"id": "m-" + os.urandom(6).hex(), "text": options.context, "submit": True, "from": None}
     try:
         undelivered.put(state, run_id, message, redactor.text, first=options.resume is not None)
@@ -237,5 +247,5 @@ def _headless(request: LaunchRequest, options: RunOptions) -> HeadlessRequest:
 
 
 def new_run_id() -> str:
-    """Unique for ever and sorted by time: `20261121T055312123-9f8e7d6c`."""
+    """Return an id that is unique for ever and sorts by time: `20261121T055312123-9f8e7d6c`."""
     return f"{times.compact(time.time())}-{os.urandom(4).hex()}"

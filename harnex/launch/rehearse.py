@@ -1,4 +1,4 @@
-"""The rehearsal of a run: its endpoint, and what makes the agent talk to that alone."""
+"""The rehearsal of a run: its endpoint, and what makes the agent talk only to that endpoint."""
 
 from __future__ import annotations
 
@@ -16,7 +16,10 @@ from harnex.process import start_time
 def rehearsal(
     cli: str, adapter: Adapter, adapter_name: str, endpoint: Endpoint, home: str, cwd: str, version: Version | None
 ) -> Rehearsal:
-    """Arguments, environment and files for the agent, and for those that it starts. Raises UsageError."""
+    """Return arguments, environment and files for the agent and the agents that it starts.
+
+    Raises UsageError.
+    """
     whole = Rehearsal()
     for name in catalogue.kind(adapter_name).runs or (adapter_name,):
         own_version = version if name == adapter_name else None
@@ -32,7 +35,10 @@ def rehearsal(
 
 
 class Endpoint:
-    """The rehearsal endpoint of a run: it lives as long as somebody holds `keeper`, its standard input."""
+    """The rehearsal endpoint of a run.
+
+    It lives while a process holds `keeper`, its standard input.
+    """
 
     def __init__(self, script: str, run_dir: str, after: tuple[str, ...] = ()) -> None:
         script = os.path.abspath(script)
@@ -63,9 +69,9 @@ class Endpoint:
         self.plan = bool(reply.get("plan"))
 
     def let_go(self) -> None:
-        """The supervisor holds it now."""
+        """Close our copy of `keeper`: the supervisor holds it now."""
         os.close(self.keeper)
-        self.process.returncode = 0  # not ours to wait for
+        self.process.returncode = 0  # the endpoint is not ours to wait for
 
     def end(self) -> None:
         os.close(self.keeper)

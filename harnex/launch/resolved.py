@@ -1,4 +1,7 @@
-"""What a start was asked for, made definite: directory, id, program, version, rules. Nothing is written here."""
+"""The options of a start, made definite: directory, id, program, version, rules.
+
+Nothing is written here.
+"""
 
 from __future__ import annotations
 
@@ -21,19 +24,19 @@ from harnex.store import named, registry
 
 @dataclass(frozen=True, kw_only=True)
 class Resolved:
-    """A start, as it will be."""
+    """A start with all options made definite."""
 
     options: RunOptions
     state: str  # the state directory
-    cwd: str  # with no link in it: agents compare trust with the resolved directory
+    cwd: str  # without links: agents compare trust with the resolved directory
     repo: str
     session_id: str
     rules: redaction.Rules
-    notes: list[str]  # for the person who starts it
+    notes: list[str]  # for the person who starts the session
     summary_out: str | None
-    env: dict[str, str]  # before what the agent's adapter adds
+    env: dict[str, str]  # before the agent's adapter adds to it
     redactor: Redactor
-    agent: str  # its name in the catalogue
+    agent: str  # the agent's name in the catalogue
     adapter: Adapter
     program: str
     version_text: str | None
@@ -41,7 +44,10 @@ class Resolved:
 
 
 def resolve(options: RunOptions) -> Resolved:
-    """Make the options definite. Raises UsageError for what can't be, HarnexError for what is missing."""
+    """Make the options definite.
+
+    Raises UsageError for an impossible option, HarnexError for a missing thing.
+    """
     limits.check(options)
     state = paths.state_dir()
     cwd = os.path.realpath(options.cwd or _getcwd())
@@ -81,7 +87,10 @@ def resolve(options: RunOptions) -> Resolved:
 
 
 def _agent(options: RunOptions) -> tuple[str, Adapter]:
-    """The agent's name and its adapter. Raises UsageError for options that it does not take."""
+    """Return the agent's name and its adapter.
+
+    Raises UsageError for options that the agent does not take.
+    """
     name = catalogue.name_for(options.cli)
     kind = catalogue.kind(name)
     if options.headless and not kind.headless:
@@ -97,9 +106,10 @@ def _agent(options: RunOptions) -> tuple[str, Adapter]:
 
 
 def rules_for(state: str, repo: str, options: RunOptions) -> tuple[redaction.Rules, list[str]]:
-    """What counts as a secret, and what is to be told of the files that say so. Raises UsageError.
+    """Return the redaction rules, and notes on the files that hold them. Raises UsageError.
 
-    A run that goes on with another one keeps its rules: an agent that changed the file meanwhile changed nothing.
+    A resumed run keeps the rules of the old run, so that an agent that changed the file
+    meanwhile changed nothing.
     """
     if options.resume is not None:
         return redaction.of_start(startfile.read(paths.run_dir(state, options.resume.run_id)), repo), []
@@ -114,7 +124,10 @@ def record_notes(record: str) -> tuple[str, ...]:
 
 
 def summary_path(path: str | None) -> str | None:
-    """Where the dispatch record shall go, absolute. Raises UsageError if that can't be: better now than at the end."""
+    """Return the absolute path for the dispatch record.
+
+    Raises UsageError if the path can't be written: better now than at the end.
+    """
     if path is None:
         return None
     if not path:
@@ -151,7 +164,10 @@ def _getcwd() -> str:
 
 
 def refuse_duplicate(state: str, repo: str, session_id: str) -> None:
-    """A friendly word before anything is prepared; the supervisor checks again under the lock."""
+    """Refuse an id in use, before anything is prepared.
+
+    The supervisor checks again under the lock.
+    """
     old = registry.at(state, paths.session_file(state, repo, session_id))
     if old is not None and registry.is_live(old):
         raise HarnexError(
@@ -162,7 +178,8 @@ def refuse_duplicate(state: str, repo: str, session_id: str) -> None:
 
 
 def refuse_secret(session_id: str, given: str | None, redactor: Redactor) -> None:
-    """An id is the name of files, stands in every record and is printed everywhere: it can't hold a secret."""
+    """Refuse an id that holds a secret: an id names files, stands in every record
+    and is printed everywhere."""
     if given is not None and any(redactor.path(word) != word for word in (session_id, given)):
         raise UsageError("the session id holds a secret, and would stand in every record", "choose another --id")
 
@@ -172,5 +189,5 @@ def _free_name(state: str) -> str:
 
 
 def those_with(role: str) -> str:
-    """The names of the CLIs that have it, in words."""
+    """Return the names of the CLIs that have this role, in words."""
     return ", ".join(sorted(kind.name for kind in catalogue.kinds() if getattr(kind, role)))

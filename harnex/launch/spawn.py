@@ -1,4 +1,4 @@
-"""Starts the supervisor, and hears how the start went."""
+"""Starts the supervisor, and reads its report of the start."""
 
 from __future__ import annotations
 
@@ -16,7 +16,10 @@ from harnex.model.records import Json
 
 
 def spawn(spec: Spec, endpoint: Endpoint | None, lock: int, patience_s: float) -> Json:
-    """Start it, with the run's `lock` and the endpoint handed over; its word within `patience_s`. Raises HarnexError."""
+    """Start the supervisor, and hand it the run's `lock` and the endpoint.
+
+    Returns its reply, which must come within `patience_s`. Raises HarnexError.
+    """
     log = os.path.join(paths.run_dir(spec.state, spec.run_id), "supervisor.log")
     with open(os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "wb") as words:
         process = subprocess.Popen(
@@ -36,7 +39,8 @@ def spawn(spec: Spec, endpoint: Endpoint | None, lock: int, patience_s: float) -
     readable, _, _ = select.select([process.stdout], [], [], patience_s)
     line = process.stdout.readline() if readable else b""
     process.stdout.close()
-    process.returncode = 0  # it is not ours to wait for: it outlives us
+    # The supervisor is not ours to wait for: it outlives us.
+    process.returncode = 0
     reply = jsonl.loads_dict(line)
     if reply is None:
         what, why = f"the supervisor of session '{spec.id}' did not start", _last_words(log)
@@ -55,7 +59,7 @@ def spawn(spec: Spec, endpoint: Endpoint | None, lock: int, patience_s: float) -
 
 
 def _last_words(log: str) -> str:
-    """The last line of a log: of a traceback, the error itself. "" if there is none."""
+    """Return the last line of a log, or "". The last line of a traceback is the error itself."""
     try:
         with open(log, encoding="utf-8", errors="replace") as f:
             lines = f.read().strip().splitlines()

@@ -8,12 +8,13 @@ from typing import Any
 
 from harnex.model.records import Identity, Names, Spawner
 
-SESSION_ID = "{harnex-agent-session}"  # stands in `resume_argv` for the conversation's name
+# Stands in `resume_argv` for the id of the agent's conversation.
+SESSION_ID = "{harnex-agent-session}"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Spec:
-    """Everything that a session is started from. Times are seconds, paths absolute."""
+    """Everything that a session is started from. Times are seconds, paths are absolute."""
 
     state: str  # the state directory
     id: str
@@ -21,7 +22,8 @@ class Spec:
     cli: str  # the adapter's name, or the generic command's
     adapter: str
     argv: list[str]
-    env: dict[str, str | None]  # changes to the supervisor's own environment; None: unset
+    # Changes to the supervisor's own environment; None unsets a variable.
+    env: dict[str, str | None]
     cwd: str
     repo: str
     mode: str  # foreground, detach, tmux
@@ -30,7 +32,7 @@ class Spec:
     description: str = ""
     meta: dict[str, Any] = field(default_factory=dict)
     context: str | None = None
-    context_id: str | None = None  # the id under which it is kept (undelivered.py)
+    context_id: str | None = None  # the id under which `context` is kept (undelivered.py)
     permissions: str = "ask"
     permissions_used: str = ""
     trust: bool = False
@@ -40,25 +42,30 @@ class Spec:
     rows: int = 40
     timeout: float | None = None
     policy: dict[str, Any] | None = None  # the watch: `Policy.dump()`
-    watch_file: str | None = None  # a change of it is told to the agent
-    resume_argv: list[str] | None = None  # `argv` for a conversation that goes on, with SESSION_ID in it
+    watch_file: str | None = None  # the agent is told when this file changes
+    # `argv` for a resumed conversation, with SESSION_ID in it.
+    resume_argv: list[str] | None = None
     record: str = "screen"  # or raw
     rehearsal: bool = False
     endpoint_pid: int | None = None  # the rehearsal endpoint, ended with the session
     endpoint_start: str | None = None
-    resumes: str | None = None  # the run that this one goes on with
-    before: dict[str, Any] | None = None  # what that run's last turn came to, if nothing was cut off
+    resumes: str | None = None  # the run that this one resumes
+    # How that run's last turn ended, if nothing was cut off.
+    before: dict[str, Any] | None = None
     spawner: Spawner | None = None
-    redact: dict[str, list[str]] = field(default_factory=dict)  # the rules of the configuration files
+    # Redaction rules of the configuration files.
+    redact: dict[str, list[str]] = field(default_factory=dict)
     lease: dict[str, Any] | None = None  # a leased credential: `launch/lease.py`
-    summary_out: str | None = None  # where the dispatch record goes as well
-    headless: bool = False  # pipes instead of a terminal; then:
-    prompt: str = ""  # what was asked, in the person's words
-    stdin: str = ""  # what the agent gets on its standard input
-    again: list[str] = field(default_factory=list)  # argv of a second round, `{session}` to be filled in
-    schema: dict[str, Any] | None = None  # what the answer must be valid for
+    summary_out: str | None = None  # a second place for the dispatch record
+    headless: bool = False  # pipes instead of a terminal; the fields below are for it
+    prompt: str = ""  # the task, in the person's words
+    stdin: str = ""  # the agent's standard input
+    # The argv of a second round; `{session}` is filled in.
+    again: list[str] = field(default_factory=list)
+    schema: dict[str, Any] | None = None  # the schema that the answer must fit
     keep: list[str] = field(default_factory=list)  # patterns of processes that may outlive the session
-    background_wait: float = 600.0  # how long what it left running is waited for
+    # Seconds that the session waits for work that the agent left running.
+    background_wait: float = 600.0
 
     @classmethod
     def load(cls, row: dict[str, Any]) -> Spec:
@@ -66,11 +73,11 @@ class Spec:
         return cls(**{k: v for k, v in row.items() if k in known})
 
     def names(self) -> Names:
-        """What every reply of the session begins with."""
+        """Return what every reply of the session begins with."""
         return {"id": self.id, "run_id": self.run_id}
 
     def identity(self) -> Identity:
-        """What names a run in its registry entry and in its history row."""
+        """Return what names a run in its registry entry and in its history record."""
         return {
             "id": self.id,
             "run_id": self.run_id,

@@ -1,8 +1,11 @@
-"""`start.json` in a run's directory: what the run was started from, so that it can be started again (recovery/resume.py),
-and what its evidence can be read with after its supervisor died (recovery/recover.py). 0600, and no secret is in it.
+"""`start.json` in a run's directory: what the run was started from.
 
-Of the environment it holds a few harmless variables (a timer's own has another PATH and HOME), and of secret-looking
-ones only the names. Arguments and `--env` values that look secret are replaced; what was replaced can't be used again.
+With it the run can be started again (recovery/resume.py), and its evidence can be read after its
+supervisor died (recovery/recover.py). Its mode is 0600, and it holds no secret.
+
+The file keeps a few harmless variables of the environment, since a timer's own environment has
+another PATH and HOME. Of secret-looking variables it keeps only the names. Arguments and `--env`
+values that look secret are replaced, and can't be used again.
 """
 
 from __future__ import annotations
@@ -24,23 +27,25 @@ from harnex.store import durable
 from harnex.visible import visible
 
 NAME = "start.json"
-# What an agent needs to be the same agent again, beside `AgentKind.variables`; none of these is secret.
+# The variables that an agent needs to be the same agent again, beside
+# `AgentKind.variables`. None of them is secret.
 KEEP = (
     "PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "TMPDIR", "COLORTERM",
     "XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_CACHE_HOME",
     "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy",
     "SSL_CERT_FILE", "NODE_EXTRA_CA_CERTS",
 )  # fmt: skip
-NOT_KEPT = ("context", "prompt", "resume", "credential", "notes")  # the first message is in the inbox (undelivered.py)
+# The first message is in the inbox instead (undelivered.py).
+NOT_KEPT = ("context", "prompt", "resume", "credential", "notes")
 
 
 def kept_names(adapter: str) -> set[str]:
-    """The variables of which the values are kept for a run of this adapter."""
+    """Return the names of the variables whose values are kept for a run of this adapter."""
     return {*KEEP, *(name for kind in catalogue.built_in_and(adapter) for name in kind.variables)}
 
 
 def about(options: Any, **known: Any) -> dict[str, Any]:
-    """What is known before anything is started. `options` is launch/options.RunOptions."""
+    """Return what is known before anything is started. `options` is launch/options.RunOptions."""
     given = {f.name: _plain(getattr(options, f.name)) for f in dataclasses.fields(options) if f.name not in NOT_KEPT}
     given["leased"] = options.credential is not None
     given["rehearse"] = os.path.abspath(given["rehearse"]) if given["rehearse"] else None
@@ -58,7 +63,8 @@ def about(options: Any, **known: Any) -> dict[str, Any]:
 
 
 def launched(start: Mapping[str, Any], spec: Spec) -> dict[str, Any]:
-    """The same, when it is known how the agent is started."""
+    """Return `start` with what is known once the agent's command line is:
+    version, endpoint, variables."""
     return {
         **start,
         "version": spec.version,
@@ -71,7 +77,10 @@ def launched(start: Mapping[str, Any], spec: Spec) -> dict[str, Any]:
 
 
 def write(run_dir: str, start: Mapping[str, Any], env: Mapping[str, str]) -> None:
-    """Write it whole, without the secrets of `env`, which is the agent's environment. Raises HarnexError."""
+    """Write start.json as a whole, without secrets.
+
+    `env` is the agent's environment. Raises HarnexError.
+    """
     options = start["options"]
     redactor = rules.redactor(start["redact"], {**env, **options["env"]})
     given = {
@@ -87,7 +96,7 @@ def write(run_dir: str, start: Mapping[str, Any], env: Mapping[str, str]) -> Non
     secrets = sorted(name for name, value in env.items() if secret_values({name: value}))
     whole = {**start, "options": {**options, "env": given}, "env": kept, "secrets": secrets}
     path = os.path.join(run_dir, NAME)
-    # A path need not be UTF-8: its odd bytes become escapes, as control characters do.
+    # A path need not be UTF-8: bytes that are not become escapes, as control characters do.
     text = visible(json.dumps(redactor.record(whole), ensure_ascii=False)) + "\n"
     try:
         durable.replace(path, text.encode())
@@ -96,7 +105,7 @@ def write(run_dir: str, start: Mapping[str, Any], env: Mapping[str, str]) -> Non
 
 
 def read(run_dir: str) -> dict[str, Any]:
-    """What was written, {} if it is not there or not whole."""
+    """Return start.json, or {} if it is missing or not whole."""
     with contextlib.suppress(OSError), open(os.path.join(run_dir, NAME), "rb") as f:
         start = jsonl.loads_dict(f.read())
         texts = ("id", "run_id", "cli", "repo", "cwd", "adapter")

@@ -1,4 +1,7 @@
-"""Which version a program is, cheaply: the npm package around it, else what it answers to `--version`, remembered."""
+"""Find out cheaply which version a program is.
+
+The npm package around the program says so, else its own answer to `--version`, which is remembered.
+"""
 
 from __future__ import annotations
 
@@ -14,8 +17,9 @@ from harnex import paths
 from harnex.agents import catalogue
 from harnex.store import durable
 
-PATIENCE_S = 10.0
-FORMAT = 2  # of the keys of what is remembered: 1 held versions of other programs
+PATIENCE_S = 10.0  # how long `--version` may take
+# Format of the cache's keys. Format 1 held versions of other programs.
+FORMAT = 2
 
 _SEQUENCES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|[\]P_^X][^\x07\x1b]*(?:\x07|\x1b\\)|[ -/]*[0-~])")
 _NUMBER = r"(?<![\w.])v?(\d+\.\d+(?:\.\d+)*(?:[-+][0-9A-Za-z][\w.+-]*)?)(?!\w)"
@@ -26,26 +30,34 @@ _NEWS = re.compile(
 
 
 def detect(state: str, program: str, env: dict[str, str], cli: str, cwd: str | None = None) -> str | None:
-    """The version text of a resolved program (`0.169.0`), which is the agent CLI `cli`; None if it does not say.
+    """Return the version text (`0.169.0`) of a resolved program, or None if it does not say.
 
-    `cwd` is where the program will run: version managers choose by the directory.
+    `cli` is the agent CLI that the program is. `cwd` is where it will run: version
+    managers choose by the directory.
     """
     real = os.path.realpath(program)
     return _package_version(real, catalogue.kind(cli).npm) or _asked_version(state, real, program, env, cli, cwd)
 
 
 def parse(text: str | None) -> tuple[int, ...] | None:
-    """`2.1.329` or `0.169.0-beta.1` as numbers, the suffix left out."""
+    """Return `2.1.329` or `0.169.0-beta.1` as a tuple of numbers, without the
+    suffix; None for no version."""
     match = re.match(r"(\d+(?:\.\d+)*)", text or "")
     return tuple(map(int, match[1].split("."))) if match else None
 
 
 def told(output: str, titles: Iterable[str]) -> str | None:
-    """The version in the answer to `--version` of a program that calls itself by one of `titles`.
+    """Return the version in the output of `--version` of a program that calls
+    itself by one of `titles`.
 
-    Other programs print there as well (version managers, wrappers, notices of updates). In this order: a line of
-    nothing but a title and a version, a version beside a title in a line that is no news of an update, a line of nothing
-    but a version. Two versions of one kind are none.
+    Other programs print there as well (version managers, wrappers, update notices).
+    The candidates, best first:
+
+    - a line of nothing but a title and a version;
+    - a version beside a title, in a line that does not announce an update;
+    - a line of nothing but a version.
+
+    Returns None if the best kind has two different versions.
     """
     title = "(?:" + "|".join(re.escape(title) for title in titles) + r")(?![\w-])"
     beside = re.compile(rf"{_NUMBER}[\s(]+{title}|(?<![\w-]){title}[\s:]+(?:version\s+)?{_NUMBER}", re.IGNORECASE)
@@ -65,7 +77,8 @@ def told(output: str, titles: Iterable[str]) -> str | None:
 
 
 def _package_version(real: str, name: str) -> str | None:
-    """From the package.json of the npm package `name` around a program."""
+    """Return the version from the package.json of the npm package `name`
+    around a program, or None."""
     directory = os.path.dirname(real)
     if "node_modules" not in directory:
         return None
@@ -112,10 +125,11 @@ def _asked_version(state: str, real: str, program: str, env: dict[str, str], cli
 
 
 def _key(real: str, program: str, cli: str) -> str:
-    """What the version of this program is remembered by; "" if it must be asked each time.
+    """Return the cache key for this program's version; "" if the program must be asked each time.
 
-    A script, and the shim of a version manager (one binary for all tools), stay the same file when the version behind
-    them changes. A binary that bears the name of the CLI, or a version, is the CLI itself.
+    A script, and the shim of a version manager (one binary for all tools), stay the same file
+    when the version behind them changes. A binary that bears the name of the CLI, or a
+    version, is the CLI itself.
     """
     name = os.path.basename(real)
     if cli not in name.lower() and not re.match(r"v?\d+\.\d+", name):

@@ -1,4 +1,5 @@
-"""The words of the domain: `facts` (what is read from an agent), `events` (schema v1), `protocol` (the control channel).
+"""The words of the domain.
 
-Every other room may import from here. Pure: no I/O, no clock.
+`facts` is what is read from an agent, `events` is schema v1, `protocol` is the control channel.
+Every other package may import from here. Pure: no I/O, no clock.
 """

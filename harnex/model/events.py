@@ -1,8 +1,9 @@
 """Every event type, once: schema v1 of `events.jsonl` (DESIGN section 7).
 
-A new type is one dataclass here. The choices of `events --type` and the round-trip test derive from
-`EVENT_TYPES`, and a test holds the table in EVENTS.md against it. Additive only: a field or type that was once written is
-never removed, renamed or retyped, and readers keep types that they don't know.
+A new type is one dataclass here. The choices of `events --type` and the round-trip test derive
+from `EVENT_TYPES`, and a test compares the table in EVENTS.md with it. The schema only grows:
+a field or type that was once written is never removed, renamed or retyped, and readers keep
+types that they don't know.
 """
 
 from __future__ import annotations
@@ -25,10 +26,11 @@ EVENT_TYPES: dict[str, type[Event]] = {}
 
 @dataclass(frozen=True, kw_only=True)
 class Event:
-    """Base of all. `fields()` is the event without the header that the log adds."""
+    """Base of all events. `fields()` is the event without the header, which the log adds."""
 
     type: ClassVar[str] = ""
-    from_field: ClassVar[str] = "from"  # the attribute that stands for the key `from`, a Python keyword
+    # The attribute for the key `from`, which is a Python keyword.
+    from_field: ClassVar[str] = "from"
 
     def __init_subclass__(cls, **kwargs: object) -> None:
         super().__init_subclass__(**kwargs)
@@ -41,7 +43,7 @@ class Event:
 
 
 def decode(row: dict[str, Any]) -> Event | None:
-    """The event of a log row, unknown fields left out; None for a type that this version doesn't know."""
+    """Return the event of a log record, without unknown fields; None for an unknown type."""
     kind = EVENT_TYPES.get(str(row.get("type")))
     if kind is None:
         return None
@@ -55,7 +57,7 @@ def decode(row: dict[str, Any]) -> Event | None:
 
 @dataclass(frozen=True, kw_only=True)
 class Started(Event):
-    """The agent's process runs. `resumes` is the run that this one goes on with."""
+    """The agent's process runs. `resumes` is the run that this one continues."""
 
     type = "started"
     pid: int
@@ -73,7 +75,8 @@ class Started(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class StateChanged(Event):
-    """The fused state changed; `source` decided, `reason` is what it saw, `from` the state before."""
+    """The fused state changed. `source` decided, `reason` is what it
+    saw, `from` the state before."""
 
     type = "state"
     from_field = "previous"
@@ -99,7 +102,8 @@ class Send(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class Delivery(Event):
-    """What became of a message: `queued` `typed` `accepted` `expired` `failed`. `note`: what arrives otherwise than sent."""
+    """The status of a message: `queued` `typed` `accepted` `expired` `failed`. `note` says what
+    reaches the agent differently from how it was sent."""
 
     type = "delivery"
     message_id: str
@@ -110,7 +114,8 @@ class Delivery(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class TurnStarted(Event):
-    """A turn began. `message_id` is None when a person typed it or the agent began by itself."""
+    """A turn began. `message_id` is None if a person typed the message or
+    the agent began by itself."""
 
     type = "turn_started"
     turn: int
@@ -119,8 +124,8 @@ class TurnStarted(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class TaskComplete(Event):
-    """A turn ended well. `usage` is what its calls used, None where that is not known; `unknown` in it says of how many
-    calls a number is missing in a sum."""
+    """A turn ended well. `usage` is what its calls used, None if unknown. `unknown` in it counts,
+    for each sum, the calls whose number is missing."""
 
     type = "task_complete"
     turn: int
@@ -144,7 +149,8 @@ class TurnFailed(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class Call(Event):
-    """One model call, when it ends (DESIGN section 8). None is unknown, never 0; `raw` are the provider's numbers."""
+    """One finished model call (DESIGN section 8). None is unknown, never 0. `raw` has
+    the provider's own numbers."""
 
     type = "call"
     call_id: str
@@ -181,7 +187,8 @@ class Tool(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class Compaction(Event):
-    """The agent replaced its conversation by a summary. What the CLI does not tell is null (Codex: all of it)."""
+    """The agent replaced its conversation by a summary. What the CLI does not report is
+    null (for Codex, all of it)."""
 
     type: ClassVar[str] = "compaction"
     turn: int | None = None
@@ -193,8 +200,9 @@ class Compaction(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class Subagent(Event):
-    """A sub-agent began or ended a piece of work. `agent` as in its `call` events; `status`: `started`, and `ended` where
-    the CLI tells it (Claude Code under Paseo: not)."""
+    """A sub-agent began or ended a piece of work. `agent` is named as in its `call` events.
+    `status` is `started`, or `ended` if the CLI reports an end (Claude Code under Paseo does not).
+    """
 
     type: ClassVar[str] = "subagent"
     turn: int | None = None
@@ -204,10 +212,11 @@ class Subagent(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class Background(Event):
-    """Work that the agent left running: `status` `started` or `ended`, `by` the agent that began it, `since` when.
+    """Work that the agent left running `started` or `ended` (`status`). `by` is the agent
+    that began it, `since` when.
 
-    `kind`: `shell` `agent` `monitor` `timer` `task`, or `process` for what no record of the CLI names. `how` of an end:
-    `completed` `failed` `killed`, `gone` (its processes ended), or None.
+    `kind`: `shell` `agent` `monitor` `timer` `task`, or `process` for work that no record of the
+    CLI names. `how` it ended: `completed` `failed` `killed`, `gone` (its processes ended), or None.
     """
 
     type = "background"
@@ -223,7 +232,8 @@ class Background(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class Progress(Event):
-    """The agent's own to-do list changed: `items` are `{text, status}` (`pending` `in_progress` `completed`)."""
+    """The agent's own to-do list changed. `items` are `{text, status}` (`pending`
+    `in_progress` `completed`)."""
 
     type = "progress"
     turn: int | None
@@ -234,7 +244,8 @@ class Progress(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class Answer(Event):
-    """The answer of a headless run, whole. With `--schema`: `data` is its JSON, `valid` whether it fits, `errors` why not."""
+    """The whole answer of a headless run. With `--schema`, `data` is its JSON, `valid` whether it
+    fits, and `errors` why not."""
 
     type = "answer"
     turn: int | None
@@ -255,7 +266,8 @@ class Blocked(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class Approval(Event):
-    """A dialog was answered: `answer` is the option or the text, `verb` approve or deny, `by` who."""
+    """A dialog was answered. `answer` is the option or the text, `verb` approve
+    or deny, `by` who answered."""
 
     type = "approval"
     dialog: str
@@ -267,7 +279,8 @@ class Approval(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class Git(Event):
-    """The repository at the `start` or `end` (`phase`); `commits` to `loc_removed` are those in between."""
+    """The repository at the `start` or `end` of the run (`phase`). `commits` to `loc_removed`
+    are the changes in between."""
 
     type = "git"
     phase: str
@@ -286,7 +299,8 @@ class Git(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class Summary(Event):
-    """The dispatch record was written to the file of `--summary-out`; `path` is None if it could not be."""
+    """The dispatch record was written to the file of `--summary-out`.
+    `path` is None if that failed."""
 
     type = "summary"
     exit: int | None
@@ -295,8 +309,9 @@ class Summary(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class Watch(Event):
-    """The watch policy: `phase` `on` (with the policy), `background` (what the agent left running is waited for, or not
-    any longer), `done` (the task is complete) or `failed` (it won't be)."""
+    """The watch changed its `phase`: `on` (with the policy), `background` (the watch waits
+    for work that the agent left running, or no longer waits), `done` (the task is complete)
+    or `failed` (it won't be)."""
 
     type = "watch"
     phase: str
@@ -307,7 +322,8 @@ class Watch(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class Stall(Event):
-    """The agent stands still: `kind` `no_output` `no_progress` `turn_timeout` `idle` `not_ready` `deaf` `loop`."""
+    """The agent stands still. `kind`: `no_output` `no_progress` `turn_timeout` `idle`
+    `not_ready` `deaf` `loop`."""
 
     type = "stall"
     kind: str
@@ -318,7 +334,8 @@ class Stall(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class Nudge(Event):
-    """The watch sent a message: `reason` says why, `interrupted` whether the turn was cut for it."""
+    """The watch sent a message. `reason` says why, `interrupted`
+    whether the turn was cut for it."""
 
     type = "nudge"
     reason: str
@@ -331,7 +348,8 @@ class Nudge(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class LimitWait(Event):
-    """The provider refuses: the watch waits `until` and goes on then. `source`: `agent` (it named it) or `backoff`."""
+    """The provider refuses: the watch waits until `until`, then goes on. `source` of that time:
+    `agent` (the agent named it) or `backoff`."""
 
     type = "limit_wait"
     reason: str
@@ -344,7 +362,7 @@ class LimitWait(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class Restart(Event):
-    """The agent was started again in a new process; `resumed`: with its conversation."""
+    """The agent was started again in a new process. `resumed`: with its conversation."""
 
     type = "restart"
     reason: str
@@ -360,8 +378,9 @@ class Restart(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class Budget(Event):
-    """A limit was reached: `kind` `tokens` `cost` `calls` `turns`; the session is ended. `used` is that of all `runs` of a
-    resumed session; `cut` calls in it were cut off, and count by what is known of them."""
+    """A limit was reached, and the session is ended. `kind`: `tokens` `cost` `calls` `turns`.
+    `used` sums all `runs` of a resumed session. `cut` calls in it were cut off, and count
+    with what is known of them."""
 
     type = "budget"
     kind: str
@@ -373,7 +392,8 @@ class Budget(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class Escalated(Event):
-    """The watch asks for a person; `stopped`: the session is ended, since nothing can go on without one."""
+    """The watch asks for a person. `stopped`: the session is ended, since
+    nothing can go on without one."""
 
     type = "escalated"
     reason: str
@@ -384,7 +404,8 @@ class Escalated(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class Verify(Event):
-    """A check ran: `kind` `verify` or `done_when`; `code` None: it was ended for its time. `output`: head and tail."""
+    """A check ran. `kind`: `verify` or `done_when`. `code` None: the check was ended because it
+    took too long. `output`: its head and tail."""
 
     type = "verify"
     kind: str
@@ -399,8 +420,8 @@ class Verify(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class Usage(Event):
-    """Totals of the run, at its end. None where no call was seen; `unknown` in `tokens` says of how many calls a number is
-    missing in a sum."""
+    """Totals of the run, at its end. None if no call was seen. `unknown` in `tokens` counts, for
+    each sum, the calls whose number is missing."""
 
     type = "usage"
     calls: int | None
@@ -410,8 +431,8 @@ class Usage(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class UsageRest(Event):
-    """What the calls in `call_ids` used together, whose own output no record tells: the CLI's own total proves the sum.
-    `total_tokens` holds their input as well."""
+    """What the calls in `call_ids` used together. No record has their own output: the CLI's own
+    total proves the sum. `total_tokens` includes their input."""
 
     type = "usage_rest"
     call_ids: tuple[str, ...]
@@ -434,7 +455,8 @@ class Diagnostic(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class Exited(Event):
-    """The last event of every run. `killed` is the background work that ended with it: `{kind, command, since, by}`."""
+    """The last event of every run. `killed` is the background work that ended with it:
+    `{kind, command, since, by}`."""
 
     type = "exited"
     code: int | None

@@ -1,7 +1,7 @@
 """The words of the domain: states, and the facts that readers take from an agent's evidence.
 
-Nothing here does I/O. Times are not part of a fact: whoever feeds it to the machines
-(`machines/`, `watch/`) says when it was seen (`now`, monotonic seconds).
+Nothing here does I/O. Facts hold no times: whoever feeds a fact to the machines (`machines/`,
+`watch/`) says when it was seen (`now`, monotonic seconds).
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 
 class State(StrEnum):
-    """What a session is doing, as `status` and the `state` event say it (DESIGN section 5)."""
+    """What a session is doing, as `status` and the `state` event show it (DESIGN section 5)."""
 
     STARTING = "starting"
     PROMPT = "prompt"
@@ -52,31 +52,31 @@ FAILURE_REASONS = (
 )
 
 
-# What would have to be known besides the screen's text to be sure of what it shows: where the cursor is and whether it
-# is hidden, the terminal's title, the output as it came (its times, and what is not for the eye), what was before.
+# What is missing, besides the screen's text, to be sure of a state: where the cursor is and
+# whether it is hidden; the terminal's title; the output as it came (its times, and what is not for
+# the eye); what was before.
 Need = Literal["cursor", "title", "bytes", "history"]
 
 
 def doubt(needs: tuple[Need, ...]) -> str:
-    """The words for a person that a state is not certain, "" if it is."""
+    """Return a clause that tells a person that a state is not certain; "" if it is."""
     return f" (not certain: the screen alone does not decide it; missing: {', '.join(needs)})" if needs else ""
 
 
 def letters(text: str) -> str:
-    """The letters and digits of a text: the same, however a terminal wraps and frames it. At most 500."""
+    """Return at most 500 letters and digits of a text. They do not depend on how a terminal
+    wraps and frames the text."""
     return "".join(c for c in text if c.isalnum() or c in "☐☒✔")[:500]
 
 
 @dataclass(frozen=True, slots=True)
 class OpenView:
-    """What a person opened over the agent's prompt: another mode of the input box, a search, a view to read in.
+    """What a person opened over the agent's prompt: another mode of the input box, a search, a
+    pager. A message typed there would be a shell command, a search or nothing. `leave`: the keys
+    that close the view or take the next step to that (b"" if none is known to be safe).
+    `holds_text`: closing it loses a draft. `passes`: it goes away by itself in a moment."""
 
-    A message that is typed there would be a shell command, a search or nothing. `leave`: the keys that close it or
-    take the next step to it (b"": none is known to be safe); `holds_text`: a draft would be lost with it; `passes`: it goes
-    by itself in a moment.
-    """
-
-    name: str  # for people: "shell mode"
+    name: str  # for a person: "shell mode"
     leave: bytes = b""
     holds_text: bool = False
     passes: bool = False
@@ -86,10 +86,11 @@ class OpenView:
 class Observation:
     """One source's present opinion of the state. It holds until the same source says otherwise.
 
-    `reason` is for a person: the words or bytes that were seen ("spinner `✻ Cooking…`"). `settle_s`: a `prompt` that is
-    to be believed only after so long without output, because something is known to follow. `asks`: what a dialog asks,
-    in letters only (`letters`), so that one can be told from the next that offers the same answers. `needs`: what is
-    missing to be sure of it; () where what was seen decides. `view`: what a person left open over the prompt; `state` is
+    `reason` is for a person: the words or bytes that were seen ("spinner `✻ Cooking…`").
+    `settle_s`: believe a `prompt` only after so many seconds without output, because
+    something is known to follow. `asks`: what a dialog asks, in letters only (`letters`), to
+    tell it from the next dialog with the same options. `needs`: what is missing to be sure;
+    () if the evidence decides. `view`: what a person left open over the prompt; `state` is
     then that of the agent behind it.
     """
 
@@ -113,12 +114,14 @@ class Retracted:
 
 @dataclass(frozen=True, slots=True)
 class Suspended:
-    """The agent gave the terminal back to a shell that is not there (Ctrl-Z): only SIGCONT brings it back."""
+    """The agent gave the terminal back to a shell that is not there
+    (Ctrl-Z): only SIGCONT revives it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Submitted:
-    """Proof that the agent took a prompt: it is in the agent's own records. `text` "" if not told."""
+    """Proof that the agent took a prompt: its own records have the
+    prompt. `text` is "" if unknown."""
 
     source: str
     text: str = ""
@@ -126,13 +129,10 @@ class Submitted:
 
 @dataclass(frozen=True, slots=True)
 class TurnEnded:
-    """The agent's own word that a turn is over, and how.
-
-    `pending` is true when the agent says that work goes on all the same (Claude Code's Stop hook
-    with background agents): then it ends nothing, and only carries the message.
-    `turn_key` names the turn in the agent's records, so that two sources that report the same end
-    are not taken for two turns ("" if the source has no name for it).
-    """
+    """The agent's own word that a turn ended, and how. `pending`: the agent says that work still
+    goes on (Claude Code's Stop hook with background agents). The fact then ends no turn, and only
+    carries the message. `turn_key` names the turn in the agent's records, so that two sources that
+    report the same end do not count as two turns ("" if the source has no name for it)."""
 
     source: str
     outcome: Outcome
@@ -146,11 +146,9 @@ class TurnEnded:
 
 @dataclass(frozen=True, slots=True)
 class Follow:
-    """Please read this file from now on: rows appended to a JSONL file, or a JSON document that is rewritten.
-
-    The rows come back through `Reader.row(source, ...)`, documents through `Reader.document(source, ...)`.
-    `from_end` skips what is there already (a resumed transcript).
-    """
+    """Please read this file from now on: appended JSONL rows, or a JSON document that is rewritten.
+    The rows come back through `Reader.row(source, ...)`, documents through `Reader.document(source,
+    ...)`. `from_end` skips what the file holds already (a resumed transcript)."""
 
     source: str
     path: str
@@ -160,11 +158,13 @@ class Follow:
 
 @dataclass(frozen=True, slots=True)
 class FindFile:
-    """Please find a file and follow it as `kind` of `source`: one that the agent's processes hold open and whose base name
-    matches `held` (a glob), or one that is there by one of the absolute globs `paths`. Asked again while it is not found;
-    with `every` always, and all files are followed that match and were written to since the agent's start. `$NAME/` at
-    the beginning of a pattern stands for the variable as the agent's processes have it (a wrapper may have set it). With
-    `since` (epoch seconds) rows that are dated before are passed over. `Reader.found` is told which file it was.
+    """Please find a file and follow it as `kind` of `source`; `Reader.found` gets its path.
+
+    `held` is a glob for the base name of a file that the agent's processes hold open. `paths`
+    are absolute globs; `$NAME/` at their beginning is a variable of the agent's processes (a
+    wrapper may have set it). The search is repeated until a file is found; with `every` always,
+    for all matching files that were written since the agent's start. Rows dated before `since`
+    (epoch seconds) are ignored.
     """
 
     source: str
@@ -177,12 +177,10 @@ class FindFile:
 
 @dataclass(frozen=True, slots=True)
 class RunCommand:
-    """Please run this program beside the agent, `after_s` from now; `Reader.command` is told what came of it.
-
-    It gets the agent's environment and directory, and no input. `file` (path, text) is written 0600 for it and
-    removed after it. One of each `name` at a time: asked for while it waits, the earlier time holds; while it runs,
-    it runs once more.
-    """
+    """Please run this program beside the agent in `after_s` seconds; `Reader.command` gets the
+    result. The program gets the agent's environment and directory, and no input. `file` (path,
+    text) is written for it with mode 0600 and removed afterwards. One command of each `name` at a
+    time: if it waits already, the earlier time holds; if it runs, it runs once more."""
 
     name: str
     argv: tuple[str, ...]
@@ -193,7 +191,8 @@ class RunCommand:
 
 @dataclass(frozen=True, slots=True)
 class CommandResult:
-    """What came of a `RunCommand`. `code` None: it gave no answer, and `problem` says why."""
+    """The result of a `RunCommand`. If `code` is None there was no
+    answer, and `problem` says why."""
 
     name: str
     code: int | None
@@ -211,7 +210,8 @@ class Press:
 
 @dataclass(frozen=True, slots=True)
 class Undone:
-    """What the reader was asked to do (`Reader.deliver`, `answer`, `ask`) could not be done; `why` is for a person."""
+    """The reader could not do what it was asked (`Reader.deliver`, `answer`,
+    `ask`). `why` is for a person."""
 
     what: Literal["deliver", "answer", "stop"]
     why: str
@@ -219,10 +219,9 @@ class Undone:
 
 @dataclass(frozen=True, slots=True)
 class Over:
-    """There is nothing left to supervise: the session ends. `reason` as in `exited`, unless it is being ended already.
-
-    `killed` is a crash of the agent: under a watch another process takes its place, as for a child that died.
-    """
+    """Nothing is left to supervise: the session ends, with `reason` in `exited` unless it is
+    ending already. `killed` is a crash of the agent: under a watch a new process replaces it,
+    as for a child that died."""
 
     reason: Literal["boot_failure", "failure", "killed"] = "failure"
     message: str = ""
@@ -270,9 +269,8 @@ class ModelCall:
 
 @dataclass(frozen=True, slots=True)
 class Rest:
-    """What calls used together of which no record tells the own output: the CLI's own total, without the other calls.
-
-    `total_tokens` is of the calls in `call_ids` as a whole, with the input that each of them tells.
+    """What calls used together if no record has their own output: the CLI's total minus the other
+    calls. `total_tokens` covers all calls in `call_ids`, with the input that each of them reports.
     """
 
     call_ids: tuple[str, ...]
@@ -285,7 +283,7 @@ class Rest:
 
 @dataclass(frozen=True, slots=True)
 class Compacted:
-    """A conversation was replaced by a summary of it. Tokens as the CLI tells them; None and "": it does not."""
+    """A summary replaced a conversation. What the CLI does not report is None or ""."""
 
     agent: str = "main"
     trigger: str = ""  # `manual` or `auto`
@@ -295,8 +293,8 @@ class Compacted:
 
 @dataclass(frozen=True, slots=True)
 class SubAgent:
-    """A sub-agent, named as in its calls, began or ended a piece of work. `work_id` (and `how` it ended) if that is work in
-    the background, which nothing else tells of."""
+    """A sub-agent, named as in its calls, began or ended a piece of work. `work_id` (and `how` it
+    ended) if the work is in the background and no other fact reports it."""
 
     agent: str
     status: Literal["started", "ended"]
@@ -306,12 +304,13 @@ class SubAgent:
 
 @dataclass(frozen=True, slots=True)
 class Background:
-    """Work that goes on when the agent's turn is over, as the CLI itself records it: it `started`, or it `ended`.
+    """Work that goes on after the agent's turn, as the CLI records it: it `started`, or it `ended`.
 
-    `work_id` is the CLI's own name for the work. `kind` is `shell`, `agent` (a sub-agent), `monitor`, `timer` (the agent
-    wakes itself at a time) or `task` (anything else). `agent` is who started the work, named as in calls. `how` tells of
-    an end: `completed`, `failed`, `killed`, or "" where the CLI does not say. `told`: the CLI tells the agent of that
-    end by itself, and the agent goes on. `sure`, of a start: the CLI will record the end.
+    `work_id` is the CLI's own name for the work. `kind` is `shell`, `agent` (a sub-agent),
+    `monitor`, `timer` (the agent wakes itself at a time) or `task` (anything else). `agent` started
+    the work; named as in calls. `how` it ended: `completed`, `failed`, `killed`, or "" if the CLI
+    does not say. `told`: the CLI reports the end to the agent by itself, and the agent goes on.
+    `sure`, for a start: the CLI will record the end.
     """
 
     work_id: str
@@ -326,7 +325,7 @@ class Background:
 
 @dataclass(frozen=True, slots=True)
 class TodoList:
-    """The agent's own to-do list as it is now: (text, `pending` | `in_progress` | `completed`)."""
+    """The agent's own to-do list now: (text, `pending` | `in_progress` | `completed`)."""
 
     items: tuple[tuple[str, str], ...]
 
@@ -340,7 +339,8 @@ class Printed:
 
 @dataclass(frozen=True, slots=True)
 class FinalAnswer:
-    """What a headless agent answered, whole. `structured`: its structured output as JSON text, if it gave one."""
+    """The whole answer of a headless agent. `structured`: its structured
+    output as JSON text, or None."""
 
     text: str
     structured: str | None = None
@@ -381,10 +381,8 @@ Fact = (
 
 @dataclass(frozen=True, slots=True)
 class ScreenView:
-    """What is on the terminal now. `lines` has one string per row, right-trimmed; cursor is (row, column), from 0.
-
-    `cursor_known` is false where somebody brought the text alone (`harnex detect`).
-    """
+    """What is on the terminal now. `lines` has one string for each row, right-trimmed; `cursor` is
+    (row, column), from 0. `cursor_known` is False if only the text is known (`harnex detect`)."""
 
     lines: tuple[str, ...]
     cursor: tuple[int, int] = (0, 0)

@@ -1,6 +1,6 @@
 """The control channel's messages, once. Light: on the hot path.
 
-A request is one JSON line over the session's unix socket, the reply is one JSON line; several
+A request is one JSON line over the session's unix socket, and the reply is one JSON line. Several
 requests may follow each other on one connection. `attach` turns the connection into frames.
 
     {"op": "status"}                                            -> the session record, {"ok": true, ...}
@@ -17,7 +17,7 @@ requests may follow each other on one connection. `attach` turns the connection 
     {"op": "tmux", "window": str}                               -> {"ok": true}: remembers where it is shown
     {"op": "attach", "columns": n, "rows": n, "read_only": bool} -> {"ok": true}, then frames both ways
 
-A failed request is answered `{"ok": false, "error": str, "hint": str, "exit_code": n}`.
+The reply to a request that failed is `{"ok": false, "error": str, "hint": str, "exit_code": n}`.
 """
 
 from __future__ import annotations
@@ -27,16 +27,18 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 OPS = ("status", "send", "wait", "stop", "interrupt", "pane", "answer", "watch", "tmux", "attach")
-LINE_MAX = 64 << 20  # bytes of a request. A message of MESSAGE_MAX, escaped as JSON, is 6 times as long at most
+# Bytes of a request. A message of MESSAGE_MAX bytes grows at most 6 times when escaped as JSON.
+LINE_MAX = 64 << 20
 MESSAGE_MAX = 8 << 20  # bytes of a message, in UTF-8
 
-# Frames of an attached connection: one type byte, the payload's length (4 bytes, big-endian), payload.
+# Frames of an attached connection: one type byte, the payload's length (4 bytes,
+# big-endian), the payload.
 OUTPUT, INPUT, RESIZE, ENDED, DETACH = b"o", b"i", b"w", b"x", b"d"
 FRAME_MAX = 16 << 20
 
 
 def too_long(text: str) -> str:
-    """Why this message can't be taken, with the limit in it; "" if it can."""
+    """Return why a message is too long, with the limit; "" if it is not."""
     if len(text) <= MESSAGE_MAX // 4:
         return ""
     size = len(text.encode("utf-8", "surrogatepass"))
@@ -51,13 +53,16 @@ def frame(kind: bytes, payload: bytes = b"") -> bytes:
 
 
 class FrameReader:
-    """Cuts a byte stream into frames, wherever it was split. Raises ValueError on an oversized frame."""
+    """Cuts a byte stream into frames, wherever it was split."""
 
     def __init__(self) -> None:
         self._buffer = bytearray()
 
     def feed(self, data: bytes) -> Iterator[tuple[bytes, bytes]]:
-        """The frames that are whole now: (type byte, payload)."""
+        """Yield the frames that are whole now: (type byte, payload). Lazy: iterate to the end.
+
+        Raises ValueError on an oversized frame.
+        """
         self._buffer += data
         while len(self._buffer) >= 5:
             size = int.from_bytes(self._buffer[1:5], "big")

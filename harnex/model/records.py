@@ -1,14 +1,17 @@
-"""The records that harnex writes to disk and to sockets, by their keys. Types only: nothing here costs anything at run time.
+"""The keys of the records that harnex writes to disk and to sockets. Types
+only: no cost at run time.
 
-What is missing in a record that was read is unknown: an older harnex may have written it. So most of them are not total,
-and readers use `.get`. Times are ISO 8601 in UTC with milliseconds, durations are seconds, sizes are bytes.
+A key that is missing in a record is unknown: an older harnex may have written the record. So most
+of the types are not total, and readers use `.get`. Times are ISO 8601 in UTC with milliseconds,
+durations are seconds, sizes are bytes.
 """
 
 from __future__ import annotations
 
 from typing import Any, TypedDict
 
-Json = dict[str, Any]  # an object that somebody else wrote (an agent, a person, a client): nothing is known of it
+# An object that others wrote (an agent, a person, a client): nothing is known of its keys.
+Json = dict[str, Any]
 
 
 class LastOutcome(TypedDict):
@@ -18,7 +21,7 @@ class LastOutcome(TypedDict):
     outcome: str  # completed, interrupted, failed
     reason: str | None
     retry_at: str | None
-    message: str  # the words of the end, 500 characters at most
+    message: str  # how the turn ended, in words; at most 500 characters
 
 
 class BackgroundWork(TypedDict):
@@ -27,7 +30,7 @@ class BackgroundWork(TypedDict):
     kind: str
     command: str
     since: str
-    by: str  # "main" or the sub-agent
+    by: str  # "main" or the sub-agent's name
 
 
 class Spawner(TypedDict, total=False):
@@ -35,7 +38,7 @@ class Spawner(TypedDict, total=False):
 
     id: str | None
     run_id: str | None
-    pane: str | None  # of tmux
+    pane: str | None  # the tmux pane
 
 
 # What a watch waits for, and until when.
@@ -43,14 +46,17 @@ WatchWaits = dict[str, str | None]  # {"for": ..., "until": ISO or None}
 
 
 class WatchShown(TypedDict):
-    """What a session's entry says of its watch."""
+    """The part of a session's entry about its watch."""
 
-    watch: str | None  # its phase
+    watch: str | None  # the watch's phase
     waiting: WatchWaits | None
 
 
 class Tokens(TypedDict, total=False):
-    """Sums of model calls. None is unknown, never 0; `unknown` counts the calls that do not tell a field."""
+    """Sums of model calls. None is unknown, never 0.
+
+    `unknown` counts, for each field, the calls that do not report it.
+    """
 
     input_tokens: int | None
     output_tokens: int | None
@@ -69,14 +75,14 @@ class Names(TypedDict):
 
 
 class Identity(Names):
-    """What names a run in its entry and in its history record."""
+    """What names a run in its registry entry and in its history record."""
 
     cli: str
     cli_version: str | None
     mode: str  # foreground, detach, tmux
     repo: str
     cwd: str
-    resumes: str | None  # the run that it goes on with
+    resumes: str | None  # the run that this one resumes
 
 
 class SessionEntry(TypedDict, total=False):
@@ -106,8 +112,8 @@ class SessionEntry(TypedDict, total=False):
     description: str | None
     meta: Json
     spawner: Spawner | None
-    options: list[str]  # of the dialog
-    pending: int  # messages
+    options: list[str]  # the dialog's options
+    pending: int  # number of waiting messages
     held_by: str | None
     background: list[BackgroundWork]
     watch: str | None
@@ -121,7 +127,7 @@ class SessionEntry(TypedDict, total=False):
 
 
 class GitPart(TypedDict):
-    """What git says of a run, from a look at its start and one at its end."""
+    """What git says of a run, from one look at its start and one at its end."""
 
     start_sha: str | None
     end_sha: str | None
@@ -136,7 +142,7 @@ class GitPart(TypedDict):
 
 
 class EndResult(TypedDict, total=False):
-    """How a session ended, for those who waited for it."""
+    """How a session ended, for those who waited for the end."""
 
     run_id: str
     reason: str
@@ -151,7 +157,7 @@ class EndResult(TypedDict, total=False):
 
 
 class Actual(TypedDict):
-    """What a run took, beside what was predicted."""
+    """What a run took, to compare with the prediction."""
 
     calls: int | None
     tokens: Tokens | None
@@ -168,7 +174,7 @@ class Actual(TypedDict):
 
 
 class HistoryRecord(TypedDict, total=False):
-    """A finished run: a line of `history.jsonl`, and the summary file."""
+    """A finished run: a record of `history.jsonl`, and the summary file."""
 
     id: str
     run_id: str
@@ -206,7 +212,8 @@ class HistoryRecord(TypedDict, total=False):
     redacted: int
 
 
-# A message that no agent has taken yet. `text` None: only Enter; `redacted`: it held a secret, which was not kept.
+# A message that no agent has taken yet. If `text` is None, only Enter is pressed. `redacted`: the
+# text held a secret, which was not kept.
 KeptMessage = TypedDict(
     "KeptMessage",
     {"id": str, "text": str | None, "submit": bool, "from": str | None, "redacted": bool},
@@ -215,21 +222,21 @@ KeptMessage = TypedDict(
 
 
 class FollowedFile(TypedDict, total=False):
-    """A file of the agent that was read, or (kind `process`) another process of it."""
+    """A file of the agent that was read, or (kind `process`) another process of the agent."""
 
     source: str
     path: str
     kind: str  # rows, document, process
-    offset: int  # where its reading began
+    offset: int  # where the reading began, in bytes
     pid: int
     began: float  # epoch seconds
 
 
-# ---- what a session answers over its socket ----
+# ---- the replies of a session over its socket ----
 
 
 class Reply(TypedDict, total=False):
-    """What every reply has; the others add to it."""
+    """What every reply has; the other replies add to it."""
 
     ok: bool
     id: str
@@ -246,7 +253,10 @@ class StatusReply(SessionEntry, total=False):
 
 
 class SendReply(Reply, total=False):
-    """`state` and what follows: of a sender who waits for the answer."""
+    """The reply to a sender.
+
+    `state` and the keys after it are for a sender who waits for the answer.
+    """
 
     message_id: str
     status: str
@@ -269,7 +279,7 @@ class WaitReply(Reply, total=False):
 
 
 class PaneReply(Reply, total=False):
-    """Positions are (row, column) from 0; `data` is the screen as ANSI or SVG, if that was asked for."""
+    """Positions are (row, column) from 0. `data` is the screen as ANSI or SVG, if requested."""
 
     state: str
     dialog: str | None

@@ -1,5 +1,6 @@
 """Runs whose supervisor is gone.
 
-`recover` ends them once (`fold` reads their log, `reread` the agent's files, `write_end` adds what is missing); `resume`
-starts an ended run again where it was (`go_on` says what the agent is told).
+`recover` ends such a run once: `fold` reads its log, `reread` reads the agent's files, and
+`write_end` adds what is missing. `resume` starts an ended run again where it was, and `go_on` words
+the message that the agent gets.
 """

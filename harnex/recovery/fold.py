@@ -1,4 +1,4 @@
-"""What an event log says in sum: read once, line by line, whatever a crash left of it."""
+"""The sum of an event log, read once, line by line, whatever a crash left of it."""
 
 from __future__ import annotations
 
@@ -9,14 +9,19 @@ from harnex import jsonl
 from harnex.model.records import Json, Tokens
 from harnex.usage.sums import Sums, unknown_calls
 
-# Written while the agent lived, never by a recovery: their times are signs of life.
+# Only a living agent causes these events, never a recovery: their times are signs of life.
 OF_LIFE = ("started", "state", "send", "turn_started", "tool", "blocked", "approval")
 
 
 @dataclass
 class Digest:
-    """`turn` is the number of the turn that is open; `status` and `said` are by message id. `unanswered`: messages that
-    were taken since the agent was last at rest. `background`: what runs, by its id. `state` is the last of life."""
+    """What an event log comes to.
+
+    `turn` is the number of the open turn, None if no turn is open. `status` and `said` are
+    by message id. `unanswered` are the messages that were taken since the agent was last at
+    rest. `background` is the work that still runs, by its id. `state` is the last one
+    before the run began to stop.
+    """
 
     id: str | None = None
     started: Json | None = None
@@ -35,7 +40,7 @@ class Digest:
     last_sign: str = ""
     state: str = ""
     unanswered: list[str] = field(default_factory=list)
-    nudges: set[str] = field(default_factory=set)  # messages of the watch
+    nudges: set[str] = field(default_factory=set)  # messages that the watch sent
     background: dict[str, Json] = field(default_factory=dict)
     looks: dict[str, Json] = field(default_factory=dict)  # the `git` events, by phase
     counts: dict[str, int] = field(default_factory=dict)  # events by type
@@ -100,8 +105,11 @@ class Digest:
 
     @property
     def cut_off(self) -> bool:
-        """Whether the end came while the agent worked: its turn was open, or a message was taken and not answered. A turn
-        that failed or was interrupted before, with the agent at its prompt again, is over."""
+        """Whether the run ended while the agent worked.
+
+        The turn was open, or a message was taken and not answered. A turn that failed or was
+        interrupted earlier does not count if the agent was at its prompt again.
+        """
         ended_badly = (self.last_outcome or {}).get("outcome") not in (None, "completed")
         return self.turn is not None or bool(self.unanswered) or (ended_badly and self.state != "prompt")
 
@@ -112,21 +120,21 @@ class Digest:
 
     @property
     def calls(self) -> int | None:
-        """How many model calls, None if none was seen."""
+        """Number of model calls, None if no call was seen."""
         return len(self.call_ids) or None
 
     @property
     def tokens_unknown(self) -> int:
-        """Of how many calls the tokens are not known."""
+        """Number of calls whose tokens are unknown."""
         return unknown_calls(self.sums.used()) if self.call_ids else 0
 
     def tokens(self) -> Tokens | None:
-        """What they used, None if no call was seen."""
+        """Tokens that the calls used, None if no call was seen."""
         return self.sums.totals() if self.call_ids else None
 
 
 def read(run_dir: str) -> Digest:
-    """The digest of a run's event log; an empty one if there is none."""
+    """Return the digest of a run's event log; an empty digest if there is no log."""
     digest = Digest()
     try:
         with open(os.path.join(run_dir, "events.jsonl"), "rb") as f:

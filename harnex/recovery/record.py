@@ -1,4 +1,4 @@
-"""The record of a run whose supervisor is gone: its history row, with what is not in its event log."""
+"""The history record of a run whose supervisor is gone, with what its event log lacks."""
 
 from __future__ import annotations
 
@@ -18,10 +18,11 @@ from harnex.supervisor.repository import look_now
 
 
 def recorded(run_dir: str, record: Json, **how_it_ended: Any) -> tuple[Clean, tuple[events.Event, ...]]:
-    """The record of a run whose supervisor is gone, and the events that are missing in its log but for `exited`.
+    """Return the run's history record, and the events that its log lacks, except `exited`.
 
-    Its lease is removed, and secrets in what others wrote are covered: of exact values only those that are known
-    here, in this environment or in the lease; what was given by `--env` alone is found by its shape, or not.
+    Removes the run's lease, and redacts secrets in files that others wrote. Exact values are
+    redacted only if they are known here, from this environment or the lease. A secret that came
+    only by `--env` is found by its shape or not at all.
     """
     manifest = _document(os.path.join(run_dir, "manifest.json"))
     repo = str(record.get("repo"))
@@ -31,7 +32,7 @@ def recorded(run_dir: str, record: Json, **how_it_ended: Any) -> tuple[Clean, tu
     leased = manifest.get("lease")
     lease.remove(run_dir, leased["logs"] if isinstance(leased, dict) and isinstance(leased.get("logs"), list) else ())
     Scrub(run_dir, redactor).finish(dispatch.LAST_S)
-    log = fold.read(run_dir)  # once more: what was missing in it has been added
+    log = fold.read(run_dir)  # Read the log once more: missing events have been added.
     start, end = log.looks.get("start"), log.looks.get("end")
     told: list[events.Event] = []
     if start is not None and end is None:

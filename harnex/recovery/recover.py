@@ -1,8 +1,9 @@
-"""Runs whose supervisor is gone (killed, machine rebooted): their end is written, exactly once.
+"""Write the end of runs whose supervisor is gone (killed, machine rebooted), exactly once.
 
-Done by the next command that looks, or by `harnex recover`, under the registry lock. Each step may be the last one
-that is done (a crash in here, a full disk): the next recovery finds by what is written how far this one came. The
-registry entry and the run's lock file go last, so that until then there is something to find.
+The next command that looks does so, or `harnex recover`, under the registry lock. Each step may be
+the last one that succeeds (a crash in here, a full disk): the next recovery sees from what is
+written how far this one came. The registry entry and the run's lock file are removed last, so that
+until then there is something to find.
 """
 
 from __future__ import annotations
@@ -31,16 +32,19 @@ Report = dict[str, Any]
 
 
 def recover_dead(state: str, patience_s: float = LOCK_PATIENCE_S) -> list[Report]:
-    """End every dead run: sweep what it left, `exited` event, history row, no registry entry. What was found.
+    """End every dead run: sweep its processes, write `exited` and the history record,
+    remove the registry entry.
 
-    Raises HarnexError if another process is at it for longer than `patience_s`, and OSError.
+    Returns a report for each run. Raises OSError, and HarnexError if another process holds the lock
+    for longer than `patience_s` seconds.
     """
     reports = []
     with registry_lock(state, patience_s):
         dead: dict[str, dict[str, Any] | None] = {}
         for record in registry.all_records(state)[0]:
             mark = runlock.path_of(state, record["run_id"])
-            # A pid can be the same one again after a reboot; a lock can't be held by nobody.
+            # After a reboot another process may have the same pid, but no process
+            # holds the lock of a dead run.
             if not registry.is_live(record) or (os.path.exists(mark) and not runlock.is_held(mark)):
                 dead[record["run_id"]] = record
         for run_id in runlock.dead_runs(state):
@@ -54,7 +58,7 @@ def recover_dead(state: str, patience_s: float = LOCK_PATIENCE_S) -> list[Report
 
 
 def _recover(state: str, run_id: str, record: dict[str, Any] | None) -> Report | None:
-    """End one run. None: it was only begun, and nothing is left of it."""
+    """End one run. Returns None if the run was only begun, and nothing is left of it."""
     run_dir = paths.run_dir(state, run_id)
     start = startfile.read(run_dir)
     agent = (record or {}).get("pid"), (record or {}).get("pid_start")
@@ -98,7 +102,8 @@ def _recover(state: str, run_id: str, record: dict[str, Any] | None) -> Report |
 def _about(
     run_id: str, record: dict[str, Any] | None, start: dict[str, Any], log: fold.Digest
 ) -> dict[str, Any] | None:
-    """Who the run was: from its registry entry, else from what it was started from, else from its first event."""
+    """Return who the run was: from its registry entry, else from start.json,
+    else from its first event."""
     if record is not None:
         return record
     if start:
@@ -119,7 +124,10 @@ def _about(
 def _write_end(
     state: str, run_dir: str, about: dict[str, Any], start: dict[str, Any], log: fold.Digest, report: Report
 ) -> None:
-    """What was not seen any more, the history row and `exited`, as far as they are missing. Raises OSError."""
+    """Write what is missing: events that the supervisor did not see, the history record, `exited`.
+
+    Fills in `report`. Raises OSError.
+    """
     run_id = about["run_id"]
     seen_at = last_sign(run_dir, about, log)
     row = next((r for r in history.rows(state) if r.get("run_id") == run_id), None)
@@ -156,17 +164,21 @@ def _write_end(
     report["reason"], report["ended_at"] = row.get("reason"), row.get("ended_at")
     late.close(row)
     if not late.may_quote:
-        withhold(run_dir)  # last: it was read
+        withhold(run_dir)  # last, because the texts were needed until here
 
 
 def read_again(run_dir: str, start: dict[str, Any], log: fold.Digest) -> reread.Seen:
-    """The agent's records; nothing if they can't be read, whatever the reason: the end is written all the same."""
+    """Read the agent's own files once more.
+
+    Returns an empty result if they can't be read, whatever the reason: the end is still written.
+    """
     if not start or log.started is None or start["options"].get("headless"):
-        return reread.Seen()  # (the stream of a headless run ended with its supervisor, who read it)
+        # Only the supervisor could read a headless run's stream, which ended with the supervisor.
+        return reread.Seen()
     try:
         pid, began = log.started.get("pid"), times.parse_iso(str(log.started.get("ts")))
         return reread.read_again(run_dir, start, pid if isinstance(pid, int) else None, began)
-    except Exception:  # files of another program, in whatever state a crash left them
+    except Exception:  # files of another program, in any state that a crash left them in
         return reread.Seen()
 
 
@@ -178,7 +190,8 @@ def _duration(about: dict[str, Any], seen_at: float) -> float | None:
 
 
 def _undo(state: str, run_id: str) -> None:
-    """A run of which nothing is known had only been begun: what it took from the one it was to go on with goes back."""
+    """Undo a run that had only been begun: give back what it took from the
+    run that it was to resume."""
     run_dir = paths.run_dir(state, run_id)
     with contextlib.suppress(OSError), open(os.path.join(run_dir, paths.RESUMES), encoding="utf-8") as f:
         give_back(state, run_id, f.read().strip())
@@ -187,7 +200,7 @@ def _undo(state: str, run_id: str) -> None:
 
 
 def give_back(state: str, run_id: str, old: str) -> None:
-    """The run `run_id` does not go on with `old` after all: its messages are the old one's again."""
+    """The run `run_id` does not resume `old` after all: give the messages back to `old`."""
     old_dir = paths.run_dir(state, old)
     with contextlib.suppress(OSError):
         os.rename(os.path.join(paths.run_dir(state, run_id), undelivered.NAME), os.path.join(old_dir, undelivered.NAME))
@@ -200,7 +213,7 @@ def give_back(state: str, run_id: str, old: str) -> None:
 
 
 def _tidy(state: str) -> None:
-    """Half-written entries, and git directories (git.py), of processes that are gone."""
+    """Remove half-written entries, and git directories (git.py), of processes that are gone."""
     directory = paths.sessions_dir(state)
     with contextlib.suppress(OSError):
         for name in os.listdir(directory):

@@ -1,8 +1,10 @@
-"""What a dead supervisor did not see any more: the agent's own files are read once more, after everything has ended.
+"""Read the agent's own files once more, after everything has ended, for what
+a dead supervisor missed.
 
-The files are those that the supervisor noted as it followed them (evidence.py); a file that the agent opened only
-after that is not found. Read from where the first reading began, so that the reader sees whole calls and turns; what
-the log has already is told apart by the caller (call ids, texts).
+The files are those that the supervisor noted as it followed them (evidence.py). A file that
+the agent opened later is not found. Each file is read from where the first reading began,
+so that the reader sees whole calls and turns. The caller tells apart what the log has
+already (call ids, texts).
 """
 
 from __future__ import annotations
@@ -23,35 +25,40 @@ from harnex.store.tail import LineTail
 from harnex.supervisor.evidence import FollowedFiles
 from harnex.zones import zone_of
 
-COMPARED = 500  # characters of a prompt
+COMPARED = 500  # how many characters of two prompts are compared
 
 
 @dataclass
 class Seen:
-    """What the agent's records hold of a run, from its start to its end."""
+    """What the agent's files hold of a run, from its start to its end."""
 
     calls: list[ModelCall] = field(default_factory=list)
     rests: list[Rest] = field(default_factory=list)
-    prompts: dict[str, Counter[str]] = field(default_factory=dict)  # source -> normalised text -> how often
-    ends: dict[str, TurnEnded | None] = field(default_factory=dict)  # source -> of its last turn; None: it did not end
+    # Source -> normalised text -> how often.
+    prompts: dict[str, Counter[str]] = field(default_factory=dict)
+    # Source -> end of its last turn, None if that turn did not end.
+    ends: dict[str, TurnEnded | None] = field(default_factory=dict)
     agent_session_id: str | None = None
     files: int = 0
-    signals: tuple[str, ...] = ()  # sources that tell of prompts before the agent keeps them, if it ever does
+    # Sources that report prompts before the agent keeps them, if it ever does.
+    signals: tuple[str, ...] = ()
 
     def submitted(self, text: str) -> int:
-        """How often the agent recorded that prompt, by the source that has it most often."""
+        """Return how often the agent recorded a prompt, by the source that has it most often."""
         return max((count[normal(text)] for count in self.prompts.values()), default=0)
 
     def kept(self, text: str) -> int | None:
-        """How often the conversation that the agent keeps (and resumes) has that prompt; None: it is not known.
+        """Return how often the conversation that the agent keeps (and resumes) has a prompt.
 
-        Hooks tell of a prompt before it is kept (Claude Code 2.1.329 writes its transcript up to 100 ms later)."""
+        None if unknown. Hooks report a prompt before the agent keeps it: Claude Code writes its
+        transcript up to 100 ms later (2.1.329).
+        """
         kept = [count for source, count in self.prompts.items() if source not in self.signals]
         return max(count[normal(text)] for count in kept) if kept else None
 
     @property
     def end(self) -> TurnEnded | None:
-        """How the last turn ended, by a source that knows of the last prompt."""
+        """How the last turn ended, by a source that knows the last prompt. None if unknown."""
         most = max((count.total() for count in self.prompts.values()), default=0)
         for source, count in self.prompts.items():
             end = self.ends.get(source)
@@ -61,24 +68,33 @@ class Seen:
 
 
 def normal(text: str) -> str:
-    """A prompt as it compares: its words. Adapters guard a text with invisible characters, agents change blanks."""
+    """Return a prompt's words, for comparing prompts.
+
+    Adapters guard a text with invisible characters, and agents change blanks.
+    """
     return " ".join(re.findall(r"\w+", text))[:COMPARED] or text.strip()
 
 
 def was_kept(run_dir: str, adapter: str) -> bool:
-    """Whether there is anything to go on with: Claude Code writes its transcript a moment after what it tells, and
-    killed in that moment it leaves an empty one, which it does not resume (2.0.77). Unknown files count as kept."""
+    """Whether there is a conversation to go on with. Unknown files count as kept.
+
+    Claude Code writes its transcript a moment after it reports a turn. Killed in that moment, it
+    leaves an empty transcript, which it does not resume (2.0.77).
+    """
     rows = FollowedFiles(run_dir).rows()
     files = [r["path"] for r in rows if r.get("source") in catalogue.kind(adapter).conversation]
     return not files or any(os.path.exists(path) and os.path.getsize(path) > 0 for path in files)
 
 
 def read_again(run_dir: str, start: dict[str, Any], pid: int | None, began: float) -> Seen:
-    """Read the followed files of a run once, whole. `start` is its start.json, `began` epoch seconds."""
+    """Read the followed files of a run once, whole.
+
+    `start` is its start.json, `began` epoch seconds.
+    """
     seen = Seen()
     try:
         adapter = catalogue.adapter_for(str(start.get("adapter")))
-    except HarnexError:  # the package that added it is gone, or broken
+    except HarnexError:  # the package that added the adapter is gone, or broken
         return seen
     seen.signals = catalogue.signals(start["adapter"])
     version = start.get("version")
@@ -97,7 +113,8 @@ def read_again(run_dir: str, start: dict[str, Any], pid: int | None, began: floa
         if kind == "process":
             _take(seen, reader.ended())
             reader = reader_of(int(followed.get("pid") or 0), float(followed.get("began") or began))
-        # Documents tell of a present that is over; a file with which a later process goes on was read whole.
+        # Skip documents: they describe a moment that has passed. Skip files that a later process
+        # continues: they were read whole.
         if kind in ("process", "document") or path in known:
             continue
         known.add(path)

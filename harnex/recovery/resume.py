@@ -1,8 +1,10 @@
-"""Starting an ended run again where it was: the agent's own resume, the same id, the messages that it never took.
+"""Start an ended run again where it was: with the agent's own resume, the same id,
+and the untaken messages.
 
-A run is gone on with once: `resumed` in its directory names the run that does. That one is marked and made, and the
-messages are moved to it, under the registry lock; a crash anywhere leaves either the old run as it was or a new run
-that is dead, recovered, and can be gone on with itself.
+A run is resumed once: the file `resumed` in its directory names the new run. Under the registry
+lock the old run is marked, the new run's directory is made, and the messages are moved there. A
+crash at any point leaves either the old run as it was, or a new run that is dead, gets recovered,
+and can be resumed itself.
 """
 
 from __future__ import annotations
@@ -34,15 +36,17 @@ LOST = ("supervisor_lost", "killed")
 
 
 def lost_runs(state: str, since: float) -> list[dict[str, Any]]:
-    """History rows, oldest first, of runs that ended by accident since then and that nobody went on with.
+    """Return the history records, oldest first, of runs that ended by accident
+    since then and may be resumed.
 
-    That is: their supervisor or agent was killed, or a shutdown of the machine ended them; no run went on with them,
-    and their id was not used again in that repository.
+    By accident means: their supervisor or agent was killed, or the machine's shutdown ended them.
+    Left out are runs that were resumed already and runs whose id was used again in that repository.
     """
     found: dict[tuple[Any, Any], dict[str, Any]] = {}
     live = {(r["repo"], r["id"]) for r in registry.live(state)}
     for row in history.rows(state):
-        found[row.get("repo"), row["id"]] = row  # a later run of the same id takes the place of an earlier one
+        # A later run of the same id replaces an earlier one.
+        found[row.get("repo"), row["id"]] = row
     return [
         row
         for key, row in found.items()
@@ -60,11 +64,12 @@ def _by_accident(state: str, row: dict[str, Any]) -> bool:
     if row.get("reason") != "stopped" or row.get("message") != SIGNALLED:
         return False
     boot = startfile.read(paths.run_dir(state, row["run_id"])).get("boot")
-    return bool(boot) and boot != process.boot_id()  # the signal was the machine's, as it went down
+    # The signal came from the machine, as it went down.
+    return bool(boot) and boot != process.boot_id()
 
 
 def resumed_by(state: str, run_id: str) -> str | None:
-    """The run that goes on with this one."""
+    """Return the id of the run that resumed this one, or None."""
     try:
         with open(os.path.join(paths.run_dir(state, run_id), paths.RESUMED), encoding="utf-8") as f:
             return f.read().strip() or None
@@ -73,11 +78,13 @@ def resumed_by(state: str, run_id: str) -> str | None:
 
 
 def resume(state: str, row: dict[str, Any], message: str | None, most: int, go_on: bool = True) -> dict[str, Any]:
-    """Start the run of this history row again. `message` is sent first if its last turn was cut off; without one the
-    agent is told to go on with what was cut off, unless `go_on` is false.
+    """Start the run of a history record again.
 
-    The reply is that of `run --detach`, with `resumes`, `messages`, `how` and `said` (what the agent is told). Raises
-    HarnexError: why it can't be.
+    If its last turn was cut off, `message` is sent first. Without a `message` the agent is told to
+    go on with what was cut off, unless `go_on` is false.
+
+    Returns the reply of `run --detach`, with `resumes`, `messages`, `how` and `said` (what the
+    agent is told). Raises HarnexError, which says why the run can't be resumed.
     """
     run_id, name = str(row["run_id"]), row["id"]
     run_dir = paths.run_dir(state, run_id)
@@ -115,7 +122,7 @@ def resume(state: str, row: dict[str, Any], message: str | None, most: int, go_o
         options.context = words_for(log, taken, row.get("killed") or ())
         before = last_turn(log, start) if options.context is None else None
         if any(m.get("text") == options.context for m in undelivered.rows(state, run_id)):
-            options.context = None  # a start that failed has left it there
+            options.context = None  # an earlier start that failed left the message in the inbox
     if not args:
         notes.append(how)
     new_run_id, lock = _take_over(state, row)
@@ -144,7 +151,10 @@ def resume(state: str, row: dict[str, Any], message: str | None, most: int, go_o
 
 
 def _settle(state: str, run_dir: str, start: dict[str, Any], log: fold.Digest, goes_on: bool) -> int:
-    """Of the messages that were taken, let those go that are in the conversation that goes on; how many are not."""
+    """Drop the accepted messages that the resumed conversation holds.
+
+    Returns how many it does not hold.
+    """
     taken = [m for m in undelivered.rows(state, start["run_id"]) if log.status.get(m["id"]) == "accepted"]
     if not taken or not goes_on:
         return len(taken)
@@ -162,13 +172,13 @@ def _settle(state: str, run_dir: str, start: dict[str, Any], log: fold.Digest, g
 
 
 def _rehearsed(state: str, start: dict[str, Any]) -> tuple[str, ...]:
-    """The logs of the endpoints of this run and of those that it goes on with."""
+    """Return the endpoint logs of this run and of the runs that it continues."""
     runs = (start, *_earlier(state, start))
     return tuple(os.path.join(paths.run_dir(state, run["run_id"]), "rehearsal.jsonl") for run in runs)
 
 
 def _earlier(state: str, start: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """What the runs were started from that this one goes on with, newest first."""
+    """Yield the start.json of each run that this one continues, newest first. Lazy."""
     known = {start["run_id"]}
     while start.get("resumes"):
         start = startfile.read(paths.run_dir(state, str(start["resumes"])))
@@ -179,7 +189,10 @@ def _earlier(state: str, start: dict[str, Any]) -> Iterator[dict[str, Any]]:
 
 
 def _options(start: dict[str, Any], row: dict[str, Any]) -> tuple[RunOptions, list[str]]:
-    """The options of the run, and what is different now. Raises HarnexError for what was not kept."""
+    """Return the run's options, and notes on what is different now.
+
+    Raises HarnexError for an option that was not kept.
+    """
     given, notes = dict(start["options"]), []
     if any(MARK in str(word) for word in given.get("args") or ()):
         raise HarnexError(
@@ -220,10 +233,11 @@ def _options(start: dict[str, Any], row: dict[str, Any]) -> tuple[RunOptions, li
 
 
 def _native(state: str, start: dict[str, Any], row: dict[str, Any], log: fold.Digest) -> tuple[tuple[str, ...], str]:
-    """The arguments that make the CLI go on with its conversation, and in words what happens."""
+    """Return the arguments that make the CLI resume its conversation, and what happens in words."""
     session = row.get("agent_session_id") or log.agent_session_id or start.get("agent_session_id")
     turns, run_id = log.turns, start["run_id"]
-    for earlier in () if turns else _earlier(state, start):  # killed before it went on: the conversation is theirs
+    # A run that was killed before it went on has no turns: an earlier run has the conversation.
+    for earlier in () if turns else _earlier(state, start):
         log = fold.read(paths.run_dir(state, earlier["run_id"]))
         if log.turns:
             turns, run_id = log.turns, earlier["run_id"]
@@ -242,7 +256,10 @@ def _native(state: str, start: dict[str, Any], row: dict[str, Any], log: fold.Di
 
 
 def _take_over(state: str, row: dict[str, Any]) -> tuple[str, int]:
-    """Make the new run and move the messages to it: its id, and its lock. Raises HarnexError if somebody was faster."""
+    """Make the new run and move the messages to it. Returns its id and its lock's descriptor.
+
+    Raises HarnexError if another run resumed the old one first.
+    """
     old = str(row["run_id"])
     with registry_lock(state):
         other = resumed_by(state, old)
@@ -275,7 +292,8 @@ def _take_over(state: str, row: dict[str, Any]) -> tuple[str, int]:
 
 
 def _undo(state: str, new: str, old: str) -> None:
-    """It could not be started: everything as it was, unless it ran and its end is in the records."""
+    """The new run could not be started: restore the old one, unless the new
+    one ran and left records."""
     if os.path.exists(os.path.join(paths.run_dir(state, new), "events.jsonl")):
         return
     with registry_lock(state):

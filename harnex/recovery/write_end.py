@@ -1,4 +1,5 @@
-"""What is added to the event log of a dead run, after its supervisor: what the agent's own records have and it has not."""
+"""What is added to the event log of a dead run: events that the agent's own
+files prove and the log lacks."""
 
 from __future__ import annotations
 
@@ -23,15 +24,15 @@ Report = dict[str, Any]
 
 
 class Late:
-    """The event log of a dead run: what is added to it, after its supervisor."""
+    """The event log of a dead run, and the events that are added after its supervisor's death."""
 
     def __init__(
         self, state: str, run_dir: str, about: dict[str, Any], start: dict[str, Any], log: fold.Digest
     ) -> None:
         self._state, self._run_dir, self._about, self._log = state, run_dir, about, log
         self._events: EventLog | None = None
-        # Values that must not be written are known only if the variables that held them are set here, too; what
-        # `--env` gave may have been another value.
+        # Secrets must not be written. Their values are known only if the variables that held them
+        # are set here, too; `--env` may have given a variable another value.
         given = start["options"].get("env") or {} if start else {}
         self.may_quote = all(name in os.environ and name not in given for name in start.get("secrets") or ())
         rules = redaction.of_start(start, str(about.get("repo") or "") or None)
@@ -44,20 +45,25 @@ class Late:
         self._events = EventLog(path, self._about["id"], self._about["run_id"], self._redactor.fields)
 
     def take(self, seen: reread.Seen, agent_session_id: str | None, report: Report) -> None:
-        """What the agent's records have and the log has not: prompts that were taken, calls, the end of the turn."""
+        """Add what the agent's files have and the log lacks: accepted prompts,
+        calls, the end of the turn."""
         log, run_id = self._log, self._about["run_id"]
-        known: dict[str, int] = {}  # how often the log has a text as accepted
+        known: dict[str, int] = {}  # text -> how often the log has it as accepted
         for message in undelivered.rows(self._state, run_id):
             status = log.status.get(message["id"])
             if status == "accepted":
-                continue  # whether the agent kept it is looked at when it is started again
+                # Whether the agent kept the message is checked when it is started again.
+                continue
             text = reread.normal(message["text"] or "")
             before = known.setdefault(text, self._accepted_before(text))
-            # (One that is kept without its secrets compares with nothing: it is never delivered from here either.)
+            # (A message that is kept without its secrets has no text to compare: it never
+            # counts as accepted here.)
             if text and seen.submitted(text) > before:
                 known[text] += 1
                 self._taken(message, report)
-            elif status not in (None, "expired", "failed"):  # those were told, and kept because the agent had died
+            # `expired` and `failed` were reported before: such a message was kept
+            # because the agent had died.
+            elif status not in (None, "expired", "failed"):
                 error = "the session was lost before the agent took it"
                 self._emit(events.Delivery(message_id=message["id"], status="expired", error=error))
         totals, counted = Totals(), set(log.call_ids)
@@ -88,7 +94,10 @@ class Late:
             self._emit(events.Usage(calls=log.calls, tokens=log.tokens(), agent_session_id=agent_session_id))
 
     def _accepted_before(self, text: str) -> int:
-        """How many messages of that text the log knows as accepted (it has their first characters)."""
+        """Return how many messages of that text the log has as accepted.
+
+        The log has only the first characters of a text.
+        """
         start = reread.normal(self._redactor.text(text[: events.MSG_LIMIT]))
         same = [id for id, said in self._log.said.items() if reread.normal(said)[: len(start)] == start[: len(said)]]
         return sum(self._log.status.get(id) == "accepted" for id in same)
@@ -105,7 +114,7 @@ class Late:
         report["late_accepted"] += 1
 
     def _end_turn(self, seen: reread.Seen) -> None:
-        """The open turn: as the agent's records say that it ended, else cut off."""
+        """End the open turn as the agent's files say, else as cut off."""
         log, end, turn = self._log, seen.end, self._log.turn
         assert turn is not None
         duration = 0.0
@@ -129,13 +138,16 @@ class Late:
         )
 
     def add(self, told: Iterable[events.Event]) -> None:
-        """Events that the record of the run brought with it."""
+        """Add the events that came with the history record."""
         if self._events is not None:
             for event in told:
                 self._emit(event)
 
     def close(self, row: dict[str, Any]) -> None:
-        """Write `exited` if it is missing. Raises OSError if there is no room for what was added."""
+        """Write `exited` if it is missing.
+
+        Raises OSError if the disk has no room for the added events.
+        """
         if self._events is None:
             return
         exited = events.Exited(
@@ -161,7 +173,10 @@ class Late:
 
 
 def last_sign(run_dir: str, about: dict[str, Any], log: fold.Digest) -> float:
-    """When the run was last seen alive (epoch seconds): the agent's last output, or the last thing that was noted."""
+    """Return when the run was last seen alive, in epoch seconds.
+
+    That is the agent's last output, or the last event that was noted.
+    """
     now, signs = clock.wall(), []
     if isinstance(about.get("idle_mtime"), float):
         signs.append(about["idle_mtime"])
@@ -170,5 +185,6 @@ def last_sign(run_dir: str, about: dict[str, Any], log: fold.Digest) -> float:
     for text in (log.last_sign, str(about.get("started_at"))):
         with contextlib.suppress(ValueError):
             signs.append(times.parse_iso(text))
-    # A clock that was set back leaves times of the future: none of them is later than now.
+    # A clock that was set back leaves times in the future: no sign of life
+    # counts as later than now.
     return min(max(signs, default=now), now)

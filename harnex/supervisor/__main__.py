@@ -1,7 +1,8 @@
-"""The supervisor process: reads its spec, takes the id, starts the agent, says how that went, and runs.
+"""The supervisor process: reads its spec, claims the id, starts the agent,
+reports the start, and runs.
 
-Its parent has already put it into a session of its own. Standard input brings the spec, standard
-output takes one JSON line about the start; both are let go then.
+The parent has already put the process into a session of its own. Standard input brings the spec;
+standard output takes one JSON line about the start. Both are closed then.
 """
 
 from __future__ import annotations
@@ -23,14 +24,17 @@ from harnex.supervisor.session import Session
 
 
 def tell(fd: int, reply: Mapping[str, object]) -> None:
-    """The one line to the launching command, which may be gone by now."""
+    """Write the one line to the launching command, which may be gone by now."""
     with contextlib.suppress(OSError):
         os.write(fd, jsonl.dumps(reply).encode() + b"\n")
     os.close(fd)
 
 
 def refuse(spec: Spec, error: HarnexError, reply_fd: int) -> int:
-    """The session did not start: end what runs of it, record that, and say so. The exit code."""
+    """End what runs of a session that did not start, record the failure, and report it.
+
+    Returns the exit code.
+    """
     end_at_boot(spec, error)
     tell(reply_fd, {**error.reply(), "id": spec.id, "run_id": spec.run_id, "exit_code": error.exit_code})
     return error.exit_code
@@ -55,10 +59,10 @@ def main() -> int:
     try:
         claim_id(spec)
     except HarnexError as e:
-        runlock.remove(spec.state, spec.run_id)  # refused: it never was a run
+        runlock.remove(spec.state, spec.run_id)  # the start was refused: this never was a run
         tell(reply_fd, {**e.reply(), "exit_code": e.exit_code})
         return e.exit_code
-    os.environ.pop(APART, None)  # it is about us, not about the agent
+    os.environ.pop(APART, None)  # the variable is about us, not about the agent
     offspring.adopt()
     session = Session(spec)
     try:
@@ -79,8 +83,8 @@ def main() -> int:
     try:
         session.run()
     except BaseException as e:
-        # A bug in harnex must not leave an agent behind that nobody sees: end it, and leave a trace.
-        import traceback  # only here: it costs half a megabyte
+        # A bug in harnex must not leave an unseen agent behind: end the agent, and leave a trace.
+        import traceback  # imported only here: it costs half a megabyte
 
         report = session.last_words(traceback.format_exc())
         print(report, file=sys.stderr, flush=True)

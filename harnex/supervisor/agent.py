@@ -1,7 +1,8 @@
 """One generation of a session's agent: a process, and everything that dies with it.
 
-A session has one after the other: another process goes on with the conversation of one that crashed (the watch), or
-asks once more for a headless answer. What outlives a process stands in the session: its log, terminal and messages.
+A session has one generation after the other: a new process resumes the conversation of one that
+crashed (the watch), or asks once more for a headless answer. What outlives a process belongs to the
+session: its log, terminal and messages.
 """
 
 from __future__ import annotations
@@ -23,28 +24,34 @@ from harnex.supervisor.helpers import Helpers
 if TYPE_CHECKING:
     from harnex.supervisor.pipes import PipeChild
 
-ECHO_S = 0.6  # after keys: what moves on the screen is their echo
-REDRAW_S = 2.0  # after a change of size: the agent paints everything anew
+# After keys were sent, changes on the screen are their echo for this long.
+ECHO_S = 0.6
+# After a change of size, the agent repaints its screen for this long.
+REDRAW_S = 2.0
 
 
 @dataclass(kw_only=True)
 class Agent:
-    """A process, what reads it, and what can be done to it."""
+    """A process, the parts that read it, and what can be done to it."""
 
     adapter: Adapter
     version: Version | None
     reader: Reader
     child: Child | PipeChild
-    terminal: Terminal  # the session's: it outlives the process
+    terminal: Terminal  # belongs to the session: it outlives the process
     activity: Activity
     evidence: Evidence
     helpers: Helpers
     session_id: str | None  # the CLI's own id of the conversation
-    learn: Callable[[Iterable[Fact], float], None]  # what the reader says goes to the machines that it concerns
+    # Hands facts of the reader to the machines that need them.
+    learn: Callable[[Iterable[Fact], float], None]
     diagnose: Callable[[str], None]
 
     def type(self, data: bytes) -> str:
-        """Send bytes to the agent's terminal, all or none. The reason if they were not sent, else ""."""
+        """Send bytes to the agent's terminal, all or none.
+
+        Returns "", or why they were not sent.
+        """
         problem = ""
         self.terminal.disturb(ECHO_S)
         try:
@@ -56,15 +63,15 @@ class Agent:
         return problem
 
     def typing(self, text: str) -> Typing:
-        """How a message is typed to this version."""
+        """Return how a message is typed to this version."""
         return self.adapter.typing(text, self.version)
 
     def stop_steps(self, state: State) -> tuple[StopStep, ...]:
-        """The polite part of the ladder that ends it."""
+        """Return the polite steps of the ladder that ends the agent."""
         return tuple(self.adapter.stop_steps(state, self.version))
 
     def interrupt(self, now: float) -> None:
-        """Interrupt the running turn, as the agent wants it: by keys, or by a command."""
+        """Interrupt the running turn in the agent's own way: by keys, or by a command."""
         facts = self.reader.ask("interrupt")
         if facts is not None:
             self.learn(facts, now)

@@ -1,4 +1,5 @@
-"""Answering the dialog that is open: for `approve` and `deny`, and for what the person allowed in advance."""
+"""Answer the open dialog: for `approve` and `deny`, and for dialogs that the
+person allowed in advance."""
 
 from __future__ import annotations
 
@@ -18,18 +19,24 @@ from harnex.supervisor.agent import Agent
 from harnex.supervisor.control import Peer
 from harnex.supervisor.journal import Journal
 
-IN_ADVANCE = {"trust": "--trust", "bypass-warning": "--permissions bypass", "update": "harnex"}  # what allowed it
+# The dialogs that may be answered in advance, and what allowed each of them.
+IN_ADVANCE = {"trust": "--trust", "bypass-warning": "--permissions bypass", "update": "harnex"}
 KEEP = re.compile(
     r"(?:use|keep) (?:the )?(?:existing|current) model", re.IGNORECASE
 )  # declines an offer of another model
 REVIEW = re.compile(r"Submit answers?$")
-COMMAND_GONE_S = 45.0  # the same as GONE_S, for an answer that a slow command gives
+# As GONE_S, for an answer that a slow command gives.
+COMMAND_GONE_S = 45.0
 Done = Callable[[HarnexError | None], None]
 
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """An answer: the verb, the option's number (from 1) or the text where the verb does not say it all, and who gives it."""
+    """An answer to a dialog.
+
+    `option` is the option's number (from 1), `text` the answer in words; each only if the verb does
+    not say it all. `by` is who answers.
+    """
 
     verb: Verb
     option: int | None = None
@@ -38,14 +45,16 @@ class Wanted:
 
 
 class Answers:
-    """At most one answer is on its way; `done` is told how it went."""
+    """Presses at most one answer at a time, and calls `done` with the result."""
 
     def __init__(self, spec: Spec, journal: Journal, agent: Callable[[], Agent], status: Status) -> None:
         self._spec, self._journal, self._agent, self._status = spec, journal, agent, status
         self._current: Answering | None = None
         self._done: Done | None = None
-        self._said: Answering | None = None  # the answer to a question, whose review is being handed in
-        self._shown: tuple[str, tuple[str, ...]] | None = None  # the dialog on the screen, with its options
+        # The answer to a question, while its review is handed in.
+        self._said: Answering | None = None
+        # The dialog on the screen, with its options.
+        self._shown: tuple[str, tuple[str, ...]] | None = None
         self._painted_at: float | None = None
         self._in_advance = {"update"}
         if spec.trust:
@@ -54,9 +63,10 @@ class Answers:
             self._in_advance.add("bypass-warning")
 
     def begin(self, wanted: Wanted, seen: str | None, done: Done | None = None, since: str | None = None) -> None:
-        """Answer the dialog that is open, if it is still the one that was `seen`, open since `since` (None: whichever).
+        """Start to answer the open dialog. Raises HarnexError if another dialog is open.
 
-        `done` is called with the problem, None if there was none. Raises HarnexError if the dialog is another one now.
+        `seen` is the dialog that the caller saw, and `since` when it came up; None accepts any.
+        `done` is called later, with a HarnexError or None.
         """
         self._check(wanted, seen, since)
         verdict, agent = self._status.verdict, self._agent()
@@ -68,7 +78,8 @@ class Answers:
         except ValueError as e:
             raise self._refusal(str(e), "see: harnex status") from None
         self._current, self._done = current, done
-        if facts is not None:  # answered by a command: it is gone when the agent no longer says that it is there
+        # A command answers: the dialog has gone when the agent no longer reports it.
+        if facts is not None:
             current.options, current.pressed_at, current.gone_s = verdict.options, now, COMMAND_GONE_S
             if verdict.options:
                 current.target = option - 1 if option else 0 if verb == "approve" else len(verdict.options) - 1
@@ -79,7 +90,7 @@ class Answers:
         return HarnexError(words, hint, errors.USAGE)
 
     def _check(self, wanted: Wanted, seen: str | None, since: str | None) -> None:
-        """Raises HarnexError if this can't be the answer to the dialog that is open."""
+        """Raise HarnexError if the answer can't be for the open dialog."""
         verdict, name = self._status.verdict, self._spec.id
         look = f"look: harnex pane --id {name}"
         if verdict.state is not State.BLOCKED:
@@ -109,7 +120,7 @@ class Answers:
                 raise self._refusal(str(e), "choose with --option N") from None
 
     def asked(self, peer: Peer, request: Json) -> None:
-        """The request `answer`, of `approve` and `deny`. Raises HarnexError."""
+        """Handle the request `answer`, of `approve` and `deny`. Raises HarnexError."""
         verb, option, text = request.get("verb"), request.get("option"), request.get("text")
         if verb not in ("approve", "deny") or not isinstance(option, int | None) or not isinstance(text, str | None):
             raise UsageError("that is no answer", "see: harnex approve --help")
@@ -127,21 +138,23 @@ class Answers:
 
         self.begin(Wanted(verb, option, text, str(request.get("by") or "?")), dialog, done, since)
         if self._done is done:
-            peer.on_closed = _nobody_waits  # it stays: the connection counts among those that are held
+            # The peer stays: its connection counts among those that are held.
+            peer.on_closed = _nobody_waits
 
     def refused(self, why: str) -> None:
-        """The answer could not be given."""
+        """Note that the answer could not be given."""
         if self._current is not None:
             self._finish(why)
 
     @property
     def under_way(self) -> bool:
-        """Whether somebody's answer is being pressed."""
+        """Whether an answer is being pressed."""
         return self._current is not None
 
     @property
     def in_hand(self) -> bool:
-        """Whether the dialog that is up will be answered by what was allowed in advance: no person is needed."""
+        """Whether harnex will answer the open dialog by itself, as allowed in
+        advance: no person is needed."""
         verdict = self._status.verdict
         if verdict.state is not State.BLOCKED:
             return False
@@ -150,9 +163,11 @@ class Answers:
         return answering or self._in_advance_answer() is not None
 
     def _in_advance_answer(self) -> int | None:
-        """The option that was chosen in advance for the dialog that is up, 0 for what says yes; None: there is none.
+        """Return the option that was chosen in advance for the open dialog: its
+        number, 0 for yes, or None.
 
-        An offer of another model (Codex 0.9x to 0.12x) is declined: whoever started this chose one, or has a default.
+        An offer of another model (Codex 0.9x to 0.12x) is declined: the person chose
+        a model, or has a default.
         """
         verdict = self._status.verdict
         if verdict.state is not State.BLOCKED or verdict.dialog not in self._in_advance:
@@ -162,13 +177,14 @@ class Answers:
         return next((n for n, words in enumerate(verdict.options, 1) if KEEP.match(words)), None)
 
     def step(self, now: float) -> None:
-        """Press what is to be pressed now."""
+        """Press the keys that are due."""
         verdict = self._status.verdict
         self._see(now)
         if self._current is None:
             option = self._in_advance_answer()
             if option is not None and self._painted():
-                self._in_advance.discard(verdict.dialog)  # once: a dialog that comes back wants a person
+                # Only once: a dialog that comes back wants a person.
+                self._in_advance.discard(verdict.dialog)
                 by = IN_ADVANCE[verdict.dialog]
                 try:
                     self.begin(Wanted("approve", option or None, by=by), verdict.dialog)
@@ -181,7 +197,7 @@ class Answers:
             other = verdict.options and answer.options and verdict.options != answer.options
             if gone or other or verdict.asks_else(answer.asks):
                 if not gone and self._said is None and answer.verb == "approve" and _is_review(verdict.options):
-                    # 2.0.30 of Claude Code shows the answers once more: they are handed in.
+                    # Claude Code 2.0.30 shows the answers once more for review: hand them in.
                     self._said = answer
                     self._current = Answering("approve", answer.dialog, 1, None, answer.by, now)
                     return
@@ -204,7 +220,7 @@ class Answers:
             self._agent().type(keys)
 
     def _see(self, now: float) -> None:
-        """Since when the dialog that is up stands on the screen."""
+        """Note since when the open dialog has been on the screen."""
         verdict = self._status.verdict
         shown = (verdict.dialog, verdict.options) if self._painted() else None
         if shown != self._shown:
@@ -247,9 +263,12 @@ class Answers:
 
 
 def _is_review(options: tuple[str, ...]) -> bool:
-    """Whether a dialog shows the answers once more before they are handed in. A half-painted one has no options yet."""
+    """Whether a dialog shows the answers once more before they are handed in.
+
+    A half-painted dialog has no options yet.
+    """
     return bool(options) and REVIEW.match(options[0]) is not None
 
 
 def _nobody_waits() -> None:
-    """Who asked for the answer has left: it is given all the same."""
+    """The caller of the answer has left: the answer is still given."""

@@ -1,4 +1,7 @@
-"""Background work at work: facts of the CLI and the process table in, events and the session's record out."""
+"""Background work of the agent.
+
+Facts of the CLI and the process table come in; events and the session's record go out.
+"""
 
 from __future__ import annotations
 
@@ -13,13 +16,15 @@ from harnex.model.facts import Background
 from harnex.supervisor.journal import Journal
 from harnex.supervisor.tool_processes import ToolTable
 
-LOOK_S = 1.0  # how often the process table is looked at while something runs
-SELDOM_S = 5.0  # and when nothing has changed for a while
+# How often the process table is read while work runs.
+LOOK_S = 1.0
+# How often the table is read after SELDOM_AFTER_S without a change.
+SELDOM_S = 5.0
 SELDOM_AFTER_S = 60.0
 
 
 class BackgroundWork:
-    """What the agent of one session left running."""
+    """The work that the agent of one session left running."""
 
     def __init__(
         self,
@@ -29,13 +34,16 @@ class BackgroundWork:
         journal: Journal,
         heard: Callable[[Work, bool, float], bool],
     ) -> None:
-        """`heard(work, told, now)` is called when work has ended by itself; False: it ended with the session."""
+        """`heard(work, told, now)` is called when work has ended by itself.
+
+        It returns False if the work ended with the session.
+        """
         self._tools, self._turns, self._end, self._journal, self._heard = tools, turns, end, journal, heard
         self._work = Backgrounds()
         self._look_at: float | None = None
-        self._looked = False  # since the last turn ended
-        self._changed = -1e9  # when work began or ended last
-        self.killed: list[records.BackgroundWork] = []  # what the session's end took with it
+        self._looked = False  # whether the table was read since the last turn ended
+        self._changed = -1e9  # when work last began or ended
+        self.killed: list[records.BackgroundWork] = []  # the work that the session's end killed
         self._ending = False
 
     @property
@@ -44,12 +52,12 @@ class BackgroundWork:
 
     @property
     def record(self) -> list[records.BackgroundWork]:
-        """For `status --json`."""
+        """The running work, for `status --json`."""
         return [work.shown() for work in self.running]
 
     @property
     def unsure(self) -> bool:
-        """Whether it is not known yet what the last turn left running."""
+        """Whether it is still unknown what the last turn left running."""
         return self._work.unsure or (self._looks and self._look_at is not None and not self._looked)
 
     # ---- facts ----
@@ -71,7 +79,7 @@ class BackgroundWork:
     # ---- the process table ----
 
     def step(self, now: float) -> None:
-        """Look, if it is time."""
+        """Read the process table, if it is time."""
         if self._look_at is None or now < self._look_at or not self._looks:
             return
         self._looked = True
@@ -107,28 +115,29 @@ class BackgroundWork:
             self._journal.changed()
             if change.status == "started":
                 if self._look_at is None and self._turns.open is None:
-                    self._look_at = now  # it began between two turns
-                # What its CLI called killed lives on.
+                    self._look_at = now  # the work began between two turns
+                # Work that its CLI called killed lives on after all: remove it.
                 self.killed = [row for row in self.killed if row["command"] != work.command]
                 continue
             with_the_agent = self._ending or not self._heard(work, change.told, now)
-            # CLIs end their shells as they exit, and record it (Claude Code 2.0.77, Codex 0.169: as `failed`).
+            # CLIs end their shells as they exit, and record the end (Claude Code 2.0.77;
+            # Codex 0.169 as `failed`).
             if with_the_agent and change.how not in ("completed", "gone"):
                 self.killed.append(work.shown())
 
     # ---- the end ----
 
     def outlives(self, now: float) -> None:
-        """A headless CLI has exited: what it did not end with itself lives on."""
+        """A headless CLI has exited: work that did not end with its CLI lives on."""
         self._apply(self._work.orphaned(self._tools.look(), now), now)
 
     def look(self, now: float) -> float:
-        """Look now; when to look again."""
+        """Read the process table now. Returns when to read it again."""
         self._apply(self._work.look(self._tools.look(), now), now)
         return now + (SELDOM_S if now >= self._changed + SELDOM_AFTER_S else LOOK_S)
 
     def ending(self, now: float) -> None:
-        """The session begins to end: note what runs, once."""
+        """The session starts to end: note once which work runs."""
         if self._ending:
             return
         if self._tools.is_known:
@@ -137,12 +146,15 @@ class BackgroundWork:
         self._ending = True
 
     def over(self, now: float) -> None:
-        """The processes are gone. What did not end by itself meanwhile was killed."""
+        """The processes are gone. Work that did not end by itself was killed."""
         self.ending(now)
         self._apply(self._work.all_gone(), now)
 
     def lost(self, now: float) -> str:
-        """The agent's process is gone, and another one takes its place: what was running is ended; in words."""
+        """The agent's process is gone, and a new one replaces it.
+
+        Ends the running work, and returns its names in words.
+        """
         gone = self._work.all_gone()
         self._look_at = None
         self._apply(gone, now)

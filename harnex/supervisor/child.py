@@ -1,4 +1,7 @@
-"""The agent's process on its PTY: pexpect spawns, sizes and reaps it; reads and writes never block."""
+"""The agent's process on its PTY: pexpect spawns, sizes and reaps it.
+
+Reads and writes never block.
+"""
 
 from __future__ import annotations
 
@@ -16,15 +19,17 @@ from harnex.errors import HarnexError
 from harnex.model import protocol
 from harnex.supervisor import offspring
 
-READ_MAX = 256 << 10  # bytes taken from the PTY in one turn of the loop
+READ_MAX = 256 << 10  # bytes that one pass of the loop takes from the PTY
 WRITE_CHUNK = 16 << 10
-# Bytes that may wait for a child that has stopped reading its terminal. The longest message fits: what guards its lines
-# (`agents/common/message_text.py`) adds half of it at most.
+# Bytes that may wait for a child that has stopped reading its terminal. The longest
+# message fits: the characters that guard its lines (`agents/common/message_text.py`) add
+# half of its length at most.
 INPUT_MAX = 2 * protocol.MESSAGE_MAX
 
 
 class Child:
-    """One agent process. Raises HarnexError, with the real cause, if it can't be started."""
+    """One agent process. Raises HarnexError, with the real cause, if the
+    process can't be started."""
 
     def __init__(self, argv: tuple[str, ...], env: Mapping[str, str], cwd: str, columns: int, rows: int) -> None:
         if not os.path.isdir(cwd):
@@ -38,7 +43,8 @@ class Child:
                 dimensions=(rows, columns),
                 timeout=None,
                 echo=True,
-                preexec_fn=restore_signals,  # a job in the background of a script ignores SIGINT, which shells can't undo
+                # A background job of a script ignores SIGINT, which shells can't undo.
+                preexec_fn=restore_signals,
             )
         except (pexpect.ExceptionPexpect, OSError, ValueError) as e:
             raise HarnexError(f"can't start {argv[0]}: {_cause(e)}", "check the command and its path") from None
@@ -50,7 +56,7 @@ class Child:
         self.started = process.start_time(self.pid)
         os.set_blocking(self.fd, False)
         self._outgoing: deque[bytes] = deque()
-        self.waiting = 0  # bytes not yet taken by the child's terminal
+        self.waiting = 0  # bytes that the child's terminal has not taken yet
         self.size = (columns, rows)
         self.code: int | None = None
         self.signal: int | None = None
@@ -59,9 +65,10 @@ class Child:
 
     @property
     def echoes(self) -> bool:
-        """Whether the terminal itself takes lines and echoes them: a program with an input box does not read its keys now.
+        """Whether the terminal itself reads lines and echoes them.
 
-        Codex 0.169 leaves its terminal so for up to a second at Ctrl-Z, and what is typed then is lost.
+        A program with an input box does not read its keys then. Codex 0.169 leaves its terminal so
+        for up to a second at Ctrl-Z, and keys that are typed meanwhile are lost.
         """
         try:
             return bool(termios.tcgetattr(self.fd)[3] & termios.ICANON)
@@ -70,16 +77,19 @@ class Child:
 
     @property
     def all_fds(self) -> tuple[int, ...]:
-        """Its terminal, open or not."""
+        """The descriptor of the child's terminal, open or not."""
         return (self.fd,)
 
     @property
     def fds(self) -> tuple[int, ...]:
-        """What it may still write to."""
+        """The descriptors that the child may still write to."""
         return () if self.at_eof else (self.fd,)
 
     def read(self) -> bytes:
-        """What the child wrote, up to READ_MAX bytes; sets `at_eof` when nothing can follow."""
+        """Return what the child wrote, up to READ_MAX bytes.
+
+        Sets `at_eof` when nothing can follow.
+        """
         parts: list[bytes] = []
         total = 0
         while total < READ_MAX:
@@ -98,7 +108,10 @@ class Child:
         return b"".join(parts)
 
     def write(self, data: bytes) -> None:
-        """Queue bytes for the child's terminal, in order; `flush` sends what it takes."""
+        """Queue bytes for the child's terminal, in order; `flush` sends what the terminal takes.
+
+        Raises HarnexError, and queues nothing, if more than INPUT_MAX bytes would wait.
+        """
         if not data or self.at_eof:
             return
         if self.waiting + len(data) > INPUT_MAX:
@@ -112,7 +125,10 @@ class Child:
         self.flush()
 
     def flush(self) -> None:
-        """Write what the terminal takes now; the rest waits for the loop to see it writable."""
+        """Write what the terminal takes now.
+
+        The rest waits until the loop sees the terminal writable.
+        """
         while self._outgoing:
             data = self._outgoing[0]
             try:
@@ -138,14 +154,14 @@ class Child:
                 pass
 
     def reap(self) -> bool:
-        """Whether the child has ended; sets `code` or `signal`. Never blocks."""
+        """Return whether the child has ended. Sets `code` or `signal` then. Never blocks."""
         if self.code is not None or self.signal is not None:
             return True
         try:
             if self._pty.isalive():
                 return False
         except pexpect.ExceptionPexpect:
-            pass  # somebody else reaped it: there is no status to be had
+            pass  # the child was reaped elsewhere, so its status is unknown
         self.code = self._pty.exitstatus
         self.signal = self._pty.signalstatus
         if self.code is None and self.signal is None:
@@ -153,14 +169,14 @@ class Child:
         return True
 
     def kill(self, signum: int) -> None:
-        """Signal the child's process group, or the child alone if it has none of its own."""
+        """Signal the child's process group, or the child alone if it has no group of its own."""
         try:
             os.killpg(self.pid, signum)
         except OSError:
             process.send_signal(self.pid, signum)
 
     def close(self) -> None:
-        """Hang up the terminal. The child gets SIGHUP if it still lives."""
+        """Hang up the terminal. A child that still lives gets SIGHUP."""
         self.at_eof = True
         self._outgoing.clear()
         try:
@@ -170,7 +186,8 @@ class Child:
 
 
 def _one_word(program: str) -> str:
-    """pexpect splits a command without arguments at spaces and quotes (4.9). Each of these is escaped here."""
+    """Escape a command's spaces and quotes: pexpect splits a command
+    without arguments there (4.9)."""
     return "".join(f"\\{c}" if c.isspace() or c in "\\'\"" else c for c in program)
 
 
@@ -185,6 +202,6 @@ def _cause(error: Exception) -> str:
 
 
 def restore_signals() -> None:
-    """Signals as a program expects them: what harnex ignores must not be inherited."""
+    """Reset signals to their defaults: a program must not inherit what harnex ignores."""
     for name in ("SIGINT", "SIGHUP", "SIGTERM", "SIGPIPE", "SIGQUIT", "SIGTSTP", "SIGCHLD"):
         signal.signal(getattr(signal, name), signal.SIG_DFL)

@@ -1,6 +1,8 @@
-"""The record of a run that is over: `usage`, the history row, `exited`; and then the session leaves the registry.
+"""The record of a finished run: `usage`, the history record, `exited`. Then the
+session leaves the registry.
 
-The order is part of the contract: recovery finds out by it what a killed supervisor had not written yet.
+The order is part of the contract: from it recovery sees what a killed
+supervisor had not written yet.
 """
 
 from __future__ import annotations
@@ -25,14 +27,14 @@ from harnex.supervisor.journal import Journal
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """What a run took and left."""
+    """What a run took and left behind."""
 
     duration_s: float
     calls: int | None
     usage: Tokens | None  # the sums of its calls
-    swept: int  # processes that were ended after the agent
+    swept: int  # number of processes that were ended after the agent
     killed: list[BackgroundWork]  # background work that ended with the session
-    skipped_bytes: int  # of the agent's output, that were never shown
+    skipped_bytes: int  # bytes of the agent's output that were never shown
 
 
 class Closing:
@@ -43,12 +45,13 @@ class Closing:
     ) -> None:
         self._spec, self._journal, self._agent, self._records = spec, journal, agent, records
         self._situation, self._end = situation, situation.end
-        self.row: Clean | None = None  # the history row, once it is known
+        self.row: Clean | None = None  # the history record, once it is known
         self._in_history = False
-        self._told = False  # `exited`, to the log: it may wait in memory for room
+        # Whether `exited` was given to the log, where it may wait in memory for room.
+        self._told = False
 
     def record(self, reason: str, message: str, exit_code: int, taken: Taken) -> Clean:
-        """Make the history row, and write the `usage` event."""
+        """Make the history record, and write the `usage` event."""
         end, child, redactor = self._end, self._agent().child, self._journal.redactor
         self._journal.emit(
             events.Usage(calls=taken.calls, tokens=taken.usage, agent_session_id=self._agent().session_id)
@@ -77,7 +80,10 @@ class Closing:
         return self.row
 
     def write(self, row: Clean) -> bool:
-        """Add the row to the history. False: there is no room for it. A run without a record never was: ask again."""
+        """Append the record to the history. Returns False if the disk has no room: call again.
+
+        A run without a record never happened, so a full disk is waited for. Other errors are not.
+        """
         if self._in_history:
             return True
         try:
@@ -90,9 +96,10 @@ class Closing:
         return True
 
     def leave(self, row: Clean, ended: Callable[[Clean], None]) -> bool:
-        """Write the summary and `exited`, and leave the registry. False: there is no room yet for `exited`; ask again.
+        """Write the summary and `exited`, and leave the registry.
 
-        `ended(row)` is called between the two.
+        Returns False if the disk has no room yet for `exited`: call again. `ended(row)` is called
+        after `exited` is written and before the session leaves the registry.
         """
         spec, child = self._spec, self._agent().child
         if not self._told:
@@ -120,7 +127,7 @@ class Closing:
         return True
 
     def result(self, row: Clean) -> EndResult:
-        """How the session ended, for those who waited for it."""
+        """Return how the session ended, for those who waited for the end."""
         child = self._agent().child
         return {
             "run_id": self._spec.run_id,

@@ -1,4 +1,8 @@
-"""The end of a headless run: its result is told at once, its process gets a grace, what it left running is waited for."""
+"""The end of a headless run.
+
+The result is reported at once, the process gets a grace period, and work that it
+left running is waited for.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +20,10 @@ from harnex.watch.background import Waits
 
 
 class Conclusion:
-    """Of one headless session. Each further process of it (`--schema`: asked again) begins anew."""
+    """The end of one headless session.
+
+    A further process of the session (`--schema`: asked again) begins anew.
+    """
 
     def __init__(
         self,
@@ -26,13 +33,17 @@ class Conclusion:
         background: BackgroundWork,
         tell: Callable[[float], None],
     ) -> None:
-        """`waits` says how long what was left running is waited for; `tell(now)` tells the answer that was given."""
+        """`waits` says how long to wait for work that was left running.
+
+        `tell(now)` reports the answer.
+        """
         self._waits, self._journal, self._agent, self._background = waits, journal, agent, background
         self._tell = tell
         self._answered = Answered()
         self._ladder: Ladder | None = None
-        self._released = False  # nobody waits any longer for what was left running
-        self._left = False  # the process is gone, and what it left running was looked at
+        self._released = False  # whether nobody waits any longer for work that was left running
+        # Whether the process is gone, and the work that it left was looked at.
+        self._left = False
         self._next_look = 0.0
 
     # ---- what the stream tells ----
@@ -42,7 +53,7 @@ class Conclusion:
         self._answered.take(end, now)
 
     def row(self, now: float) -> None:
-        """The stream gave some row."""
+        """The stream gave a row of any kind."""
         self._answered.row(now)
 
     def went_on(self) -> None:
@@ -53,28 +64,28 @@ class Conclusion:
             self._ladder = None
 
     def again(self) -> None:
-        """Another process asks once more."""
+        """A new process asks once more."""
         self._answered, self._ladder = Answered(), None
 
     @property
     def given(self) -> bool:
-        """Whether there is a result, and no turn runs."""
+        """Whether there is a result and no turn runs."""
         return self._answered.result is not None
 
     @property
     def stands(self) -> bool:
-        """Whether the result stands, whatever becomes of the process."""
+        """Whether the result stands, whatever happens to the process."""
         return self._answered.told
 
     @property
     def ended(self) -> bool:
-        """Whether it was harnex that ended the process."""
+        """Whether harnex ended the process."""
         return self._ladder is not None
 
     # ---- the process lives ----
 
     def step(self, now: float) -> None:
-        """Do what is due while the process lives, and the session is not ending."""
+        """Do what is due. Call only while the process lives and the session is not ending."""
         action = self._answered.step(self._held(now), now)
         if action == "tell":
             self._tell(now)
@@ -93,7 +104,7 @@ class Conclusion:
         return min((t for t in times if t is not None), default=None)
 
     def _held(self, now: float) -> bool:
-        """Whether the agent may go on by itself: what its CLI records as running in the background will wake it."""
+        """Whether the agent may go on by itself, because recorded background work will wake it."""
         if self._answered.phase != "settling":
             return False
         return self._wait([w for w in self._background.running if w.recorded], now)
@@ -108,8 +119,11 @@ class Conclusion:
         self._ladder = Ladder.of(self._agent().stop_steps(State.BUSY), force)
 
     def stop(self, force: bool, ending: bool, now: float) -> bool:
-        """Somebody ends the session (`ending`: it is ending already). True: the result stands, and only the process is
-        ended, at once."""
+        """A client ends the session. Returns True if the result stands: then only the
+        process is ended, at once.
+
+        `ending`: the session is ending already.
+        """
         if self._left:
             self._released = True
             return True
@@ -127,7 +141,8 @@ class Conclusion:
     # ---- the process is gone ----
 
     def leaves(self, now: float) -> bool:
-        """Whether what the agent left running is still waited for, after its process ended well by itself."""
+        """After the process ended well by itself: whether work that it left
+        running is still waited for."""
         if self._released:
             return False
         if now < self._next_look:

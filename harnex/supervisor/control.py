@@ -1,9 +1,12 @@
 """The control socket: JSON lines in, JSON lines out, and attached viewers (model/protocol.py).
 
-A unix socket, 0600, in a 0700 directory; the peer's uid is checked. A peer that does not read is
-dropped, never waited for. Connections are so many at most that the session keeps descriptors for its own work: further
-ones wait to be accepted, a peer that asks for nothing makes room for them, and some places are kept for requests that
-are answered at once, so that `stop` and `status` get through whoever waits.
+The socket is a unix socket, 0600, in a 0700 directory, and the peer's uid is checked. A peer that
+does not read is dropped, never waited for.
+
+The number of connections is limited, so that the session keeps descriptors for its own work.
+Further connections wait to be accepted, and a peer that asks for nothing makes room for
+them. Some places are kept for requests that are answered at once, so that `stop` and
+`status` get through whoever waits.
 """
 
 from __future__ import annotations
@@ -23,25 +26,29 @@ from harnex.model import protocol
 from harnex.model.records import Json
 
 OUT_MAX = 32 << 20  # bytes that may wait for a peer
-VIEWER_MAX = 1 << 20  # the same for a viewer, who gets a redraw instead of what was dropped
-REQUESTS_A_PASS = 32  # of one connection, before the loop looks at its other business
-PEERS_MAX, PEERS_MIN = 256, 8  # connections
-RESERVED = 40  # descriptors for all else: 19 at rest, and what git, helpers and the sweep need for a moment
+# Bytes that may wait for a viewer. Output beyond that is dropped, and the viewer gets a redraw.
+VIEWER_MAX = 1 << 20
+# Requests of one connection that are answered before the loop turns to its other business.
+REQUESTS_A_PASS = 32
+PEERS_MAX, PEERS_MIN = 256, 8  # how many connections, at most and at least
+# Descriptors for everything else: 19 at rest, and more for a moment for git, helpers and the sweep.
+RESERVED = 40
 QUICK = 4  # connections that are kept for requests that are answered at once
-IDLE_S = 0.5  # a peer that asked for nothing for so long makes room
-LISTEN_AGAIN_S = 0.1
+# A peer that asked for nothing for this long makes room for another one.
+IDLE_S = 0.5
+LISTEN_AGAIN_S = 0.1  # how long nobody is accepted after there was no room
 
 Handler = Callable[["Peer", Json], None]
 
 
 class Peer:
-    """One connection. `frames` is set once it is an attached viewer."""
+    """One connection. `frames` is set once the peer is an attached viewer."""
 
     def __init__(self, control: Control, sock: socket.socket) -> None:
         self._control = control
         self.sock = sock
         self._incoming = bytearray()
-        self._looked = 0  # up to there it has no newline
+        self._looked = 0  # `_incoming` has no newline before this index
         self._outgoing = bytearray()
         self.frames: protocol.FrameReader | None = None
         self.on_frame: Callable[[bytes, bytes], None] | None = None
@@ -51,15 +58,15 @@ class Peer:
         self.overflowed = False
         self._closing = False
         self._heard = clock.monotonic()
-        self._owed = 0  # replies
+        self._owed = 0  # number of replies that the peer still gets
 
     @property
     def stays(self) -> bool:
-        """Whether it waits for something that may take long."""
+        """Whether the peer waits for something that may take long."""
         return self.frames is not None or self.on_closed is not None
 
     def idle(self, now: float) -> bool:
-        """Whether it asks for nothing."""
+        """Whether the peer asks for nothing."""
         waits = self.stays or self._owed or self._outgoing or self in self._control.backlog
         return not waits and now >= self._heard + IDLE_S
 
@@ -71,7 +78,7 @@ class Peer:
         self.reply({**error.reply(), "exit_code": error.exit_code})
 
     def show(self, kind: bytes, payload: bytes) -> None:
-        """A frame to a viewer; one that lags too far behind gets a redraw later instead."""
+        """Send a frame to a viewer. One that lags too far behind gets a redraw later instead."""
         if self.overflowed and kind == protocol.OUTPUT:
             return
         if len(self._outgoing) + len(payload) > VIEWER_MAX and kind == protocol.OUTPUT:
@@ -149,7 +156,7 @@ class Peer:
         self.answer()
 
     def answer(self) -> None:
-        """Answer the requests that are whole, some of them in each pass of the loop."""
+        """Answer the requests that are complete, at most REQUESTS_A_PASS in a pass of the loop."""
         self._control.backlog.discard(self)
         for _ in range(REQUESTS_A_PASS):
             if self.frames is not None or self.sock.fileno() < 0:
@@ -186,17 +193,18 @@ class Peer:
 
 
 class Control:
-    """Listens and hands requests to `handler`. Raises OSError if the socket can't be made."""
+    """Listens, and hands requests to `handler`. Raises OSError if the socket can't be made."""
 
     def __init__(self, path: str, selector: selectors.BaseSelector, handler: Handler) -> None:
         self.path = path
         self._selector = selector
         self.handle = handler
         self.peers: set[Peer] = set()
-        self.backlog: set[Peer] = set()  # those that have asked for more than was answered in the last pass
+        self.backlog: set[Peer] = set()  # peers that asked for more than the last pass answered
         self._most = peers_at_most()
-        self._listen_at: float | None = None  # nobody is accepted before
-        self._spare = [os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)]  # for a connection, if no descriptor is left
+        self._listen_at: float | None = None  # nobody is accepted before this time
+        # A spare descriptor for a connection, in case no other is left.
+        self._spare = [os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)]
         self._listener = self._listen()
 
     def _listen(self) -> socket.socket:
@@ -207,7 +215,7 @@ class Control:
             pass
         try:
             self._bind(listener)
-        except FileNotFoundError:  # another session has just left the directory, and took it away
+        except FileNotFoundError:  # another session just left the directory and removed it
             os.mkdir(os.path.dirname(self.path), 0o700)
             self._bind(listener)
         listener.listen(128)
@@ -216,14 +224,17 @@ class Control:
         return listener
 
     def _bind(self, listener: socket.socket) -> None:
-        old = os.umask(0o177)  # a socket takes its mode from nothing else
+        old = os.umask(0o177)  # only the umask sets the mode of a socket's file
         try:
             listener.bind(self.path)
         finally:
             os.umask(old)
 
     def listen_again(self) -> bool:
-        """Make the socket's file anew if it is gone; whether that was done. Who is connected stays so."""
+        """Make the socket's file anew if it is gone. Returns whether that was done.
+
+        Connected peers stay connected.
+        """
         if os.path.lexists(self.path):
             return False
         with contextlib.suppress(OSError):
@@ -245,7 +256,8 @@ class Control:
                 sock, _ = self._listener.accept()
             except BlockingIOError:
                 return
-            except OSError:  # no descriptor is left: asked again at once, it would fail at once
+            # No descriptor is left: another attempt would fail at once.
+            except OSError:
                 if self._spare:
                     os.close(self._spare.pop())
                     continue
@@ -261,7 +273,10 @@ class Control:
             self._selector.register(sock, selectors.EVENT_READ, peer.ready)
 
     def _make_room(self) -> bool:
-        """Close the peer that has asked for nothing for longest. False if each one may still ask, or waits."""
+        """Close the peer that has asked for nothing for longest.
+
+        False if each peer may still ask, or waits.
+        """
         now = clock.monotonic()
         idle = [peer for peer in self.peers if peer.idle(now)]
         if idle:
@@ -269,17 +284,17 @@ class Control:
         return bool(idle)
 
     def _pause(self) -> None:
-        """Accept nobody for a moment; they wait in the system's queue."""
+        """Accept nobody for a moment. New peers wait in the system's queue."""
         self._selector.unregister(self._listener)
         self._listen_at = clock.monotonic() + LISTEN_AGAIN_S
 
     @property
     def full(self) -> bool:
-        """Whether so many peers wait for something that no further one may."""
+        """Whether so many peers wait that no further peer may."""
         return sum(peer.stays for peer in self.peers) >= self._most - QUICK
 
     def wake_at(self, now: float) -> float | None:
-        """When `step` has something to do."""
+        """Return when `step` has something to do."""
         return now if self.backlog else self._listen_at
 
     def want_write(self, peer: Peer, wanted: bool) -> None:
@@ -295,7 +310,7 @@ class Control:
             self._selector.unregister(peer.sock)
 
     def step(self) -> None:
-        """Go on with what the last pass had no time for, or no room."""
+        """Go on with what the last pass had no time or no room for."""
         for peer in list(self.backlog):
             peer.answer()
         if self._listen_at is not None and clock.monotonic() >= self._listen_at:
@@ -306,7 +321,7 @@ class Control:
                     self._spare.append(os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC))
 
     def shrink(self) -> None:
-        """Descriptors are scarce: have one more connection than now, at most."""
+        """Descriptors are scarce: allow at most one more connection than now."""
         self._most = min(self._most, len(self.peers) + 1)
 
     @property
@@ -314,7 +329,7 @@ class Control:
         return any(peer._outgoing for peer in self.peers)
 
     def close(self) -> None:
-        """Stop listening and end every connection; the socket's file goes away."""
+        """Stop listening, end every connection, and remove the socket's file."""
         for peer in list(self.peers):
             peer.on_closed = None
             peer.close()
@@ -328,7 +343,8 @@ class Control:
 
 
 def peers_at_most() -> int:
-    """How many connections the limit of open files (`ulimit -n`) has room for beside the session's own work."""
+    """Return how many connections the limit of open files (`ulimit -n`) allows
+    beside the session's own work."""
     files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     if files == resource.RLIM_INFINITY:
         return PEERS_MAX
@@ -336,7 +352,10 @@ def peers_at_most() -> int:
 
 
 def peer_uid(sock: socket.socket) -> int | None:
-    """The uid at the other end; None where the system can't tell (the directory's mode protects it then)."""
+    """Return the uid at the other end.
+
+    None if the system can't say: then the directory's mode protects the socket.
+    """
     if sys.platform == "linux":
         _, uid, _ = struct.unpack("3i", sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
         return int(uid)

@@ -1,4 +1,5 @@
-"""Says the state of a session whenever it changes: to the event log, to the turns, and to who types messages."""
+"""Reports the state of a session whenever it changes: to the event log, to the turns, and
+to the typing of messages."""
 
 from __future__ import annotations
 
@@ -26,20 +27,27 @@ class Deciding:
         apply: Callable[[Iterable[Opened | Closed], float], None],
         works: Callable[[], None],
     ) -> None:
-        """`apply` is told what turns the state opens and closes; `works` is called when the agent begins to work."""
+        """`apply` gets the turns that the state opens and closes.
+
+        `works` is called when the agent starts to work.
+        """
         self._agent, self._journal, self._apply, self._works = agent, journal, apply, works
         self._status, self._turns, self._end = situation.status, situation.turns, situation.end
         self._is_stopped = False  # the agent's process is suspended by a signal
-        self._child_changed = False  # a signal told of a child
-        self._lines: tuple[str, ...] = ()  # of the screen, when it was last read
-        self._prompt_after: int | None = None  # a place in the output: what is before it must be drawn first
+        self._child_changed = False  # whether a signal reported a change of a child
+        self._lines: tuple[str, ...] = ()  # the screen's lines when it was last read
+        # An offset in the output: everything before it must be drawn first.
+        self._prompt_after: int | None = None
 
     def note_child(self) -> None:
-        """A child was stopped, continued or ended. Only noted: signal handlers call this."""
+        """A child was stopped, continued or ended.
+
+        Only noted here: signal handlers call this method.
+        """
         self._child_changed = True
 
     def look_at_child(self) -> None:
-        """After a signal told of a child: is it the agent's process that stands still?"""
+        """After a signal about a child: check whether the agent's process is stopped."""
         if not self._child_changed:
             return
         self._child_changed = False
@@ -51,7 +59,7 @@ class Deciding:
         self._is_stopped = stopped
 
     def read_screen(self, now: float) -> None:
-        """Let the reader see the screen as it was settled."""
+        """Let the reader see the screen as it was last settled."""
         agent = self._agent()
         view = agent.terminal.view
         if view.lines != self._lines:
@@ -60,22 +68,29 @@ class Deciding:
         agent.learn(agent.reader.screen(view), now)
 
     def how_it_ended(self) -> TurnEnded | None:
-        """What the screen shows of how the last turn ended, asked only when nothing better came."""
+        """Return how the last turn ended according to the screen.
+
+        Asked only if no better source said so.
+        """
         turn, agent = self._turns.open, self._agent()
         if turn is None or turn.ended is not None or agent.terminal.screen is None:
             return None
         return agent.reader.outcome(agent.terminal.view)
 
     def step(self, now: float) -> None:
-        """Say the state, if it is time to. May be called again from what it calls; the second call finds nothing new."""
+        """Report the state, if it is time.
+
+        May be called again by what it calls: the second call finds nothing new.
+        """
         ending = self._end.under_way
         if self._status.changes.hold(now) and not ending:
-            return  # a storm: the last word counts
+            return  # a storm of changes: only the last state counts
         agent = self._agent()
         fused = agent.activity.decide(now)
         if fused.state is State.PROMPT is not self._status.verdict.state and not ending:
             if agent.terminal.settle(now, early=True):
-                self.read_screen(now)  # what was painted before it was declared, a dialog perhaps
+                # Read what was painted before the prompt was declared: it may be a dialog.
+                self.read_screen(now)
                 fused = agent.activity.decide(now)
             if self._is_half_drawn():
                 return
@@ -108,7 +123,8 @@ class Deciding:
         self._journal.changed()
 
     def _is_half_drawn(self) -> bool:
-        """Whether the screen lacks what was painted before a prompt was first declared: much was painted at once."""
+        """Whether the screen lacks output that came before a prompt was first declared:
+        much was painted at once."""
         terminal = self._agent().terminal
         if self._prompt_after is None:
             self._prompt_after = terminal.taken

@@ -1,4 +1,5 @@
-"""The inbox at work: messages in, keys out, and what became of them told to the log and to the senders."""
+"""The inbox at work: messages come in, keys go out, and the log and the senders learn
+what became of the messages."""
 
 from __future__ import annotations
 
@@ -26,11 +27,11 @@ def new_message_id() -> str:
 
 @dataclass(frozen=True, slots=True)
 class Heard:
-    """Who hears of messages."""
+    """Callbacks about messages."""
 
     came: Callable[[Message], None]
-    typed: Callable[[], None]  # into an agent of which no more than that can be known
-    moved: Callable[[Message, bool], None]  # it got another status; True: its last one
+    typed: Callable[[], None]  # a message was typed, and this agent shows no more than that
+    moved: Callable[[Message, bool], None]  # a message got another status; True: its last one
 
 
 class Delivery:
@@ -43,12 +44,16 @@ class Delivery:
         self._status, self._turns = situation.status, situation.turns
         self.inbox = Inbox(lambda text: agent().typing(text))
         self._leaving = Leaving()
-        # Taken, but their turn runs: an agent that is killed now may not have kept them in its conversation.
+        # Accepted messages whose turn still runs: an agent that is killed
+        # now may not have kept them.
         self._answered: list[Message] = []
 
     def take(self, message: Message, acknowledged: bool = False, first: bool = False) -> None:
-        """A message came in: keep it, log it and queue it. `acknowledged`: its sender is told so, and leaves; `first`:
-        it goes before those that wait."""
+        """Keep, log and queue a new message.
+
+        `acknowledged`: its sender gets a reply and leaves. `first`: the message
+        goes before those that wait.
+        """
         text = message.text or ""
         row: KeptMessage = {"id": message.id, "text": message.text, "submit": message.submit, "from": message.sender}
         self._journal.keep_message(row, first, acknowledged)
@@ -70,7 +75,8 @@ class Delivery:
         self._journal.changed()
 
     def take_kept(self) -> None:
-        """Take the first message, and what the run that this one goes on with could not deliver."""
+        """Take the first message, and the messages that the run that this one
+        resumes could not deliver."""
         spec = self._journal.spec
         for row in self._journal.kept_messages():
             text = spec.context if row["id"] == spec.context_id else row["text"]
@@ -81,7 +87,7 @@ class Delivery:
             self.take(Message(row["id"], text, row.get("submit") is not False, sender=row.get("from")))
 
     def gate(self) -> Gate:
-        """What delivery must know of the session now."""
+        """Return what delivery must know about the session now."""
         agent = self._agent()
         reader, activity, terminal = agent.reader, agent.activity, agent.terminal
         draft = reader.draft(terminal.view) if self.inbox.has_work and terminal.screen else None
@@ -102,7 +108,7 @@ class Delivery:
 
     @property
     def _reads_no_keys(self) -> bool:
-        """Whether a message waits, and the agent has given its terminal back (Ctrl-Z)."""
+        """Whether a message waits while the agent has given its terminal back (Ctrl-Z)."""
         agent = self._agent()
         return self.inbox.has_work and agent.reader.reads_draft and agent.child.echoes
 
@@ -111,9 +117,11 @@ class Delivery:
 
     @property
     def will_leave(self) -> bool:
-        """Whether what a person left open over the prompt is going to be closed without one, by harnex or by itself."""
+        """Whether harnex will close what a person left open over the prompt,
+        or it goes away by itself."""
         now = clock.monotonic()
-        self._leaving.see(self._status.verdict.view, now)  # it may have come up since the last step
+        # The view may have come up since the last step.
+        self._leaving.see(self._status.verdict.view, now)
         return self._leaving.will_leave(self._around()) or self._leaving.passes(now)
 
     def _leave_view(self, now: float) -> None:
@@ -129,12 +137,16 @@ class Delivery:
 
     @property
     def force_says(self) -> str:
-        """What a forced message does to the turn that runs, in words; "" if there is nothing to say."""
+        """What a forced message does to the running turn, in words; ""
+        if there is nothing to say."""
         return self._agent().reader.force_says if self._turns.open is not None else ""
 
     @property
     def held_by(self) -> str | None:
-        """Why messages wait and are not typed now, for people; None: none waits, or one is being typed."""
+        """Why messages wait and are not typed now, for people.
+
+        None if no message waits, or one is being typed.
+        """
         verdict = self._status.verdict
         if not self.inbox.queue or (self.inbox.current is not None and verdict.view is None):
             return None
@@ -157,7 +169,7 @@ class Delivery:
             self.act(self.inbox.step(self.gate(), now))
 
     def act(self, actions: Iterable[Write | Hand | Progress]) -> None:
-        """Press what the inbox wants pressed, and tell what became of its messages."""
+        """Press the keys that the inbox wants, and report what became of its messages."""
         actions = list(actions)
         for number, action in enumerate(actions):
             if isinstance(action, Write):
@@ -174,7 +186,8 @@ class Delivery:
                 continue
             message = action.message
             if message.status == "accepted" and self._turns.claimed and not self._agent().activity.declared:
-                # It left the box, and nothing but the screen is there to tell of its turn, which may be over.
+                # The message left the box, and only the screen can show its turn,
+                # which may have ended already.
                 now = clock.monotonic()
                 self._agent().activity.took_message()
                 self._agent().learn([Submitted("box", message.text or "")], now)
@@ -183,7 +196,8 @@ class Delivery:
             failed = message.status in ("failed", "expired")
             if failed and self._turns.open is None:
                 self._turns.unclaim(message.id)
-            # A crash between the two must leave neither one that was taken back nor one that was taken and is not told.
+            # The order matters in a crash between the two steps: a message that was taken back must
+            # not stay kept, and one that was taken must not go unreported.
             if failed and action.over:
                 self._drop(message)
             if message.status != message.told:
@@ -200,25 +214,28 @@ class Delivery:
             self._journal.changed()
 
     def _unwritten(self, rest: list[Write | Hand | Progress], why: str) -> list[Write | Hand | Progress]:
-        """The agent's terminal takes no keys: the messages that they were for have failed."""
+        """The agent's terminal takes no keys: the messages of these keys have failed."""
         told = [action for action in rest if isinstance(action, Progress)]
         for action in told:
             action.message.status, action.message.error = "failed", action.message.error or why
         return [*(Progress(action.message) for action in told), *self.inbox.refused(why)]
 
     def _pasteable(self, data: bytes) -> bytes:
-        """A program that never asked for bracketed paste would take the brackets for keys."""
+        """Return keys without paste brackets for a program that never asked for bracketed paste.
+
+        Such a program would take the brackets for keys.
+        """
         if self._agent().adapter.name == "generic" and not self._agent().terminal.scanner.modes.bracketed_paste:
             return data.replace(PASTE_START, b"").replace(PASTE_END, b"")
         return data
 
     def turn_closed(self, closed: Closed) -> None:
-        """What the turn was about has been dealt with, unless the agent died of it."""
+        """The turn's messages were dealt with, unless the agent died in the turn."""
         if closed.end.source != "process":
             self._forget()
 
     def requeue(self) -> None:
-        """The agent's process is gone: what was typed and not taken is typed again."""
+        """The agent's process is gone: a message that was typed and not taken is typed again."""
         message = self.inbox.current
         if message is not None:
             self.inbox.current = None
@@ -226,10 +243,10 @@ class Delivery:
             self.inbox.queue.appendleft(message)
 
     def say_again(self, task: str | None, nudges: set[str]) -> None:
-        """The conversation is lost: what was asked in it and not answered goes before what waits still.
+        """The conversation is lost: unanswered messages go before those that still wait.
 
-        A nudge (`nudges` are the ids of ours) means nothing without it: then, and if nothing is left to say, the `task` is
-        said again.
+        A nudge means nothing without the conversation (`nudges` are the ids of ours). If one was
+        lost, or nothing is left to say, the `task` is said again.
         """
         lost, queue = self._answered, self.inbox.queue
         self._answered = []
@@ -238,7 +255,7 @@ class Delivery:
                 self._drop(message)
                 continue
             message.status = message.told = "queued"
-            message.deadline = None  # it was kept once: the message was taken in time
+            message.deadline = None  # the deadline was met: the message was taken in time once
             queue.appendleft(message)
             self._journal.emit(events.Delivery(message_id=message.id, status="queued"))
         needed = not queue or any(message.id in nudges for message in lost)
@@ -251,14 +268,17 @@ class Delivery:
         self._answered.clear()
 
     def fail_all(self, why: str, keep: bool = False) -> None:
-        """The session is over: nothing more will be typed. `keep`: a run that goes on with this one may."""
+        """The session has ended: nothing more is typed.
+
+        `keep`: a run that resumes this one may say the messages.
+        """
         for message in self.inbox.fail_all(why):
             self.moved(message, keep)
         if not keep:
             self._forget()
 
     def moved(self, message: Message, keep: bool = False) -> None:
-        """A message got its last status outside of the inbox's own steps."""
+        """Report a message that got its last status outside of the inbox's own steps."""
         if not keep:
             self._drop(message)
         self._journal.emit(events.Delivery(message_id=message.id, status=message.status, error=message.error))

@@ -1,8 +1,9 @@
-"""What stays of a run: the dispatch record with its git part, the summary file, and nothing secret in any file.
+"""What stays of a run: the dispatch record with its git part, the summary file,
+and no secret in any file.
 
-`Records` has the work that takes time (git, covering secrets in files) and does it in slices, as the loop gives it
-time. `dispatch` makes the record of a run however it ended, also for runs that never began and for those whose
-supervisor is gone.
+`Records` does the work that takes time (git, redacting secrets in files) in slices, as the loop
+gives it time. `dispatch` makes the record of a run however it ended, also for runs that never began
+and runs whose supervisor is gone.
 """
 
 from __future__ import annotations
@@ -25,10 +26,11 @@ from harnex.supervisor.journal import Journal
 from harnex.supervisor.repository import END_S, START_S, Facts, GitLook
 from harnex.visible import visible
 
-SLICE_S = 0.03
-SCRUB_S = 30.0  # for what is left to cover at the end
-LAST_S = 3.0  # for the same, and for git, after a bug or a crash
-SUMMARY_S = 2.0  # for a FIFO that nobody reads, or not fast enough
+SLICE_S = 0.03  # seconds of redacting in one pass of the loop
+SCRUB_S = 30.0  # seconds to redact the remaining files at the end
+# Seconds for redaction and for git, after a bug or a crash.
+LAST_S = 3.0
+SUMMARY_S = 2.0  # seconds for a FIFO that nobody reads, or reads too slowly
 COUNTED = ("nudge", "restart")
 CHANGED: tuple[Literal["commits", "files_changed", "loc_added", "loc_removed"], ...] = (
     "commits",
@@ -40,7 +42,10 @@ GIT_KEYS = ("commits", "files_changed", "loc_added", "loc_removed", "dirty", "di
 
 
 class Records:
-    """Beside a session: `step` while it lives, `close` until it says True at its end."""
+    """The records beside a session.
+
+    Call `step` while it lives, and `close` at its end until it returns True.
+    """
 
     def __init__(self, spec: Spec, journal: Journal, redactor: Redactor, now: float) -> None:
         self._spec, self._journal = spec, journal
@@ -71,14 +76,17 @@ class Records:
         return look.facts
 
     def close(self, now: float) -> bool:
-        """The processes of the run are gone: take the lease away, look at git, cover secrets. True when all is done."""
+        """The processes of the run are gone: remove the lease, look at git, redact secrets.
+
+        Returns True when all is done.
+        """
         if self._closed:
             return True
         if self._closing is None:
             self._closing = now
             self._end_lease()
             if self._look is not None:
-                self._look.close()  # a run too short for git: what is known so far
+                self._look.close()  # the run was too short for git: keep what is known so far
                 self.step(now)
             since = None if self.start is None else self.start.sha or ""
             self._ending = GitLook(self._spec.repo, since, self._spec.state, now, END_S)
@@ -96,7 +104,7 @@ class Records:
         return self._closed
 
     def close_now(self) -> None:
-        """After a bug: the same in little time, without the loop."""
+        """After a bug: close in little time, without the loop."""
         if self._closed:
             return
         self._closed = True
@@ -117,7 +125,8 @@ class Records:
         return git_part(*(None if facts is None else facts.dump() for facts in (self.start, self.end)))
 
     def leave(self, row: Clean) -> None:
-        """Write what is told of the whole run: the count in the manifest, the summary file and its event."""
+        """Write what concerns the whole run: the count in the manifest, the
+        summary file and its event."""
         spec = self._spec
         count_in_manifest(self.run_dir, row["redacted"])
         if spec.summary_out is None:
@@ -129,7 +138,7 @@ class Records:
 
 
 def git_part(start: Mapping[str, Any] | None, end: Mapping[str, Any] | None) -> GitPart | None:
-    """The git part of a record, from the two looks; None: no repository."""
+    """Return the git part of a record, from the two looks; None if there is no repository."""
     if start is None and end is None:
         return None
     last = end if end is not None else {}
@@ -150,7 +159,10 @@ def dispatch(
     counts: Mapping[str, int] | None = None,
     **how_it_ended: Any,
 ) -> dict[str, Any]:
-    """The record of a run: what was asked for, what was predicted (`--meta`), what it took. Unknown is None."""
+    """Return the record of a run: what was asked for, what was predicted (`--meta`), what it took.
+
+    Unknown is None.
+    """
     row = history.row(about, git=git, usage=usage, **how_it_ended)
     meta = row.get("meta")
     row["predicted"] = meta.get("predicted") if isinstance(meta, dict) else None
@@ -168,9 +180,11 @@ def dispatch(
 
 
 def write_summary(path: str, row: Clean) -> str:
-    """Write the record to the file that `launch/resolved.summary_path` found; what went wrong, "" if nothing did.
+    """Write the record to the file that `launch/resolved.summary_path` found.
+    Returns the problem, or "".
 
-    A link that stands there by now was made since the run began, perhaps by the agent: it is not followed.
+    A link at that path was made since the run began, perhaps by the agent.
+    Such a link is not followed.
     """
     if MARK in path:
         return f"could not write the summary {path}: its path held a secret, which was not kept"
@@ -182,7 +196,10 @@ def write_summary(path: str, row: Clean) -> str:
 
 
 def count_in_manifest(run_dir: str, count: int) -> None:
-    """Say in the manifest how many secrets the run's files would have held. A manifest that is not there stays so."""
+    """Write into the manifest how many secrets were redacted in the run's files.
+
+    A missing manifest stays missing.
+    """
     path = os.path.join(run_dir, "manifest.json")
     with contextlib.suppress(OSError, ValueError, TypeError):
         with open(path, encoding="utf-8") as f:

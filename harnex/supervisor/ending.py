@@ -1,8 +1,10 @@
-"""How an agent is ended, and how the rest of what it wrote is read. The order of an end is in session.py.
+"""How an agent is ended, and how the rest of its output is read.
+session.py has the order of an end.
 
-Every run gets its `exited` event and its history row, whichever way it ends, and no process stays. The order is fixed:
-the ladder (if it was asked for), the child's end, the rest of its output and of its evidence, the sweep, `usage`, the
-history row, `exited`, the registry entry, the waiters' replies.
+Every run gets its `exited` event and its history record, whichever way it ends, and no
+process stays. The order is fixed: the ladder (if requested), the child's end, the rest of
+its output and evidence, the sweep, `usage`, the history record, `exited`, the registry
+entry, the waiters' replies.
 """
 
 from __future__ import annotations
@@ -16,12 +18,15 @@ from harnex.machines.stopping import Ladder
 from harnex.model.facts import Over
 from harnex.supervisor.agent import Agent
 
-DRAIN_S = 0.5  # for the rest of the output, when something else holds the terminal open
-DRAW_S = 5.0  # for the rest of it on the screen, which a flood may fill with what is slow to draw
-ROWS_S = 30.0  # for the rest of the evidence, when something else goes on to write it
+# Seconds for the rest of the output, if another process holds the terminal open.
+DRAIN_S = 0.5
+# Seconds to draw the rest of the output, which may be a flood that is slow to draw.
+DRAW_S = 5.0
+# Seconds for the rest of the evidence, if another process goes on writing it.
+ROWS_S = 30.0
 SIGNALLED = "the supervisor was told to end by a signal"
 
-# Reasons that have no words of their own.
+# Words for reasons that come without any.
 WORDS = {"timeout": "its time is up (--timeout)", "disconnected": "the agent closed its terminal"}
 
 EXIT_CODE_OF = {
@@ -33,17 +38,23 @@ EXIT_CODE_OF = {
 
 
 class Stopping:
-    """Ends the agent by the ladder of its adapter. It may be asked to at any time; `climb` does what is due."""
+    """Ends the agent by the ladder of its adapter.
+
+    `stop` may be called at any time; `climb` does what is due.
+    """
 
     def __init__(self, situation: Situation, agent: Callable[[], Agent], fail: Callable[[str, bool], None]) -> None:
-        """`fail(why, keep)` fails the messages that wait; `keep`: a run that goes on with this one may say them."""
+        """`fail(why, keep)` fails the waiting messages.
+
+        `keep`: a run that resumes this one may say them.
+        """
         self._situation, self._end, self._agent, self._fail = situation, situation.end, agent, fail
-        self.killed = ""  # why the agent is dead, which is not the child
+        self.killed = ""  # why the agent is dead although its child is not
 
     def stop(self, reason: str, force: bool = False, exit_code: int | None = None, message: str = "") -> None:
-        """Begin to end the session; a second, forced, call goes straight to KILL.
+        """Start to end the session. A second, forced call goes straight to KILL.
 
-        `exit_code` is its outcome where the reason does not say it all; `message` are words about it.
+        `exit_code` is the outcome if the reason does not say it all; `message` says more in words.
         """
         end = self._end
         if end.gone_at is not None:
@@ -62,14 +73,14 @@ class Stopping:
         end.ladder = Ladder.of(polite, force)
 
     def over(self, fact: Over) -> None:
-        """The reader says that nothing is left to supervise: what is in the terminal is ended."""
+        """The reader says that nothing is left to supervise: end what runs in the terminal."""
         end = self._end
         if end.gone_at is not None:
             return
         agent = self._agent()
         agent.helpers.close()
         if end.reason is None and fact.reason == "killed":
-            self.killed = fact.message  # as if what is in the terminal had died, too
+            self.killed = fact.message  # as if the process in the terminal had died, too
             agent.child.kill(signal.SIGKILL)
             return
         if end.reason is None:
@@ -78,16 +89,16 @@ class Stopping:
         end.ladder = Ladder.of((), False)
 
     def undone(self, now: float) -> None:
-        """The reader could not do what a step asked of it."""
+        """The reader could not do what a step requested."""
         if self._end.ladder is not None:
             self._end.ladder.give_up(now)
 
     def climb(self, now: float) -> None:
-        """Take the step that is due, if one is."""
+        """Take the step that is due, if any."""
         ladder, agent = self._end.ladder, self._agent()
         if ladder is None:
             return
-        # What the sources say, not what is told: that is `stopping` by now.
+        # Ask the sources, because the reported state is `stopping` by now.
         raw = agent.activity.decide(now).state
         step = ladder.next_step(raw, self._situation.turns.open is not None, now)
         if step is None:
@@ -106,19 +117,24 @@ class Stopping:
 
 
 class Rest:
-    """What a process that is gone still has to say, read a part in each pass of the loop."""
+    """Reads what a process that is gone still left to read, a part in each pass of the loop."""
 
     def __init__(
         self, agent: Callable[[], Agent], is_behind: Callable[[], bool], read: Callable[[float], bool]
     ) -> None:
-        """`read(now)` takes what the child wrote, False if there was nothing; `is_behind`: what was read waits its turn."""
+        """`read(now)` takes what the child wrote; False if there was nothing.
+
+        `is_behind`: output that was read still waits.
+        """
         self._agent, self._is_behind, self._read = agent, is_behind, read
-        self.goes_on = False  # there was more than a pass of the loop had time for
+        self.goes_on = False  # whether there was more than one pass of the loop had time for
 
     def is_read(self, since: float, now: float) -> bool:
-        """Read on; True when nothing more comes of a process that is gone `since` then.
+        """Read on. Returns True when nothing more comes from the process,
+        which is gone since `since`.
 
-        What others write who hold its terminal or its files open may never end: not waited for.
+        Other processes that hold its terminal or its files open may write for
+        ever: they are not waited for.
         """
         agent = self._agent()
         late = now >= since + DRAIN_S and not agent.child.at_eof
@@ -130,11 +146,13 @@ class Rest:
             return False
         facts = agent.evidence.poll(now, force=True)
         agent.learn(facts, now)
-        self.goes_on = (bool(facts) or agent.evidence.backlog) and now < since + ROWS_S  # a record may name a file
+        # A record may name a further file.
+        self.goes_on = (bool(facts) or agent.evidence.backlog) and now < since + ROWS_S
         return not self.goes_on
 
 
 def last_words(lines: tuple[str, ...], most: int = 6) -> str:
-    """The last lines that a program left on its screen: for a failed start, its real error."""
+    """Return the last lines that a program left on its screen: for a
+    failed start, its real error."""
     said = [line.strip() for line in lines if line.strip()]
     return "\n".join(said[-most:])[:1000]

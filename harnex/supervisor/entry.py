@@ -1,4 +1,4 @@
-"""How a session enters the registry, and what is written of one that could not start."""
+"""How a session enters the registry, and what is written about a session that could not start."""
 
 from __future__ import annotations
 
@@ -20,16 +20,20 @@ from harnex.supervisor import dispatch
 from harnex.supervisor.boot import child_env
 from harnex.supervisor.sweep import sweep_now
 
-START_LOCK_PATIENCE_S = 15.0  # less than the launching command waits (launch.START_PATIENCE_S)
+# Less than the launching command waits (launch.START_PATIENCE_S).
+START_LOCK_PATIENCE_S = 15.0
 
 
 def redactor_of(spec: Spec) -> Redactor:
-    """What a session of this spec may write goes through it."""
+    """Return the redactor for everything that a session of this spec writes."""
     return rules.redactor(spec.redact, child_env(spec), spec.lease["secrets"] if spec.lease else ())
 
 
 def claim_id(spec: Spec) -> None:
-    """Enter the session into the registry. Raises HarnexError if a live one has that id here."""
+    """Enter the session into the registry.
+
+    Raises HarnexError if a live session has that id here.
+    """
     path = paths.session_file(spec.state, spec.repo, spec.id)
     with registry_lock(spec.state, START_LOCK_PATIENCE_S):
         old = registry.at(spec.state, path, spec.run_id)
@@ -63,16 +67,24 @@ def release_id(spec: Spec) -> None:
 
 
 def end_at_boot(spec: Spec, error: HarnexError) -> None:
-    """Record a start that failed, and leave the registry; with no room for that, the next command that looks does it."""
+    """Record a start that failed, and leave the registry.
+
+    If the disk has no room for the record, the next command that looks does so.
+    """
     log = os.path.join(paths.run_dir(spec.state, spec.run_id), "events.jsonl")
-    if record_boot_failure(spec, error) or not os.path.exists(log):  # without a log it never was a run
+    # Without a log this never was a run.
+    if record_boot_failure(spec, error) or not os.path.exists(log):
         release_id(spec)
 
 
 def record_boot_failure(spec: Spec, error: HarnexError) -> bool:
-    """A run that never had a process has its `exited` event and its history row all the same. False: no room."""
+    """Write the `exited` event and the history record of a run that never had a process.
+
+    Returns False if the disk has no room.
+    """
     now = clock.stamp()
-    sweep_now(spec.run_id, spec.keep)  # the agent may run already, and it is the socket that can't be made
+    # The agent may run already: perhaps only the socket could not be made.
+    sweep_now(spec.run_id, spec.keep)
     run_dir, redactor = paths.run_dir(spec.state, spec.run_id), redactor_of(spec)
     lease.remove(run_dir, ())
     about = {**spec.identity(), "description": spec.description or None, "started_at": now, "meta": spec.meta}

@@ -1,7 +1,8 @@
 """The agent's own evidence: the files that its reader names, read as they grow.
 
-Polled, and only when something may have happened: often while the agent writes or was just written
-to, seldom else. An idle agent costs two `stat`s a second, and no inotify instance (there are 128).
+The files are polled, and only if something may have happened: often while the agent writes or
+shortly after keys were sent to it, seldom otherwise. An idle agent costs two `stat`s a second, and
+no inotify instance (a user has 128).
 """
 
 from __future__ import annotations
@@ -19,19 +20,27 @@ from harnex.model.records import FollowedFile
 from harnex.paths import FOLLOWED
 from harnex.store.tail import DocumentTail, LineTail
 
-BRISK_S = 0.04
-BRISK_FOR_S = 3.0  # after the last output, input or row
-IDLE_S = 1.0
-REST_S = 5.0  # at a prompt at which nothing moved for REST_AFTER_S: whatever an agent does, its terminal tells first
+BRISK_S = 0.04  # the poll interval while something happens
+BRISK_FOR_S = 3.0  # seconds after the last output, input or row
+IDLE_S = 1.0  # the poll interval otherwise
+# The interval at a prompt where nothing moved for REST_AFTER_S: any activity
+# shows on the terminal first.
+REST_S = 5.0
 REST_AFTER_S = 30.0
-FIND_EVERY_S = 0.5
-FIND_FOR_S, SELDOM_S = 30.0, 10.0  # a file that did not come for so long is looked for less often
-SINCE_BYTES = 1 << 20  # the end of a file, read for its rows since a time
-ROWS_A_POLL, BYTES_A_POLL = 200, 512 << 10  # long files are read in slices, so that nobody is kept waiting
+FIND_EVERY_S = 0.5  # how often files are searched for
+# A file that did not appear within FIND_FOR_S is searched for only every SELDOM_S.
+FIND_FOR_S, SELDOM_S = 30.0, 10.0
+# How much of a file's end is read at a time, in search of the rows since a time.
+SINCE_BYTES = 1 << 20
+# Long files are read in slices of this size, so that nothing else has to wait.
+ROWS_A_POLL, BYTES_A_POLL = 200, 512 << 10
 
 
 class Evidence:
-    """Follows files for one reader. `poll` gives the facts that are new; `wake_at` says when to poll next."""
+    """Follows files for one reader.
+
+    `poll` returns the new facts; `wake_at` says when to poll next.
+    """
 
     def __init__(
         self,
@@ -40,26 +49,31 @@ class Evidence:
         now: float,
         followed: Callable[[str, str, str, int], None] = lambda *_: None,
     ) -> None:
-        """`followed(source, path, kind, offset)` is told of each file once, when it is first followed."""
+        """`followed(source, path, kind, offset)` is called for each file once,
+        when it is first followed."""
         self._reader = reader
         self._followed = followed
         self._pids = pids
         self._rows: dict[str, tuple[str, LineTail]] = {}  # real path -> source, tail
         self._documents: dict[str, tuple[str, DocumentTail]] = {}
-        self._finds: dict[FindFile, tuple[float, float]] = {}  # since when it is looked for, when it was last
+        # Since when the file is searched for, and when it was last.
+        self._finds: dict[FindFile, tuple[float, float]] = {}
         self._now = now
-        self._brisk_until = now + 10.0  # a start is always watched closely
+        self._brisk_until = now + 10.0  # the start is always watched closely
         self._next = now
         self._next_find = now
-        self.backlog = False  # there was more than the last poll took
+        self.backlog = False  # whether there was more than the last poll took
 
     def stir(self, now: float) -> None:
-        """Something happened: look closely for a while."""
+        """Something happened: poll often for a while."""
         self._brisk_until = max(self._brisk_until, now + BRISK_FOR_S)
         self._next = min(self._next, now + BRISK_S)
 
     def take(self, fact: Follow | FindFile) -> None:
-        """Start to follow a file, or to look for one. Asking twice changes nothing, by whatever path."""
+        """Start to follow or search for a file.
+
+        Asking twice changes nothing, even by another path.
+        """
         if isinstance(fact, FindFile):
             self._finds.setdefault(fact, (self._now, -1e9))
         elif fact.kind == "document":
@@ -80,12 +94,16 @@ class Evidence:
         return self._next if self._rows or self._documents or self._finds else None
 
     def poll(self, now: float, force: bool = False, resting: bool = False) -> list[Fact]:
-        """Facts from what changed since the last poll. `resting`: no turn runs, and no message waits."""
+        """Return the facts from what changed since the last poll.
+
+        `resting`: no turn runs, and no message waits.
+        """
         if now < self._next and not force:
             return []
         self._now = now
         facts: list[Fact] = []
-        named = any(f.paths for f in self._finds)  # cheap to look for, and not always a sign of the agent's own doing
+        # A search by path is cheap, and the file need not be the agent's own doing.
+        named = any(f.paths for f in self._finds)
         if self._finds and (force or (now >= self._next_find and (named or now < self._brisk_until))):
             self._next_find = now + FIND_EVERY_S
             facts += self._find(now, force)
@@ -95,7 +113,7 @@ class Evidence:
             if text is not None:
                 row = jsonl.loads_dict(text) if text else None
                 if text and row is None:
-                    continue  # torn: it is read again when it is whole
+                    continue  # a torn document is read again when it is whole
                 facts += self._reader.document(source, row)
                 del path
         rows, size = 0, 0
@@ -122,7 +140,10 @@ class Evidence:
         return facts
 
     def rest(self, now: float, seconds: float) -> Iterator[list[Fact]]:
-        """What is there now, in parts, for so long at most. Take each before the next: a row may name a further file."""
+        """Yield, in parts, the facts that can be read now, for `seconds` at most. Lazy.
+
+        Take each part before the next one: a row may name a further file.
+        """
         until = clock.monotonic() + seconds
         while (facts := self.poll(now, force=True)) or self.backlog:
             yield facts
@@ -130,7 +151,8 @@ class Evidence:
                 return
 
     def _find(self, now: float, force: bool) -> list[Fact]:
-        """Which of the wanted files are there, or are held open by the agent's processes? (/proc; elsewhere psutil)"""
+        """Look for the wanted files, by path or among the open files of the agent's
+        processes (/proc, else psutil)."""
         facts: list[Fact] = []
         open_ones = [f for f in self._finds if f.held]
         for path in open_files(self._pids()) if open_ones else ():
@@ -142,7 +164,7 @@ class Evidence:
             if not wanted.paths or (old and now < last + SELDOM_S and not force):
                 continue
             self._finds[wanted] = (since, now)
-            import glob  # only here: most sessions look for no name
+            import glob  # imported only here: most sessions search for no file by path
 
             paths = (path for pattern in self._expanded(wanted.paths) for path in glob.iglob(pattern))
             if wanted.every:
@@ -164,7 +186,7 @@ class Evidence:
         return self._reader.found(wanted.source, path)
 
     def _expanded(self, patterns: Iterable[str]) -> Iterator[str]:
-        """The patterns, with the variables that they begin with as the agent's processes have them."""
+        """Yield the patterns, with their leading variables as the agent's processes have them."""
         from glob import escape
 
         seen: dict[str, dict[str, None]] = {}
@@ -179,13 +201,14 @@ class Evidence:
 
     def _is_new(self, path: str) -> bool:
         try:
-            return os.stat(path).st_mtime >= self._reader.began - 1.0  # file systems cut times off
+            return os.stat(path).st_mtime >= self._reader.began - 1.0  # file systems truncate times
         except OSError:
             return False
 
 
 def variables(pids: Iterable[int], name: str) -> Iterator[str]:
-    """What a variable is in the environments of these processes, where it is an absolute path."""
+    """Yield the values of a variable in these processes' environments,
+    if they are absolute paths."""
     head = f"{name}=".encode()
     for pid in pids:
         try:
@@ -197,8 +220,11 @@ def variables(pids: Iterable[int], name: str) -> Iterator[str]:
 
 
 def offset_since(path: str, since: float) -> int:
-    """Where the rows begin that are dated (`timestamp`) `since` then: behind the last one that is older. 0 if none is."""
-    rest = b""  # the end of a line of which the beginning was not read yet
+    """Return the offset of the rows that are dated (`timestamp`) since then.
+
+    That is the offset after the last older row, or 0 if there is none.
+    """
+    rest = b""  # the end of a line whose beginning was not read yet
     with contextlib.suppress(OSError), open(path, "rb") as f:
         end = f.seek(0, os.SEEK_END)
         while end:
@@ -225,7 +251,7 @@ def _dated(line: bytes) -> float | None:
 
 
 def open_files(pids: Iterable[int]) -> Iterable[str]:
-    """Paths of the regular files that these processes hold open."""
+    """Yield the paths of the regular files that these processes hold open."""
     for pid in pids:
         directory = f"/proc/{pid}/fd"
         try:
@@ -242,7 +268,7 @@ def open_files(pids: Iterable[int]) -> Iterable[str]:
 
 
 def descendants(pid: int) -> list[int]:
-    """`pid` and its descendants, from /proc (0.3 ms; psutil takes ten times that)."""
+    """Return `pid` and its descendants, from /proc (0.3 ms; psutil takes ten times that)."""
     found, todo = [], [pid]
     while todo:
         current = todo.pop()
@@ -261,20 +287,27 @@ def descendants(pid: int) -> list[int]:
 
 
 class FollowedFiles:
-    """`evidence/followed.jsonl` of a run: which files its supervisor read, so that the rest can be read after it died.
+    """`evidence/followed.jsonl` of a run: which files its supervisor read.
 
-    A row of kind `process` stands before the files of each process of the agent but the first (generations.py).
+    With it the rest of the files can be read after the supervisor's death. A row of kind `process`
+    stands before the files of each process of the agent but the first (generations.py).
     """
 
     def __init__(self, run_dir: str) -> None:
         self.path = os.path.join(run_dir, "evidence", FOLLOWED)
 
     def add(self, source: str, path: str, kind: str, offset: int) -> None:
-        """Note one; `offset` is where its reading began. A full disk costs only what could be read after a crash."""
+        """Note a file; `offset` is where its reading began.
+
+        If the disk is full, only what could be read after a crash is lost.
+        """
         self._note({"source": source, "path": path, "kind": kind, "offset": offset})
 
     def process(self, pid: int, began: float) -> None:
-        """Another process goes on with the conversation; `began`: epoch seconds, just before its start."""
+        """Note that a new process continues the conversation.
+
+        `began`: epoch seconds, just before its start.
+        """
         self._note({"source": "", "path": "", "kind": "process", "offset": 0, "pid": pid, "began": began})
 
     def _note(self, row: FollowedFile) -> None:
@@ -284,7 +317,7 @@ class FollowedFiles:
                 f.write(jsonl.dumps(row).encode("utf-8", "surrogatepass") + b"\n")
 
     def rows(self) -> list[FollowedFile]:
-        """What was noted, in its order."""
+        """Return what was noted, in order."""
         try:
             with open(self.path, "rb") as f:
                 found = [jsonl.loads_dict(line) for line in f]

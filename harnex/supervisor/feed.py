@@ -1,10 +1,14 @@
-"""The agent's terminal: every byte scanned in its turn, the screen fed lazily, the recording paced by it.
+"""The agent's terminal: every byte is scanned in turn, the screen is fed lazily, and the
+recording follows the screen.
 
-Scanner and emulator are slower than a flood, and some sequences cost them a thousand times what text does. So each call
-here does at most `WORK`, and the loop comes back for the rest: while something is `unread`, the child is not read (it
-waits, as for any slow terminal); while the emulator is `drawing`, the screen is somewhere in the middle. What waits for
-the emulator is bounded, in bytes and in work: an overflow is dropped and counted, the emulator starts afresh on what
-came last, and a change of size makes the agent redraw. Until then the screen is torn, and nobody takes it for evidence.
+Scanner and emulator are slower than a flood, and some sequences cost them a thousand times what
+text does. So each call here does at most `WORK`, and the loop comes back for the rest. While output
+is `unread`, the child is not read (it waits, as for any slow terminal). While the emulator is
+`drawing`, the screen is incomplete.
+
+What waits for the emulator is bounded, in bytes and in work. An overflow is dropped and counted,
+the emulator starts afresh on the latest output, and a change of size makes the agent redraw. Until
+then the screen is torn, and does not count as evidence.
 """
 
 from __future__ import annotations
@@ -21,65 +25,80 @@ from harnex.terminal.screen import Screen, make_screen
 
 FRAME_S = 0.1  # at most ten frames a second (DESIGN section 6)
 PENDING_MAX = 256 << 10  # bytes that may wait for the emulator
-FLOOD_KEEP = 16 << 10  # bytes of a flood that are still shown: a few screens of text
-FLOOD_FRAME_S = 1.0
-GOES_ON_S = 0.25  # a flood that overflowed so lately goes on: its pictures are of its end only
-REDRAWN_S = 0.25  # after a flood: for the redraw
-SYNC_MAX_S = 1.0  # a synchronized update that never ends is not waited for
-WORK = 3_000  # units of scanning, and of drawing, in one go: each about a microsecond, five on a busy machine
-LAG_MAX = 300_000  # units for what was handed to the emulator at once: what takes longer is a flood
-FRAME_ROWS = 50  # scrolled rows that are recorded in one go
+# Bytes of a flood that are still shown: a few screens of text.
+FLOOD_KEEP = 16 << 10
+FLOOD_FRAME_S = 1.0  # in a flood, at most one frame in this time
+# A flood that overflowed within this time still goes on: only its end is drawn.
+GOES_ON_S = 0.25
+REDRAWN_S = 0.25  # after a flood: seconds for the redraw
+SYNC_MAX_S = 1.0  # a synchronized update that lasts longer is not waited for
+# Units of scanning, and of drawing, in one call: each takes about a
+# microsecond, five on a busy machine.
+WORK = 3_000
+# Units for what the emulator was given at once: output that takes longer is a flood.
+LAG_MAX = 300_000
+FRAME_ROWS = 50  # scrolled rows that are recorded in one call
 
 
 class Terminal:
     """Scanner, screen and recording of one child. `view` is the screen as it was last settled."""
 
     def __init__(self, columns: int, rows: int, recording: Recording, now: float) -> None:
-        self.screen: Screen | None = None  # made at the first output: an agent that prints nothing costs nothing
+        # Made at the first output: an agent that prints nothing costs nothing.
+        self.screen: Screen | None = None
         self.size = (columns, rows)
         self.scanner = Scanner(self._cursor, columns, rows, __version__)
         self.recording = recording
-        self.write_failures = 0  # of the recording: a full disk costs frames, never the session
+        # Failed writes of the recording: a full disk costs frames, never the session.
+        self.write_failures = 0
         self._begun = now
         self._pending: list[bytes] = []
         self._pending_size = 0
-        self._drawing = False  # the emulator has something in hand
-        self._drawn = 0  # units of work on that
-        self._keep = FLOOD_KEEP  # bytes of its end, if it takes too long
-        self._cursor_work = 0  # that is left for cursor queries in this call of `output`
-        self._modes = Modes()  # at the place in the output up to which the emulator was given it
-        self._unrecorded = False  # lines that scrolled off
-        self._fed = False  # the emulator has something that `settle` has not looked at
+        self._drawing = False  # whether the emulator is drawing what it was given
+        self._drawn = 0  # units of work spent on that
+        # Bytes of its end that are kept if drawing takes too long.
+        self._keep = FLOOD_KEEP
+        # Work that is left for cursor queries in this call of `output`.
+        self._cursor_work = 0
+        self._modes = Modes()  # the modes at the end of what the emulator was given
+        self._unrecorded = False  # whether lines that scrolled off are not recorded yet
+        self._fed = False  # whether the emulator has changes that `settle` has not seen
         self._due = now
         self._synced_since: float | None = None
-        self.taken = 0  # bytes that were to be shown, in all
-        self.shown = 0  # of these, up to where they are drawn (or skipped)
+        self.taken = 0  # bytes to be shown, in all
+        self.shown = 0  # the offset among these up to which they are drawn (or skipped)
         self._handed = 0
         self.skipped = 0  # bytes that were never shown, in all
         self._skipped_now = 0
-        self.resync_at: float | None = None  # in a flood: when it will have been over for a while
-        self.disturbed_until = 0.0  # somebody else than the agent makes its screen move until then
+        # In a flood: when the flood will have been over for a while.
+        self.resync_at: float | None = None
+        # Until then, the screen also moves for other reasons than the agent.
+        self.disturbed_until = 0.0
         self.view = ScreenView(lines=("",) * rows, columns=columns)
         self.title = ""
 
     # ---- output ----
 
     def disturb(self, seconds: float) -> None:
-        """For so long what moves on the screen is no news of the agent: keys were sent, or the size changed."""
+        """For `seconds`, movement on the screen is no news of the agent: keys were
+        sent, or the size changed."""
         self.disturbed_until = max(self.disturbed_until, clock.monotonic() + seconds)
 
     @property
     def unread(self) -> bool:
-        """Whether the scanner has more to do: call `output` again, before the child is read."""
+        """Whether the scanner has more to do: call `output` again before the child is read."""
         return self.scanner.unread
 
     @property
     def drawing(self) -> bool:
-        """Whether the screen is somewhere in the middle of what it is given."""
+        """Whether the screen is incomplete: the emulator is still drawing what it was given."""
         return self._drawing
 
     def output(self, data: bytes, now: float) -> Scanned:
-        """Take what the child wrote. The caller sends `replies` to the child and `clean` to the viewers."""
+        """Take what the child wrote.
+
+        The caller sends `replies` to the child and `clean` to the viewers.
+        """
         if data and self.recording.raw:
             self._record(lambda at: self.recording.output(at, data), now)
         self.scanner.push(data)
@@ -104,7 +123,8 @@ class Terminal:
             self.taken += len(data)
 
     def _cursor(self, shown: bytes) -> Position | None:
-        """A cursor report answers for what was written so far, so the emulator has to catch up first."""
+        """A cursor report covers everything that was written so far, so the
+        emulator has to catch up first."""
         self._take(shown)
         while self._drawing or self._pending:
             if not self._drawing:
@@ -117,7 +137,7 @@ class Terminal:
     # ---- the screen ----
 
     def _hand_over(self) -> None:
-        """Give the emulator what is pending."""
+        """Give the emulator the pending output."""
         data = b"".join(self._pending)
         self._pending.clear()
         self._pending_size = 0
@@ -131,7 +151,7 @@ class Terminal:
         self._handed = self.taken
 
     def _draw(self, work: int) -> int:
-        """Go on drawing what is in hand, for so much work; how much it was."""
+        """Go on drawing, for at most `work` units. Returns how many were used."""
         assert self.screen is not None
         self._fed = True
         used = self.screen.advance(work)
@@ -142,7 +162,7 @@ class Terminal:
         return used
 
     def _drop(self, now: float) -> None:
-        """A flood outran the emulator: keep the end of it."""
+        """A flood outran the emulator: keep only the end of the pending output."""
         data = b"".join(self._pending)
         cut = end_of(data, FLOOD_KEEP)
         self._pending = [data[cut:]]
@@ -150,7 +170,8 @@ class Terminal:
         self._skip(cut, now)
 
     def _give_up(self, now: float) -> None:
-        """What is in hand takes too long: only its end is drawn, and if that takes too long, only the end of that."""
+        """Drawing takes too long: draw only the end of the output, and if that takes too
+        long, only the end of that."""
         assert self.screen is not None
         self._skip(self.screen.give_up(self._keep), now)
         self._keep, self._drawn = self._keep // 4, 0
@@ -158,12 +179,12 @@ class Terminal:
     def _skip(self, count: int, now: float) -> None:
         self.skipped += count
         self._skipped_now += count
-        if self.resync_at is None:  # in a longer one there is a picture every second
+        if self.resync_at is None:  # in a longer flood there is a picture every second
             self._due = max(self._due, now + FLOOD_FRAME_S)
         self.resync_at = now + FLOOD_FRAME_S
 
     def wake_at(self, now: float) -> float | None:
-        """When there is something to do."""
+        """Return when there is something to do."""
         if self.unread or self._drawing or self._unrecorded:
             return now
         if not self._pending and not self._fed:
@@ -174,11 +195,12 @@ class Terminal:
         return due if self.resync_at is None else min(due, self.resync_at)
 
     def settle(self, now: float, early: bool = False, force: bool = False) -> bool:
-        """Bring the screen up to date if it is due; True if it may have changed, and can be relied on.
+        """Bring the screen up to date if it is due. Returns whether it may have
+        changed and can be relied on.
 
-        `early`: before it is due, but not inside a synchronized update; `force`: now, whatever it is in, for somebody who
-        only looks: what is new is told once more when it is due. What takes more than `WORK` is gone on with by the next
-        plain calls.
+        `early`: before it is due, but not inside a synchronized update. `force`: now, in any
+        condition, for a caller that only looks; the changes are reported once more when they are
+        due. Work beyond `WORK` is continued by the next plain calls.
         """
         goes_on = self._drawing
         if goes_on and (early or force):
@@ -225,7 +247,10 @@ class Terminal:
         return True
 
     def finish(self, now: float) -> None:
-        """Bring the screen up to date, for the last time; what can't be drawn soon is a flood."""
+        """Bring the screen up to date for the last time.
+
+        Output that can't be drawn soon is treated as a flood.
+        """
         for _ in range(20):
             self.settle(now, force=not self._drawing)
             if not self._drawing:
@@ -252,7 +277,8 @@ class Terminal:
         return True
 
     def resync_due(self, now: float) -> bool:
-        """After a flood: the caller should jiggle the size once, so that a full-screen program redraws."""
+        """Whether a flood has ended: the caller should jiggle the size once, so that a
+        full-screen program redraws."""
         if self.resync_at is None or now < self.resync_at:
             return False
         self.resync_at = None
@@ -273,7 +299,10 @@ class Terminal:
             self._record(lambda at: self.recording.resized(at, columns, rows), now)
 
     def redraw(self) -> bytes | None:
-        """What brings a fresh terminal to where the output is now; None while the screen is in the middle: ask again."""
+        """Return the bytes that bring a fresh terminal to where the output is now.
+
+        None while the screen is incomplete: ask again.
+        """
         if self._drawing:
             return None
         rest = b"".join(self._pending)

@@ -1,10 +1,12 @@
-"""The file hook: when a file changes, the agent is told to read it. Nothing of the file is looked at.
+"""The file hook: when a file changes, the agent is told to read it. harnex
+does not look at the content.
 
     file-change-hook: read ./tmp/tick.jsonl
 
-As in the Ruby harnex: after a second of quiet, the file need not exist yet, editors that rename over it count. The
-observer of watchdog is a thread; all that it does is write a byte into a pipe, which the loop reads. Where the
-system has no inotify instance left (there are 128 for a user), the file is looked at every second instead.
+As in the Ruby harnex, the message follows after a second of quiet, the file need not exist yet, and
+editors that rename over the file count. watchdog's observer is a thread that only writes a byte
+into a pipe, which the loop reads. If the system has no inotify instance left (a user has 128), the
+file is checked every second instead.
 """
 
 from __future__ import annotations
@@ -15,26 +17,31 @@ import selectors
 from collections.abc import Callable
 from typing import Any
 
-QUIET_S = 1.0
-POLL_S = 1.0
+QUIET_S = 1.0  # how long the file must be unchanged before the agent is told
+POLL_S = 1.0  # how often the file is checked without an observer
 
 
 class FileHook:
-    """Watches one file; `changed` is called from the loop, once for a burst of changes. Raises OSError."""
+    """Watches one file. `changed` is called from the loop, once for a burst of changes.
+
+    Raises OSError.
+    """
 
     def __init__(self, path: str, selector: selectors.BaseSelector, changed: Callable[[], None], now: float) -> None:
         self.path = path
         self._changed, self._selector = changed, selector
         self._due: float | None = None
         self._observer: Any = None
-        self._stamp = self._seen = stamp(path)  # as it was told of last, and as the poll saw it last
+        # The file as it was last reported, and as the poll last saw it.
+        self._stamp = self._seen = stamp(path)
         self._next_poll: float | None = None
         os.makedirs(os.path.dirname(path), exist_ok=True)
         self._reader, self._writer = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         selector.register(self._reader, selectors.EVENT_READ, self._woken)
         try:
             self._observe()
-        except Exception:  # whatever an observer raises where it can't work: OSError, ImportError, its own
+        # An observer that can't work raises OSError, ImportError or its own error.
+        except Exception:
             self._observer = None
             self._next_poll = now + POLL_S
 
@@ -80,7 +87,8 @@ class FileHook:
         self._due = None
         found, before = stamp(self.path), self._stamp
         self._stamp = found
-        if found is not None and found != before:  # gone is no change; it comes back, or not
+        # A file that is gone is no change; it may come back.
+        if found is not None and found != before:
             self._changed()
 
     def close(self) -> None:
@@ -93,7 +101,7 @@ class FileHook:
 
 
 def stamp(path: str) -> tuple[int, ...] | None:
-    """What changes when the file does; None: it is not there."""
+    """Return a value that changes when the file does; None if the file is missing."""
     try:
         info = os.stat(path)
     except OSError:

@@ -1,8 +1,9 @@
 """A headless session: an agent on pipes, one prompt in, one answer out (`harnex exec`).
 
-Its standard output is a stream of JSON rows: kept (redacted) in `evidence/stream.jsonl`, and read by the adapter's
-headless reader. Its standard error is kept in `evidence/stderr.txt`, and is the error's text when nothing else is.
-What people should see of it goes to the session's terminal, so that `logs`, `pane` and `attach` work as ever.
+Its standard output is a stream of JSON rows. They are kept (redacted) in `evidence/stream.jsonl`
+and read by the adapter's headless reader. Its standard error is kept in `evidence/stderr.txt`, and
+becomes the error's text if there is no better one. What people should see goes to the session's
+terminal, so that `logs`, `pane` and `attach` work as usual.
 """
 
 from __future__ import annotations
@@ -28,9 +29,11 @@ from harnex.supervisor.lines import Lines
 from harnex.supervisor.pipes import PipeChild
 
 LINE_MAX = 64 << 20  # bytes of one row
-LONG_ROW = 64 << 10  # bytes: the secrets of a longer one are looked for in turns
-WORD_LINE_MAX = 64 << 10  # of one line of standard error
-ROWS_A_PASS, BYTES_A_PASS = 300, 64 << 10  # that are taken before the loop looks at its other business
+# Bytes: the secrets of a longer row are searched for in slices.
+LONG_ROW = 64 << 10
+WORD_LINE_MAX = 64 << 10  # bytes of one line of standard error
+# What one pass takes before the loop turns to its other business.
+ROWS_A_PASS, BYTES_A_PASS = 300, 64 << 10
 WORDS_MAX = 4000  # characters of standard error that an error may quote
 SHOWN_MAX = 4000  # characters of one piece of text in the recording
 
@@ -51,27 +54,28 @@ class Headless:
         conclusion: Conclusion,
         show: Callable[[bytes], None],
     ) -> None:
-        """`show` is given what is painted, for whoever looks on."""
+        """`show` gets the painted output, for the viewers."""
         self._spec, self._redactor = journal.spec, journal.redactor
         self._journal, self._agent, self._situation = journal, agent, situation
         self._turns, self.conclusion, self._show = situation.turns, conclusion, show
         self._directory = paths.subdir(self._spec.state, "runs", self._spec.run_id, "evidence")
         self._out, self._err = Lines(LINE_MAX), Lines(WORD_LINE_MAX)
-        self._rows: deque[bytes] = deque()  # whole ones that wait for their turn
-        self._long: Iterator[list[tuple[int, int]] | None] | None = None  # the first of them is being looked at
+        self._rows: deque[bytes] = deque()  # complete rows that wait for their turn
+        # The search for secrets in the first of `_rows`, if that row is long.
+        self._long: Iterator[list[tuple[int, int]] | None] | None = None
         self.words = ""  # the end of standard error
-        self._message = ""  # the id of the prompt in hand
+        self._message = ""  # the id of the current prompt
         self._submitted = False
         self._rounds = 0
         self.answer: FinalAnswer | None = None
         self.checked: answer_schema.Checked | None = None
-        self._told: FinalAnswer | None = None  # the answer that was told
-        self._repair = ""  # what it is asked once more
+        self._told: FinalAnswer | None = None  # the answer that was reported
+        self._repair = ""  # the prompt that asks once more
 
     # ---- start ----
 
     def begin(self, text: str) -> None:
-        """The prompt is with the agent: log it as what was sent."""
+        """The agent has the prompt: log the prompt as a sent message."""
         self._message, self._submitted = new_message_id(), False
         self._journal.emit(
             events.Send(
@@ -94,9 +98,12 @@ class Headless:
     # ---- reading ----
 
     def read(self, now: float) -> bool:
-        """Take what the agent wrote, as much of it as a pass of the loop has time for; False if there was nothing."""
+        """Take as much output as a pass of the loop has time for.
+
+        Returns False if there was none.
+        """
         agent, child = self._agent(), self._child
-        if self._rows:  # they come first: a pipe that is full makes its writer wait
+        if self._rows:  # rows come first: a full pipe makes its writer wait
             self._take_rows(now)
             return True
         was_open = not child.at_eof
@@ -115,7 +122,7 @@ class Headless:
         return True
 
     def go_on(self, now: float) -> None:
-        """Show and take more of what was read before, if anything waits."""
+        """Show and take more of the output that was read before, if any waits."""
         terminal = self._agent().terminal
         if terminal.unread:
             self._show(terminal.output(b"", now).clean)
@@ -161,11 +168,12 @@ class Headless:
             elif line.strip():
                 self._keep("stream.jsonl", kept)
                 kept = []
-                self._take_words([line[:WORD_LINE_MAX]], now)  # some say on standard output why they don't start
+                # Some agents say on standard output why they don't start.
+                self._take_words([line[:WORD_LINE_MAX]], now)
         self._keep("stream.jsonl", kept)
 
     def _secrets_of(self, text: str) -> list[tuple[int, int]] | None:
-        """Where they are; None: it is a long row, and there is more to look at in the next pass."""
+        """Return the spans of secrets. None for a long row that needs another pass."""
         if len(text) <= LONG_ROW:
             return self._redactor.spans(text)
         self._long = self._long or self._redactor.turns(text)
@@ -195,7 +203,7 @@ class Headless:
             self._journal.diagnose(f"can't keep {name}: {e.strerror}")
 
     def show(self, text: str, now: float) -> None:
-        """Words for people: into the recording, and to whoever looks on."""
+        """Write words for people: into the recording, and to the viewers."""
         if len(text) > SHOWN_MAX:
             text = text[:SHOWN_MAX] + f" … ({len(text)} characters)"
         scanned = self._agent().terminal.output(text.replace("\n", "\r\n").encode("utf-8", "replace") + b"\r\n", now)
@@ -207,9 +215,10 @@ class Headless:
         self.answer = fact
 
     def again(self, env: dict[str, str], now: float) -> PipeChild | None:
-        """The agent is gone, and was read. Its answer is checked: the process that is asked once more, if one is.
+        """The agent is gone and its output was read: check the answer. Returns the process that is
+        asked once more, or None.
 
-        `asked_again` goes on from there, once that process is the session's.
+        Call `asked_again` once that process is the session's.
         """
         spec, agent = self._spec, self._agent()
         turn = self._turns.open
@@ -233,14 +242,15 @@ class Headless:
         return child
 
     def asked_again(self, env: dict[str, str], now: float) -> None:
-        """The process of `again` has taken the place of the old one."""
+        """The process from `again` has replaced the old one."""
         agent = self._agent()
         self.begin(self._repair)
         self.show("harnex: the answer is not valid for the schema; asked again", now)
         agent.learn(agent.reader.spawned(agent.child.pid, env, self._spec.cwd), now)
 
     def _must_ask_again(self) -> bool:
-        """Check the answer. Whether it does not fit, and can still be asked for once more."""
+        """Check the answer. Returns whether it does not fit and can
+        still be asked for once more."""
         spec = self._spec
         if spec.schema is None:
             return False
@@ -249,14 +259,17 @@ class Headless:
         return not self.checked.valid and not self._rounds and bool(spec.again)
 
     def tell(self) -> bool:
-        """The agent gave its result: tell the answer now, unless it is asked for once more."""
+        """The agent gave its result: report the answer now.
+
+        Returns False if it is asked for once more.
+        """
         if self._must_ask_again():
             return False
         self.close()
         return True
 
     def close(self) -> None:
-        """Tell the answer, if there is one that was not told yet."""
+        """Report the answer, if there is one that was not reported yet."""
         answer = self.answer
         if answer is None or answer is self._told:
             return
@@ -277,7 +290,7 @@ class Headless:
     # ---- how it ended ----
 
     def why(self) -> tuple[str, str]:
-        """The reason of the end, and words about it, when the agent ended by itself."""
+        """Return the reason of the end, and words about it, if the agent ended by itself."""
         child = self._agent().child
         last = self._turns.last
         stands = self.conclusion.stands and last is not None and last.end.outcome == "completed"
@@ -302,7 +315,10 @@ class Headless:
 
     @staticmethod
     def exit_code(reason: str, otherwise: int) -> int:
-        """A headless run that was stopped has no answer: that is no success."""
+        """Return the exit code.
+
+        A headless run that was stopped has no answer, so it did not succeed.
+        """
         return errors.INTERRUPTED if reason == "stopped" else otherwise
 
 

@@ -1,4 +1,4 @@
-"""What the agent prints on its terminal: answered, read for facts, shown to who looks on."""
+"""What the agent prints on its terminal: answered, read for facts, and shown to the viewers."""
 
 from __future__ import annotations
 
@@ -10,11 +10,15 @@ from harnex.supervisor.loop import Loop
 from harnex.supervisor.viewers import Viewers
 from harnex.terminal.scanner import Scanned
 
-ANSWERS_MAX = 64 << 10  # Bytes that may wait for a child that does not read before queries go unanswered.
+# If more bytes wait for a child that does not read, its queries go unanswered.
+ANSWERS_MAX = 64 << 10
 
 
 class Hearing:
-    """Reads an agent on a terminal. Each call does a bounded amount of work; `is_behind` asks for another one."""
+    """Reads an agent on a terminal.
+
+    Each call does a bounded amount of work; `is_behind` asks for another call.
+    """
 
     def __init__(
         self,
@@ -30,11 +34,14 @@ class Hearing:
 
     @property
     def is_behind(self) -> bool:
-        """Whether output that was read waits for its turn: the child is not read before."""
+        """Whether output that was read waits for its turn. The child is not read until then."""
         return self._agent().terminal.unread
 
     def read(self, now: float) -> bool:
-        """Take what the child wrote, or more of what was read before; False if there was nothing."""
+        """Take what the child wrote, or more of what was read before.
+
+        Returns False if there was nothing.
+        """
         agent = self._agent()
         terminal = agent.terminal
         if terminal.unread:
@@ -54,7 +61,7 @@ class Hearing:
         return True
 
     def go_on(self, now: float) -> None:
-        """Take more of what was read before, if anything waits."""
+        """Take more of the output that was read before, if any waits."""
         terminal = self._agent().terminal
         if terminal.unread:
             self._heed(terminal.output(b"", now), now)
@@ -65,7 +72,7 @@ class Hearing:
         self._loop.want_write(child.fd, child.waiting > 0)
 
     def resync(self, now: float) -> None:
-        """After a flood: a change of size makes the agent redraw its screen."""
+        """After a flood: make the agent redraw its screen by a change of size."""
         agent = self._agent()
         if agent.terminal.resync_due(now):
             columns, rows = agent.terminal.size

@@ -1,6 +1,8 @@
-"""Commands that a reader wants run beside the agent (`RunCommand`): child processes that are polled, never waited for.
+"""Commands that a reader wants run beside the agent (`RunCommand`): polled child
+processes, never waited for.
 
-They carry the run's marker in their environment, so that the sweep ends what a killed supervisor left.
+They carry the run's marker in their environment, so that the sweep ends what
+a killed supervisor left.
 """
 
 from __future__ import annotations
@@ -15,7 +17,8 @@ from harnex.model.facts import CommandResult, RunCommand
 from harnex.supervisor.processes import Polled
 
 OUTPUT_MAX = 4 << 20  # bytes of output that are read
-LOOK_S = 0.5  # SIGCHLD wakes the loop when one ends; this is for one that was missed
+# SIGCHLD wakes the loop when a command ends. This interval is for a missed signal.
+LOOK_S = 0.5
 
 
 @dataclass(slots=True)
@@ -28,7 +31,8 @@ class _Running:
 
 
 class Helpers:
-    """Runs them. `poll` gives what came of those that ended; `wake_at` says when time alone would matter."""
+    """Runs the commands. `poll` returns the results of those that ended; `wake_at` says
+    when time alone would matter."""
 
     def __init__(self, env: Mapping[str, str], cwd: str) -> None:
         self._env = dict(env)
@@ -37,7 +41,7 @@ class Helpers:
         self._running: dict[str, _Running] = {}
 
     def take(self, fact: RunCommand, now: float) -> None:
-        """Run it when it is due."""
+        """Run a command when it is due."""
         at = now + fact.after_s
         old = self._waiting.get(fact.name)
         self._waiting[fact.name] = (min(at, old[0]) if old is not None else at, fact)
@@ -48,7 +52,7 @@ class Helpers:
         return min(times, default=None)
 
     def poll(self, now: float) -> list[CommandResult]:
-        """Start what is due, collect what ended, end what took too long."""
+        """Start what is due, end what took too long, and return the results of what ended."""
         results = [self._finish(r, now) for r in list(self._running.values()) if _over(r, now)]
         for name, (at, wanted) in list(self._waiting.items()):
             if name not in self._running and now >= at:
@@ -59,7 +63,7 @@ class Helpers:
         return results
 
     def _start(self, wanted: RunCommand, now: float) -> CommandResult | None:
-        import subprocess  # only here, like tempfile: most sessions run no commands
+        import subprocess  # imported only here, like tempfile: most sessions run no commands
         import tempfile
 
         out, err = tempfile.TemporaryFile(), tempfile.TemporaryFile()  # noqa: SIM115  (open until it ended)
@@ -100,7 +104,7 @@ class Helpers:
                 os.unlink(wanted.file[0])
 
     def close(self) -> None:
-        """The session is over: nothing more is wanted."""
+        """The session has ended: no command is wanted any more."""
         self._waiting.clear()
         for running in list(self._running.values()):
             running.process.end()

@@ -1,6 +1,7 @@
-"""Commands that run beside a session: checks, notifications. They never block the loop, and end with it.
+"""Commands that run beside a session: checks and notifications. They never block the loop.
 
-Standard output and error go to a file (a pipe that nobody empties would stop the command); SIGCHLD wakes the loop.
+Standard output and error go to a file, because a pipe that nobody empties would stop the command.
+SIGCHLD wakes the loop. Checks end with the session.
 """
 
 from __future__ import annotations
@@ -14,14 +15,17 @@ from dataclasses import dataclass
 
 from harnex.supervisor.processes import Polled
 
-HEAD_BYTES, TAIL_BYTES = 1500, 3500  # of an output, as much as is given on
-KILL_AFTER_S = 2.0
-STDIN_MAX = 60 << 10  # fits into a pipe as a whole
+HEAD_BYTES, TAIL_BYTES = 1500, 3500  # how much of an output is passed on
+KILL_AFTER_S = 2.0  # how long a command has between TERM and KILL
+STDIN_MAX = 60 << 10  # a message of this size fits into a pipe as a whole
 
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """`code` is 128 + N for a signal, None if it was ended for its time."""
+    """The result of a command.
+
+    `code` is 128 + N for signal N, None if the command took too long and was ended.
+    """
 
     code: int | None
     took: float
@@ -33,7 +37,10 @@ class Ended:
 
 
 class Job:
-    """One shell command in a session (and process group) of its own. Raises OSError if there is no shell."""
+    """One shell command in a session (and process group) of its own.
+
+    Raises OSError if there is no shell.
+    """
 
     def __init__(
         self, command: str | list[str], cwd: str, env: Mapping[str, str], log: str, timeout: float, now: float,
@@ -42,10 +49,11 @@ class Job:
         self._begun, self._done = now, done
         self._deadline = now + timeout
         self._killed = self._termed = False
-        self.outlives = stdin is not None  # a notification; a check has no meaning without its session
+        # A notification may outlive its session; a check has no meaning without it.
+        self.outlives = stdin is not None
         out = os.open(log, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
         if self.outlives:
-            os.unlink(log)  # nobody could look through it for secrets after the session
+            os.unlink(log)  # after the session nobody could search the file for secrets
         self._output = os.dup(out)
         try:
             argv = ["/bin/sh", "-c", command] if isinstance(command, str) else command
@@ -67,7 +75,7 @@ class Job:
         return self._deadline
 
     def step(self, now: float) -> bool:
-        """True once it is over, and `done` was told."""
+        """Return True once the command has ended and `done` was called."""
         code = self._process.code()
         if code is None:
             if now >= self._deadline:
@@ -75,7 +83,7 @@ class Job:
                 self._killed = self._termed = True
                 self._deadline = now + KILL_AFTER_S
             return False
-        self._process.signal(signal.SIGKILL)  # what it left in its group
+        self._process.signal(signal.SIGKILL)  # ends what the command left in its group
         if self._done is not None:
             status = None if self._killed else code if code >= 0 else 128 - code
             self._done(Ended(status, now - self._begun, excerpt(self._output)))
@@ -83,14 +91,14 @@ class Job:
         return True
 
     def end(self) -> None:
-        """The session is over: nobody waits for it any more."""
+        """The session has ended: nobody waits for the command any more."""
         if not self.outlives:
             self._process.end()
             os.close(self._output)
 
 
 def excerpt(fd: int) -> str:
-    """The head and the tail of a text file, in whole lines where that is possible."""
+    """Return the head and the tail of a text file, in whole lines where possible."""
     try:
         size = os.fstat(fd).st_size
         if size <= HEAD_BYTES + TAIL_BYTES:

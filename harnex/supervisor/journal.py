@@ -1,4 +1,5 @@
-"""What a session writes for others to read: its event log, its entry in the registry, and the messages it keeps.
+"""What a session writes for others to read: its event log, its registry entry,
+and the messages it keeps.
 
 A full disk costs the agent nothing: events wait in memory, and the entry is written again later.
 """
@@ -18,14 +19,18 @@ from harnex.redaction.redactor import Clean, Redactor
 from harnex.store import registry, runlock, undelivered
 from harnex.store.eventlog import EventLog
 
-TOUCH_EVERY_S = 1.0  # how exact `idle_s` is
-RETRY_S = 1.0  # a full disk is tried again this often
-LOOK_EVERY_S = 5.0  # whether the entry is still there
-REMARKS_MAX = 200  # different diagnostics: some quote what the agent says
+TOUCH_EVERY_S = 1.0  # the precision of `idle_s`
+RETRY_S = 1.0  # how often a full disk is tried again
+LOOK_EVERY_S = 5.0  # how often to check that the entry is still there
+# The number of different diagnostics is limited, because some quote what the agent says.
+REMARKS_MAX = 200
 
 
 class Journal:
-    """The event log and the registry entry of one session. `record` gives the entry as it should be now."""
+    """The event log and the registry entry of one session.
+
+    `record` returns the entry as it should be now.
+    """
 
     def __init__(self, spec: Spec, redactor: Redactor, record: Callable[[], SessionEntry]) -> None:
         directory = paths.run_dir(spec.state, spec.run_id)
@@ -36,19 +41,24 @@ class Journal:
         self._due: float | None = clock.monotonic()
         self._touched = 0.0
         self._look_at = clock.monotonic() + LOOK_EVERY_S
-        self._written: tuple[int, int] | None = None  # which file the entry is, and how large
-        self._slow: set[str] = set()  # own patterns of the redactor
+        # The entry's inode and size when it was last written.
+        self._written: tuple[int, int] | None = None
+        self._slow: set[str] = set()  # the user's redaction patterns that were too slow
         self._remarks: dict[str, int] = {}
         self.counts: dict[str, int] = {}  # events by type
 
     def emit(self, event: events.Event) -> None:
-        """Append an event to the log. If somebody else has damaged the log, it is mended first."""
+        """Append an event to the log. If another program damaged the log, mend the log first."""
         self._mend_log()
         self.counts[event.type] = self.counts.get(event.type, 0) + 1
         self.log.append(event)
 
     def diagnose(self, what: str) -> None:
-        """Write a diagnostic; the same one again only at powers of ten, and further ones than REMARKS_MAX as one."""
+        """Write a diagnostic.
+
+        An equal diagnostic is written again only at powers of ten. Beyond REMARKS_MAX different
+        ones, a single diagnostic stands for all further ones.
+        """
         if len(self._remarks) >= REMARKS_MAX and what not in self._remarks:
             what = f"there are more than {REMARKS_MAX} different diagnostics: no further ones are written"
         count = self._remarks[what] = self._remarks.get(what, 0) + 1
@@ -56,34 +66,42 @@ class Journal:
             self.emit(events.Diagnostic(what=what, count=count))
 
     def keep_message(self, row: KeptMessage, first: bool, acknowledged: bool) -> None:
-        """Keep a message until an agent has taken it. A full disk costs only what a crash would lose."""
+        """Keep a message until an agent has taken it.
+
+        If the disk is full, only a crash would lose the message.
+        """
         try:
             undelivered.put(self.spec.state, self.spec.run_id, row, self.redactor.text, first, acknowledged)
         except (OSError, HarnexError) as e:
             self.diagnose(f"a message can't be kept for the case of a crash: {e}")
 
     def kept_messages(self) -> list[KeptMessage]:
-        """What is kept, in the order in which it is to be said."""
+        """Return the kept messages, in the order in which they are to be typed."""
         return list(undelivered.rows(self.spec.state, self.spec.run_id))
 
     def drop_message(self, message_id: str) -> None:
-        """The message was dealt with."""
+        """Forget a message that was dealt with."""
         undelivered.drop(self.spec.state, self.spec.run_id, message_id)
 
     def changed(self) -> None:
-        """Something that the registry entry holds has changed: it is written when the loop gets to it."""
+        """Note that a part of the registry entry changed: the loop writes the
+        entry when it gets to it."""
         self._due = clock.monotonic()
 
     def entry(self) -> Clean:
-        """The registry entry without secrets (the last outcome quotes the agent)."""
+        """Return the registry entry without secrets (the last outcome quotes the agent)."""
         return self.redactor.record(self._record())
 
     def wake_at(self) -> float | None:
         return self._look_at if self._due is None else min(self._due, self._look_at)
 
     def look(self, now: float) -> bool:
-        """Look, if it is time to, whether somebody removed files under the session. Its entry and its log are made anew
-        then: an agent that nobody can see or stop would be worse than one that is not forgotten."""
+        """Check, if it is time, whether another program removed files under the session.
+        Returns whether it checked.
+
+        A missing entry or log is made anew: an agent that nobody can see or stop would be worse
+        than one that is not forgotten.
+        """
         if now < self._look_at:
             return False
         self._look_at = now + LOOK_EVERY_S
@@ -95,11 +113,11 @@ class Journal:
             self.diagnose("the session's files were removed while it ran: its entry, socket and events were made anew")
             self.write()
         elif found is not None and found != self._written and self._written is not None:
-            self.write()  # somebody damaged it
+            self.write()  # another program damaged the entry
         return True
 
     def _make_directories(self) -> bool:
-        """Make those that are not there. False: it can't be now, and is tried again."""
+        """Make the missing directories. Returns False if that fails now; it is tried again."""
         spec = self.spec
         try:
             paths.private_dir(spec.state)
@@ -110,9 +128,10 @@ class Journal:
         return True
 
     def _mend_log(self) -> None:
-        """See whether somebody removed, replaced or changed the event log; if so, put it right and say it in there.
+        """If another program removed, replaced or changed the event log, mend
+        it and write a diagnostic.
 
-        What was removed or replaced is still in the open file. What was truncated is lost.
+        A log that was removed or replaced is still in the open file. What was truncated is lost.
         """
         damage = self.log.damage()
         if not damage:
@@ -131,7 +150,7 @@ class Journal:
                 )
                 self.diagnose(f"{what}: {lost}")
         except OSError:
-            return  # a full disk, a file in the directory's place: it is tried again
+            return  # a full disk, or a file in the directory's place: tried again later
 
     def step(self, now: float) -> None:
         """Write the entry if that is due."""
@@ -143,7 +162,7 @@ class Journal:
             self.write()
 
     def write(self) -> None:
-        """Write what waits, and the entry."""
+        """Write the waiting events, and the entry."""
         self._due = None if self.log.flush() else clock.monotonic() + RETRY_S
         if self.log.lost and self._due is None:
             lost, self.log.lost = self.log.lost, 0
@@ -155,14 +174,15 @@ class Journal:
             self._due = clock.monotonic() + RETRY_S
 
     def agent_wrote(self, now: float) -> None:
-        """The entry's mtime is the time of the agent's last output: readers take `idle_s` from it."""
+        """Set the entry's mtime to the time of the agent's last output:
+        readers derive `idle_s` from it."""
         if now >= self._touched + TOUCH_EVERY_S:
             self._touched = now
             with contextlib.suppress(OSError):
                 os.utime(self._path)
 
     def close(self) -> None:
-        """The run is over: the log is whole, and the id is free."""
+        """The run has ended: complete the log, and free the id."""
         self._mend_log()
         self.log.close()
         self._due = None
@@ -171,7 +191,7 @@ class Journal:
 
 
 def _file(path: str) -> tuple[int, int] | None:
-    """Which file that is, and its size; None: there is none."""
+    """Return inode and size of a file; None if the file is missing."""
     try:
         info = os.lstat(path)
     except OSError:

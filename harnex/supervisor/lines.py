@@ -1,19 +1,28 @@
-"""Lines out of a stream that comes in pieces: each byte is looked at once, and no line is kept that is too long."""
+"""Lines out of a stream that comes in pieces.
+
+Each byte is looked at once, and no overlong line is kept.
+"""
 
 from __future__ import annotations
 
 
 class Lines:
-    """Cuts a stream into lines of at most `most` bytes. `skipped` counts the longer ones, which are left out whole."""
+    """Cuts a stream into lines of at most `most` bytes.
+
+    `skipped` counts the longer lines, which are left out whole.
+    """
 
     def __init__(self, most: int) -> None:
         self.skipped = 0
         self._most = most
-        self._parts: list[bytes] = []  # of the line that has not ended yet
+        self._parts: list[bytes] = []  # parts of the line that has not ended yet
         self._size = 0
 
     def cut(self, data: bytes, last: bool = False) -> list[bytes]:
-        """The lines that are whole now, without their newlines. `last`: nothing follows, so the rest is one, too."""
+        """Return the lines that are complete now, without their newlines.
+
+        `last`: nothing follows, so the rest is a line, too.
+        """
         first, *others = data.split(b"\n")
         if first:
             self._add(first)

@@ -11,7 +11,7 @@ from harnex import clock
 
 
 class Loop:
-    """What is waited for. Handlers are called with the selector's mask."""
+    """What the supervisor waits for. Handlers are called with the selector's mask."""
 
     def __init__(self) -> None:
         self.selector: selectors.BaseSelector = selectors.DefaultSelector()
@@ -21,12 +21,15 @@ class Loop:
         self.selector.register(fd, selectors.EVENT_READ, heard)
 
     def remove(self, fd: int) -> None:
-        """Wait for `fd` no more, if it was waited for."""
+        """Stop waiting for `fd`, if it was waited for."""
         if fd in self.selector.get_map():
             self.selector.unregister(fd)
 
     def want_write(self, fd: int, wanted: bool) -> None:
-        """Wait until `fd` takes more, too, or no longer; nothing for one that is not waited for."""
+        """Wait until `fd` takes more, too, or stop that.
+
+        Ignored for an `fd` that is not waited for.
+        """
         if fd in self.selector.get_map():
             mask = selectors.EVENT_READ | (selectors.EVENT_WRITE if wanted else 0)
             key = self.selector.get_key(fd)
@@ -34,8 +37,11 @@ class Loop:
                 self.selector.modify(fd, mask, key.data)
 
     def on_signals(self, end: Callable[[], None], child_changed: Callable[[], None]) -> None:
-        """Signals wake the loop through a pipe; `end` hears of those that end the session, `child_changed` of SIGCHLD.
-        Both only note what is to be done."""
+        """Let signals wake the loop through a pipe.
+
+        `end` is called for signals that end the session, `child_changed` for SIGCHLD. Both must
+        only note what is to be done.
+        """
         reader, writer = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -49,7 +55,8 @@ class Loop:
         self.add(reader, woken)
 
     def wait(self, until: float | None) -> None:
-        """Until something is heard, or `until` (monotonic; None: for ever); then call whoever waits for it."""
+        """Wait until something happens or `until` (monotonic; None: for
+        ever), then call the handlers."""
         timeout = None if until is None else max(0.0, until - clock.monotonic())
         for key, mask in self.selector.select(timeout):
             if key.fd in self.selector.get_map():  # an earlier handler may have closed it

@@ -1,4 +1,7 @@
-"""Whether the session's model calls are being counted: feeds `machines/measure.py`, and tells once what is missing."""
+"""Whether the session's model calls are counted.
+
+Feeds `machines/measure.py`, and reports once what is missing.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,7 @@ UNSEEN = "this program gives no sign of its turns, so that they can't be counted
 
 
 class Measured:
-    """One session's. A headless run needs none of it: its stream tells of its calls."""
+    """The measuring of one session. A headless run needs none: its stream reports its calls."""
 
     def __init__(
         self, headless: bool, agent: Callable[[], Agent], status: Status, diagnose: Callable[[str], None]
@@ -59,12 +62,12 @@ class Measured:
             self._measure.tool_ended(now)
 
     def typed(self) -> None:
-        """A message was typed, and no more than that is known of it."""
+        """A message was typed, and this agent shows no more than that."""
         if self._agent().reader.may_type_unknown and self._status.verdict.state is State.UNKNOWN:
             self._measure.untold()
 
     def _look(self, now: float) -> None:
-        """Were rows read since the last look?"""
+        """Check whether rows were read since the last look."""
         reader = self._agent().reader
         if reader is not self._reader:
             self._reader, self._rows = reader, 0
@@ -90,4 +93,5 @@ class Measured:
 
     def wake_at(self, now: float) -> float | None:
         wake = self._measure.wake_at() if self._on else None
-        return wake if wake is not None and wake > now else None  # what is due waits for the agent to work again
+        # What is overdue waits until the agent works again.
+        return wake if wake is not None and wake > now else None

@@ -1,6 +1,7 @@
-"""Telling people: a command that gets JSON on its standard input, and Apprise URLs (the extra `harnex[notify]`).
+"""Notify people: by a command that gets JSON on its standard input, and by Apprise URLs
+(the extra `harnex[notify]`).
 
-Both run as processes of their own, outlive the session if they must, and never hold it up.
+Both run as processes of their own, outlive the session if necessary, and never delay it.
 """
 
 from __future__ import annotations
@@ -22,17 +23,19 @@ from harnex.watch.policy import Policy
 if TYPE_CHECKING:
     from harnex.supervisor.jobs import Ended, Job
 
-TIMEOUT_S = 60.0
+TIMEOUT_S = 60.0  # how long a notifier may take
 
 
 def start(spec: Spec, policy: Policy, told: Notification, now: float, failed: Callable[[str], None]) -> list[Job]:
-    """Begin to tell people what `message` made. `failed` hears of a notifier that could not.
+    """Start the notifiers with what `message` returned. Returns their jobs,
+    which the caller must step.
 
-    The jobs are the caller's to step.
+    `failed` is called with the words if a notifier fails.
     """
     from harnex.supervisor.jobs import Job
 
-    # The sweep at the end of the session must not take the notifier with it, nor what it leaves to a process of its own.
+    # The sweep at the end of the session must spare the notifier, and any
+    # process that it starts in turn.
     env = apart_env("notification")
     jobs = []
     for name, command, more in _commands(policy):
@@ -52,7 +55,7 @@ def start(spec: Spec, policy: Policy, told: Notification, now: float, failed: Ca
 
 
 def message(spec: Spec, verdict: Verdict, redactor: Redactor, kind: str, text: str) -> Notification:
-    """What a notifier gets."""
+    """Return what a notifier gets."""
     told = {
         "kind": kind,
         "id": spec.id,
@@ -66,14 +69,18 @@ def message(spec: Spec, verdict: Verdict, redactor: Redactor, kind: str, text: s
         "text": text,
         "ts": clock.stamp(),
     }
-    # Scripts print it, and desktops show it: no secrets, and nothing that a terminal obeys.
+    # Scripts print the message, and desktops show it: no secrets, and
+    # nothing that a terminal obeys.
     clean = redactor.record(told)
     shown = {key: visible(value) if isinstance(value, str) else value for key, value in clean.items()}
     return cast(Notification, shown)
 
 
 def _commands(policy: Policy) -> list[tuple[str, str | list[str], dict[str, Any]]]:
-    """Name, command, and what it gets beside the message. URLs hold secrets: never on a command line."""
+    """Return (name, command, what the notifier gets beside the message) for each notifier.
+
+    URLs hold secrets, so they never stand on a command line.
+    """
     found: list[tuple[str, str | list[str], dict[str, Any]]] = []
     if policy.notify_cmd:
         found.append(("the notify command", policy.notify_cmd, {}))
@@ -83,7 +90,8 @@ def _commands(policy: Policy) -> list[tuple[str, str | list[str], dict[str, Any]
 
 
 def main() -> int:
-    """In a process of its own: the message on standard input, to the Apprise URLs in it."""
+    """Run in a process of its own: send the message from standard input
+    to the Apprise URLs in it."""
     try:
         import apprise
     except ImportError:
@@ -93,7 +101,8 @@ def main() -> int:
     sender = apprise.Apprise()
     for url in told.get("urls") or ():
         if not sender.add(url):
-            print("one of the Apprise URLs is not understood", file=sys.stderr)  # it may hold a secret: not which
+            # The URL may hold a secret, so the message does not quote it.
+            print("one of the Apprise URLs is not understood", file=sys.stderr)
             return 1
     title = f"harnex: {told.get('id')} ({told.get('cli')}): {told.get('kind')}"
     return 0 if sender.notify(title=title, body=str(told.get("text"))) else 1

@@ -1,11 +1,12 @@
-"""The supervisor as the parent of what its agent leaves behind.
+"""The supervisor as the parent of the processes that its agent leaves behind.
 
-On Linux the supervisor is a child subreaper: a process whose parent ends becomes a child of the supervisor, not of init. So
-everything that a tool starts stays a descendant, whatever it does to its session, its parent or its environment, and the
-sweep finds it. Elsewhere there is no such thing: orphans go to init, and only the marker in their environment is left.
+On Linux the supervisor is a child subreaper: a process whose parent ends becomes a child of the
+supervisor, not of init. So everything that a tool starts stays a descendant, whatever the process
+does to its session, its parent or its environment, and the sweep finds it. Other systems have no
+subreaper: orphans go to init, and only the marker in their environment is left.
 
-A parent must reap. Orphans are reaped here; the children that the supervisor started itself are registered by `mine` and
-are left to the code that waits for their exit status.
+A parent must reap. Orphans are reaped here. Children that the supervisor started itself are
+registered by `mine`, and are left to the code that waits for their exit status.
 """
 
 from __future__ import annotations
@@ -23,42 +24,56 @@ if TYPE_CHECKING:
 PR_SET_CHILD_SUBREAPER = 36  # linux/prctl.h
 
 _adopts = False
-_ended = 0  # orphans that were reaped
-_mine: dict[int, Callable[[], bool]] = {}  # pid -> whether somebody still waits for it
+_ended = 0  # number of orphans that were reaped
+# pid -> whether the exit status is still waited for.
+_mine: dict[int, Callable[[], bool]] = {}
 
 
 def adopt() -> bool:
-    """Make this process the parent of its orphaned descendants. False where the system can't (only Linux can)."""
+    """Make this process the parent of its orphaned descendants.
+
+    Returns False if the system can't (only Linux can).
+    """
     global _adopts
     if sys.platform == "linux":
         try:
-            import ctypes  # only here: sessions need it once
+            import ctypes  # imported only here: a session needs it once
 
             _adopts = ctypes.CDLL(None, use_errno=True).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) == 0
-        except (ImportError, OSError, AttributeError):  # a Python without ctypes, a C library without prctl
+        # A Python without ctypes, or a C library without prctl.
+        except (ImportError, OSError, AttributeError):
             _adopts = False
     return _adopts
 
 
 def root() -> int | None:
-    """The process whose descendants are all of this run; None: orphans go elsewhere, so descent proves nothing."""
+    """Return the process whose descendants all belong to this run.
+
+    None if orphans go elsewhere: descent proves nothing then.
+    """
     return os.getpid() if _adopts else None
 
 
 def mine(child: subprocess.Popen[bytes]) -> subprocess.Popen[bytes]:
-    """Register a child that the supervisor itself waits for. To be called right after it was started."""
+    """Register a child that the supervisor itself waits for.
+
+    Call this right after the start of the child.
+    """
     expect(child.pid, lambda: child.returncode is None)
     return child
 
 
 def expect(pid: int, waited_for: Callable[[], bool]) -> None:
-    """The same for a child that is no `Popen`. `waited_for` is False once its exit status was taken."""
+    """Register a child that is no `Popen`.
+
+    `waited_for` returns False once the exit status was taken.
+    """
     _forget()
     _mine[pid] = waited_for
 
 
 def own() -> set[int]:
-    """The pids of the children that the supervisor started itself, and still waits for."""
+    """Return the pids of the children that the supervisor started itself and still waits for."""
     _forget()
     return set(_mine)
 
@@ -69,8 +84,10 @@ def _forget() -> None:
 
 
 def reap() -> int:
-    """Reap the orphans that have ended; how many did so far. Never blocks, and never takes the exit status of a child
-    that is `mine`."""
+    """Reap the orphans that have ended. Returns how many did so far.
+
+    Never blocks, and never takes the exit status of a child that is `mine`.
+    """
     global _ended
     for pid in orphans():
         try:
@@ -81,7 +98,7 @@ def reap() -> int:
 
 
 def orphans() -> list[int]:
-    """The children that this process did not start itself, zombies included."""
+    """Return the children that this process did not start itself, zombies included."""
     if not _adopts:
         return []
     known = own()
@@ -89,7 +106,7 @@ def orphans() -> list[int]:
 
 
 def children(pid: int) -> list[int]:
-    """The children of a process, zombies included."""
+    """Return the children of a process, zombies included."""
     found: list[int] = []
     try:
         for task in os.listdir(f"/proc/{pid}/task"):
@@ -103,5 +120,5 @@ def children(pid: int) -> list[int]:
 
 
 def table() -> dict[int, tuple[int, str | None]]:
-    """Each process that /proc shows now: its parent, and its start time (None for a zombie)."""
+    """Return parent and start time (None for a zombie) of each process that /proc shows now."""
     return {int(name): process.parent_and_start(int(name)) for name in os.listdir("/proc") if name.isdigit()}

@@ -12,7 +12,8 @@ from harnex.supervisor.agent import Agent
 from harnex.supervisor.control import Peer
 from harnex.terminal.draw import to_ansi, to_svg
 
-PANE_S = 0.05  # how long a look waits for a screen that is somewhere in the middle of much output
+# How long a look waits for a screen that is incomplete because of much output.
+PANE_S = 0.05
 
 
 class Panes:
@@ -20,10 +21,10 @@ class Panes:
 
     def __init__(self, spec: Spec, agent: Callable[[], Agent], status: Status) -> None:
         self._spec, self._agent, self._status = spec, agent, status
-        self._waiting: list[tuple[Peer, Json, float]] = []  # and until when
+        self._waiting: list[tuple[Peer, Json, float]] = []  # (peer, request, until when it waits)
 
     def look(self, peer: Peer, request: Json) -> None:
-        """The request `pane`."""
+        """Handle the request `pane`."""
         terminal, now = self._agent().terminal, clock.monotonic()
         terminal.settle(now, force=True)
         if terminal.drawing:
@@ -33,7 +34,7 @@ class Panes:
             self._show(peer, request)
 
     def tick(self, now: float) -> None:
-        """Answer those whose screen is drawn, or whose time is up."""
+        """Answer the requests whose screen is drawn, or whose time is up."""
         for peer, request, until in list(self._waiting):
             if now >= until or not self._agent().terminal.drawing:
                 self._drop(peer)

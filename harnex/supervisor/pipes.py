@@ -1,7 +1,8 @@
-"""The agent's process on pipes, for headless runs: the same small interface as `child.Child`.
+"""The agent's process on pipes, for headless runs, with the same small interface as `child.Child`.
 
-Its prompt is a file that was unlinked before it was written to: no name, nobody else's to read, any size, and no
-writing that could block. Standard output and standard error come by pipes of their own.
+Its prompt is a file that is unlinked before it is written: it has no name, nobody else can
+read it, it may have any size, and writing it can't block. Standard output and standard error
+come by pipes of their own.
 """
 
 from __future__ import annotations
@@ -16,11 +17,15 @@ from harnex.errors import HarnexError
 from harnex.supervisor.child import READ_MAX, restore_signals
 from harnex.supervisor.processes import Polled
 
-ERRORS_MAX = 16 << 10  # bytes of standard error in one turn of the loop: each line of it is looked at
+# Bytes of standard error in one pass of the loop: each line is looked at.
+ERRORS_MAX = 16 << 10
 
 
 class PipeChild:
-    """One agent process without a terminal. Raises HarnexError, with the real cause, if it can't be started."""
+    """One agent process without a terminal.
+
+    Raises HarnexError, with the real cause, if the process can't be started.
+    """
 
     def __init__(self, argv: tuple[str, ...], env: Mapping[str, str], cwd: str, stdin: str) -> None:
         if not os.path.isdir(cwd):
@@ -30,7 +35,8 @@ class PipeChild:
             given.seek(0)
             try:
                 streams = (given, subprocess.PIPE, subprocess.PIPE)
-                self._process = Polled(argv, streams, env, cwd, restore_signals)  # one thread: safe
+                # Safe, as the supervisor has one thread.
+                self._process = Polled(argv, streams, env, cwd, restore_signals)
             except (OSError, ValueError) as e:
                 why = os.strerror(e.errno) if isinstance(e, OSError) and e.errno else str(e)
                 raise HarnexError(f"can't start {argv[0]}: {why}", "check the command and its path") from None
@@ -42,7 +48,7 @@ class PipeChild:
         for fd in (self.fd, self.error_fd):
             os.set_blocking(fd, False)
         self._open = {self.fd, self.error_fd}
-        self.waiting = 0  # nothing ever waits for its standard input
+        self.waiting = 0  # nothing ever waits for the standard input
         self.size = (0, 0)
         self.code: int | None = None
         self.signal: int | None = None
@@ -51,12 +57,12 @@ class PipeChild:
 
     @property
     def all_fds(self) -> tuple[int, ...]:
-        """Its pipes, open or not."""
+        """The descriptors of the child's pipes, open or not."""
         return (self.fd, self.error_fd)
 
     @property
     def fds(self) -> tuple[int, ...]:
-        """What it may still write to."""
+        """The descriptors that the child may still write to."""
         return tuple(self._open)
 
     @property
@@ -64,7 +70,7 @@ class PipeChild:
         return not self._open
 
     def read(self) -> bytes:
-        """What came on standard output; `read_errors` has the rest."""
+        """Return what came on standard output; `read_errors` returns standard error."""
         return self._read(self.fd, READ_MAX)
 
     def read_errors(self) -> bytes:
@@ -88,16 +94,16 @@ class PipeChild:
         return b"".join(parts)
 
     def write(self, data: bytes) -> None:
-        """It has no terminal: keys go nowhere."""
+        """Ignored: there is no terminal, so keys go nowhere."""
 
     def flush(self) -> None:
-        """Nothing waits."""
+        """Ignored: nothing waits."""
 
     def resize(self, columns: int, rows: int) -> None:
-        """It has no terminal."""
+        """Ignored: there is no terminal."""
 
     def reap(self) -> bool:
-        """Whether the child has ended; sets `code` or `signal`. Never blocks."""
+        """Return whether the child has ended. Sets `code` or `signal` then. Never blocks."""
         if self.code is not None or self.signal is not None:
             return True
         status = self._process.code()
@@ -110,14 +116,14 @@ class PipeChild:
         return True
 
     def kill(self, signum: int) -> None:
-        """Signal the child's process group, or the child alone if it has none of its own."""
+        """Signal the child's process group, or the child alone if it has no group of its own."""
         try:
             os.killpg(self.pid, signum)
         except OSError:
             process.send_signal(self.pid, signum)
 
     def close(self) -> None:
-        """Let the pipes go. Whoever still writes to them gets SIGPIPE."""
+        """Close the pipes. A process that still writes to them gets SIGPIPE."""
         self._open.clear()
         for stream in (self._process.stdout, self._process.stderr):
             if stream is not None:

@@ -1,4 +1,5 @@
-"""Child processes of the supervisor: started here, polled by whoever wants their end, never waited for by the loop."""
+"""Child processes of the supervisor: started here, polled by the code that needs their end,
+never waited for by the loop."""
 
 from __future__ import annotations
 
@@ -11,14 +12,18 @@ from typing import IO
 
 from harnex.supervisor.offspring import mine
 
-Stream = int | IO[bytes]  # a descriptor, `subprocess.PIPE` or `subprocess.DEVNULL`, or an open file
-END_S = 1.0  # for a process to be reaped that was killed
+# A descriptor, `subprocess.PIPE` or `subprocess.DEVNULL`, or an open file.
+Stream = int | IO[bytes]
+# How long to wait for a killed process to be reaped.
+END_S = 1.0
 
 
 class Polled:
-    """One child, in a session and process group of its own. Raises OSError or ValueError if it can't be started.
+    """One child, in a session and process group of its own. Raises OSError or
+    ValueError if it can't be started.
 
-    SIGCHLD wakes the loop when it ends; `mine` keeps its exit status from the supervisor's reaping of orphans.
+    SIGCHLD wakes the loop when the child ends. `mine` keeps its exit status from the
+    supervisor's reaping of orphans.
     """
 
     def __init__(
@@ -29,7 +34,10 @@ class Polled:
         cwd: str | None = None,
         before: Callable[[], None] | None = None,
     ) -> None:
-        """`streams` are its standard input, output and error; `before` runs in the child, before the program."""
+        """`streams` are standard input, output and error.
+
+        `before` runs in the child, before the program.
+        """
         stdin, stdout, stderr = streams
         self._process = mine(
             subprocess.Popen(
@@ -48,20 +56,20 @@ class Polled:
         self.stdin, self.stdout, self.stderr = self._process.stdin, self._process.stdout, self._process.stderr
 
     def code(self) -> int | None:
-        """Its exit code, negative for a signal; None while it lives. Never blocks."""
+        """Return the exit code, negative for a signal; None while the child lives. Never blocks."""
         return self._process.poll()
 
     def signal(self, number: int) -> None:
-        """Signal its process group; after its end what it left there."""
+        """Signal the process group; after the child's end, what it left there."""
         with contextlib.suppress(OSError):
             os.killpg(self.pid, number)
 
     def hang_up(self) -> None:
-        """Tell it, alone, that nobody is there any more."""
+        """Send SIGHUP to the child alone: nobody is there any more."""
         self._process.send_signal(signal.SIGHUP)
 
     def end(self) -> None:
-        """Kill its process group and reap it. Nothing survives KILL, so that is soon."""
+        """Kill the process group and reap the child. That is soon, since nothing survives KILL."""
         self.signal(signal.SIGKILL)
         with contextlib.suppress(OSError, subprocess.TimeoutExpired):
             self._process.wait(END_S)

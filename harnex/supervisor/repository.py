@@ -1,10 +1,13 @@
-"""What git knows of a run's repository, at its start and at its end: never waited for by the loop, bounded in time.
+"""What git knows of a run's repository, at its start and at its end. The loop never waits for
+git, and its time is limited.
 
-Each command is a child that is polled. What can't be known in time, or at all (no repository, no commit, a broken
-one), is None. How git is called, so that nothing of the repository is run, is in `harnex/git.py`.
+Each command of git is a polled child. What can't be known in time or at all (no
+repository, no commit, a broken one) is None. `harnex/git.py` says how git is called so
+that nothing of the repository is run.
 
-Filters of the repository (`filter.NAME`, as git-lfs has) are never run, so the content of a file with one can't be compared.
-Such a file counts as changed when its size or its times are not those of the index, and its lines are not counted.
+Filters of the repository (`filter.NAME`, such as git-lfs) are never run, so the content of a file
+with a filter can't be compared. Such a file counts as changed if its size or its times differ from
+those of the index, and its lines are not counted.
 """
 
 from __future__ import annotations
@@ -22,15 +25,15 @@ from harnex import git, paths
 from harnex.errors import HarnexError
 from harnex.supervisor.processes import Polled
 
-START_S = 20.0
-END_S = 8.0
+START_S = 20.0  # how long the look at the start may take
+END_S = 8.0  # how long the look at the end may take
 POLL_S = 0.02
-OUTPUT_MAX = 16 << 20
+OUTPUT_MAX = 16 << 20  # bytes of a command's output; a command with more counts as failed
 
 
 @dataclass(frozen=True)
 class Call:
-    """One command of git. `names` are its standard input, each with a zero byte behind it."""
+    """One command of git. `names` go to its standard input, each followed by a zero byte."""
 
     argv: list[str]
     env: dict[str, str]
@@ -43,14 +46,16 @@ Step = Generator[Call, "str | None", None]
 
 @dataclass
 class Facts:
-    """One look. `commits` to `loc_removed` are those between the commit at the start and this one.
+    """The result of one look. `commits` to `loc_removed` are the changes from the commit at the
+    start to the current one.
 
-    `dirty_*` is what is not committed: files (untracked ones too), and lines of tracked files. `rewritten`: the commit
-    of the start is not among this one's ancestors (amended, rebased, another branch); None where it makes no sense.
+    `dirty_*` is what is not committed: files (untracked ones too), and lines of tracked files.
+    `rewritten`: the commit at the start is not an ancestor of the current one (amended, rebased,
+    another branch); None if there is nothing to compare.
     """
 
     sha: str | None = None
-    branch: str | None = None  # None: detached
+    branch: str | None = None  # None if detached
     commits: int | None = None
     files_changed: int | None = None
     loc_added: int | None = None
@@ -66,10 +71,11 @@ class Facts:
 
 
 class GitLook:
-    """A look at a work tree. `step` until it says True; then `facts` is None (not a repository) or what was found.
+    """A look at a work tree. Call `step` until it returns True. Then `facts` is None (not a
+    repository) or the result.
 
-    `since`: the commit at the start ("" if there was none then), None for the look at the start itself. `state`: the
-    state directory, in which it needs a little room.
+    `since`: the commit at the start ("" if there was none), None for the look at the start itself.
+    `state`: the state directory, in which the look needs a little room.
     """
 
     def __init__(self, repo: str, since: str | None, state: str, now: float, timeout: float) -> None:
@@ -90,7 +96,7 @@ class GitLook:
         return None if self.done else now + POLL_S
 
     def step(self, now: float) -> bool:
-        """Go on; True when it is over."""
+        """Go on. Returns True when the look is finished."""
         while not self.done and self._process is not None:
             process = self._process
             assert process.stdout is not None
@@ -147,7 +153,7 @@ class GitLook:
         self.facts = self._found if self._is_repo else None
 
     def close(self) -> None:
-        """Let it go, as far as it is."""
+        """Stop the look, and keep what is known so far."""
         if not self.done:
             self._end()
 
@@ -172,7 +178,8 @@ class GitLook:
             found.rewritten = None if sha is None else False
             return
         if since and (yield self._call(apart, "cat-file", "-e", since + "^{commit}")) is None:
-            found.rewritten = True  # it is gone: collected, or another clone took the place
+            # The commit is gone: collected, or another clone replaced the repository.
+            found.rewritten = True
             return
         base = since
         if since:
@@ -194,7 +201,7 @@ class GitLook:
             apart, "status", "--porcelain", "-z", "--untracked-files=normal", "--ignore-submodules=dirty"
         )
         changed = None if told is None else list(entries(told))
-        hidden: frozenset[str] = frozenset()  # what may be changed or not: a filter stands between
+        hidden: frozenset[str] = frozenset()  # files behind a filter, which may be changed or not
         names = {path for path, _, _ in lines or ()} | {path for way, path in changed or () if way != "??"}
         if names and apart.filters:
             told = yield self._call(apart, "check-attr", "-z", "--stdin", "filter", names=frozenset(names))
@@ -216,7 +223,7 @@ class GitLook:
 
 
 def scratch(state: str) -> str:
-    """Where a git directory of ours may be for a moment. Raises OSError."""
+    """Return a directory for a temporary git directory of ours. Raises OSError."""
     try:
         return paths.subdir(state, "tmp")
     except HarnexError as e:
@@ -224,7 +231,10 @@ def scratch(state: str) -> str:
 
 
 def short(text: str | None) -> tuple[int | None, int | None, int | None]:
-    """` 3 files changed, 10 insertions(+), 2 deletions(-)`: files, added, removed; nothing printed is three zeros."""
+    """Parse ` 3 files changed, 10 insertions(+), 2 deletions(-)` into (files, added, removed).
+
+    No output means three zeros.
+    """
     if text is None:
         return None, None, None
     found = [re.search(rf"(\d+) {word}", text) for word in ("file", "insertion", "deletion")]
@@ -233,7 +243,10 @@ def short(text: str | None) -> tuple[int | None, int | None, int | None]:
 
 
 def entries(told: str) -> Iterator[tuple[str, str]]:
-    """Entries of `status --porcelain -z`: two letters and the path; a rename has its old name after it."""
+    """Yield the entries of `status --porcelain -z`: two letters and the path.
+
+    The old name of a rename is skipped.
+    """
     fields = iter(told.split("\0"))
     for field in fields:
         if len(field) > 3:
@@ -243,7 +256,10 @@ def entries(told: str) -> Iterator[tuple[str, str]]:
 
 
 def numbers(told: str | None) -> list[tuple[str, int, int]] | None:
-    """`diff --numstat -z`: path, lines added and removed (0 of binary files); a rename has both names behind it."""
+    """Parse `diff --numstat -z` into (path, lines added, lines removed); 0 for binary files.
+
+    A rename has both names after its numbers.
+    """
     if told is None:
         return None
     found, fields = [], iter(told.split("\0"))
@@ -259,13 +275,13 @@ def numbers(told: str | None) -> list[tuple[str, int, int]] | None:
 
 
 def attributes(told: str) -> Iterator[tuple[str, str]]:
-    """`check-attr -z`: path and value."""
+    """Return pairs of path and value from `check-attr -z`. Lazy."""
     fields = told.split("\0")
     return zip(fields[::3], fields[2::3], strict=False)
 
 
 def look_now(repo: str, since: str | None, state: str, timeout: float) -> Facts | None:
-    """The same, waited for: after a crash, when there is no loop."""
+    """Look and wait for the result: for use after a crash, when there is no loop."""
     look = GitLook(repo, since, state, time.monotonic(), timeout)
     while not look.step(time.monotonic()):
         time.sleep(POLL_S)

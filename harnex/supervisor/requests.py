@@ -1,4 +1,4 @@
-"""What clients ask of a session over the control socket: each request goes to the part that answers it."""
+"""Requests of clients over the control socket: each goes to the part that answers it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Op = Callable[[Peer, Json], None]
 
 
 class Requests:
-    """Hands requests on, by their `op`."""
+    """Dispatches requests by their `op`."""
 
     def __init__(
         self,
@@ -24,11 +24,11 @@ class Requests:
         is_full: Callable[[], bool],
         diagnose: Callable[[str], None],
     ) -> None:
-        """`is_full`: whether no further connection may be held for long."""
+        """`is_full` says whether no further connection may be held for long."""
         self._spec, self._ops, self._is_full, self._diagnose = spec, ops, is_full, diagnose
 
     def handle(self, peer: Peer, request: Json) -> None:
-        """Answer one request; a bad one gets an error and costs nothing else."""
+        """Answer one request. A bad request gets an error, and has no other effect."""
         op = request.get("op")
         answer = self._ops.get(op) if isinstance(op, str) else None
         try:
@@ -42,7 +42,7 @@ class Requests:
             answer(peer, request)
         except HarnexError as e:
             peer.fail(e)
-        except Exception as e:  # a bug that one request meets must not end the session
+        except Exception as e:  # a bug that one request triggers must not end the session
             if reserve.is_lack(e):
                 peer.fail(HarnexError(reserve.words(e), "the session ends; see: harnex history", **self._spec.names()))
                 raise

@@ -1,4 +1,5 @@
-"""Descriptors that are kept for the end of a session: without any, its processes could not even be looked for."""
+"""Descriptors that are kept for the end of a session: without any, its processes
+could not even be looked for."""
 
 from __future__ import annotations
 
@@ -9,7 +10,7 @@ KEPT = 8  # git needs six for a moment
 
 
 class Reserve:
-    """Descriptors of no use but to be closed. Raises OSError if there are too few for that."""
+    """Open descriptors that serve only to be closed. Raises OSError if there are too few."""
 
     def __init__(self) -> None:
         self._kept: list[int] = []
@@ -17,7 +18,7 @@ class Reserve:
             self._kept.append(os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC))
 
     def release(self) -> bool:
-        """Give them back, for good; False if that was done before."""
+        """Close the kept descriptors, for good. Returns False if that was done before."""
         kept, self._kept = self._kept, []
         for fd in kept:
             os.close(fd)
@@ -25,11 +26,11 @@ class Reserve:
 
 
 def is_lack(error: BaseException) -> bool:
-    """Whether there were too many open files."""
+    """Whether the error is a lack of descriptors (too many open files)."""
     return isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE)
 
 
 def words(error: BaseException) -> str:
-    """What happened, and what to do about it."""
+    """Return what happened, and what to do about it."""
     lack = error.strerror if isinstance(error, OSError) else str(error)
     return f"harnex could not go on: {lack}. Start it with a higher limit (ulimit -n)"

@@ -1,4 +1,4 @@
-"""Messages that clients send, and who still waits for what becomes of one (`harnex send`)."""
+"""Messages that clients send, and the clients that wait for the result (`harnex send`)."""
 
 from __future__ import annotations
 
@@ -20,19 +20,20 @@ from harnex.supervisor.delivery import Delivery, new_message_id
 from harnex.supervisor.ending import EXIT_CODE_OF
 from harnex.supervisor.waiters import dialog_hint, seconds
 
-NO_TURN_S = 10.0  # an agent that is at its prompt for so long after it took a message does not answer it
+# An agent that stays at its prompt for so long after it took a message does not answer it.
+NO_TURN_S = 10.0
 
 
 @dataclass(slots=True)
 class _Sender:
-    """A `send` whose caller waits: until it is delivered (`done`) or answered (`idle`)."""
+    """A `send` whose caller waits until the message is delivered (`done`) or answered (`idle`)."""
 
     peer: Peer
     message: Message
     until: str
     begun: float
     deadline: float | None
-    note: str = ""  # what its force does to the running turn
+    note: str = ""  # what `force` does to the running turn
     accepted: bool = False
     accepted_at: float = 0.0
     turn: int | None = None
@@ -40,7 +41,7 @@ class _Sender:
 
 
 class Senders:
-    """Answers the request `send`, at once or when its message got where the caller wants it."""
+    """Answers the request `send`, at once or when its message got as far as the caller wants."""
 
     def __init__(
         self,
@@ -50,13 +51,13 @@ class Senders:
         standing: Callable[[], Standing],
         background: Callable[[], list[BackgroundWork]],
     ) -> None:
-        """`background` is what the agent left running, without secrets."""
+        """`background` returns what the agent left running, without secrets."""
         self._spec, self._situation, self._delivery = spec, situation, delivery
         self._standing, self._background = standing, background
         self._senders: list[_Sender] = []
 
     def send(self, peer: Peer, request: Json) -> None:
-        """The request `send`. Raises HarnexError for a message that can't be taken."""
+        """Handle the request `send`. Raises HarnexError for a message that can't be taken."""
         spec, now = self._spec, clock.monotonic()
         text, timeout, until = request.get("text"), seconds(request.get("timeout")), request.get("until", "done")
         force = bool(request.get("force"))
@@ -105,7 +106,8 @@ class Senders:
             )
 
     def _left(self, sender: _Sender) -> None:
-        """Its caller is gone (Ctrl-C): what was not typed yet is taken back, so that no ghost is delivered."""
+        """The caller is gone (Ctrl-C): withdraw a message that was not typed yet, so
+        that no ghost is delivered."""
         if sender in self._senders:
             self._senders.remove(sender)
             message = self._delivery.inbox.withdraw(sender.message.id)
@@ -116,17 +118,20 @@ class Senders:
     # ---- what becomes of them ----
 
     def moved(self, message: Message, over: bool) -> None:
-        """A message got a new status (`over`: its last one): some senders wait for that."""
+        """A message got a new status (`over`: its last one): answer the
+        senders that wait for it."""
         for sender in [s for s in self._senders if s.message.id == message.id]:
             if message.status in ("failed", "expired"):
                 code = errors.TIMEOUT if message.status == "expired" else errors.FAILED
                 end = self._situation.end
-                # A budget, a person who is needed, the time of the session.
+                # The exit code of a spent budget, of a person who is needed, or
+                # of the session's timeout.
                 code = end.exit_code or EXIT_CODE_OF.get(end.reason or "", errors.DONE) or code
                 self._answer(sender, False, code, message.error or message.status)
             elif over:
                 sender.accepted_at = clock.monotonic()
-                sender.accepted = True  # or typed, where no more than that can be known
+                # Or typed, if this agent shows no more than that.
+                sender.accepted = True
                 if sender.until == "done" or message.status == "typed":
                     self._answer(sender, True, errors.DONE)
                 else:
@@ -134,25 +139,29 @@ class Senders:
                     sender.turn = turn.number if turn is not None else None
 
     def turn_closed(self, closed: Closed) -> None:
-        """A turn is over: some senders wait for the end of theirs."""
+        """A turn ended: note it for the senders that wait for the end of theirs."""
         for sender in self._senders:
-            # The turn may be over before there is proof that the message was taken.
+            # The turn may end before there is proof that the message was taken.
             if closed.message_id == sender.message.id or (sender.accepted and closed.turn == sender.turn):
                 sender.closed = closed
 
     def tick(self, standing: Standing, now: float) -> None:
-        """Answer those whose turn is over, and those whose time is up."""
+        """Answer the senders whose turn has ended or whose time is up."""
         for sender in list(self._senders):
             self._tick(sender, standing, now)
 
     def deadlines(self, now: float) -> list[float]:
-        """When `tick` is due. Whether a turn follows at all is judged once; later a change of the state wakes the loop."""
+        """Return when `tick` is due.
+
+        Whether a turn follows at all is judged once, at that time; later a change of
+        the state wakes the loop.
+        """
         times = [s.deadline for s in self._senders if s.deadline is not None]
         judged = [s.accepted_at + NO_TURN_S for s in self._senders if s.accepted and s.closed is None]
         return times + [at for at in judged if at > now]
 
     def end(self) -> None:
-        """The session is over."""
+        """The session has ended."""
         for sender in list(self._senders):
             self._answer(sender, False, errors.FAILED, "the session ended", "see: harnex history")
 
@@ -178,15 +187,17 @@ class Senders:
             self._answer(sender, False, errors.TIMEOUT, words, "go on waiting with: harnex wait --until task_complete")
 
     def _turned_away(self, sender: _Sender, standing: Standing) -> bool:
-        """A dialog is up before the message was given to the agent: it is taken back, and the sender hears why at once.
+        """A dialog is up before the agent got the message: withdraw the message, and
+        tell the sender why at once.
 
-        Nothing would type it before a person has answered, and what was told as not sent must not arrive later.
+        Nothing would type the message before a person has answered, and a message that was reported
+        as not sent must not arrive later.
         """
         if sender.accepted or not standing.needs_person:
             return False
         message = self._delivery.inbox.withdraw(sender.message.id)
         if message is None:
-            return False  # Enter was pressed: what became of it shows in a moment
+            return False  # Enter was pressed: the result shows in a moment
         message.error = f"a {standing.dialog} dialog waits for a person: the message was not sent"
         hint = dialog_hint(self._spec.id, " Then send again.")
         self._answer(sender, False, errors.PERSON_NEEDED, message.error, hint)

@@ -1,4 +1,5 @@
-"""What was used before a watch came: read from the event logs of this run and of those that it goes on with."""
+"""What was used before a watch began: read from the event logs of this run and
+the runs that it continues."""
 
 from __future__ import annotations
 
@@ -15,14 +16,17 @@ from harnex.watch.budget import Bill, Used
 Row = Mapping[str, Any]
 Cost = Callable[[Row], float | None]
 
-# A log is mostly states and tools: only lines that hold one of these words are parsed.
+# A log is mostly states and tools: only lines with one of these words are parsed.
 WORDS = (b'"call"', b'"usage_rest"', b'"turn_started"', b'"task_complete"', b'"turn_failed"')
 INPUTS = ("input_tokens", "output_tokens")
 
 
 @dataclass
 class Log:
-    """The calls of one run, by id, and its turns but for a last one that did not complete: the next run goes on with it."""
+    """The calls of one run, by id, and its number of turns.
+
+    A last turn that did not complete is not a whole turn of this run: the next run goes on with it.
+    """
 
     calls: dict[str, Json] = field(default_factory=dict)
     turns: int = 0
@@ -48,7 +52,7 @@ class Log:
 
 
 def read(path: str) -> Log | None:
-    """What an event log holds; None if there is none."""
+    """Return what an event log holds; None if there is no log."""
     log = Log()
     try:
         with open(path, "rb") as f:
@@ -61,7 +65,7 @@ def read(path: str) -> Log | None:
 
 
 def earlier(state: str, run_id: str) -> Iterator[str]:
-    """The runs that this one goes on with, newest first."""
+    """Yield the ids of the runs that this one continues, newest first. Lazy."""
     seen = {run_id}
     while True:
         try:
@@ -76,7 +80,10 @@ def earlier(state: str, run_id: str) -> Iterator[str]:
 
 
 def used(state: str, run_id: str, cost: Cost) -> Used:
-    """What this run and those before it used. `cost` of a call in US dollars; None where it is not known."""
+    """Return what this run and those before it used.
+
+    `cost` returns the price of a call in US dollars, None if unknown.
+    """
     own = read(os.path.join(paths.run_dir(state, run_id), "events.jsonl")) or Log()
     bills = [bill(row, cost) for row in own.calls.values()]
     turns, runs, unknown = 0, 0, ""
@@ -97,7 +104,10 @@ def used(state: str, run_id: str, cost: Cost) -> Used:
 
 
 def _of_history(row: Row, cost: Cost) -> list[Bill]:
-    """A run of which only the record is left: one call that is the sum of all, the others of no size."""
+    """Return the bills of a run of which only the history record is left.
+
+    The first bill is the sum of all calls; the other calls count as calls, with no size.
+    """
     calls, usage = int(row.get("calls") or 0), row.get("usage")
     if not calls:
         return []
@@ -107,7 +117,10 @@ def _of_history(row: Row, cost: Cost) -> list[Bill]:
 
 
 def bill(call: Row, cost: Cost) -> Bill:
-    """A `call` event as the budget counts it. Of one that was cut off what is known is the least that it used."""
+    """Return a `call` event as the budget counts it.
+
+    What is known of a call that was cut off is the least that it used.
+    """
     tokens = call.get("total_tokens")
     tokens = tokens if isinstance(tokens, int) else None
     cut = bool(call.get("partial"))

@@ -1,12 +1,18 @@
 """Nothing is left behind: at the end of a run every process that came from its agent is ended.
 
-Such a process is found in two ways. By its marker: `HARNEX_RUN_ID` in its environment, which children inherit. And by descent:
-it is a descendant of the supervisor (offspring.py) or of a marked process, although it has wiped its environment, as daemons do
-(nginx, redis, `env -i`).
-Tools run in sessions of their own, so killing the agent's process group would miss both (field notes).
+Such a process is found in two ways. By its marker: `HARNEX_RUN_ID` in its environment, which
+children inherit. And by descent: it is a descendant of the supervisor (offspring.py) or of a
+marked process. That finds processes that have wiped their environment, as daemons do (nginx,
+redis, `env -i`). Tools run in sessions of their own, so killing the agent's process group would
+miss both kinds (field notes).
 
-Not ended are: commands that the supervisor itself runs, unless they carry the marker (checks do, notifications do not);
-what carries `environment.APART` and its descendants (other sessions that the agent started); what the person asked to keep.
+Not ended are:
+
+- commands that the supervisor itself runs, unless they carry the marker (checks do, notifications
+  do not);
+- processes that carry `environment.APART`, and their descendants (other sessions that the agent
+  started);
+- what the person asked to keep.
 """
 
 from __future__ import annotations
@@ -23,15 +29,18 @@ from harnex import process
 from harnex.launch.environment import APART
 from harnex.supervisor import offspring
 
-TERM_GRACE_S = 1.0
-CHASE_S = 0.05  # the loop stands still so long
-NAMED = 5  # processes that a sentence names
-COMMAND_MAX = 120  # characters of a command line in it
+TERM_GRACE_S = 1.0  # how long processes have between TERM and KILL
+CHASE_S = 0.05  # how long the loop stands still for a chase
+NAMED = 5  # how many processes a sentence names
+COMMAND_MAX = 120  # characters of a command line in a sentence
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A living process of the run. `started` tells it from another one with its pid; `marked`: it carries the marker."""
+    """A living process of the run.
+
+    `started` tells the process from a later one with the same pid. `marked`: it carries the marker.
+    """
 
     pid: int
     started: str
@@ -40,23 +49,25 @@ class Found:
 
     @property
     def words(self) -> str:
-        """For a person: what it is."""
+        """What the process is, for a person."""
         text = self.command if len(self.command) <= COMMAND_MAX else self.command[: COMMAND_MAX - 1] + "…"
         return f"`{text}` (pid {self.pid})"
 
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """The processes of a run as they were found at one moment: those to be ended, and those that may live on."""
+    """The processes of a run at one moment: those to be ended, and those that may live on."""
 
     doomed: list[Found]
     kept: list[Found]
 
 
 def look(run_id: str, keep: Collection[str] = (), root: int | None = None) -> Look:
-    """Look at the process table. `root`: the process whose descendants are all of this run (None: only marked ones are).
+    """Read the process table.
 
-    `keep`: patterns (as in a shell) of the name or the command line of processes that may live on with their descendants.
+    `root`: the process whose descendants all belong to this run; with None only marked
+    processes count. `keep`: shell patterns of the names or command lines of processes that may
+    live on with their descendants.
     """
     if sys.platform != "linux":
         return Look(_by_psutil(run_id, keep), [])
@@ -71,7 +82,8 @@ def look(run_id: str, keep: Collection[str] = (), root: int | None = None) -> Lo
     found = []
     for pid in sorted(marked | below):
         command, started = _command(pid), table[pid][1]
-        if started is not None and process.start_time(pid) == started:  # what was read is of this very process
+        # What was read is of this very process.
+        if started is not None and process.start_time(pid) == started:
             found.append(Found(pid, started, command, pid in marked))
     asked = {f.pid for f in found if keep and may_live(f.command, keep, _name(f.pid).decode("utf-8", "replace"))}
     kept = asked | _below(parents, asked, ())
@@ -79,7 +91,8 @@ def look(run_id: str, keep: Collection[str] = (), root: int | None = None) -> Lo
 
 
 def _below(parents: dict[int, int], roots: Collection[int], without: Collection[int]) -> set[int]:
-    """The descendants of `roots`; those in `without`, and theirs, are left out."""
+    """Return the descendants of `roots`, without the processes in
+    `without` and their descendants."""
     children: dict[int, list[int]] = {}
     for pid, parent in parents.items():
         children.setdefault(parent, []).append(pid)
@@ -102,7 +115,10 @@ def _is_apart(environment: list[bytes]) -> bool:
 
 
 def _words(path: str) -> list[bytes]:
-    """The zero-terminated words of a file in /proc; [] if it can't be read (the process ended, or is another user's)."""
+    """Return the zero-terminated words of a file in /proc.
+
+    [] if the file can't be read (the process ended, or is another user's).
+    """
     try:
         with open(path, "rb") as f:
             return f.read().split(b"\0")
@@ -111,7 +127,7 @@ def _words(path: str) -> list[bytes]:
 
 
 def _command(pid: int) -> str:
-    """The command line, or the name in brackets where there is none."""
+    """Return the command line, or the name in brackets if there is none."""
     text = b" ".join(_words(f"/proc/{pid}/cmdline")).strip() or b"[" + _name(pid) + b"]"
     return text.decode("utf-8", "replace")
 
@@ -121,18 +137,19 @@ def _name(pid: int) -> bytes:
 
 
 def may_live(command: str, keep: Collection[str], name: str = "") -> bool:
-    """Whether the person asked to keep what has this command line, and perhaps this name."""
+    """Whether the person asked to keep a process with this command line, and perhaps this name."""
     names = (name, os.path.basename(command.partition(" ")[0]), command)
     return any(fnmatch.fnmatchcase(text, pattern) for text in names for pattern in keep)
 
 
 def _by_psutil(run_id: str, keep: Collection[str]) -> list[Found]:
-    """Marked processes where there is no /proc."""
+    """Return the marked processes on a system without /proc."""
     import psutil
 
     found = []
     for pid in psutil.pids():
-        started = process.start_time(pid)  # first: what is read next is then of this very process, or it ends nothing
+        # Read this first: what is read next is then of this very process, or nothing is ended.
+        started = process.start_time(pid)
         try:
             other = psutil.Process(pid)
             if pid == os.getpid() or started is None or other.environ().get("HARNEX_RUN_ID") != run_id:
@@ -146,14 +163,17 @@ def _by_psutil(run_id: str, keep: Collection[str]) -> list[Found]:
 
 
 class Sweep:
-    """Ends the processes of a run, repeatedly, since they may start others while they end. No waiting in here."""
+    """Ends the processes of a run, repeatedly, since they may start others while they end.
+
+    Never waits.
+    """
 
     def __init__(self, run_id: str, now: float, keep: Collection[str] = ()) -> None:
         self._run_id, self._keep = run_id, keep
         self._kill_at = now + TERM_GRACE_S
         self._told: set[int] = set()
         self._seen: dict[int, Found] = {}
-        self._beyond: dict[int, Found] = {}  # what we may not signal: another user's
+        self._beyond: dict[int, Found] = {}  # processes that we may not signal: another user's
         self.kept: list[Found] = []
 
     @property
@@ -162,13 +182,14 @@ class Sweep:
         return self._seen.keys() - self._beyond.keys()
 
     def step(self, now: float) -> bool:
-        """One pass; True when nothing is left that can be ended."""
+        """Do one pass. Returns True when nothing is left that can be ended."""
         before = offspring.reap()
         if now >= self._kill_at:
             self._chase()
         left = self._pass(now)
-        # What was forked while the table was read may be missing in it: it is believed to be empty when it is so twice,
-        # and no orphan ended meanwhile, as those do that are in the middle of a double fork.
+        # A process that was forked while the table was read may be missing from the table. So the
+        # table counts as empty only if it is empty twice, and no orphan ended meanwhile, as orphans
+        # do in the middle of a double fork.
         return not left and not self._pass(now) and offspring.reap() == before
 
     def _chase(self) -> None:
@@ -207,7 +228,7 @@ class Sweep:
         return left
 
     def remarks(self) -> list[str]:
-        """What a person should know of it, in sentences."""
+        """Return what a person should know about the sweep, in sentences."""
         unmarked = [f for f in self._seen.values() if not f.marked and f.pid not in self._beyond]
         lives = [f for f in self._seen.values() if process.alive(f.pid, f.started)]
         said = []
@@ -221,7 +242,7 @@ class Sweep:
 
 
 def _signal(found: Found, signum: int) -> bool:
-    """Signal it. False only if it lives and may not be signalled."""
+    """Signal a process. Returns False only if it lives and may not be signalled."""
     return process.send_signal(found.pid, signum, found.started) or not process.alive(found.pid, found.started)
 
 
@@ -235,8 +256,11 @@ def _named(found: list[Found]) -> str:
 
 
 def end_first(pid: int, started: str) -> bool:
-    """End an agent whose supervisor is gone, before its tools: it would take their end for a result, and go on with it
-    (Claude Code 2.1.329 recorded "Exit code 137"). False: it was gone."""
+    """End an agent whose supervisor is gone, before its tools. Returns False if the agent was gone.
+
+    The agent would take the end of its tools for a result and go on with it (Claude Code 2.1.329
+    recorded "Exit code 137").
+    """
     if not process.send_signal(pid, signal.SIGTERM, started):
         return False
     until = time.monotonic() + TERM_GRACE_S
@@ -247,7 +271,10 @@ def end_first(pid: int, started: str) -> bool:
 
 
 def sweep_now(run_id: str, keep: Collection[str] = (), timeout_s: float = 5.0) -> set[int]:
-    """Sweep until nothing is left (for runs whose supervisor is gone, or ends at once). The pids that were ended."""
+    """Sweep until nothing is left, for a run whose supervisor is gone or ends at once.
+
+    Returns the pids that were ended. Gives up after `timeout_s` seconds.
+    """
     begun = time.monotonic()
     sweep = Sweep(run_id, begun, keep)
     while not sweep.step(time.monotonic()) and time.monotonic() < begun + timeout_s:

@@ -1,7 +1,8 @@
 """The processes of an agent's tools, as the system's process table shows them now.
 
-A process belongs to a tool if the adapter says so by its environment (`Reader.whose_tool`). Candidates are the agent's
-descendants and whatever carries the run's marker, because a detached process is nobody's descendant any more.
+A process belongs to a tool if the adapter says so by its environment (`Reader.whose_tool`).
+Candidates are the agent's descendants and all processes with the run's marker, because a detached
+process is nobody's descendant any more.
 """
 
 from __future__ import annotations
@@ -23,25 +24,25 @@ _booted: float | None = None
 
 
 class ToolTable:
-    """The processes of one agent's tools, but for those that the person asked to keep."""
+    """The processes of one agent's tools, except those that the person asked to keep."""
 
     def __init__(self, spec: Spec, agent: Callable[[], Agent]) -> None:
         self._spec, self._agent = spec, agent
 
     @property
     def is_known(self) -> bool:
-        """Whether the agent's tools can be told by their environment."""
+        """Whether the agent's tools can be recognized by their environment."""
         return self._agent().reader.marks_tools
 
     def look(self) -> list[Process]:
-        """Those that live now."""
+        """Return the tool processes that live now."""
         agent = self._agent()
         found = tools(self._spec.run_id, agent.child.pid, agent.reader.whose_tool)
         return [p for p in found if not may_live(p.command, self._spec.keep)]
 
 
 def tools(run_id: str, agent: int, whose: Whose) -> list[Process]:
-    """The living processes of the tools of the agent whose process is `agent`."""
+    """Return the living tool processes of the agent whose process is `agent`."""
     if sys.platform != "linux":
         return _by_psutil(run_id, agent, whose)
     marker = b"HARNEX_RUN_ID=" + run_id.encode()
@@ -52,7 +53,8 @@ def tools(run_id: str, agent: int, whose: Whose) -> list[Process]:
         if not name.isdigit() or int(name) in (me, agent):
             continue
         pid = int(name)
-        started = process.start_time(pid)  # first: what is read next is then of this very process
+        # Read this first: what is read next is then of this very process.
+        started = process.start_time(pid)
         data = _read(f"/proc/{name}/environ")
         if started is None or not data or (pid not in own and marker not in data):
             continue
@@ -74,12 +76,13 @@ def _read(path: str) -> bytes:
     try:
         with open(path, "rb") as f:
             return f.read()
-    except OSError:  # it has ended, or is another user's
+    except OSError:  # the process has ended, or is another user's
         return b""
 
 
 def _stat(pid: int) -> list[bytes]:
-    """Fields of `/proc/PID/stat` behind the name: state, ppid, pgrp, session, …, start time (19)."""
+    """Return the fields of `/proc/PID/stat` after the name: state, ppid, pgrp,
+    session, …, start time (19)."""
     return _read(f"/proc/{pid}/stat").rpartition(b")")[2].split()
 
 
@@ -89,7 +92,7 @@ def _group(pid: int) -> bytes:
 
 
 def _since(fields: list[bytes]) -> float:
-    """Epoch seconds of a process's start."""
+    """Return a process's start in epoch seconds."""
     global _booted
     if _booted is None:
         lines = _read("/proc/stat").splitlines()

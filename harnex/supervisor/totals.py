@@ -1,4 +1,7 @@
-"""What a run used so far: each model call once, summed by turn and in all. None is unknown, never 0."""
+"""What a run used so far: each model call once, summed by turn and in all.
+
+None is unknown, never 0.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,7 @@ from harnex.usage.sums import Sums, unknown_calls
 
 
 class Totals:
-    """Adds calls up; a call id that was seen before is not a new call."""
+    """Adds calls up. A call id that was seen before is not a new call."""
 
     def __init__(self) -> None:
         self._seen: dict[str, int | None] = {}  # call id -> turn
@@ -20,7 +23,7 @@ class Totals:
         self._turns: dict[int | None, Sums] = {}
 
     def add(self, call: ModelCall, turn: int | None) -> Call | None:
-        """The event of a new call; None if it was counted already."""
+        """Return the event of a new call; None if the call was counted already."""
         if call.call_id in self._seen:
             return None
         self._seen[call.call_id] = turn
@@ -33,7 +36,7 @@ class Totals:
         return Call(turn=turn, **values)
 
     def rest(self, rest: Rest) -> UsageRest:
-        """What calls used together that were added without their output."""
+        """Add what calls used together that were added without their output. Returns the event."""
         turns = {self._seen.get(call_id) for call_id in rest.call_ids}
         turn = turns.pop() if len(turns) == 1 else None
         values = dataclasses.asdict(rest)
@@ -48,17 +51,17 @@ class Totals:
 
     @property
     def tokens(self) -> int | None:
-        """As far as they are known: see `unknown`."""
+        """The known tokens; `unknown` counts the calls that are missing here."""
         total: int | None = self._sum.used()["total_tokens"]
         return total
 
     @property
     def unknown(self) -> int:
-        """Of how many calls the tokens are not known."""
+        """The number of calls whose tokens are unknown."""
         return unknown_calls(self._sum.used())
 
     def sums(self) -> Tokens | None:
-        """Totals by kind, None if no call was seen."""
+        """Return the totals by kind, None if no call was seen."""
         return self._sum.totals() if self._seen else None
 
     def of_turn(self, turn: int) -> dict[str, Any] | None:

@@ -16,13 +16,13 @@ COLUMNS_MIN, COLUMNS_MAX, ROWS_MIN, ROWS_MAX = 10, 1000, 3, 500
 
 
 class Viewers:
-    """The connections that are attached, and when one of them last pressed a key."""
+    """The attached connections, and when one of them last pressed a key."""
 
     def __init__(self, spec: Spec, agent: Callable[[], Agent]) -> None:
         self._spec, self._agent = spec, agent
         self._peers: list[Peer] = []
         self._viewable = Viewable()
-        self._lagging: list[Peer] = []  # they get a redraw as soon as there is one
+        self._lagging: list[Peer] = []  # viewers that get a redraw as soon as possible
         self.person_typed = -1e9
 
     @property
@@ -35,7 +35,7 @@ class Viewers:
         return any(not peer.read_only for peer in self._peers)
 
     def attach(self, peer: Peer, request: Json) -> None:
-        """The request `attach`: from now on the connection carries frames."""
+        """Handle the request `attach`: from now on the connection carries frames."""
         peer.reply({"ok": True, **self._spec.names(), "cli": self._spec.cli})
         peer.frames = protocol.FrameReader()
         peer.read_only = bool(request.get("read_only"))
@@ -50,18 +50,18 @@ class Viewers:
         self._redraw(peer)
 
     def show(self, data: bytes) -> None:
-        """The agent's output, to everybody who looks on."""
+        """Show the agent's output to all viewers."""
         shown = self._viewable.feed(data) if self._peers else b""
         for peer in self._peers if shown else ():
             peer.show(protocol.OUTPUT, shown)
 
     def tick(self) -> None:
-        """Redraw for those who missed something, if the screen can be drawn now."""
+        """Redraw for viewers that missed output, if the screen can be drawn now."""
         for peer in list(self._lagging):
             self._redraw(peer)
 
     def end(self, result: EndResult) -> None:
-        """The session is over: everybody gets its result, and is let go."""
+        """The session has ended: send the result to all viewers, and close their connections."""
         for peer in self._peers:
             peer.on_closed = None
             peer.show(protocol.ENDED, jsonl.dumps({**self._spec.names(), **result}).encode())
@@ -73,7 +73,7 @@ class Viewers:
         self._lagging = [p for p in self._lagging if p is not peer]
 
     def _lag(self, peer: Peer) -> None:
-        """The viewer missed something: it gets nothing before its redraw."""
+        """The viewer missed output: nothing is sent before its redraw."""
         peer.overflowed = True
         if peer not in self._lagging:
             self._lagging.append(peer)
@@ -98,7 +98,7 @@ class Viewers:
             agent.child.resize(columns, rows)
 
     def _take(self, peer: Peer, kind: bytes, payload: bytes) -> None:
-        """A frame from a viewer."""
+        """Handle a frame from a viewer."""
         if kind == protocol.DETACH:
             peer.finish()
         elif peer.read_only:

@@ -1,4 +1,5 @@
-"""Who waits for a session: until it is in a state (`harnex wait`), or until it is over (`harnex stop`)."""
+"""Clients that wait for a session: until it is in a state (`harnex wait`), or until it
+has ended (`harnex stop`)."""
 
 from __future__ import annotations
 
@@ -20,7 +21,7 @@ NO_ROOM = "the disk is full: the agent has ended, and the session's record is wr
 
 @dataclass(slots=True)
 class _Waiter:
-    """A `wait`: until a condition holds."""
+    """A `wait` until a condition holds."""
 
     peer: Peer
     until: str
@@ -38,12 +39,12 @@ class Waiters:
         standing: Callable[[], Standing],
         background: Callable[[], list[BackgroundWork]],
     ) -> None:
-        """`background` is what the agent left running, without secrets."""
+        """`background` returns what the agent left running, without secrets."""
         self._spec, self._situation, self._standing, self._background = spec, situation, standing, background
         self._waiters: list[_Waiter] = []
 
     def wait(self, peer: Peer, request: Json) -> None:
-        """The request `wait`. Raises UsageError."""
+        """Handle the request `wait`. Raises UsageError."""
         until, now = request.get("until"), clock.monotonic()
         if until not in waiting.UNTIL:
             raise UsageError(f"can't wait until '{until}'", "one of: " + ", ".join(waiting.UNTIL))
@@ -58,7 +59,7 @@ class Waiters:
         return [w.deadline for w in self._waiters if w.deadline is not None]
 
     def tick(self, standing: Standing, now: float) -> None:
-        """Answer those whose condition holds, and those whose time is up."""
+        """Answer the waiters whose condition holds or whose time is up."""
         for waiter in list(self._waiters):
             answer = waiting.answer(waiter.until, standing)
             if answer is None and waiter.deadline is not None and now >= waiter.deadline:
@@ -96,7 +97,7 @@ class Waiters:
 
 
 class Stoppers:
-    """Answers the request `stop` when the session is over."""
+    """Answers the request `stop` when the session has ended."""
 
     def __init__(self, spec: Spec, end: End, stop: Callable[[bool], None]) -> None:
         """`stop(force)` ends the session."""
@@ -104,7 +105,10 @@ class Stoppers:
         self._peers: list[Peer] = []
 
     def stop(self, peer: Peer, request: Json) -> bool:
-        """The request `stop`. True: the agent has ended, and there is no room for the record of it."""
+        """Handle the request `stop`.
+
+        Returns True if the agent has ended but the disk has no room for the run's record.
+        """
         self._peers.append(peer)
         peer.on_closed = lambda: self._drop(peer)
         self._stop(bool(request.get("force")))
@@ -114,7 +118,7 @@ class Stoppers:
         self._peers = [p for p in self._peers if p is not peer]
 
     def answer(self, recorded: bool) -> None:
-        """The session is over, or only its record has no room: those who stopped it wait no longer."""
+        """The session has ended, or only its record has no room: answer those who stopped it."""
         result = {**self._spec.names(), **self._end.result}
         more = {"exit_code": errors.DONE, "outcome_exit_code": result["exit_code"]}
         if not recorded:
@@ -126,12 +130,12 @@ class Stoppers:
 
 
 def dialog_hint(session_id: str, then: str = "") -> str:
-    """The next commands when a dialog is up."""
+    """Return the next commands for a person when a dialog is up."""
     return f"look: harnex pane --id {session_id}; answer: harnex approve --id {session_id} (or deny).{then}"
 
 
 def seconds(value: object) -> float | None:
-    """A number of seconds in a request, None if it is none."""
+    """Return a value of a request as seconds, None if the value is no such number."""
     if isinstance(value, bool) or not isinstance(value, int | float) or not value >= 0:
         return None
     return float(value)

@@ -1,4 +1,4 @@
-"""Facts of the agent in the log's words: the events that only repeat what was learned. Pure."""
+"""Facts of the agent as events: the ones that only repeat what was learned. Pure."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def progress_event(fact: TodoList, turn: int | None) -> events.Progress:
 
 
 def closed_before(row: Json) -> Closed:
-    """The last turn of an earlier run, as `recovery.fold.Digest.last_outcome` has it."""
+    """Return the last turn of an earlier run from `recovery.fold.Digest.last_outcome`."""
     outcome = row.get("outcome")
     end = TurnEnded(
         "before",
@@ -53,7 +53,7 @@ def closed_before(row: Json) -> Closed:
 
 
 def end_event(closed: Closed, usage: dict[str, int | None] | None) -> events.TaskComplete | events.TurnFailed:
-    """`usage`: the sums of the turn's calls."""
+    """Return the event of a turn's end. `usage`: the sums of the turn's calls."""
     end = closed.end
     if end.outcome == "completed":
         return events.TaskComplete(

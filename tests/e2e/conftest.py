@@ -1,7 +1,8 @@
 """End-to-end tests run the installed `harnex` command, with the scripted TUI as the agent.
 
-Every test has a state directory and a work tree of its own. After each one nothing may be left: no
-session, no process that carries the test's marker, no socket. What is left is ended, and fails the test.
+Every test has a state directory and a work tree of its own. After each test nothing may be
+left: no session, no process that carries the test's marker, no socket. What is left is
+ended, and fails the test.
 """
 
 from __future__ import annotations
@@ -25,7 +26,8 @@ MARKER = "HARNEX_TEST_MARK"
 
 
 def hear_interrupts() -> None:
-    """In the child: SIGINT, which a shell's background job (a CI runner) has its children ignore."""
+    """Reset SIGINT in the child: a shell's background job (a CI runner) has
+    its children ignore SIGINT."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
@@ -44,16 +46,17 @@ class Harnex:
             "HOME": str(base / "home"),
             "TERM": "xterm-256color",
             MARKER: self.mark,
-            # tmux servers of the tests are their own, never the one that somebody works in.
+            # The tests have tmux servers of their own, never the one that a person works in.
             "TMUX_TMPDIR": str(base),
         }
         (base / "home").mkdir()
         self.program = [HARNEX]
 
     def customize(self, code: str) -> None:
-        """Run this at the start of every Python process of harnex: a virtual environment on top of the installed one.
+        """Run this code at the start of every Python process of harnex, by a virtual environment on
+        top of the installed one.
 
-        harnex's own processes ignore PYTHONPATH, so that a `sitecustomize` there would not reach them.
+        harnex's own processes ignore PYTHONPATH, so a `sitecustomize` there would not reach them.
         """
         venv = self.base / "venv"
         site = venv / "lib" / f"python3.{sys.version_info[1]}" / "site-packages"
@@ -67,7 +70,7 @@ class Harnex:
         self.program = [str(venv / "bin" / "python"), HARNEX]
 
     def run(self, *words: str, **options: Any) -> subprocess.CompletedProcess[str]:
-        """One command, to its end; nothing is checked."""
+        """Run one command to its end, and check nothing."""
         settings: dict[str, Any] = {
             "cwd": self.work,
             "env": self.env,
@@ -83,7 +86,7 @@ class Harnex:
         return subprocess.run([*self.program, *words], check=False, **settings)
 
     def ok(self, *words: str, **options: Any) -> str:
-        """One command that must succeed; its output."""
+        """Run one command that must succeed. Returns its output."""
         done = self.run(*words, **options)
         assert done.returncode == 0, f"harnex {words}: exit {done.returncode}\n{done.stdout}\n{done.stderr}"
         return str(done.stdout)
@@ -92,7 +95,7 @@ class Harnex:
         return json.loads(self.ok(*words, **options))
 
     def start(self, *words: str, **options: Any) -> subprocess.Popen[str]:
-        """One command in the background."""
+        """Start one command in the background."""
         settings: dict[str, Any] = {
             "cwd": self.work,
             "env": self.env,
@@ -105,12 +108,12 @@ class Harnex:
         return subprocess.Popen([*self.program, *words], **(settings | options))
 
     def trust(self, text: str) -> None:
-        """Let the repository have this file, with its person's consent."""
+        """Write this file into the repository, with the consent of its person."""
         (self.work / ".harnex.toml").write_text(text)
         self.ok("trust")
 
     def script(self, *calls: Any, **more: Any) -> str:
-        """A rehearsal script with these answers."""
+        """Write a rehearsal script with these answers."""
         path = self.base / f"script-{time.monotonic_ns()}.json"
         path.write_text(json.dumps({"calls": list(calls), **more}))
         return str(path)
@@ -118,7 +121,10 @@ class Harnex:
     def agent(
         self, session_id: str, *calls: Any, run: tuple[str, ...] = (), tui: tuple[str, ...] = ()
     ) -> dict[str, Any]:
-        """Start the scripted TUI, detached and rehearsed, and wait for its prompt; the reply of `run`."""
+        """Start the scripted TUI, detached and rehearsed, and wait for its prompt.
+
+        Returns the reply of `run`.
+        """
         script = self.script(*calls)
         log = str(self.base / f"{session_id}.truth")
         reply = self.json(
@@ -127,7 +133,8 @@ class Harnex:
         return dict(reply)
 
     def truth(self, session_id: str) -> list[dict[str, Any]]:
-        """What the scripted TUI itself wrote about its states and the prompts that it took."""
+        """Return what the scripted TUI itself wrote about its states and
+        the prompts that it took."""
         path = self.base / f"{session_id}.truth"
         return [json.loads(line) for line in path.read_text().splitlines()]
 
@@ -140,7 +147,7 @@ class Harnex:
         return [r for r in rows if kind is None or r["type"] == kind]
 
     def marked(self) -> list[psutil.Process]:
-        """Processes of this test that live."""
+        """Return the living processes of this test."""
         found = []
         for process in psutil.process_iter():
             try:
@@ -151,18 +158,21 @@ class Harnex:
         return found
 
     def running(self, word: str) -> list[int]:
-        """Pids of this test's processes with `word` in their command line."""
+        """Return the pids of this test's processes with `word` in their command line."""
         found = []
         for process in self.marked():
             try:
                 if word in " ".join(process.cmdline()):
                     found.append(process.pid)
             except psutil.Error:
-                continue  # it has just ended
+                continue  # the process has just ended
         return found
 
     def until(self, condition: Callable[[], Any], seconds: float = 15.0, what: str = "") -> Any:
-        """Poll for a condition that no command can wait for; fails loudly when it does not come."""
+        """Poll for a condition that no command can wait for.
+
+        Fails loudly if the condition does not come.
+        """
         end = time.monotonic() + seconds
         while time.monotonic() < end:
             value = condition()
@@ -173,7 +183,7 @@ class Harnex:
 
 
 def leftovers(place: Harnex) -> list[str]:
-    """What is left after a test, in words; processes are ended."""
+    """Return what is left after a test, in words. Ends the processes."""
     words = []
     subprocess.run(["tmux", "kill-server"], env=place.env, capture_output=True, check=False)
     end = time.monotonic() + 3.0
@@ -193,7 +203,10 @@ def leftovers(place: Harnex) -> list[str]:
 
 @pytest.fixture
 def harnex(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Harnex]:
-    """A place to run harnex in. Live sessions of a test that passed must have been stopped by it or end here."""
+    """A place to run harnex in.
+
+    A test that passes must have stopped its live sessions, or they end here.
+    """
     place = Harnex(tmp_path)
     yield place
     out = place.run("status", "--all", "--json") if place.state.exists() else None

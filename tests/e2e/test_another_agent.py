@@ -1,4 +1,5 @@
-"""An agent CLI that another package adds: it is installed beside harnex, and nothing of harnex names it."""
+"""An agent CLI that another package adds: the package is installed beside harnex, and
+harnex names nothing of it."""
 
 from __future__ import annotations
 
@@ -18,7 +19,7 @@ KNOWN = "codex, claude, paseo, demo, generic"
 
 
 def install(site: Path, name: str, entry: str) -> None:
-    """What an installer writes of a package with this entry point."""
+    """Write what an installer writes for a package with this entry point."""
     about = site / f"{name}-1.0.dist-info"
     about.mkdir()
     (about / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
@@ -27,7 +28,10 @@ def install(site: Path, name: str, entry: str) -> None:
 
 @pytest.fixture
 def site(harnex: Harnex) -> Path:
-    """The packages of a fresh virtual environment with harnex in it, and the program `parrot` on the PATH."""
+    """Return the packages of a fresh virtual environment with harnex in it.
+
+    The program `parrot` is on the PATH.
+    """
     harnex.customize("")
     programs = harnex.base / "bin"
     programs.mkdir()

@@ -1,4 +1,5 @@
-"""Background work of the scripted agent: what is known of it, who waits for it, what is said when it was killed."""
+"""Background work of the scripted agent: what is known about it, who waits for it, and what
+the agent hears of its end."""
 
 from __future__ import annotations
 
@@ -17,7 +18,7 @@ SLEEP = "sleep 397"
 
 
 def gate(place: Harnex) -> tuple[str, Path]:
-    """A command that runs until a file is there, and that file."""
+    """Return a command that runs until a file exists, and that file."""
     path = place.base / "gate"
     return f"until test -e '{path}'; do sleep 0.05; done", path
 
@@ -30,7 +31,8 @@ def background(command: str) -> dict[str, Any]:
 
 
 def detached(command: str) -> dict[str, Any]:
-    """As agents do it by hand: no record names it."""
+    """Return a step that starts a detached command by hand, as agents do: no
+    record names the command."""
     return {
         "text": "It runs.",
         "tools": [{"bash": f"nohup sh -c {json.dumps(command)} >/dev/null 2>&1 & echo started"}],
@@ -51,13 +53,17 @@ def history(place: Harnex) -> dict[str, Any]:
 
 
 def until_waits(place: Harnex) -> dict[str, Any]:
-    """Until the watch waits for something that runs; for a moment it only does not know yet whether something does."""
+    """Wait until the watch waits for running work.
+
+    At first the watch does not know yet whether any work runs.
+    """
     return dict(place.until(lambda: (r := record(place))["waiting"] and r, what="the watch waits"))
 
 
 @pytest.mark.parametrize("how", ["recorded", "unrecorded", "detached"])
 def test_auto_stop_waits_for_what_runs_in_the_background(harnex: Harnex, how: str) -> None:
-    """However the agent starts it: the session ends when it has ended, and the agent has seen that."""
+    """However the agent starts the work, the session ends after the work has ended
+    and the agent has seen that."""
     command, path = gate(harnex)
     begin = detached(command) if how == "detached" else background(command)
     tui = ("--no-record",) if how == "unrecorded" else ()
@@ -129,7 +135,7 @@ def test_a_person_who_stops_waits_for_nothing_and_is_told(harnex: Harnex) -> Non
 
 
 def test_a_stop_in_the_middle_of_a_turn_names_what_was_left_before(harnex: Harnex) -> None:
-    """Not the tool that was at work: that is the turn's."""
+    """The tool that was at work is not named: it belongs to the turn."""
     harnex.agent("w", detached(SLEEP), {"text": "On.", "tools": [{"bash": "sleep 398"}]}, run=("--context", "go"))
     harnex.until(lambda: harnex.running("sleep 398"), what="its tool runs")
     killed = harnex.json("stop", "--id", "w")["killed"]
@@ -137,7 +143,8 @@ def test_a_stop_in_the_middle_of_a_turn_names_what_was_left_before(harnex: Harne
 
 
 def test_the_processes_of_the_agent_itself_do_not_count(harnex: Harnex) -> None:
-    """A helper of the CLI (an MCP server): the run's marker alone does not make it a tool's."""
+    """A helper of the CLI (an MCP server) carries the run's marker, but the marker alone does not
+    make it a tool's process."""
     harnex.agent(
         "w", "Done.", run=("--auto-stop", "--background-wait", "30s", "--context", "go"), tui=("--helper", SLEEP)
     )
@@ -181,7 +188,10 @@ def test_a_done_when_that_is_met_needs_no_more_words(harnex: Harnex) -> None:
 
 
 def test_what_a_crash_took_with_it_is_said_to_the_agent(harnex: Harnex) -> None:
-    """The watch starts the agent again, in its conversation; its background work is gone, and it must know."""
+    """The watch starts the agent again, in its conversation.
+
+    The background work is gone, and the agent must know that.
+    """
     harnex.agent("w", background(SLEEP), "I wait.", "I see.", run=("--watch", "--context", "go"))
     os.kill(until_waits(harnex)["pid"], signal.SIGKILL)
     (say,) = harnex.until(lambda: harnex.events("w", "nudge"), 30)

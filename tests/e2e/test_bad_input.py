@@ -1,4 +1,5 @@
-"""What people and scripts get wrong: each is answered with what happened and what to do, and nothing is left behind."""
+"""What people and scripts get wrong: each mistake is answered with what happened and what to do,
+and nothing is left behind."""
 
 from __future__ import annotations
 
@@ -21,7 +22,10 @@ JSON_VERBS = ("send", "wait", "stop")
 
 
 def refused(harnex: Harnex, code: int, *words: str, **options: Any) -> str:
-    """A command that must fail with this code and without a traceback; what it said, reply and words."""
+    """Run a command that must fail with this code and without a traceback.
+
+    Returns its reply and its words.
+    """
     done = harnex.run(*words, **options)
     assert done.returncode == code, f"harnex {words}: exit {done.returncode}\n{done.stdout}\n{done.stderr}"
     assert "Traceback" not in done.stdout + done.stderr
@@ -38,7 +42,7 @@ def refused(harnex: Harnex, code: int, *words: str, **options: Any) -> str:
 
 
 def weak(harnex: Harnex, *words: str) -> subprocess.CompletedProcess[str]:
-    """A command for which file modes count: root without the right to pass them by."""
+    """Run a command for which file modes count: as root, without the right to bypass modes."""
     command = [HARNEX, *words]
     if os.geteuid() == 0:
         if shutil.which("setpriv") is None:
@@ -124,7 +128,7 @@ def test_wrong_usage_of_run_starts_nothing(harnex: Harnex, words: tuple[str, ...
 
 
 def nothing_ran(harnex: Harnex) -> bool:
-    """No session, no run directory, no history row, no process."""
+    """Check that there is no session, no run directory, no history record and no process."""
     assert harnex.json("status", "--all", "--json") == []
     assert harnex.json("history", "--all", "--json") == []
     assert list(harnex.state.glob("runs/*")) == []
@@ -133,7 +137,7 @@ def nothing_ran(harnex: Harnex) -> bool:
 
 @pytest.mark.parametrize("cli", ["nosuchcli", "codexx", "claude"])
 def test_an_unknown_cli(harnex: Harnex, cli: str) -> None:
-    # None of the agents is on this PATH: what is missing is told with the way to get it.
+    # None of the agents is on this PATH: the error names the missing agent and how to install it.
     harnex.env["PATH"] = "/usr/bin:/bin"
     if shutil.which(cli, path=harnex.env["PATH"]):
         pytest.skip(f"{cli} is installed system-wide")
@@ -157,7 +161,10 @@ def test_files_that_are_no_programs(harnex: Harnex) -> None:
 
 
 def ends_at_boot(harnex: Harnex, session_id: str, *words: str) -> dict[str, Any]:
-    """`run --detach` of a program that can't start: the real error at once, a history row, an `exited`. The row."""
+    """Run `run --detach` with a program that can't start. Returns the history record.
+
+    The real error comes at once, with a history record and an `exited` event.
+    """
     begun = time.monotonic()
     done = harnex.run("run", *words[:1], "--detach", "--id", session_id, "--", *words[1:])
     took = time.monotonic() - begun
@@ -304,7 +311,7 @@ def test_run_without_a_terminal(harnex: Harnex) -> None:
 
 
 def test_a_directory_that_was_removed_under_us(harnex: Harnex) -> None:
-    """Sessions are still found and ended from it; none can be started in it."""
+    """Existing sessions are still found and ended from there; no session can be started there."""
     harnex.ok("run", "cat", "--detach", "--id", "stays")
     gone = harnex.base / "gone"
     gone.mkdir()
@@ -326,7 +333,7 @@ def test_a_directory_that_was_removed_under_us(harnex: Harnex) -> None:
 
 
 def piped(harnex: Harnex, line: str, seconds: float = 20.0) -> subprocess.CompletedProcess[str]:
-    """A shell line in which `harnex` is ours; `pipefail` makes its exit code the line's."""
+    """Return a shell line in which `harnex` is ours. `pipefail` makes its exit code the line's."""
     env = {**harnex.env, "PATH": os.path.dirname(HARNEX) + ":" + harnex.env["PATH"]}
     return subprocess.run(
         ["bash", "-o", "pipefail", "-c", line],
@@ -391,7 +398,7 @@ def test_closed_and_full_standard_files(harnex: Harnex) -> None:
 
 
 def wait_for_peers(harnex: Harnex, process: subprocess.Popen[str]) -> None:
-    """Until this command waits in the kernel with a connection open."""
+    """Wait until this command waits in the kernel with a connection open."""
 
     def waits() -> bool:
         try:
@@ -489,7 +496,7 @@ def test_garbage_on_the_control_socket_costs_nothing(harnex: Harnex) -> None:
 
 
 def test_a_person_without_a_home(harnex: Harnex) -> None:
-    """HOME unset, and a relative XDG_STATE_HOME, which the specification says to ignore."""
+    """HOME is unset, or XDG_STATE_HOME is relative, which the specification says to ignore."""
     env = {k: v for k, v in harnex.env.items() if k not in ("HARNEX_STATE_DIR", "HOME")}
     env["XDG_STATE_HOME"] = str(harnex.base / "xdg")
     assert harnex.json("status", "--json", env=env) == []
@@ -513,7 +520,8 @@ def test_guide_and_recipes(harnex: Harnex) -> None:
 
 
 def test_an_id_that_ended_here_is_not_somebody_elses(harnex: Harnex) -> None:
-    """A second `stop`, or a late message, must not meet the session of the same id in another repository."""
+    """A second `stop`, or a late message, must not reach a session of the same
+    id in another repository."""
     other = harnex.base / "other\nrepo"
     (other / ".git").mkdir(parents=True)
     harnex.agent("twin")
@@ -529,7 +537,8 @@ def test_an_id_that_ended_here_is_not_somebody_elses(harnex: Harnex) -> None:
     assert [r["type"] for r in harnex.events("twin")][-1] == "exited"
     (left,) = harnex.json("status", "--json", "--all")
     assert left["repo"] == str(other)
-    assert len(harnex.ok("status", "--all").splitlines()) == 2  # whatever is in its path
+    # Two lines, whatever is in the session's path.
+    assert len(harnex.ok("status", "--all").splitlines()) == 2
     assert (
         harnex.json("send", "--id", "twin", "--repo", str(other), "--message", "hello", "--wait-for-idle")["turn"] == 1
     )

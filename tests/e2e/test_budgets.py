@@ -1,4 +1,7 @@
-"""Budgets and checks through the command line: they hold over a chain of resumed runs, and what can't be measured ends the run."""
+"""Budgets and checks through the command line.
+
+They hold over a chain of resumed runs, and a budget that can't be measured ends the run.
+"""
 
 from __future__ import annotations
 
@@ -12,18 +15,19 @@ import pytest
 from tests.e2e.conftest import Harnex
 from tests.e2e.test_session import type_keys
 
-MUTE = ("--signals", "osc7501,title")  # it works and says so, and records nothing
+# The agent works and shows that, but records nothing.
+MUTE = ("--signals", "osc7501,title")
 STEP = {"text": "On it.", "tools": [{"bash": "true"}]}
 
 
 def ends(place: Harnex, session_id: str) -> dict[str, Any]:
-    """Wait for its end; its record."""
+    """Wait for the end of the session. Returns its history record."""
     place.run("wait", "--id", session_id, "--until", "exited", "--timeout", "30")
     return dict(place.json("history", "--json")[-1])
 
 
 def kill(place: Harnex, session_id: str) -> None:
-    """As a power cut would end it."""
+    """Kill the session as a power cut would."""
     (record,) = [r for r in place.json("status", "--json") if r["id"] == session_id]
     for pid in (record["supervisor_pid"], record["pid"]):
         os.kill(pid, signal.SIGKILL)
@@ -79,7 +83,8 @@ def test_a_run_whose_budget_was_not_measured_is_no_success_when_it_is_stopped(ha
     ids=["calls", "tokens", "turns"],
 )
 def test_one_budget_holds_over_a_chain_of_runs(harnex: Harnex, limit: tuple[str, str], kind: str, used: int) -> None:
-    """Killed twice, and gone on with: the third run has what the first two left."""
+    """The session is killed twice and resumed: the third run has the
+    budget that the first two left."""
     steps = [STEP, "One done.", STEP, "Two done.", STEP, STEP, STEP, "Three done."]
     harnex.agent("c", *steps, run=limit)
     for n, text in enumerate(("one", "two")):

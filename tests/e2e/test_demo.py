@@ -1,4 +1,5 @@
-"""`harnex demo`, the tour for who has no agent CLI; and the page for agents, which no other test prints."""
+"""`harnex demo`, the tour for people without an agent CLI; and the page for agents,
+which no other test prints."""
 
 from __future__ import annotations
 

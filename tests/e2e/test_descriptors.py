@@ -18,7 +18,7 @@ LIMIT = 48
 
 
 def start(harnex: Harnex, limit: int = LIMIT) -> dict[str, Any]:
-    """A session whose supervisor may have so many open files; its record."""
+    """Start a session whose supervisor may have so many open files. Returns its record."""
     few = lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (limit, limit))  # noqa: E731
     harnex.ok("run", "demo", "--detach", "--id", "few", preexec_fn=few)
     return dict(harnex.json("status", "--json", "--id", "few")[0])
@@ -39,7 +39,11 @@ def cpu_s(pid: int) -> float:
 
 
 def test_sixty_connections_that_ask_for_nothing(harnex: Harnex) -> None:
-    """They took the last descriptor: the supervisor span at 98 % of a processor, answered nobody, and died of "a bug"."""
+    """Idle connections leave descriptors free.
+
+    They once took the last descriptor: the supervisor span at 98 % of a processor, answered
+    nobody, and died of "a bug".
+    """
     record = start(harnex)
     pid = record["supervisor_pid"]
     silent = [connected(record) for _ in range(60)]
@@ -81,12 +85,12 @@ def _said(sock: socket.socket, seconds: float) -> bytes:
 
 @pytest.mark.parametrize("how", ["stop", "SIGTERM", "the agent is killed"])
 def test_no_descriptor_is_left(harnex: Harnex, how: str) -> None:
-    """Those in reserve are for the end: the record is written, and no process stays."""
+    """The reserved descriptors are for the end: the record is written, and no process stays."""
     record = start(harnex, 1024)
     supervisor = record["supervisor_pid"]
     full = max(map(int, os.listdir(f"/proc/{supervisor}/fd"))) + 1
     resource.prlimit(supervisor, resource.RLIMIT_NOFILE, (full, full))
-    taken = [connected(record) for _ in range(20)]  # whatever is free below
+    taken = [connected(record) for _ in range(20)]  # every descriptor that is free below the limit
     if how == "stop":
         stopped = harnex.json("stop", "--id", "few", "--force")
         assert stopped["reason"] == "stopped", stopped

@@ -1,7 +1,7 @@
-"""The documents' examples are run as they stand.
+"""The documents' examples run unchanged.
 
-The page for agents is played with the bundled agent instead of Codex and Claude Code; the tutorial of the guide and the
-first five minutes of the README name the bundled agent themselves.
+The page for agents is played with the bundled agent instead of Codex and Claude Code. The tutorial
+of the guide and the first five minutes of the README name the bundled agent themselves.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ README = (ROOT / "README.md").read_text()
 
 
 def section(heading: str) -> str:
-    """A section's first shell block."""
+    """Return a section's first shell block."""
     block = re.search(rf"^## {heading}\n.*?```sh\n(.*?)```", PAGE, re.S | re.M)
     assert block, f"there is no script under '{heading}'"
     return block[1].replace("harnex run codex", "harnex run demo")
 
 
 def bash(harnex: Harnex, script: str) -> list[str]:
-    """Run it as one script that stops at the first error; what it printed."""
+    """Run the commands as one script that stops at the first error. Returns what it printed."""
     env = {**harnex.env, "PATH": f"{os.path.dirname(HARNEX)}:{os.environ['PATH']}"}
     words = ["bash", "-euo", "pipefail", "-c", script]
     done = subprocess.run(words, cwd=harnex.work, env=env, capture_output=True, text=True, check=False)
@@ -46,7 +46,7 @@ def play(harnex: Harnex, heading: str) -> list[str]:
 
 
 def told(reply: dict[str, Any], keys: str) -> bool:
-    """Whether the page and the reply agree on what it holds."""
+    """Whether the page and the reply agree on the reply's keys."""
     assert f"`{{{keys}}}`" in PAGE, f"the page does not say {keys}"
     return set(keys.split(", ")) <= set(reply)
 
@@ -85,7 +85,10 @@ def test_when_it_asks_something(harnex: Harnex) -> None:
 
 
 def test_the_tutorial(harnex: Harnex) -> None:
-    """Each step prints what the guide shows, where `…` stands for anything; a line of its own for any lines."""
+    """Each step prints what the guide shows.
+
+    `…` stands for any text, and on a line of its own for any lines.
+    """
     tutorial = GUIDE[GUIDE.index("\n# Tutorial") : GUIDE.index("\n# How to")]
     steps = re.findall(r"```sh\n(.*?)```(?:\n\n```text\n(.*?)```)?", tutorial, re.S)
     assert len(steps) > 8

@@ -1,4 +1,5 @@
-"""`harnex exec` with a scripted program in Claude Code's place: what harnex itself does with whatever comes by pipe."""
+"""`harnex exec` with a scripted program in Claude Code's place: what harnex itself does with any
+output that comes by pipe."""
 
 from __future__ import annotations
 
@@ -31,7 +32,8 @@ prompt = sys.stdin.read()
 
 
 class Fake:
-    """A program called `claude` that does what its body says; harnex takes it for version 2.1.329."""
+    """A program called `claude` that does what its body says. harnex
+    takes it for version 2.1.329."""
 
     def __init__(self, place: Harnex, body: str) -> None:
         self.place = place
@@ -56,7 +58,7 @@ class Fake:
         return [row for row in rows if not kinds or row["type"] in kinds]
 
     def files(self) -> dict[str, str]:
-        """Everything that the run left."""
+        """Return everything that the run left."""
         found = [p for p in self.place.state.rglob("*") if p.is_file()]
         return {str(p.relative_to(self.place.state)): p.read_text(errors="replace") for p in found}
 
@@ -107,7 +109,7 @@ def test_no_secret_in_any_file(harnex: Harnex) -> None:
     ],
 )
 def test_every_bad_end_is_exit_code_1_with_its_words(harnex: Harnex, body: str, reason: str, words: str) -> None:
-    """Above all: an agent that ends with code 0 and has said no result was not successful."""
+    """Above all: an agent that ends with code 0 and without a result did not succeed."""
     fake = Fake(harnex, body)
     done = fake.run()
     assert (done.returncode, done.stdout) == (1, ""), done.stderr

@@ -1,4 +1,5 @@
-"""`harnex exec`: a result is the end, whatever becomes of the agent's process and of what it left running."""
+"""`harnex exec`: a result is the end, whatever happens to the agent's process and to the
+work that it left running."""
 
 from __future__ import annotations
 
@@ -76,7 +77,7 @@ def test_a_bad_result_is_the_end_as_well(harnex: Harnex) -> None:
 
 @pytest.mark.parametrize("how", ["ctrl-c", "stop", "timeout"])
 def test_who_ends_it_after_its_result_has_its_answer(harnex: Harnex, how: str) -> None:
-    """The result stands: it is a success, and nothing is waited for any longer."""
+    """The result stands: the run is a success, and nothing is waited for any longer."""
     fake = Fake(harnex, "begin(); answer('all'); time.sleep(300)")
     reader = Reader(fake.start("--id", "x", *(("--timeout", "4s") if how == "timeout" else ())))
     harnex.until(lambda: reader.lines, what="the answer")
@@ -100,7 +101,10 @@ def test_what_the_process_says_after_its_result_was_told_is_only_noted(harnex: H
 
 
 def test_an_agent_that_goes_on_after_a_result_gives_another(harnex: Harnex) -> None:
-    """At once: only the last answer is told. Later: each is told, as it comes."""
+    """If the agent goes on at once, only the last answer is printed.
+
+    If it goes on later, each answer is printed as it comes.
+    """
     at_once = "begin(); answer('first'); begin(); time.sleep(1); answer('last')"
     assert Fake(harnex, at_once).run("--id", "a").stdout == "last\n"
     later = "begin(); answer('first'); time.sleep(1.5); begin(); answer('last')"
@@ -109,7 +113,8 @@ def test_an_agent_that_goes_on_after_a_result_gives_another(harnex: Harnex) -> N
 
 
 def test_a_task_in_the_background_is_waited_for_and_gives_the_answer(harnex: Harnex) -> None:
-    """As Claude Code 2.1.329 does it: the process lives on, and begins another turn when the task has ended."""
+    """The process lives on, and begins another turn when the task has ended, as
+    Claude Code 2.1.329 does."""
     task = "type='system', subtype='{}', task_id='b1', tool_use_id='t1'"
     begin = task.format("task_started") + ", task_type='local_bash', is_backgrounded=True, description='tests'"
     end = task.format("task_notification") + ", status='completed'"

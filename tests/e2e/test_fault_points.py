@@ -1,7 +1,8 @@
-"""The supervisor is killed at chosen points of its own code, between one thing that it writes and the next.
+"""The supervisor is killed at chosen points of its own code, between one write and the next.
 
-test_faults.py kills processes at moments that can be seen from outside; these moments last microseconds. A
-`sitecustomize` in the supervisor's process kills it on entry to a function, or some lines into it.
+test_faults.py kills processes at moments that can be seen from outside; the moments here last
+microseconds. A `sitecustomize` in the supervisor's process kills it on entry to a function, or
+some lines into the function.
 """
 
 from __future__ import annotations
@@ -39,7 +40,8 @@ if "harnex-supervisor" in sys.argv and not os.path.exists({done!r}):
     sys.settrace(calls)
 """
 
-# Where it dies: file, function, how many of its lines are done, and on which call of it.
+# Where the supervisor dies: file, function, how many of its lines are
+# done, and on which call of it.
 IN_START = {
     "before it has its id": ("supervisor/entry.py", "claim_id", 1, "True"),
     "its id taken, nothing more": ("supervisor/session.py", "start", 0, "True"),
@@ -70,7 +72,10 @@ AT_THE_END = {
 
 
 class Trap:
-    """The next supervisor dies there, once. `stop`: it hangs there first, and is killed then."""
+    """The next supervisor dies at this point, once.
+
+    With `stop` it hangs there first, and is killed then.
+    """
 
     def __init__(self, harnex: Harnex, file: str, function: str, line: int, condition: str, stop: bool = False) -> None:
         self._harnex, self._done = harnex, harnex.base / "trapped"
@@ -96,7 +101,8 @@ def prompts(log: Path) -> list[str]:
 
 
 def gone(harnex: Harnex) -> None:
-    """Recover, twice at once, and look: every run whole, no process, no socket, no entry."""
+    """Recover twice at once, and check: every run is whole, and no
+    process, socket or entry is left."""
     both = [harnex.start("recover", "--all", "--json") for _ in range(2)]
     found = [f for c in both for f in json.loads(c.communicate(timeout=40)[0])["found"]]
     assert len(found) <= 1 and all(f["complete"] for f in found)
@@ -112,8 +118,11 @@ def gone(harnex: Harnex) -> None:
 
 
 def delivered_once(harnex: Harnex, log: Path, texts: list[str]) -> None:
-    """It is started again; in the end the agent has taken each text once, in whichever run. Where it was cut off in the
-    turn of the last one, it is told to go on with that."""
+    """Resume the run, and check that in the end the agent has taken each
+    text once, in whichever run.
+
+    If the agent was cut off in the turn of the last text, it is told to go on with that text.
+    """
     told = harnex.json("recover", "--id", "cell", "--resume", "--json")
     assert [r["ok"] for r in told["resumed"]] == [True]
     said = told["resumed"][0]["said"]
@@ -136,7 +145,7 @@ def test_it_dies_as_it_starts(harnex: Harnex, point: str) -> None:
     assert done.returncode == 3 and "did not start" in done.stderr
     gone(harnex)
     if not list(harnex.state.glob("runs/*")):
-        assert point == "before it has its id"  # it never was a run, and its caller was told so
+        assert point == "before it has its id"  # this never was a run, and its caller was told so
         return
     delivered_once(harnex, log, [WAITING])
 
@@ -172,12 +181,14 @@ def test_it_dies_as_it_ends(harnex: Harnex, point: str) -> None:
 
 @pytest.mark.timeout(120)
 def test_the_agent_dies_with_a_message_in_hand_and_then_the_supervisor(harnex: Harnex) -> None:
-    """The message is kept for a run that goes on with this one, also if the supervisor dies of the same."""
+    """The message is kept for a run that resumes this one, even if the supervisor
+    dies just after the agent."""
     trap = Trap(harnex, *AT_THE_END["before the history row"])
     words, log = start(harnex)
     deaf = harnex.base / "deaf"
     deaf.touch()
-    harnex.ok(*words, "--", "--log", str(log), "--deaf", str(deaf))  # so that it is typed, and not taken
+    # With `--deaf` the message is typed, and not taken.
+    harnex.ok(*words, "--", "--log", str(log), "--deaf", str(deaf))
     harnex.ok("wait", "--id", "cell", "--until", "prompt", "--timeout", "20")
     (record,) = harnex.json("status", "--json")
     harnex.ok("send", "--id", "cell", "--message", "the first", "--no-wait")
@@ -191,7 +202,8 @@ def test_the_agent_dies_with_a_message_in_hand_and_then_the_supervisor(harnex: H
 
 @pytest.mark.timeout(120)
 def test_it_hangs_before_it_dies(harnex: Harnex) -> None:
-    """A supervisor that is stopped (SIGSTOP) lives: nobody ends its run, commands say so and do not hang."""
+    """A supervisor that is stopped (SIGSTOP) is alive: nobody ends its run, and
+    commands say so and do not hang."""
     trap = Trap(harnex, *AT_THE_END["after the history row"], stop=True)
     words, log = start(harnex)
     harnex.ok(*words, "--", "--log", str(log))
@@ -210,7 +222,8 @@ def test_it_hangs_before_it_dies(harnex: Harnex) -> None:
 @pytest.mark.more
 @pytest.mark.timeout(120)
 def test_a_recovery_that_hangs(harnex: Harnex) -> None:
-    """It holds the lock: `status` answers all the same, a start says why it can't, and its death lets go."""
+    """A recovery that hangs holds the lock: `status` still answers, a start says why it can't, and
+    the recovery's death frees the lock."""
     harnex.agent("cell", {"text": "x"})
     (record,) = harnex.json("status", "--json")
     lock = harnex.state / "sessions" / ".lock"

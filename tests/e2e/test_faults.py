@@ -1,7 +1,8 @@
 """The fault matrix: each process of a session is killed with -9 at each moment of its life.
 
-In every cell: no event is lost, there is exactly one `exited` and one history row, nothing is left behind, and the
-session can be started again where it was, with the messages that the agent never took, each delivered once.
+In every cell: no event is lost, there is exactly one `exited` and one history record, nothing is
+left behind, and the session can be resumed where it was, with the messages that the agent never
+took, each delivered once.
 """
 
 from __future__ import annotations
@@ -31,11 +32,11 @@ from .test_files import small_disk as small_disk  # the fixture
 
 MOMENTS = ("starting", "prompt", "queued", "busy", "blocked", "stopping")
 GO_ON = "You were interrupted. Go on with: a task"
-WAITING = "typed when there is room ünïcode " + "x" * 300  # longer than what an event holds
+WAITING = "typed when there is room ünïcode " + "x" * 300  # longer than the text of an event
 
 
 class Cell:
-    """A session at one moment of its life. `client` is a command that is at work on it then."""
+    """A session at one moment of its life. `client` is a command that works on the session then."""
 
     def __init__(self, harnex: Harnex, moment: str, tmux: bool = False) -> None:
         self.harnex, self.moment = harnex, moment
@@ -124,7 +125,7 @@ class Cell:
 
 
 def check_run(harnex: Harnex, run_id: str, before: bytes = b"") -> list[dict[str, Any]]:
-    """What must be true of every run that is over; its events."""
+    """Check what must be true of every finished run. Returns its events."""
     data = (harnex.state / "runs" / run_id / "events.jsonl").read_bytes()
     assert data.startswith(before[: before.rfind(b"\n") + 1]), "an event was lost"
     rows = [json.loads(line) for line in data.splitlines()]
@@ -156,7 +157,10 @@ def of_run(harnex: Harnex, run_id: str) -> list[int]:
 
 
 def start_again(cell: Cell, waiting: list[str], cut_off: bool) -> None:
-    """It goes on, under its id, in a new run: with what was cut off, and with what it had not taken, each once."""
+    """Resume the session under its id in a new run, and check what the agent gets.
+
+    The agent gets the task that was cut off and the messages that it had not taken, each once.
+    """
     harnex, before = cell.harnex, cell.prompts()
     told = harnex.json("recover", "--id", "cell", "--resume", "--json")
     (reply,) = told["resumed"]
@@ -173,7 +177,7 @@ def start_again(cell: Cell, waiting: list[str], cut_off: bool) -> None:
     if before:
         assert "Resumed: " in harnex.ok("logs", "--id", "cell")
     again = harnex.run("recover", "--id", cell.record["run_id"], "--resume", "--json")
-    assert again.returncode == 1  # once only
+    assert again.returncode == 1  # only once
     assert not json.loads(again.stdout)["ok"]
     harnex.ok("stop", "--id", "cell", "--force")
     assert cell.prompts()[len(before) :] == waiting
@@ -185,7 +189,8 @@ def start_again(cell: Cell, waiting: list[str], cut_off: bool) -> None:
 @pytest.mark.parametrize("moment", MOMENTS)
 @pytest.mark.parametrize("victim", ["supervisor", "agent", pytest.param("both", marks=pytest.mark.more)])
 def test_the_session_dies(harnex: Harnex, victim: str, moment: str) -> None:
-    """`both`: every process of it at once, after a while in which they hang, as if the machine went down."""
+    """`both`: every process of the session at once, after they hung for a while, as
+    if the machine went down."""
     cell = Cell(harnex, moment)
     run_id, before = cell.record["run_id"], cell.events()
     if victim == "both":
@@ -204,10 +209,11 @@ def test_the_session_dies(harnex: Harnex, victim: str, moment: str) -> None:
     rows = check_run(harnex, run_id, before)
     assert of_run(harnex, run_id) == []
     if victim != "agent":
-        assert [f["run_id"] for f in told["found"]] in ([run_id], [])  # the client may have been the first to see it
+        # The client may have seen the dead run first.
+        assert [f["run_id"] for f in told["found"]] in ([run_id], [])
         assert rows[-1]["reason"] == "supervisor_lost"
     else:
-        # At its start it is a failed boot; told to stop, it was stopped.
+        # A session that was starting is a failed boot; one that was told to stop was stopped.
         expected = {"starting": ("boot_failure", "killed"), "stopping": ("stopped",)}.get(moment, ("killed",))
         assert rows[-1]["reason"] in expected
     assert harnex.json("recover", "--all", "--json") == {"ok": True, "found": [], "resumed": []}
@@ -221,9 +227,10 @@ def test_the_session_dies(harnex: Harnex, victim: str, moment: str) -> None:
 @pytest.mark.parametrize("moment", each(MOMENTS, 2))
 @pytest.mark.parametrize("victim", ["client", "endpoint", "tmux"])
 def test_the_session_lives_on(harnex: Harnex, victim: str, moment: str) -> None:
-    """These can die, and the session does not: it ends when it is told to."""
+    """The session survives the death of these processes: it ends when it is told to."""
     if victim == "tmux" and moment in ("starting", "stopping"):
-        moment = "prompt" if moment == "starting" else "blocked"  # there is no window yet, or no more
+        # The window does not exist yet, or no longer.
+        moment = "prompt" if moment == "starting" else "blocked"
     cell = Cell(harnex, moment, tmux=victim == "tmux")
     run_id, before = cell.record["run_id"], cell.events()
     os.kill(cell.pid(victim), signal.SIGKILL)
@@ -246,9 +253,11 @@ def test_the_session_lives_on(harnex: Harnex, victim: str, moment: str) -> None:
 
 @pytest.mark.parametrize("after", each([0.05, 0.15, 0.25, 0.35, 0.45], 2))
 def test_the_starting_command_is_killed(harnex: Harnex, after: float) -> None:
-    """Before there is a supervisor, or while there is one: no run without a record, no process without a session."""
+    """Killed before there is a supervisor or while there is one: no run lacks a record, and
+    no process lacks a session."""
     starter = harnex.start("run", "demo", "--detach", "--id", "early", "--context", "hi", "--rehearse", harnex.script())
-    time.sleep(after)  # the moment is not to be met exactly: whichever it is, it must be right
+    # The moment need not be met exactly: at every moment the result must be right.
+    time.sleep(after)
     starter.kill()
     starter.communicate()
     harnex.until(lambda: harnex.running("harnex-supervisor") or not harnex.marked(), what="it lives, or nothing does")
@@ -273,7 +282,7 @@ def test_the_starting_command_is_killed(harnex: Harnex, after: float) -> None:
 
 
 def lost(harnex: Harnex, session_id: str = "lost") -> dict[str, Any]:
-    """A run whose supervisor and agent are gone; its registry entry as it was."""
+    """Leave a run whose supervisor and agent are gone. Returns its registry entry."""
     harnex.agent(session_id, {"text": "x"})
     (path,) = harnex.state.glob(f"sessions/*--{session_id}.json")
     record = json.loads(path.read_text()) | {"path": str(path)}
@@ -323,7 +332,10 @@ def test_torn_files(harnex: Harnex, what: str) -> None:
 
 
 def test_half_made_runs(harnex: Harnex) -> None:
-    """A run of which nothing was written but its mark, or its directory, is no run; a stranger's is left alone."""
+    """A run of which only the mark or the directory was written is no run.
+
+    A stranger's directory is left alone.
+    """
     harnex.ok("status")
     sessions, runs = harnex.state / "sessions", harnex.state / "runs"
     for directory in (sessions, runs):
@@ -332,7 +344,7 @@ def test_half_made_runs(harnex: Harnex) -> None:
     (sessions / "20260101T000000000-00000002.lock").touch()
     (runs / "20260101T000000000-00000002" / "evidence").mkdir(parents=True)
     (sessions / ".20260101T000000000-00000003.new").touch()
-    (runs / "20260101T000000000-00000004").mkdir()  # without a mark: of an older harnex
+    (runs / "20260101T000000000-00000004").mkdir()  # without a mark: from an older harnex
     assert harnex.json("recover", "--all", "--json") == {"ok": True, "found": [], "resumed": []}
     assert [p.name for p in sessions.iterdir()] == [".lock"]
     assert [p.name for p in runs.iterdir()] == ["20260101T000000000-00000004"]
@@ -340,7 +352,10 @@ def test_half_made_runs(harnex: Harnex) -> None:
 
 
 def test_a_reboot(harnex: Harnex) -> None:
-    """Every pid is another process's now, one even with the same start since its boot; the locks are nobody's."""
+    """After a reboot every pid is another process's, one even with the same start since its boot.
+
+    Nobody holds the locks.
+    """
     record = lost(harnex)
     stranger = subprocess.Popen(["sleep", "60"], env={**harnex.env, "HARNEX_RUN_ID": "of another run"})
     try:
@@ -357,7 +372,8 @@ def test_a_reboot(harnex: Harnex) -> None:
         assert (found["run_id"], found["reason"]) == (record["run_id"], "supervisor_lost")
         assert stranger.poll() is None, "a process that only has its pid was ended"
         check_run(harnex, record["run_id"])
-        # The very same pid and start, as after a reboot that went exactly like the one before: only the lock tells.
+        # The same pid and the same start, as after a reboot that went exactly like the one before:
+        # only the lock shows the difference.
         second = lost(harnex, "second")
         own = Path(second.pop("path"))
         own.write_text(json.dumps(second | {"supervisor_pid": stranger.pid, "supervisor_start": stat}))
@@ -369,7 +385,11 @@ def test_a_reboot(harnex: Harnex) -> None:
 
 
 def test_a_shutdown_is_an_accident(harnex: Harnex) -> None:
-    """SIGTERM ends a session; by a shutdown (another boot since) it is one to go on with, by a person it is not."""
+    """SIGTERM ends a session.
+
+    If a shutdown sent it (another boot since), the session is to be resumed;
+    if a person did, it is not.
+    """
     harnex.agent("down", {"text": "slow", "first_byte": 30})
     harnex.ok("send", "--id", "down", "--message", "a task")
     harnex.ok("send", "--id", "down", "--message", "later", "--no-wait")
@@ -386,7 +406,8 @@ def test_a_shutdown_is_an_accident(harnex: Harnex) -> None:
 
 
 def test_a_clock_that_jumps(harnex: Harnex) -> None:
-    """Times of the future, of runs that ended before they began: an end is written all the same, never later than now."""
+    """Times in the future, and runs that ended before they began: an end is still
+    written, never later than now."""
     record = lost(harnex)
     future = time.time() + 86400 * 400
     run = harnex.state / "runs" / record["run_id"]
@@ -402,7 +423,8 @@ def test_a_clock_that_jumps(harnex: Harnex) -> None:
 
 
 def test_recoveries_at_once(harnex: Harnex) -> None:
-    """Twelve commands at once: one end, one history row, and one of them starts it again."""
+    """Twelve commands at once: one end, one history record, and one of the
+    commands resumes the run."""
     record = lost(harnex)
     words = [("recover", "--all", "--resume", "--json"), ("status", "--json"), ("history", "--json")]
     commands = [harnex.start(*words[n % 3]) for n in range(12)]
@@ -418,7 +440,8 @@ def test_recoveries_at_once(harnex: Harnex) -> None:
 
 
 def test_a_full_disk(harnex: Harnex, small_disk: Path) -> None:
-    """A run that dies while the disk is full: nothing can be written, nothing is lost, and the end is written later."""
+    """A run dies while the disk is full: nothing can be written, nothing is lost, and
+    the end is written later."""
     record = lost(harnex, "full")
     before = (harnex.state / "runs" / record["run_id"] / "events.jsonl").read_bytes()
     ballast = fill(small_disk)
@@ -434,7 +457,8 @@ def test_a_full_disk(harnex: Harnex, small_disk: Path) -> None:
     (found,) = harnex.json("recover", "--all", "--json")["found"]
     assert found["complete"]
     check_run(harnex, record["run_id"], before)
-    # Full again as it is to be started again: it is not begun, and can be later.
+    # The disk is full again when the run is to be resumed: the resume does not
+    # begin, and succeeds later.
     ballast = fill(small_disk)
     done = harnex.run("recover", "--id", "full", "--resume", "--json")
     assert done.returncode == 1, done.stdout
@@ -492,7 +516,8 @@ sys.exit(main())
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("words", [(), ("--resume",)], ids=["end", "resume"])
 def test_killed_in_the_middle_of_recovery(harnex: Harnex, words: tuple[str, ...]) -> None:
-    """At one line after another of its code: what was begun is finished by the next one, once."""
+    """The recovery dies at one line after another of its code: the next one
+    finishes what was begun, once."""
     files = ("recover.py", "write_end.py", "undelivered.py", "runlock.py", "history.py") + (
         ("resume.py",) if words else ()
     )
@@ -525,7 +550,7 @@ def test_killed_in_the_middle_of_recovery(harnex: Harnex, words: tuple[str, ...]
     delivered = ["a task", GO_ON, WAITING]
     harnex.until(lambda: harnex.prompts("lost") == delivered, 20, what="it is delivered, once")
     for run in sorted(p.name for p in harnex.state.glob("runs/*"))[1:-1]:
-        check_run(harnex, run)  # those that were started and killed with their starter
+        check_run(harnex, run)  # runs that were started and killed with their starter
     harnex.ok("stop", "--id", "lost", "--force")
     assert harnex.prompts("lost") == delivered
 
@@ -535,8 +560,12 @@ def test_killed_in_the_middle_of_recovery(harnex: Harnex, words: tuple[str, ...]
 
 @pytest.mark.timeout(900)
 def test_many_sessions_with_random_faults(harnex: Harnex) -> None:
-    """Many sessions for a while (HARNEX_FAULTS_S, default 8 s, with 8; from a minute on 24; HARNEX_FAULTS_SEED), random
-    kills, and a recovery that starts them again: in the end nothing is left, and every run is whole."""
+    """Many sessions, random kills, and a recovery that resumes them: in the end nothing is
+    left, and every run is whole.
+
+    It lasts HARNEX_FAULTS_S (default 8 s, with 8 sessions; from a minute on 24).
+    HARNEX_FAULTS_SEED sets the seed.
+    """
     seconds = float(os.environ.get("HARNEX_FAULTS_S", "8"))
     seed = int(os.environ.get("HARNEX_FAULTS_SEED", "20261121"))
     count = 24 if seconds >= 60 else 8
@@ -565,12 +594,12 @@ def test_many_sessions_with_random_faults(harnex: Harnex) -> None:
             name = luck.choice(mine)
             record = {r["id"]: r for r in harnex.json("status", "--json")}.get(name)
             if record is None:
-                # What is said besides, of tasks that were cut off, would be counted as messages here.
+                # Messages about tasks that were cut off would be counted here, too.
                 harnex.run("recover", "--id", name, "--resume", "--no-continue", "--max-resumes", "1000", "--json")
                 continue
             what = luck.choice(("send", "send", "supervisor", "agent", "group", "endpoint", "client", "recovery"))
             faults += what != "send"
-            held = luck.random() < 0.3  # some hang before they die
+            held = luck.random() < 0.3  # some processes hang before they die
             pid = record["supervisor_pid"] if what == "supervisor" else record["pid"]
             if what in ("send", "client", "recovery"):
                 text = f"message {len(sent[name])} of {name}"
@@ -598,7 +627,7 @@ def test_many_sessions_with_random_faults(harnex: Harnex) -> None:
                     time.sleep(luck.random() * 0.2)
                 os.kill(pid, signal.SIGKILL)
             except (ProcessLookupError, TypeError):
-                continue  # it has just ended, or has not begun
+                continue  # the session has just ended, or has not begun
 
     all_of(lambda part: [start(name) for name in ids[part::4]])
     end = time.monotonic() + seconds
@@ -617,8 +646,8 @@ def test_many_sessions_with_random_faults(harnex: Harnex) -> None:
         taken = harnex.prompts(name)
         assert len(taken) == len(set(taken)), f"delivered twice: {taken} (seed {seed})"
         assert set(taken) <= set(sent[name])
-        # What became of each message whose sender was told that it is in the queue: taken, or told that it was not,
-        # in the last run of the session.
+        # The fate of each message whose sender was told that it is in the queue: in the last run of
+        # the session it was taken, or reported as not taken.
         rows = [json.loads(line) for run in runs for line in (harnex.state / "runs" / run / "events.jsonl").open("rb")]
         own = [r for r in rows if r["id"] == name]
         texts = {r["message_id"]: r["msg"] for r in own if r["type"] == "send"}
@@ -636,7 +665,7 @@ def test_many_sessions_with_random_faults(harnex: Harnex) -> None:
 
 
 def test_a_headless_run_dies(harnex: Harnex) -> None:
-    """`harnex exec` has its end like any other; one task is not started again."""
+    """`harnex exec` has an end like any other run; its one task is not started again."""
     task = Fake(harnex, "begin(); time.sleep(300)").start("--id", "one")
     try:
         record = harnex.until(

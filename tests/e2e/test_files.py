@@ -1,4 +1,5 @@
-"""What harnex leaves on the disk: whose it is, what is in it, and what happens when the disk or others misbehave."""
+"""What harnex leaves on the disk: who owns it, what is in it, and what happens if the disk or
+other programs misbehave."""
 
 from __future__ import annotations
 
@@ -119,12 +120,13 @@ def test_a_read_only_state_directory(harnex: Harnex) -> None:
         for path in everything:
             path.chmod(0o700)
         harnex.state.joinpath("history.jsonl").chmod(0o600)
-    assert harnex.json("status", "--json") == []  # now the end of the dead one could be written
+    assert harnex.json("status", "--json") == []  # now the end of the dead run could be written
     assert [r["reason"] for r in harnex.json("history", "--json")] == ["success", "supervisor_lost"]
 
 
 def test_a_state_directory_that_is_removed_under_a_session(harnex: Harnex) -> None:
-    """It is seen again, can be talked to and stopped, and its events are whole; what else was there is gone."""
+    """The session is seen again, takes messages and can be stopped, and its events are whole; other
+    files that were there are gone."""
     harnex.agent("kept", {"text": "one"}, {"text": "two"}, tui=("--signals", "osc7501,title"))
     harnex.ok("send", "--id", "kept", "--message", "before", "--wait-for-idle")
     before = harnex.events("kept")
@@ -164,7 +166,7 @@ def small_disk(harnex: Harnex) -> Iterator[Path]:
 
 
 def fill(disk: Path) -> Path:
-    """Take all the room there is."""
+    """Take all the room on the disk."""
     ballast = disk / "ballast"
     with open(ballast, "ab", buffering=0) as f:
         for size in (65536, 4096, 1):
@@ -177,7 +179,7 @@ def fill(disk: Path) -> Path:
 
 
 def test_a_full_disk_costs_no_event(harnex: Harnex, small_disk: Path) -> None:
-    # Its own evidence would be on that disk, too, and it would not survive that.
+    # The agent's own evidence would be on that disk, too, and the agent would not survive that.
     harnex.agent(
         "full", *[{"text": f"answer {n}", "first_byte": 0.2} for n in range(6)], tui=("--signals", "osc7501,title")
     )
@@ -222,15 +224,19 @@ def test_a_run_that_ends_on_a_full_disk_is_recorded_once_there_is_room(harnex: H
 
 
 def test_the_last_event_waits_for_room(harnex: Harnex, small_disk: Path) -> None:
-    """The history row fits into its file's last block, `exited` does not fit into the log's: the run is not over yet."""
+    """The run is not over yet if `exited` does not fit into the log.
+
+    The history record fits into the last block of its file; `exited` does not fit into
+    the last block of the log.
+    """
     harnex.agent("full", {"text": "ok"})
     log = next(harnex.state.glob("runs/*/events.jsonl"))
     history = harnex.state / "history.jsonl"
-    history.write_bytes(b"\n" * 4097)  # a block with room for a row
+    history.write_bytes(b"\n" * 4097)  # a block with room for a record
     ballast = fill(small_disk)
     with open(log, "ab", buffering=0) as f, contextlib.suppress(OSError):
         while True:
-            f.write(b"\n")  # and none in this one
+            f.write(b"\n")  # and no room in this block
     stopped = harnex.json("stop", "--id", "full", "--force")
     assert (stopped["reason"], stopped["recorded"]) == ("stopped", False)
     assert b'"stopped"' in history.read_bytes(), "the row is written"
@@ -245,7 +251,8 @@ def test_the_last_event_waits_for_room(harnex: Harnex, small_disk: Path) -> None
 
 
 def test_deep_and_odd_paths(harnex: Harnex) -> None:
-    """Deeper than a socket address is long, with blanks, quotes and Unicode, in the state and in the work directory."""
+    """Directories deeper than a socket address is long, with blanks, quotes and Unicode, for
+    the state and for the work."""
     harnex.state = harnex.base / ("deep " + "ä" * 60) / 'it\'s "quoted" $HOME' / ("x" * 60)
     harnex.env["HARNEX_STATE_DIR"] = str(harnex.state)
     harnex.work = harnex.base / "wörk 日本 $(touch pwned)\n'quoted'"
@@ -270,7 +277,10 @@ def test_deep_and_odd_paths(harnex: Harnex) -> None:
 
 @pytest.mark.skipif(not ROOT, reason="only root can give a directory away")
 def test_a_socket_directory_of_somebody_else(harnex: Harnex) -> None:
-    """Anybody may take the name below /tmp first. Then nothing is started, and nothing is left of it."""
+    """Anybody may take the name below /tmp first.
+
+    Then nothing is started, and nothing is left of the attempt.
+    """
     harnex.state = harnex.base / ("deep" * 30)
     harnex.env["HARNEX_STATE_DIR"] = str(harnex.state)
     place = Path(f"/tmp/harnex-{os.geteuid()}-{paths.repo_hash(str(harnex.state))}")
@@ -343,7 +353,7 @@ def test_garbage_in_the_registry(harnex: Harnex) -> None:
         harnex.ok(*words)
     checks = harnex.json("doctor", "--json")["checks"]
     assert len([c for c in checks if c["what"] == "session file" and c["status"] == "warning"]) == len(GARBAGE) + 2
-    # A session whose own file is garbage can be started: the file is replaced.
+    # A session can be started although its own file is garbage: the file is replaced.
     name = the_good_one(harnex).name.replace("good", "again")
     (harnex.state / "sessions" / name).write_bytes(b"garbage")
     harnex.ok("run", "cat", "--detach", "--id", "again")
@@ -363,9 +373,10 @@ def test_a_session_file_that_is_damaged_while_it_lives_is_written_again(harnex: 
     path.write_bytes(b'{"id": "good", "supe')
     done = harnex.run("status", "--json")
     assert [r["id"] for r in json.loads(done.stdout)] == ["good"]
-    if json.loads(done.stdout)[0].get("damaged"):  # or it is written anew already
+    if json.loads(done.stdout)[0].get("damaged"):  # or the entry was written anew already
         assert "entry of session 'good' is damaged" in done.stderr
-    with socket.socket(socket.AF_UNIX) as s:  # what a command that found it before the damage does
+    # As a command does that found the session before the damage.
+    with socket.socket(socket.AF_UNIX) as s:
         s.connect(record["socket"])
         s.sendall(b'{"op": "send", "text": "go", "until": "done"}\n')
         assert json.loads(s.makefile().readline())["status"] == "accepted"
@@ -392,7 +403,8 @@ def test_garbage_in_the_history(harnex: Harnex) -> None:
 
 
 def test_a_torn_last_line_of_events(harnex: Harnex) -> None:
-    """Of a killed supervisor: what was torn is cut off, and the end follows without a gap."""
+    """The supervisor was killed: the torn line is cut off, and the end
+    follows without a gap in seq."""
     harnex.ok("run", "cat", "--detach", "--id", "torn")
     record = harnex.json("status", "--json")[0]
     psutil.Process(record["supervisor_pid"]).kill()
@@ -474,7 +486,7 @@ def test_prune_takes_what_has_ended_and_never_what_lives(harnex: Harnex) -> None
 
 
 def test_prune_while_sessions_start(harnex: Harnex) -> None:
-    """A run that is being started is in no list yet, and is not taken for an old one."""
+    """A run that is being started is in no list yet, and must not be taken for an old one."""
     over = threading.Event()
     failed: list[str] = []
 
@@ -500,7 +512,7 @@ def test_prune_while_sessions_start(harnex: Harnex) -> None:
 
 
 def holding(harnex: Harnex, *needles: str) -> list[str]:
-    """Files below the state directory with one of these in them."""
+    """Return the files below the state directory that hold one of these words."""
     found = []
     for path in files_below(harnex.state):
         if not path.is_socket():
@@ -511,14 +523,17 @@ def holding(harnex: Harnex, *needles: str) -> list[str]:
 
 @pytest.mark.parametrize("key", [KEY, "Tr0ub4dor&3-correct-horse-battery"])
 def test_a_key_of_the_environment_is_in_no_file(harnex: Harnex, key: str) -> None:
-    """Printed whole, at the edge of the screen (it wraps), as JSON, scrolled away, in pieces; said in a title, too."""
+    """The agent prints a secret whole, at the edge of the screen (wrapped), as JSON, scrolled away,
+    in pieces, and in a title."""
     child = harnex.base / "child.py"
     child.write_text(
         "import json, os, sys, time, tty\n"
-        "tty.setraw(0)\n"  # no echo of what is typed in the middle of what it prints
+        "tty.setraw(0)\n"  # no echo of what is typed in the middle of what the agent prints
         "key = os.environ['MY_API_KEY']\n"
         "write = lambda s: (sys.stdout.write(s), sys.stdout.flush())\n"
-        "write('\\r\\n\\r\\n')\n"  # the context may be echoed already: a key at a row's end hides the next row's first word
+        # The context may be echoed already: a key at a row's end hides the
+        # first word of the next row.
+        "write('\\r\\n\\r\\n')\n"
         "write(f'whole {key} end\\r\\n')\n"
         "write('x' * (80 - len(key) // 2) + key + ' wrapped\\r\\n')\n"
         "write(json.dumps({'quoted': f'\"{key}\"', 'n': 1}) + '\\r\\n')\n"
@@ -550,12 +565,13 @@ def test_a_key_of_the_environment_is_in_no_file(harnex: Harnex, key: str) -> Non
     assert row["meta"] == {"key": "[redacted]"}
 
 
-# What the agent, and the model that it talks to, write themselves.
+# Files that the agent, and the model that it talks to, write themselves.
 OF_THE_AGENT = ("agent.jsonl", "rehearsal.jsonl", "conversation-")
 
 
 def test_a_key_that_the_agent_says_is_in_no_file(harnex: Harnex) -> None:
-    """The last message of a turn is kept in the registry entry and in the history row as well."""
+    """The last message of a turn is kept in the registry entry and in
+    the history record as well."""
     harnex.agent("chatty", {"text": f"your key is {KEY}"}, {"text": "bye"}, run=("--env", f"MY_API_KEY={KEY}"))
     harnex.ok("send", "--id", "chatty", "--message", "what is my key?", "--wait-for-idle")
     kept = [h for h in holding(harnex, KEY) if not h.startswith(OF_THE_AGENT)]
@@ -625,7 +641,8 @@ def test_the_demo_anywhere(harnex: Harnex) -> None:
     "verb", ["status --json", "events --snapshot", "send --message x --no-wait", "wait --until exited"]
 )
 def test_hot_verbs_import_little(harnex: Harnex, verb: str) -> None:
-    """Each of these modules costs a verb that scripts call in loops a good part of an interpreter's start."""
+    """Importing one of these modules costs a command that scripts call in loops a good part
+    of an interpreter's start."""
     harnex.ok("run", "cat", "--detach", "--id", "hot")
     words: Any = verb.split()
     python = os.path.join(os.path.dirname(HARNEX), "python")

@@ -1,4 +1,5 @@
-"""A child that prints as fast as it can, of the kinds that cost most: everybody else is served all the same."""
+"""A child prints as fast as it can, the kinds of output that cost most:
+everybody else is still served."""
 
 from __future__ import annotations
 
@@ -31,7 +32,7 @@ time.sleep(600)
 
 
 def flooding(harnex: Harnex, kind: bytes, size: int) -> dict[str, Any]:
-    """A session whose child floods as soon as the file `go` is there; its record."""
+    """Start a session whose child floods as soon as the file `go` exists. Returns its record."""
     program = harnex.base / "flood.py"
     program.write_text(FLOOD)
     word = kind.decode("latin-1").encode("unicode_escape").decode()
@@ -58,8 +59,12 @@ def round_trip(record: dict[str, Any], op: str) -> float:
     ],
 )
 def test_the_control_socket_is_served_in_a_flood(harnex: Harnex, kind: bytes) -> None:
-    """Each of these held up the loop for 20 to 200 s. In a quiet moment an answer takes a millisecond; in the flood it
-    takes one pass of the loop more, which is some hundredths of a second, and many times that on a busy machine."""
+    """The control socket answers in a flood.
+
+    Each of these kinds once held up the loop for 20 to 200 s. In a quiet moment an answer takes a
+    millisecond. In a flood it takes one pass of the loop more: some hundredths of a second, and
+    many times that on a busy machine.
+    """
     record = flooding(harnex, kind, 120_000)
     idle = sorted(round_trip(record, "status") for _ in range(20))[10]
     (harnex.base / "go").touch()
@@ -75,7 +80,7 @@ def test_the_control_socket_is_served_in_a_flood(harnex: Harnex, kind: bytes) ->
 
 
 def test_a_child_that_asks_and_never_reads_the_answers(harnex: Harnex) -> None:
-    """After 8 MB of them the session ended with "a bug"."""
+    """After 8 MB of unread answers the session once ended with "a bug"."""
     flooding(harnex, b"\x1b]4;1;?;2;?;3;?;4;?\x07", 3_000_000)
     (harnex.base / "go").touch()
     harnex.until(lambda: "flooded" in harnex.ok("pane", "--id", "flood"), 40, "all of it was read")
@@ -86,7 +91,8 @@ def test_a_child_that_asks_and_never_reads_the_answers(harnex: Harnex) -> None:
 
 
 def test_attach_in_a_flood_shows_where_it_ends(harnex: Harnex) -> None:
-    """A viewer that comes in the middle gets a picture as soon as there is one, and then what follows."""
+    """A viewer that comes in the middle gets a picture as soon as there
+    is one, and then the rest."""
     record = flooding(harnex, b"\x1b#8\x1b[9999L", 250_000)
     (harnex.base / "go").touch()
     sock = connect.connect(record, 60)
@@ -101,7 +107,8 @@ def test_attach_in_a_flood_shows_where_it_ends(harnex: Harnex) -> None:
 
 
 def test_what_a_tool_left_behind_floods_the_pipe(harnex: Harnex) -> None:
-    """The agent is gone, the answer is there: nobody waits for the noise to end, which it never does."""
+    """The agent is gone and its answer is there: nobody waits for the end of
+    the noise, which never ends."""
     body = (
         "begin()\n"
         "subprocess.Popen(['sh', '-c', \"trap '' INT TERM; while :; do echo noise noise noise; done\"], "
@@ -113,7 +120,8 @@ def test_what_a_tool_left_behind_floods_the_pipe(harnex: Harnex) -> None:
 
 
 def test_a_row_of_some_megabytes_and_many_small_ones(harnex: Harnex) -> None:
-    """Rows are taken in turns, in their order, and none is lost, however late the agent's end comes."""
+    """Rows are taken in slices, in their order, and none is lost, however
+    late the agent's end comes."""
     body = (
         "begin()\n"
         "row(type='user', message={'content': [{'type': 'text', 'text': 'word -x ' * 300_000}]})\n"
@@ -154,7 +162,7 @@ time.sleep(600)
     ],
 )
 def test_a_storm_of_states_is_few_events(harnex: Harnex, kinds: str, storms: int) -> None:
-    """Each word of a storm was a `state`: 72,369 events and 17 MB of them in 16 s."""
+    """Each change of a storm was once a `state` event: 72,369 events and 17 MB of them in 16 s."""
     program, go = harnex.base / "storm.py", harnex.base / "go"
     program.write_text(STORM)
     harnex.ok("run", sys.executable, "--detach", "--id", "storm", "--", str(program), kinds, "30000", str(go))

@@ -1,4 +1,5 @@
-"""A state directory without room, in bytes or in inodes: what is said of a session stays true, and it can be ended."""
+"""A state directory without room, in bytes or in inodes: what is said about a session stays true,
+and the session can be ended."""
 
 from __future__ import annotations
 
@@ -70,7 +71,8 @@ def record(place: Harnex) -> dict[str, Any]:
     return dict(row)
 
 
-SIGNALS = ("--signals", "osc7501,title")  # the agent's own evidence would be on that disk, too
+# The agent's own evidence would be on that disk, too.
+SIGNALS = ("--signals", "osc7501,title")
 
 
 def test_the_state_is_told_while_there_is_no_room(harnex: Harnex, disk: Disk) -> None:

@@ -1,4 +1,5 @@
-"""git as the installed command calls it, from the start of a run to its report (the table: tests/unit/test_git.py)."""
+"""git as the installed command calls it, from the start of a run to its report (the
+table: tests/unit/test_git.py)."""
 
 from __future__ import annotations
 
@@ -61,7 +62,7 @@ def repository(harnex: Harnex, folder: str | None = None) -> Path:
 
 
 def signed_commit(harnex: Harnex) -> str:
-    """A commit with a signature, made meanwhile: `git log` with log.showSignature asks gpg about it."""
+    """Make a commit with a signature: with log.showSignature, `git log` asks gpg about it."""
     text = git(harnex, "cat-file", "commit", "HEAD")
     head, _, body = text.partition("\n\n")
     parent = git(harnex, "rev-parse", "HEAD")
@@ -107,7 +108,7 @@ def test_after_a_crash_neither(harnex: Harnex) -> None:
 
 
 def test_the_environment_names_no_other_repository(harnex: Harnex) -> None:
-    """GIT_DIR as it is in a hook of another repository, or in a shell that a person forgot."""
+    """GIT_DIR is set, as in a hook of another repository or in a shell where a person forgot it."""
     mark = repository(harnex)
     first = git(harnex, "rev-parse", "HEAD")
     other = harnex.base / "other"

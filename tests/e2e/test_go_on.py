@@ -1,4 +1,5 @@
-"""`recover --resume`: an open task goes on by itself, a finished one does not, and a watch takes up where it was."""
+"""`recover --resume`: an open task goes on by itself, a finished one does not, and a
+watch resumes where it was."""
 
 from __future__ import annotations
 
@@ -20,7 +21,7 @@ SAID = "You were interrupted. Go on with: "
 
 
 def kill(place: Harnex, victim: str = "supervisor_pid") -> dict[str, Any]:
-    """Kill the supervisor or the agent of the only session; its record."""
+    """Kill the supervisor or the agent of the only session. Returns its record."""
     (record,) = place.json("status", "--json")
     os.kill(record[victim], signal.SIGKILL)
     place.until(
@@ -54,7 +55,7 @@ def test_a_task_that_was_cut_off_goes_on(harnex: Harnex, victim: str) -> None:
 
 
 def test_the_line_in_the_guide_is_enough(harnex: Harnex) -> None:
-    """Cron's words, and a watch that ends the session when its task is done."""
+    """The words that cron would use, and a watch that ends the session when its task is done."""
     harnex.agent("x", SLOW, "Done.", run=("--watch", "--auto-stop", "--context", "Build the thing."))
     harnex.ok("wait", "--id", "x", "--until", "busy", "--timeout", "20")
     kill(harnex)
@@ -89,7 +90,8 @@ def test_words_of_ones_own_take_its_place(harnex: Harnex) -> None:
 
 @pytest.mark.parametrize("how", ["completed", "failed", "interrupted", "never"])
 def test_nothing_is_said_to_an_agent_that_was_at_rest(harnex: Harnex, how: str) -> None:
-    """Its turn was over, however it ended; that it was killed later is no reason to say it again."""
+    """The turn had ended, however it ended: that the agent was killed later is no
+    reason to repeat the task."""
     first = {"completed": "Done.", "failed": {"error": "auth"}, "interrupted": SLOW}.get(how, "Done.")
     harnex.agent("x", first, "More.", run=() if how == "never" else ("--context", "Build the thing."))
     if how == "interrupted":
@@ -107,7 +109,7 @@ def test_nothing_is_said_to_an_agent_that_was_at_rest(harnex: Harnex, how: str) 
 
 
 def _interrupt(place: Harnex) -> None:
-    """As a person's Esc, by the supervisor's own request."""
+    """Interrupt the turn as a person's Esc would, by the supervisor's own request."""
     import socket
 
     (record,) = place.json("status", "--json")
@@ -118,7 +120,8 @@ def _interrupt(place: Harnex) -> None:
 
 
 def test_a_watch_judges_the_turn_that_ended_before_the_crash(harnex: Harnex) -> None:
-    """The supervisor was killed while a check ran: the next one runs it again, and ends the session."""
+    """The supervisor was killed while a check ran: the next supervisor runs the check
+    again, and ends the session."""
     begun, gate = harnex.base / "begun", harnex.base / "gate"
     check = f"echo x >> '{begun}'; until test -e '{gate}'; do sleep 0.05; done"
     options = ("--auto-stop", "--verify", check, "--context", "Build the thing.")
@@ -133,7 +136,7 @@ def test_a_watch_judges_the_turn_that_ended_before_the_crash(harnex: Harnex) -> 
 
 
 def test_it_is_cut_off_twice(harnex: Harnex) -> None:
-    """The words are said again as they are: no `interrupted` inside of another."""
+    """The words are repeated unchanged: no `interrupted` inside of another."""
     harnex.agent("x", SLOW, SLOW, "Done.", run=("--context", "Build the thing."))
     for _ in range(2):
         harnex.ok("wait", "--id", "x", "--until", "busy", "--timeout", "20")
@@ -144,7 +147,7 @@ def test_it_is_cut_off_twice(harnex: Harnex) -> None:
 
 
 def test_a_nudge_means_the_task(harnex: Harnex) -> None:
-    """What was cut off was the answer to a nudge of the watch: the task is named, not the nudge."""
+    """The answer to a nudge of the watch was cut off: the task is named, not the nudge."""
     options = ("--watch", "--stall-after", "1s", "--context", "Build the thing.")
     harnex.agent("x", SLOW, SLOW, "Done.", run=options)
     harnex.until(lambda: harnex.events("x", "nudge"), 30)
@@ -155,7 +158,7 @@ def test_a_nudge_means_the_task(harnex: Harnex) -> None:
 
 
 def test_a_long_task_is_not_said_whole_and_a_secret_not_at_all(harnex: Harnex) -> None:
-    """The conversation has it whole. What held a secret is kept by nobody."""
+    """The conversation has the whole task. A task that held a secret is not kept anywhere."""
     harnex.env["MY_API_KEY"] = "hunter2hunter2hunter2"
     harnex.agent("x", SLOW, SLOW, SLOW)
     for text, words in (
@@ -173,7 +176,8 @@ def test_a_long_task_is_not_said_whole_and_a_secret_not_at_all(harnex: Harnex) -
 
 
 def test_an_agent_of_paseo_gets_its_task_again(paseo: Paseo) -> None:
-    """Its conversation died with its private daemon: what it was asked and had not answered is said anew."""
+    """The conversation died with its private daemon: what the agent was asked and had
+    not answered is said again."""
     paseo.start("x")
     paseo.busy("x", SLOW_WORDS)
     kill(paseo.place)

@@ -1,10 +1,12 @@
-"""The face of harnex, written down: help texts, errors, the keys of every JSON, and the order of the last writes.
+"""The face of harnex, written down: help texts, errors, the keys of every JSON, and the
+order of the last writes.
 
 The golden files are in `tests/golden/face/`. After an intended change:
 
     HARNEX_GOLDEN_WRITE=1 pytest tests/e2e/test_golden_face.py
 
-Read the diff before you commit it: each changed line is a change for a user, a script or a reader of harnex's files.
+Read the diff before you commit it: each changed line is a change for a user, a script or a
+reader of harnex's files.
 """
 
 from __future__ import annotations
@@ -62,8 +64,10 @@ WRONG = (
 
 
 def changes(folder: str, texts: dict[str, str]) -> list[str]:
-    """How the texts differ from the golden files of this folder, as a diff. With WRITE they are written, and nothing
-    differs."""
+    """Return how the texts differ from the golden files of this folder, as a diff.
+
+    With WRITE the texts are written, and nothing differs.
+    """
     directory = FACE / folder
     if WRITE:
         directory.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""What harnex imports is not decided by PYTHON* variables or by the working directory."""
+"""PYTHON* variables and the working directory do not decide what harnex imports."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import pytest
 
 from tests.e2e.conftest import HARNEX, Harnex
 
-# Modules that some process of harnex imports, or would import if they were there.
+# Modules that some process of harnex imports, or would import if they existed.
 SHADOWS = (
     "psutil", "click", "pexpect", "ptyprocess", "pyte", "watchdog", "jsonschema", "orjson", "apprise", "genai_prices",
     "zstandard", "json", "tomllib", "selectors", "subprocess", "socket", "argparse", "threading", "uuid", "tempfile",
@@ -25,7 +25,7 @@ BASE = os.path.realpath(sys.executable)
 
 @pytest.fixture
 def shadows(harnex: Harnex) -> Path:
-    """A folder of modules that say that they were imported; `shadows / "ran"` has their names."""
+    """A folder of modules that report their import; `shadows / "ran"` has their names."""
     folder = harnex.base / "shadows"
     folder.mkdir()
     (folder / "ran").mkdir()
@@ -40,7 +40,7 @@ def ran(shadows: Path) -> list[str]:
 
 
 def tour(harnex: Harnex) -> None:
-    """A session from its start to its end, and what reads it."""
+    """Run a session from its start to its end, and the commands that read it."""
     harnex.env["TELL"] = str(harnex.base / "told")
     watch = ("--watch", "--notify-cmd", 'cat >> "$TELL"', "--context", "go")
     harnex.agent("w", {"text": "x", "tools": [{"bash": "echo =$PYTHONPATH= > seen"}]}, "Done.", run=watch)
@@ -62,7 +62,7 @@ def test_no_process_of_harnex_imports_from_pythonpath(harnex: Harnex, shadows: P
 
 
 def test_nor_from_the_working_directory(harnex: Harnex, shadows: Path) -> None:
-    """Also where harnex is started as a module, which puts the working directory in front."""
+    """Also if harnex is started as a module, which puts the working directory in front."""
     for name in SHADOWS:
         (harnex.work / f"{name}.py").write_text((shadows / f"{name}.py").read_text())
     tour(harnex)
@@ -73,7 +73,7 @@ def test_nor_from_the_working_directory(harnex: Harnex, shadows: Path) -> None:
 
 
 def test_the_supervisor_ignores_what_the_agent_is_given(harnex: Harnex) -> None:
-    """Python's own variables stay as they are for the agent and its tools; harnex's own processes are isolated."""
+    """The agent and its tools keep Python's own variables; harnex's own processes are isolated."""
     given = {"PYTHONUSERBASE": "/nowhere", "PYTHONHASHSEED": "7", "PYTHONSAFEPATH": "1"}
     harnex.env |= given
     harnex.agent("w", {"text": "x", "tools": [{"bash": "env | grep ^PYTHON > seen"}]}, "Done.", run=("--context", "go"))
@@ -89,7 +89,8 @@ def test_the_supervisor_ignores_what_the_agent_is_given(harnex: Harnex) -> None:
 
 
 def venv(harnex: Harnex, *pth: str) -> str:
-    """The Python of a virtual environment that finds these folders by `.pth` files, as an editable install does."""
+    """Return the Python of a virtual environment that finds these folders by `.pth` files, as
+    an editable install does."""
     where = harnex.base / "venv"
     site = where / "lib" / f"python3.{sys.version_info[1]}" / "site-packages"
     site.mkdir(parents=True)
@@ -101,7 +102,7 @@ def venv(harnex: Harnex, *pth: str) -> str:
 
 
 def places(harnex: Harnex) -> tuple[str, str]:
-    """harnex alone in a folder, and what it needs alone in another one."""
+    """Return harnex alone in one folder, and its dependencies alone in another one."""
     own, needs = harnex.base / "own", harnex.base / "needs"
     own.mkdir()
     needs.mkdir()
@@ -112,7 +113,10 @@ def places(harnex: Harnex) -> tuple[str, str]:
 
 
 def works(harnex: Harnex) -> list[str]:
-    """A session can be started, used and stopped; its supervisor's command line."""
+    """Check that a session can be started, used and stopped.
+
+    Returns its supervisor's command line.
+    """
     harnex.agent("w", "Done.", run=("--context", "go"))
     harnex.ok("wait", "--id", "w", "--until", "task_complete", "--timeout", "30")
     pid = harnex.json("status", "--json")[0]["supervisor_pid"]
@@ -130,7 +134,8 @@ def test_an_editable_install(harnex: Harnex, shadows: Path) -> None:
 
 
 def test_a_folder_on_pythonpath(harnex: Harnex, shadows: Path) -> None:
-    """`pip install --target DIR harnex`: the only way to it is PYTHONPATH, so PYTHONPATH counts, last of all."""
+    """`pip install --target DIR harnex`: harnex is found only by PYTHONPATH, so
+    PYTHONPATH counts, last of all."""
     own, needs = places(harnex)
     harnex.program = [venv(harnex), "-m", "harnex"]
     harnex.env["PYTHONPATH"] = os.pathsep.join([own, needs])
@@ -148,7 +153,10 @@ def test_harnex_on_pythonpath_shadows_nothing_that_is_installed(harnex: Harnex, 
 
 
 def test_needs_that_only_the_environment_knows_are_a_clear_error(harnex: Harnex) -> None:
-    """An installed harnex does not take what it needs from PYTHONPATH: it says what is missing, and how to mend it."""
+    """An installed harnex does not take its dependencies from PYTHONPATH.
+
+    It says what is missing and how to mend that.
+    """
     own, needs = places(harnex)
     harnex.program = [venv(harnex, own), "-m", "harnex"]
     harnex.env["PYTHONPATH"] = needs
@@ -159,7 +167,8 @@ def test_needs_that_only_the_environment_knows_are_a_clear_error(harnex: Harnex)
 
 
 def test_a_supervisor_that_can_not_start_says_why(harnex: Harnex) -> None:
-    """Where only the starting process can import what the supervisor needs (a program that puts it into sys.path)."""
+    """Only the starting process can import what the supervisor needs (a program
+    that puts it into sys.path)."""
     own, needs = places(harnex)
     script = harnex.base / "program.py"
     script.write_text(
@@ -177,7 +186,8 @@ def test_the_users_own_folder(harnex: Harnex, shadows: Path) -> None:
     """`pip install --user`: harnex is in the user's site, which `-I` would hide."""
     for path in shadows.glob("*.py"):
         if path.stem in sys.stdlib_module_names:
-            path.unlink()  # a `.pth` of this machine's own Python may import them before harnex begins
+            # A `.pth` of this machine's own Python may import the module before harnex starts.
+            path.unlink()
     user = Path(harnex.env["HOME"]) / ".local" / "lib" / f"python3.{sys.version_info[1]}"
     user.mkdir(parents=True)
     (user / "site-packages").symlink_to(PURELIB)
@@ -200,7 +210,8 @@ def test_a_link_to_the_command(harnex: Harnex, shadows: Path) -> None:
 
 
 def test_the_same_copy_of_harnex_runs_everywhere(harnex: Harnex) -> None:
-    """A checkout that is run as `python -m harnex`, in an environment with another harnex: the supervisor is its own."""
+    """A checkout that runs as `python -m harnex`, in an environment with another
+    harnex, uses its own supervisor."""
     own, _ = places(harnex)
     other = harnex.base / "checkout"
     other.mkdir()

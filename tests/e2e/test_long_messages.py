@@ -1,4 +1,5 @@
-"""How long a message may be: what is longer is refused before anything is queued, and what is not arrives whole."""
+"""How long a message may be: a longer one is refused before anything is queued, and an
+allowed one arrives whole."""
 
 from __future__ import annotations
 
@@ -22,7 +23,7 @@ LIMIT = "at most 8,388,608"
 
 
 def text_of(size: int) -> str:
-    """So many bytes of UTF-8; as JSON they are half as many again."""
+    """Return a text of so many bytes of UTF-8. As JSON it is half as long again."""
     line = len(LINE.encode())
     return LINE * (size // line) + "x" * (size % line)
 
@@ -81,7 +82,7 @@ def test_a_prompt_of_exec_goes_another_way_and_arrives_whole(harnex: Harnex) -> 
 
 
 def test_the_session_itself_refuses_too(harnex: Harnex) -> None:
-    """Whoever asks it over its socket."""
+    """The session refuses a text that is too long from every client on its socket."""
     program(harnex, "x", "exec cat >/dev/null")
     (record,) = harnex.json("status", "--json")
     text = text_of(protocol.MESSAGE_MAX + 1)
@@ -107,7 +108,7 @@ def test_a_request_is_measured_as_it_is_sent() -> None:
 
 
 def test_one_that_the_terminal_does_not_take_has_failed(harnex: Harnex) -> None:
-    """An agent that does not read: what finds no room any more is not told as typed."""
+    """The agent does not read: a message that finds no room is not reported as typed."""
     program(harnex, "x", "echo ready; exec sleep 1000")
     harnex.until(lambda: "ready" in harnex.run("pane", "--id", "x").stdout)
     path = file_of(harnex, 7 << 20)

@@ -1,4 +1,5 @@
-"""Files of a live session that another program removes, replaces or cuts short: nothing is lost without a word."""
+"""Another program removes, replaces or truncates files of a live session:
+nothing is lost without a word."""
 
 from __future__ import annotations
 
@@ -32,7 +33,7 @@ def remove_all_runs(run: Path) -> None:
 
 
 def replace_log(run: Path) -> None:
-    """As editors do, and `sed -i`."""
+    """Replace the file, as editors and `sed -i` do."""
     (run / "new").write_text("{}\n")
     os.replace(run / "new", run / "events.jsonl")
 
@@ -49,7 +50,7 @@ def run_dir(place: Harnex) -> Path:
 
 
 def read(follower: subprocess.Popen[str], kind: str) -> None:
-    """Until the follower has told an event of this type."""
+    """Wait until the follower has printed an event of this type."""
     assert follower.stdout is not None
     for line in follower.stdout:
         if json.loads(line)["type"] == kind:
@@ -69,7 +70,7 @@ def test_a_session_and_its_follower(harnex: Harnex, harm: Harm) -> None:
     assert follower.returncode == 1
     assert "event log of session 's' was" in said and "--after" in said
     assert '"exited"' not in out
-    # A later event puts the log right, at once.
+    # A later event mends the log at once.
     sent = harnex.json("send", "--id", "s", "--message", "more", "--wait-for-idle", "--timeout", "20")
     assert sent["last_message"] == "two"
     rows = harnex.events("s")
@@ -105,7 +106,7 @@ def test_who_follows_a_watch(harnex: Harnex, harm: Harm) -> None:
 
 @pytest.mark.parametrize("harm", [remove_run, truncate_log])
 def test_an_idle_session_looks_after_its_files(harnex: Harnex, harm: Harm) -> None:
-    """Without any event; what is on the screen is recorded anew."""
+    """The log is mended even without an event, and the screen is recorded anew."""
     harnex.agent("s", {"text": "one"})
     harnex.ok("wait", "--id", "s", "--until", "prompt", "--timeout", "10")
     run = run_dir(harnex)
@@ -161,7 +162,7 @@ def test_a_log_that_is_removed_at_the_end_has_its_end(harnex: Harnex) -> None:
 
 @pytest.mark.parametrize("harm", [remove_log, remove_run, replace_log])
 def test_exec_gives_its_answer_once(harnex: Harnex, harm: Harm) -> None:
-    """Its own log is followed by seq: what stood in the old file is not told again."""
+    """`exec` follows its log by seq: what stood in the old file is not printed again."""
     gate = harnex.base / "gate"
     body = f"begin()\nwhile not os.path.exists({str(gate)!r}): time.sleep(0.02)\nanswer('done')"
     command = Fake(harnex, body).start("--id", "s", "--json")

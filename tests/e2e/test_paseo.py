@@ -1,6 +1,8 @@
-"""Paseo from the command line, with the double of its CLI (`tests/paseo`), which has the traps of the real one.
+"""Paseo from the command line, with the double of its CLI (`tests/paseo`), which has
+the traps of the real one.
 
-Each test names its trap (field notes, sections 2 and 4), the naive reading that falls into it, and holds ours.
+Each test names its trap (field notes, sections 2 and 4), the naive reading that falls into
+the trap, and checks ours.
 """
 
 from __future__ import annotations
@@ -21,7 +23,8 @@ from tests.paseo.place import paseo as paseo
 
 
 def test_the_main_job_with_explicit_everything(paseo: Paseo) -> None:
-    """Trap: without host, title, model Paseo takes another daemon, asks other models, takes its own."""
+    """Trap: without host, title and model, Paseo takes another daemon, asks other models
+    and chooses its own title."""
     paseo.start("a", "claude", "--description", "The title")
     reply = paseo.send("a", ["bash", "echo hi"], ["text", "All done."])
     assert (reply["outcome"], reply["last_message"]) == ("completed", "All done.")
@@ -29,7 +32,8 @@ def test_the_main_job_with_explicit_everything(paseo: Paseo) -> None:
     for option in ("-d", "--json", "--host", "--title", "--label", "--cwd", "--mode", "--provider"):
         assert option in run
     assert run[run.index("--title") + 1] == "The title"
-    assert all("Do it" not in word for call in paseo.calls() for word in call)  # no prompt by argv
+    # No prompt in an argv.
+    assert all("Do it" not in word for call in paseo.calls() for word in call)
     assert all("--host" in c for c in paseo.calls() if c[0] not in ("daemon", "--version"))
     bill = [json.loads(line) for line in (paseo.home("a") / "bill.jsonl").read_text().splitlines()]
     calls = paseo.place.events("a", "call")
@@ -41,7 +45,8 @@ def test_the_main_job_with_explicit_everything(paseo: Paseo) -> None:
 
 
 def test_tokens_of_codex_are_not_its_last_usage(paseo: Paseo) -> None:
-    """Trap: `LastUsage` of Codex is the last call only; the naive sum over turns loses the others."""
+    """Trap: Codex's `LastUsage` is only the last call; the naive sum over
+    turns loses the other calls."""
     paseo.start("x", "codex")
     paseo.send("x", ["bash", "echo hi"], ["text", "All done."])
     bill = [json.loads(line) for line in (paseo.home("x") / "bill.jsonl").read_text().splitlines()]
@@ -61,7 +66,7 @@ def test_tokens_of_codex_are_not_its_last_usage(paseo: Paseo) -> None:
     ],
 )
 def test_a_failure_of_claude_is_never_completed(paseo: Paseo, step: list[Any]) -> None:
-    """Trap: every API failure ends `idle`, `finished`, without lastError; naive: idle is done."""
+    """Trap: every API failure ends `idle`, `finished`, without lastError. Naive: idle is done."""
     paseo.start("f")
     reply = paseo.send("f", step, code=1)
     assert reply["outcome"] == "failed"
@@ -73,19 +78,26 @@ def test_a_failure_of_claude_is_never_completed(paseo: Paseo, step: list[Any]) -
 
 
 def test_a_message_after_an_error_is_sent_once(paseo: Paseo) -> None:
-    """Trap: `send` to an agent in `error` exits 1 and delivers all the same; naive: send it again."""
+    """Trap: `send` to an agent in `error` exits 1 but still delivers.
+
+    Naive: send the message again.
+    """
     paseo.start("e", "codex")
     paseo.send("e", ["error", 400, "bad"], code=1)
     assert paseo.agent("e")["lastStatus"] == "error"
     assert paseo.send("e", ["text", "Fine now."])["last_message"] == "Fine now."
     assert len([c for c in paseo.calls() if c[0] == "send"]) == 2
-    assert not [c for c in paseo.calls() if c[:2] == ["agent", "reload"]]  # it may start a new conversation
+    # It may start a new conversation.
+    assert not [c for c in paseo.calls() if c[:2] == ["agent", "reload"]]
     assert paseo.ends("e") == ["failed", "completed"]
     paseo.place.ok("stop", "--id", "e")
 
 
 def test_a_permission_is_blocked_though_it_says_running(paseo: Paseo, tmp_path: Path) -> None:
-    """Trap: `running` with a permission pending, ids cut in `permit ls`; naive: busy for ever."""
+    """Trap: `running` with a permission pending, and ids cut in `permit ls`.
+
+    Naive: busy for ever.
+    """
     paseo.start("p", mode="ask")
     reply = paseo.send("p", ["bash", "touch made"], ["text", "Made."], code=4)
     assert reply["state"] == "blocked"
@@ -103,10 +115,11 @@ def test_a_permission_is_blocked_though_it_says_running(paseo: Paseo, tmp_path: 
 
 
 def test_a_question_gets_its_answer(paseo: Paseo) -> None:
-    """Trap: a bare `allow` tells the model that nobody answered; the answer goes by --input."""
+    """Trap: a bare `allow` tells the model that nobody answered, so the answer goes by --input."""
     paseo.start("q")
     assert paseo.send("q", ["ask", "Which?", ["A", "B"]], ["text", "Thanks."], code=4)["state"] == "blocked"
-    assert paseo.place.run("approve", "--id", "q").returncode == 2  # which one?
+    # It must be clear which option is meant.
+    assert paseo.place.run("approve", "--id", "q").returncode == 2
     paseo.place.ok("approve", "--id", "q", "--option", "2")
     paseo.place.ok("wait", "--id", "q", "--timeout", "20")
     allow = next(c for c in paseo.calls() if c[:2] == ["permit", "allow"])
@@ -115,7 +128,10 @@ def test_a_question_gets_its_answer(paseo: Paseo) -> None:
 
 
 def test_a_stop_climbs_over_the_phantom(paseo: Paseo) -> None:
-    """Trap: after `stop` Claude is `running` for ever; naive: one stop, then wait for idle, which hangs."""
+    """Trap: after `stop` Claude is `running` for ever.
+
+    Naive: one stop, then wait for idle, which hangs.
+    """
     paseo.start("s")
     paseo.busy("s", SLOW)
     assert paseo.place.json("stop", "--id", "s")["reason"] == "stopped"
@@ -125,7 +141,10 @@ def test_a_stop_climbs_over_the_phantom(paseo: Paseo) -> None:
 
 
 def test_somebody_elses_stop_is_no_running_for_ever(paseo: Paseo) -> None:
-    """Trap: the same phantom, when a person stopped it in Paseo; naive: busy until the morning."""
+    """Trap: the same phantom, after a person stopped the agent in Paseo.
+
+    Naive: busy until the morning.
+    """
     paseo.start("g")
     paseo.busy("g", SLOW)
     agent = paseo.agent("g")["id"]
@@ -139,7 +158,10 @@ def test_somebody_elses_stop_is_no_running_for_ever(paseo: Paseo) -> None:
 
 
 def test_force_replaces_and_says_so(paseo: Paseo) -> None:
-    """Trap: `send` to a busy agent cancels its turn; without --force the message waits for its end."""
+    """Trap: `send` to a busy agent cancels its turn.
+
+    Without --force the message waits for the end of the turn.
+    """
     paseo.start("r")
     paseo.busy("r", ["text", "one two three", 10])
     assert paseo.send("r", ["text", "Second."])["last_message"] == "Second."
@@ -156,11 +178,12 @@ def test_force_replaces_and_says_so(paseo: Paseo) -> None:
     ("cli", "word"), [("claude", "claude-double"), pytest.param("codex", "codex-double", marks=pytest.mark.more)]
 )
 def test_a_killed_provider_is_a_failed_turn(paseo: Paseo, cli: str, word: str) -> None:
-    """Trap: Paseo never notices that Codex died (`running` for ever); of Claude it says `error`."""
+    """Trap: Paseo never notices that Codex died (`running` for ever);
+    about Claude it says `error`."""
     paseo.start("k", cli)
     paseo.busy("k", SLOW)
     paseo.place.until(lambda: paseo.place.running(word), 10, word)
-    if cli == "codex":  # it must have been seen alive
+    if cli == "codex":  # the agent must have been seen alive
         paseo.place.until(lambda: psutil.Process(paseo.place.running(word)[0]).create_time() + 5 < _now(), 15)
     os.kill(paseo.place.running(word)[0], signal.SIGKILL)
     done = paseo.place.run("wait", "--id", "k", "--timeout", "30")
@@ -177,7 +200,10 @@ def _now() -> float:
 
 
 def test_a_hung_daemon_is_unknown(paseo: Paseo) -> None:
-    """Trap: the state file says what it said; naive: busy, or after a failed call: done."""
+    """Trap: the state file of a hung daemon keeps its last word.
+
+    Naive: busy, or done after a failed call.
+    """
     paseo.start("h")
     paseo.busy("h", SLOW)
     daemon = paseo.daemon("h")
@@ -194,7 +220,10 @@ def test_a_hung_daemon_is_unknown(paseo: Paseo) -> None:
 
 
 def test_a_killed_private_daemon_ends_the_run(paseo: Paseo) -> None:
-    """Trap: orphans go on, the file says `running`; naive: busy for ever. The turn failed, nothing stays."""
+    """Trap: orphans go on, and the file says `running`.
+
+    Naive: busy for ever. The turn failed, and no process stays.
+    """
     paseo.start("d")
     paseo.busy("d", SLOW)
     paseo.place.until(lambda: _now() > paseo.daemon("d").create_time() + 8, 15)
@@ -231,7 +260,7 @@ def test_adopt_and_leave_as_it_was(paseo: Paseo, own: Own) -> None:
 
 @pytest.mark.more
 def test_a_daemon_that_is_stopped_and_started_interrupts_the_turn(paseo: Paseo, own: Own) -> None:
-    """Trap: a graceful stop tells every waiting client success; naive: completed."""
+    """Trap: a graceful stop reports success to every waiting client. Naive: completed."""
     host, agent, there, begin, home = own  # noqa: RUF059
     paseo.place.json("run", "paseo", "--paseo-host", host, "--adopt", agent, "--detach", "--id", "a")
     paseo.place.ok("wait", "--id", "a", "--until", "prompt", "--timeout", "20")
@@ -246,7 +275,8 @@ def test_a_daemon_that_is_stopped_and_started_interrupts_the_turn(paseo: Paseo, 
 
 
 def test_a_killed_and_restarted_daemon_leaves_no_stale_running(paseo: Paseo, own: Own) -> None:
-    """Trap: after a SIGKILL and a start the file says `running` for ever, and stop and archive refuse."""
+    """Trap: after a SIGKILL and a start the file says `running` for ever,
+    and stop and archive refuse."""
     host, agent, there, begin, home = own  # noqa: RUF059
     paseo.place.json("run", "paseo", "--paseo-host", host, "--adopt", agent, "--detach", "--id", "a")
     paseo.place.ok("wait", "--id", "a", "--until", "prompt", "--timeout", "20")
@@ -256,7 +286,8 @@ def test_a_killed_and_restarted_daemon_leaves_no_stale_running(paseo: Paseo, own
         process.kill()
     begin()
     done = paseo.place.run("wait", "--id", "a", "--timeout", "40")
-    # Which of the two deaths was seen first decides between the words; it neither goes on nor is done.
+    # The words depend on which of the two deaths was seen first. The turn
+    # neither goes on nor is done.
     assert (done.returncode, paseo.ends("a")) in [(1, ["interrupted"]), (1, ["failed"])]
     assert paseo.send("a", ["text", "Again."])["last_message"] == "Again."
     paseo.place.ok("stop", "--id", "a")

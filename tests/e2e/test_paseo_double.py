@@ -1,7 +1,9 @@
-"""The double of Paseo's CLI against the recordings of the real one (`tests/paseo/calls.jsonl`, 0.1.65-beta.5).
+"""The double of Paseo's CLI against the recordings of the real one
+(`tests/paseo/calls.jsonl`, 0.1.65-beta.5).
 
-The recorded session is played again, call by call and at the same relative pace: for each the exit code, the stream,
-the shape and the words that mean something (states, results, error codes) must be those of the real program.
+The recorded session is played again, call by call and at the same relative pace. For each call the
+exit code, the stream, the shape and the meaningful words (states, results, error codes) must be
+those of the real program.
 """
 
 from __future__ import annotations
@@ -25,7 +27,8 @@ ROWS = [json.loads(line) for line in (HERE / "calls.jsonl").read_text().splitlin
 SPEED = 25.0
 MEANING = {"status", "Status", "result", "stoppedCount", "deletedCount", "code", "action", "localDaemon", "Archived"}
 UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
-# What is not played: calls that depend on what another tool did, and those that were recorded on another home.
+# Calls that are not played: those that depend on what another tool did, and those that were
+# recorded on another home.
 SKIPPED = {
     "daemon-status-providers": "the providers of that machine",
     "unix-start": "another home", "unix-status": "another home", "unix-ls": "another home", "unix-run": "another home",
@@ -42,7 +45,8 @@ SKIPPED = {
 
 
 def meaning(value: Any, key: str = "") -> Any:
-    """A value without what differs between two runs: types for words and numbers, except where they mean something."""
+    """Return a value without what differs between two runs: types for words and
+    numbers, except meaningful ones."""
     if isinstance(value, dict):
         return {
             k: meaning(v, k) for k, v in value.items() if k not in ("details", "AvailableModes", "providers", "note")
@@ -55,7 +59,7 @@ def meaning(value: Any, key: str = "") -> Any:
 
 
 def told(text: str) -> Any:
-    """JSON by its meaning; of plain text the kind of its lines."""
+    """Return the meaning of JSON, or the kind of lines of plain text."""
     try:
         return meaning(json.loads(text))
     except ValueError:
@@ -81,7 +85,8 @@ class Player:
         self.meanwhile: list[tuple[dict[str, Any], subprocess.Popen[str]]] = []
 
     def words(self, row: dict[str, Any]) -> list[str]:
-        # A word a second: much slower here, so that no turn ends by itself before what was done to it.
+        # A word a second: much slower here, so that no turn ends by itself before
+        # the recorded action on it.
         return [self._own(word).replace(",1.0]", ",30]") for word in row["argv"][1:]]
 
     def _own(self, text: str) -> str:
@@ -101,18 +106,20 @@ class Player:
         )  # fmt: skip
 
     def asked(self) -> int:
-        """How many calls of the CLI have sent their request to the daemon."""
+        """Return how many calls of the CLI have sent their request to the daemon."""
         path = Path(self.env["DOUBLE_ASKED"])
         return len(path.read_text().splitlines()) if path.exists() else 0
 
     def learn(self, row: dict[str, Any], out: str) -> None:
-        """The ids that this call made, by their place: of an agent, and of the permission that it waits for."""
+        """Map the ids that this call made by their place: of an agent, and of the
+        permission that it waits for."""
         if row["argv"][1] not in ("run", "inspect", "import"):
             return
         self.ids |= dict(zip(UUID.findall(row["stdout"]), UUID.findall(out), strict=False))
 
     def make_missing(self, row: dict[str, Any]) -> None:
-        """Some agents were made by other means than a recorded call: one like it, in the state that was noted."""
+        """Make agents that no recorded call made: like a recorded one, in
+        the state that was noted."""
         for agent in UUID.findall(" ".join(row["argv"])):
             if row["name"] == "permit-deny" or agent in self.ids or not agent.strip("0-") or row["argv"][1] == "import":
                 continue
@@ -165,7 +172,7 @@ def test_every_recorded_call(player: Player) -> None:
             player.meanwhile.append((row, process))
             end = time.monotonic() + 20
             while player.asked() == asked and process.poll() is None and time.monotonic() < end:
-                time.sleep(0.02)  # until its request is with the daemon
+                time.sleep(0.02)  # until the call's request is with the daemon
             continue
         try:
             out, err = process.communicate(timeout=8)
@@ -192,8 +199,9 @@ def differences(row: dict[str, Any], code: int, out: str, err: str) -> list[str]
 
 
 def before(player: Player, name: str) -> None:
-    """What was done to the real program between two calls."""
-    if name == "permit-deny":  # the full id was read by a call that was not recorded; `permit ls` cuts it
+    """Do what was done to the real program between two calls."""
+    # The full id was read by a call that was not recorded; `permit ls` cuts it.
+    if name == "permit-deny":
         row = next(r for r in ROWS if r["name"] == name)
         agent, request = UUID.findall(" ".join(row["argv"]))
         found, _ = player.start({"argv": ["paseo", "inspect", "--json", agent]}).communicate(timeout=20)
@@ -224,7 +232,8 @@ def after(player: Player, name: str, out: str) -> None:
 
 
 def settle(player: Player) -> None:
-    """The clients that waited meanwhile: a graceful stop tells them success, a kill a closed transport."""
+    """Check the clients that waited meanwhile: a graceful stop reports success to them,
+    a kill a closed transport."""
     for row, process in player.meanwhile:
         out, err = process.communicate(timeout=20)
         assert differences(row, process.returncode, out, err) == [], row["name"]
@@ -232,7 +241,8 @@ def settle(player: Player) -> None:
 
 
 def test_the_state_file_has_the_recorded_shape(player: Player) -> None:
-    """Every field of the real one but for what only people's windows need, and never tokens, costs or permissions."""
+    """The double has every field of the real one, except those that only people's windows need, and
+    never tokens, costs or permissions."""
     start = {"argv": ["paseo", "daemon", "start"]}
     player.start(start).communicate(timeout=20)
     time.sleep(0.4)

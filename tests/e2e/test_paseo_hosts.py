@@ -1,4 +1,5 @@
-"""Paseo daemons that are not harnex's: agents that were there before, and daemons whose files can't be read."""
+"""Paseo daemons that are not harnex's: agents that existed before, and daemons
+whose files can't be read."""
 
 from __future__ import annotations
 
@@ -25,7 +26,7 @@ def adopt(paseo: Paseo, own: Own, name: str = "a", until: str = "prompt") -> Any
 
 
 def tell(own: Own, *steps: Any) -> None:
-    """A person's own message to the agent, before harnex comes."""
+    """Send a person's own message to the agent, before harnex comes."""
     host, agent, there, *_ = own
     assert there("send", "--json", "--host", host, "--no-wait", agent, f"Do it. SCRIPT:{json.dumps(steps)}")
 
@@ -39,7 +40,7 @@ def look(own: Own) -> Any:
 
 
 def test_adopted_in_the_middle_of_a_turn(paseo: Paseo, own: Own) -> None:
-    """Naive: its earlier calls are counted, or the turn that runs is not seen."""
+    """Naive: the agent's earlier calls are counted, or its running turn is not seen."""
     tell(own, ["bash", "echo before"], ["text", "one two three four five six seven eight", 40], ["text", "At last."])
     paseo.place.until(lambda: look(own)["Status"] == "running", 10)
     adopt(paseo, own, until="busy")
@@ -48,12 +49,12 @@ def test_adopted_in_the_middle_of_a_turn(paseo: Paseo, own: Own) -> None:
     assert paseo.place.events("a", "task_complete")[0]["last_message"] == "At last."
     bill = [json.loads(line) for line in (own[4] / "bill.jsonl").read_text().splitlines()]
     calls = [c["call_id"] for c in paseo.place.events("a", "call")]
-    assert calls == [b["call_id"] for b in bill][-2:]  # the tool call was before
+    assert calls == [b["call_id"] for b in bill][-2:]  # the tool call came before
     paseo.place.ok("stop", "--id", "a")
 
 
 def test_adopted_while_it_waits_for_an_answer(paseo: Paseo, own: Own) -> None:
-    """Naive: busy for ever; or blocked, but on a question that nobody can read."""
+    """Naive: busy for ever; or blocked, but by a question that nobody can read."""
     tell(own, ["ask", "Which?", ["A", "B"]], ["text", "Thanks."])
     paseo.place.until(lambda: look(own)["PendingPermissions"], 10)
     adopt(paseo, own, until="blocked")
@@ -66,7 +67,7 @@ def test_adopted_while_it_waits_for_an_answer(paseo: Paseo, own: Own) -> None:
 
 
 def test_adopted_when_archived_or_closed(paseo: Paseo, own: Own) -> None:
-    """Trap: `closed` is not finished: a message loads it."""
+    """Trap: `closed` is not finished: a message loads the agent again."""
     host, agent, there, *_ = own
     there("archive", "--json", "--host", host, agent)
     assert look(own)["Status"] == "closed"
@@ -84,7 +85,7 @@ def test_adopted_in_error(paseo: Paseo, own: Own) -> None:
     mine = (host, made["agentId"], *own[2:])
     assert look(mine)["Status"] == "error"
     adopt(paseo, mine)
-    assert paseo.ends("a") == []  # what failed was before
+    assert paseo.ends("a") == []  # the failure came before
     assert paseo.send("a", ["text", "Fine."])["last_message"] == "Fine."
     paseo.place.ok("stop", "--id", "a")
 
@@ -115,7 +116,7 @@ def test_stopped_in_the_middle_of_a_turn_it_is_not_archived(paseo: Paseo, own: O
 
 @pytest.fixture
 def far(paseo: Paseo, own: Own) -> Own:
-    """Somebody's daemon, as it is on another machine."""
+    """Somebody's daemon, as if on another machine."""
     paseo.place.env["PASEO_HOME"] = str(paseo.place.base / "nothing is here")
     return own
 
@@ -139,7 +140,7 @@ def test_without_files_an_answer_is_told_from_a_failure(paseo: Paseo, far: Own, 
     assert paseo.place.events("f", "call") == []  # unknown, and said so
     assert [d for d in paseo.place.events("f", "diagnostic") if "calls are not known" in d["what"]]
     paseo.place.ok("stop", "--id", "f")
-    assert far[2]("ls", "--json", "--host", far[0]) != []  # somebody's own is still there
+    assert far[2]("ls", "--json", "--host", far[0]) != []  # the person's own agent is still there
 
 
 @pytest.mark.more
@@ -188,10 +189,10 @@ def test_without_files_a_daemon_that_goes_is_unknown(paseo: Paseo, far: Own) -> 
 
 @pytest.mark.more
 def test_a_start_that_is_broken_off_leaves_no_agent(paseo: Paseo, own: Own) -> None:
-    """`paseo run` is under way when it is stopped: the agent that it makes all the same is archived."""
+    """`paseo run` is stopped while it runs: the agent that it still makes is archived."""
     host, mine, there, *_ = own
     words = ("run", "paseo", "--paseo-host", host, "--provider", "claude/m", "--detach", "--id", "b")
-    begun = paseo.place.start(*words, "--description", "slow")  # which the double takes 3 s for
+    begun = paseo.place.start(*words, "--description", "slow")  # the double takes 3 s for this
     paseo.place.until(lambda: len([c for c in paseo.calls() if c[0] == "run"]) == 2, 20)
     paseo.place.ok("stop", "--id", "b")
     begun.communicate(timeout=30)

@@ -1,4 +1,5 @@
-"""The watch, and people at the terminal, with Paseo: an interrupt is a command there, and a crash is the daemon's."""
+"""The watch, and people at the terminal, with Paseo: there an interrupt is a command,
+and a crash is the daemon's."""
 
 from __future__ import annotations
 
@@ -22,7 +23,7 @@ WATCH = ("--watch", "--preset", "impl", "--auto-stop")
 
 
 def watched(paseo: Paseo, name: str, *steps: Any, more: tuple[str, ...] = ()) -> Any:
-    """`harnex run paseo --watch ...`, followed to its end in the background."""
+    """Start `harnex run paseo --watch ...` in the background, followed to its end."""
     words = ("run", "paseo", "--provider", "claude/some-model", "--id", name, "--permissions", "bypass", *WATCH)
     return paseo.place.start(*words, "--context", f"Do it. SCRIPT:{json.dumps(steps)}", *more)
 
@@ -33,7 +34,8 @@ def finish(process: Any) -> tuple[int, str]:
 
 
 def test_a_stall_is_interrupted_by_stop_and_nudged(paseo: Paseo) -> None:
-    """Naive: the keys of an interrupt, of which Paseo has none; then 10 s, and the agent is killed as deaf."""
+    """Naive: press the keys of an interrupt, which Paseo does not have; after 10 s
+    the agent is killed as deaf."""
     code, said = finish(
         watched(paseo, "w", ["bash", "echo hi"], STUCK, more=("--stall-after", "3s", "--verify", "test -d ."))
     )
@@ -43,17 +45,18 @@ def test_a_stall_is_interrupted_by_stop_and_nudged(paseo: Paseo) -> None:
     assert paseo.place.events("w", "restart") == []
     assert [v["ok"] for v in paseo.place.events("w", "verify")] == [True]
     stops = [c for c in paseo.calls() if c[0] == "stop"]
-    assert len(stops) == 2  # once more for the phantom; pressing again does not begin the ladder anew
+    # One more stop is for the phantom. Another press does not begin the ladder anew.
+    assert len(stops) == 2
     assert paseo.place.running("double") == []
 
 
 def test_a_daemon_that_dies_under_the_watch_is_started_again_with_its_agent(paseo: Paseo) -> None:
-    """Naive: the session ends; or a new agent, which knows nothing of the task."""
+    """Naive: the session ends; or a new agent starts, which knows nothing about the task."""
     process = watched(paseo, "d", SLOW)
     run_id = paseo.place.until(lambda: [r for r in paseo.place.json("status", "--json") if r["turn"]], 30)[0]["run_id"]
     paseo.runs["d"] = {"run_id": run_id}
     daemon, agent = paseo.daemon("d"), paseo.agent("d")["id"]
-    # It must have been seen alive, or it would be one that never started.
+    # The agent must have been seen alive, or it would count as one that never started.
     paseo.place.until(lambda: psutil.Process(daemon.pid).cpu_times() and _age(daemon) > 8, 15)
     daemon.kill()
     code, said = finish(process)
@@ -95,7 +98,7 @@ def test_a_watch_is_put_on_a_running_session(paseo: Paseo) -> None:
 
 @pytest.mark.more
 def test_bypass_under_the_watch_answers_what_is_asked_all_the_same(paseo: Paseo) -> None:
-    """A permission that Paseo asks for in spite of its mode: nobody is there to answer it."""
+    """Paseo asks for a permission in spite of its mode, and nobody is there to answer."""
     paseo.start("p", "claude", "--", "--mode", "default")
     paseo.send("p", ["bash", "touch made"], ["text", "Made."], code=4)
     code, said = finish(paseo.place.start("watch", "--id", "p", "--auto-stop"))
@@ -113,7 +116,8 @@ def _age(process: psutil.Process) -> float:
 
 
 def test_the_terminal_shows_the_agent_and_takes_ctrl_c_and_the_detach_key(paseo: Paseo) -> None:
-    """Naive: Ctrl-C ends what shows the agent, Ctrl-Z stops it for ever; neither reaches the agent."""
+    """Naive: Ctrl-C ends what shows the agent, and Ctrl-Z stops that for ever;
+    neither reaches the agent."""
     words = ["run", "paseo", "--provider", "codex/some-model", "--id", "t", "--permissions", "bypass"]
     person = pexpect.spawn(
         HARNEX, words, cwd=str(paseo.place.work), env=paseo.place.env, timeout=30, dimensions=(24, 80)
@@ -138,7 +142,8 @@ def test_the_terminal_shows_the_agent_and_takes_ctrl_c_and_the_detach_key(paseo:
     person.close()
     assert person.exitstatus == 0
     assert paseo.state("t") == "prompt"
-    os.kill(paseo.place.running("tests.paseo.cli attach")[0], signal.SIGKILL)  # it says nothing of the agent
+    # The death of the view says nothing about the agent.
+    os.kill(paseo.place.running("tests.paseo.cli attach")[0], signal.SIGKILL)
     assert paseo.send("t", ["text", "epsilon"])["last_message"] == "epsilon"
     paseo.place.ok("stop", "--id", "t")
     assert paseo.place.running("tests.paseo") == []

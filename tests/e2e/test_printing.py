@@ -19,7 +19,7 @@ FAILS = f"begin()\nrow(type='result', subtype='error_during_execution', is_error
 
 
 def obeyed(data: bytes) -> list[str]:
-    """Control characters, but for ends of lines, tabs and harnex's own wipe of a line."""
+    """Return the control characters, except ends of lines, tabs and harnex's own wipe of a line."""
     text = data.replace(b"\r\x1b[K", b"").replace(b"\r\n", b"\n").decode()
     return sorted({f"{c!a}" for c in text if (c < " " and c not in "\n\t") or "\x7f" <= c <= "\x9f" or c == "\u202e"})
 
@@ -47,7 +47,7 @@ def test_raw_on_a_terminal_and_bytes_in_a_pipe(harnex: Harnex, person: Callable[
 
 
 def session(harnex: Harnex) -> str:
-    """A live session with such a text in everything that others choose; its id."""
+    """Start a live session with such a text in everything that others choose. Returns its id."""
     place = harnex.base / f"w {EVIL.replace('/', '')}"
     (place / ".git").mkdir(parents=True)
     program = harnex.base / f"agent {EVIL}"

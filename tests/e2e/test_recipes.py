@@ -25,7 +25,7 @@ def run(harnex: Harnex, name: str, *words: str, **more: str) -> subprocess.Compl
 
 
 def path(harnex: Harnex) -> str:
-    """Where `harnex` and `python3` are found, and what the place itself has (the agent CLIs)."""
+    """Return the PATH with `harnex`, `python3` and the place's own programs (the agent CLIs)."""
     return os.path.dirname(sys.executable) + os.pathsep + harnex.env.get("PATH", os.environ["PATH"])
 
 
@@ -81,7 +81,8 @@ def play_one_task(harnex: Harnex, cli: str, options: str) -> None:
 
 
 def play_chain(harnex: Harnex, clis: tuple[str, ...], options: str) -> None:
-    """All three get the same script: what is a plan to one is a review to another, and the second answer approves."""
+    """Play the chain. All three agents get the same script: the plan of one is the review of
+    another, and the second answer approves."""
     script = harnex.script("1. Give it a better name.", "APPROVED", "never said")
     done = run(harnex, "chain", task(harnex), *clis, HARNEX_RUN_OPTIONS=f"--rehearse {script} {options}")
     assert (done.returncode, done.stdout) == (0, "APPROVED\n"), done.stderr
@@ -206,7 +207,7 @@ def test_queue(harnex: Harnex) -> None:
 
 
 def test_a_queue_whose_budget_ends_in_the_middle_of_a_task(harnex: Harnex) -> None:
-    """It is cut there, and stays where it is."""
+    """The task is cut off there, and its file stays in place."""
     folder = harnex.base / "tasks"
     folder.mkdir()
     (folder / "1.md").write_text("Please do it.\n")
@@ -244,7 +245,7 @@ def test_ci_that_is_cancelled_leaves_the_artifacts_and_nothing_else(harnex: Harn
 
 
 def play_fire_and_watch(harnex: Harnex, cli: str, options: str) -> None:
-    """The check fails once: the agent hears of it, and mends it."""
+    """The check fails once: the agent hears of the failure, and mends it."""
     script = harnex.script("Done, I think.", {"text": "Now.", "tools": [{"bash": "echo x > made.txt"}]}, "It is done.")
     words = ("--rehearse", script, "--verify", "test -e made.txt", *options.split())
     done = run(harnex, "fire-and-watch", cli, task(harnex), *words)

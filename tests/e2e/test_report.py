@@ -1,4 +1,5 @@
-"""`harnex report`: a page that holds what the files say, loads nothing, and quotes without obeying."""
+"""`harnex report`: a page that holds what the files say, loads nothing,
+and quotes without obeying."""
 
 from __future__ import annotations
 
@@ -18,11 +19,11 @@ from .conftest import Harnex
 
 EVIL = "<script>document.title='pwned'</script><img src=http://evil.example/x onerror=alert(1)>&amp;\"'"
 VOID = {"meta", "img", "br", "link", "input", "hr"}
-# In SVG these close themselves, in HTML's parser they come as start tags with `/>`.
+# These tags close themselves in SVG; HTML's parser reports them as start tags with `/>`.
 
 
 class Page(HTMLParser):
-    """Checks that tags nest, and collects."""
+    """Checks that tags nest, and collects what the page holds."""
 
     def __init__(self, text: str) -> None:
         super().__init__(convert_charrefs=True)
@@ -53,7 +54,7 @@ class Page(HTMLParser):
 
 
 def check(text: str) -> Page:
-    """What is true of every page."""
+    """Check what is true of every page."""
     page = Page(text)
     assert text.startswith("<!DOCTYPE html>")
     for tag in ("script", "img", "link", "iframe", "object", "base", "form", "image", "use", "foreignobject"):
@@ -75,7 +76,8 @@ def check(text: str) -> Page:
 
 @pytest.fixture
 def night(harnex: Harnex) -> Harnex:
-    """A session with turns, tools, a failure and a commit, whose model prints markup; one that was lost; one that lives."""
+    """Make three sessions: one with turns, tools, a failure and a commit, whose model prints
+    markup; one that was lost; and one that lives."""
     shutil.rmtree(harnex.work / ".git")
     git = ["git", "-c", "user.name=A", "-c", "user.email=a@b"]
     for words in (["init", "-q"], ["commit", "-q", "--allow-empty", "-m", "before"]):
@@ -106,7 +108,8 @@ def test_a_report_of_one_run(night: Harnex) -> None:
     text = out.read_text()
     page = check(text)
     assert "<script" not in text.lower().replace("&lt;script", "")
-    assert f"Please {EVIL}" in page.text and f"Done {EVIL}" in page.text  # as text, to the last character
+    # As text, to the last character.
+    assert f"Please {EVIL}" in page.text and f"Done {EVIL}" in page.text
     headings = [
         t for t in ("Turns", "What happened", "Commits", "Last screen", "Calls (2)", "Tools (1)") if t in page.text
     ]
@@ -159,7 +162,8 @@ BROWSER = next((p for name in ("chromium", "chromium-browser", "google-chrome") 
 @pytest.mark.skipif(BROWSER is None, reason="no chromium on the PATH")
 @pytest.mark.timeout(120)
 def test_a_report_in_a_browser(night: Harnex) -> None:
-    """Chromium shows it as it is meant: nothing of what the model printed runs, nothing is loaded, it has a size."""
+    """Chromium shows the page as intended: nothing that the model printed runs, nothing is
+    loaded, and the page has a size."""
     out = night.base / "page.html"
     night.ok("report", "--since", "1h", "-o", str(out))
     words = [str(BROWSER), "--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking",
@@ -180,7 +184,8 @@ def test_a_report_in_a_browser(night: Harnex) -> None:
 
 
 def colours(picture: Path) -> int:
-    """How many different bytes its (compressed) rows hold, roughly: an empty page has next to none."""
+    """Return roughly how many different bytes the (compressed) rows hold: an
+    empty page has next to none."""
     import zlib
 
     data, at, rows = picture.read_bytes(), 8, b""

@@ -1,4 +1,5 @@
-"""Nothing secret in any file, leased credentials gone however the run ends, and a record of every run."""
+"""No secret in any file, leased credentials gone however the run ends,
+and a record of every run."""
 
 from __future__ import annotations
 
@@ -20,9 +21,9 @@ from tests.e2e.conftest import Harnex
 
 ALNUM = "aB3dE5fG7hJ9kL2mN4pQ6rS8tU0vW1xY"
 
-# ---- nothing secret in any file ----
+# ---- no secret in any file ----
 
-# Known by the names of their variables: they have no shape of their own.
+# Secrets that are known by the names of their variables: they have no shape of their own.
 KNOWN = {
     "ACME_API_KEY": "zebra7LanternQuartz42Meadow9Violet",
     "ACME_DB_PASSWORD": 'pä"ss/wörd+1\\xyz%20&=',
@@ -34,7 +35,7 @@ PEM = (
     "-----BEGIN RSA PRIVATE KEY-----\nMIIEpAIBAAKCAQEAqPfgaTEWEP3S9w0tgsicURfo+nLW09/0KfiPinhYZ4ouU+1xC4\n"
     "pSlEp8Ut9FgL0AgqNslNaK34Kq+NZjO9DAQIDAQABAoIBAFSVvz8J1b2bqRGXG5ajsm\n-----END RSA PRIVATE KEY-----"
 )
-# Known by their shape, by whoever they are.
+# Secrets that are known by their shape, whoever uses them.
 SHAPED = {
     "anthropic": "sk-ant-api03-" + ALNUM + ALNUM[::-1],
     "anthropic-oauth": "sk-ant-oat01-" + ALNUM[::-1] + "q7",
@@ -61,7 +62,7 @@ WINDOW = 12
 
 
 def coats(secret: str) -> dict[str, str]:
-    """One secret in many forms, as programs print them."""
+    """Return one secret in many forms, as programs print them."""
     raw = secret.encode()
     return {
         "plain": secret,
@@ -82,7 +83,8 @@ def coats(secret: str) -> dict[str, str]:
 
 
 def texts_in(data: bytes) -> Iterator[str]:
-    """What a file says, raw and decoded in every way that the planting used; not by the product's own decoder."""
+    """Return what a file says, raw and decoded in every way that the planting used, but not by
+    the product's own decoder."""
     text = data.decode("utf-8", "replace")
     plain = re.sub(r"\x1b\[[0-9;:?]*[ -/]*[@-~]|\x1b\][^\x07]*\x07", "", text.replace("\\u001b", "\x1b"))
     layers = [text, plain, "".join(plain.replace("\\n", "").split())]
@@ -105,7 +107,7 @@ def texts_in(data: bytes) -> Iterator[str]:
 
 
 def found_in(data: bytes, secrets: dict[str, str] = PLANTED) -> list[str]:
-    """Which secrets are there: any twelve characters of one in a row."""
+    """Return which secrets the text holds: any twelve characters in a row of one count."""
     pieces = {
         name: [s[i : i + WINDOW] for i in range(len(s) - WINDOW + 1)]
         for name, s in ((name, re.sub(r"^(sk-ant-\w+-|github_pat_|eyJhbGciOiJIUzI1NiJ9\.)", "", s)) for name, s in secrets.items())
@@ -138,7 +140,8 @@ def environment(harnex: Harnex) -> None:
 
 
 def printed() -> list[str]:
-    """What the agent prints: every secret in some coats, and those that need words around them."""
+    """Return what the agent prints: every secret in some forms, and those
+    that need words around them."""
     lines = []
     for number, (name, secret) in enumerate(PLANTED.items()):
         if name in ("bearer", "url", "header", "label", "pem"):
@@ -184,7 +187,8 @@ def test_planted_secrets_are_in_no_file(harnex: Harnex) -> None:
     harnex.ok("wait", "--id", "planted", "--until", "task_complete", "--timeout", "30")
     count = len(calls)
     for number in range(1, count):
-        said = "x" * 170 + f" again {KNOWN['ACME_API_KEY']} {number} {SHAPED['github']}"  # cut at 200 characters
+        # Cut at 200 characters.
+        said = "x" * 170 + f" again {KNOWN['ACME_API_KEY']} {number} {SHAPED['github']}"
         harnex.run("send", "--id", "planted", "--message", said, "--wait-for-idle", "--timeout", "30")
     harnex.ok("stop", "--id", "planted")
     run_dir = next((harnex.state / "runs").iterdir())
@@ -196,7 +200,7 @@ def test_planted_secrets_are_in_no_file(harnex: Harnex) -> None:
     assert row["redacted"] == manifest["redacted"] > 50
     for path in run_dir.rglob("*.jsonl"):
         for line in path.read_text().splitlines():
-            json.loads(line)  # covering a secret breaks no row
+            json.loads(line)  # redacting a secret breaks no row
 
 
 def test_a_boot_failure_tells_no_secret(harnex: Harnex) -> None:
@@ -262,7 +266,8 @@ def test_rules_of_the_configuration_are_checked(harnex: Harnex) -> None:
 
 
 def test_a_pattern_that_is_slow_after_all_holds_nothing_up(harnex: Harnex) -> None:
-    """Nothing that it was given up for is kept, and a diagnostic says so once."""
+    """A text on which the pattern was given up is covered as a whole,
+    and one diagnostic says so."""
     (harnex.work / ".harnex.toml").write_text('[redact]\npatterns = ["(?:x|xx)+(?:$|!|\\\\0)"]\n')
     script = "while read n; do echo \"$n: $(printf 'x%.0s' $(seq 60))?\"; done"
     harnex.ok("run", "sh", "--detach", "--id", "slow", "--", "-c", script)
@@ -477,7 +482,7 @@ def test_a_summary_that_cannot_be_written_loses_nothing(harnex: Harnex) -> None:
 
 
 def test_a_summary_goes_where_it_is_wanted(harnex: Harnex) -> None:
-    """Through a link, into a FIFO; neither is replaced."""
+    """Through a link and into a FIFO; neither is replaced."""
     (harnex.base / "link.json").symlink_to("target.json")
     harnex.agent("l", run=("--summary-out", str(harnex.base / "link.json")))
     harnex.ok("stop", "--id", "l")

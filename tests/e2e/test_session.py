@@ -1,4 +1,5 @@
-"""A session from its start to its end, through the installed command, with the scripted TUI as the agent."""
+"""A session from its start to its end, through the installed command, with the
+scripted TUI as the agent."""
 
 from __future__ import annotations
 
@@ -186,7 +187,8 @@ def test_a_message_to_a_session_that_is_blocked_is_turned_away_at_once(harnex: H
     assert harnex.json("status", "--json")[0]["pending"] == 0
     harnex.ok("approve", "--id", "ask")
     harnex.ok("wait", "--id", "ask", "--until", "task_complete", "--timeout", "20")
-    assert harnex.prompts("ask") == ["first"]  # what was told as not sent does not arrive later
+    # A message that was reported as not sent does not arrive later.
+    assert harnex.prompts("ask") == ["first"]
 
 
 def test_a_message_may_wait_in_the_queue_for_the_end_of_a_dialog(harnex: Harnex) -> None:
@@ -201,7 +203,7 @@ def test_a_message_may_wait_in_the_queue_for_the_end_of_a_dialog(harnex: Harnex)
 
 
 def test_a_dialog_that_comes_up_while_a_message_waits_turns_it_away(harnex: Harnex) -> None:
-    """Two senders wait for the end of a turn, whose dialog comes up only then."""
+    """Two senders wait for the end of a turn, and the turn's dialog comes up only then."""
     harnex.agent(
         "ask",
         {"text": "slow words " * 30, "pause": 0.1, "tools": [{"bash": "true"}]},
@@ -289,7 +291,7 @@ def test_100_concurrent_sends_lose_and_double_nothing(harnex: Harnex) -> None:
     assert harnex.json("wait", "--id", "many", "--until", "task_complete", "--timeout", "50")["turn"] == 100
     assert sorted(harnex.prompts("many")) == sorted(texts)
     sends = [r["msg"] for r in harnex.events("many", "send")]
-    assert harnex.prompts("many") == sends  # in the order in which they came in
+    assert harnex.prompts("many") == sends  # in the order in which the messages came in
 
 
 def test_a_send_that_times_out_is_withdrawn(harnex: Harnex) -> None:
@@ -438,7 +440,8 @@ def test_sessions_elsewhere_are_found(harnex: Harnex) -> None:
 
 
 def test_nested_sessions_and_relays(harnex: Harnex) -> None:
-    """An agent that drives other agents: started inside a session, told apart from it, heard by it."""
+    """An agent starts another session and sends it a message: that session is told apart from its
+    own, and knows the sender."""
     inner = harnex.script({"text": "inner done"})
     log = harnex.base / "inner.truth"
     from .conftest import HARNEX
@@ -465,7 +468,8 @@ def test_resize_alternate_screen_and_wide_text(harnex: Harnex) -> None:
     assert any("日本語 ✓ done" in line for line in pane["lines"])
     svg = harnex.base / "screen.svg"
     harnex.ok("pane", "--id", "alt", "--svg", str(svg))
-    assert all(character in svg.read_text() for character in "日本語✓")  # each wide one is placed by itself
+    # Each wide character is placed by itself.
+    assert all(character in svg.read_text() for character in "日本語✓")
     assert b"\x1b[" in harnex.ok("pane", "--id", "alt", "--ansi").encode()
     harnex.ok("stop", "--id", "alt")
     assert "harnex demo agent" in harnex.ok("logs", "--id", "alt") or "done" in harnex.ok("logs", "--id", "alt")

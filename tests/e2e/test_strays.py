@@ -1,4 +1,5 @@
-"""Processes that an agent's tools leave behind in ways in which they lose the session's marker: none lives on unasked."""
+"""An agent's tools leave processes behind that have lost the session's marker in some way: none
+lives on without consent."""
 
 from __future__ import annotations
 
@@ -60,7 +61,7 @@ class Strays:
         self.files: list[Path] = []
 
     def command(self, kind: str) -> str:
-        """A shell command that starts one and returns."""
+        """Return a shell command that starts a daemon and returns."""
         pid_file = self.base / f"{len(self.files)}-{kind}.pid"
         self.files.append(pid_file)
         if kind == "wiped":
@@ -70,11 +71,11 @@ class Strays:
 
     @property
     def until_they_run(self) -> str:
-        """A shell command that waits for them."""
+        """Return a shell command that waits for the daemons."""
         return "".join(f" until test -s '{file}'; do sleep 0.05; done;" for file in self.files)
 
     def pids(self, place: Harnex) -> dict[int, str]:
-        """The pids of those that were started, with their start times, once all of them run."""
+        """Return the pids of the started daemons, with their start times, once all of them run."""
         texts = place.until(
             lambda: (t := [f.read_text() if f.exists() else "" for f in self.files]) and all(t) and t,
             what="the daemons run",
@@ -99,7 +100,7 @@ KINDS = ("wiped", "double", "title", "slow", "undumpable")
 
 
 def with_daemons(place: Harnex, strays: Strays, *kinds: str, run: tuple[str, ...] = ()) -> dict[int, str]:
-    """A session, called s, whose agent has started them and is at its prompt."""
+    """Start a session, called s, whose agent has started the daemons and is at its prompt."""
     commands = " ".join(strays.command(kind) for kind in kinds)
     place.agent("s", {"text": "started", "tools": [{"bash": commands}]}, run=run)
     place.ok("send", "--id", "s", "--message", "go", "--wait-for-idle", "--timeout", "30")
@@ -107,7 +108,7 @@ def with_daemons(place: Harnex, strays: Strays, *kinds: str, run: tuple[str, ...
 
 
 def end(place: Harnex, how: str) -> dict[str, Any]:
-    """The last word of session s, ended in this way."""
+    """End session s in this way. Returns how it ended."""
     if how == "stop":
         return dict(place.json("stop", "--id", "s"))
     if how == "force":
@@ -146,7 +147,7 @@ while True:
 
 
 def test_a_daemon_that_never_stops_forking_ends_with_the_session(harnex: Harnex) -> None:
-    """The whole process table can't be read as fast as it goes from pid to pid."""
+    """The daemon goes from pid to pid faster than the whole process table can be read."""
     program, beat = harnex.base / "forker.py", harnex.base / "beat"
     program.write_text(FORKER)
     command = f"'{sys.executable}' '{program}' '{beat}' >/dev/null 2>&1 </dev/null & until test -s '{beat}'; do sleep 0.05; done"
@@ -234,8 +235,9 @@ def test_exec_keeps_what_was_asked_for(harnex: Harnex) -> None:
 
 
 def test_recovery_keeps_what_was_asked_for(harnex: Harnex) -> None:
-    """After a SIGKILL of the supervisor only the marker is left to go by."""
-    wiped = 'setsid sh -c "env -i sleep 30387; true" >/dev/null 2>&1 &'  # without the marker, and not yet an orphan
+    """After a SIGKILL of the supervisor only the marker is left to find processes by."""
+    # Without the marker, and not yet an orphan.
+    wiped = 'setsid sh -c "env -i sleep 30387; true" >/dev/null 2>&1 &'
     both = "setsid sleep 301 >/dev/null 2>&1 & setsid sleep 302 >/dev/null 2>&1 & " + wiped
     harnex.agent("s", {"text": "x", "tools": [{"bash": both}]}, run=("--keep", "sleep 302"))
     harnex.ok("send", "--id", "s", "--message", "go", "--wait-for-idle")
@@ -249,7 +251,8 @@ def test_recovery_keeps_what_was_asked_for(harnex: Harnex) -> None:
 
 
 def test_orphans_are_reaped_and_nobody_s_status_is_taken(harnex: Harnex) -> None:
-    """Strangers become children of the supervisor: their ends leave no zombie, and a check's exit status is its own."""
+    """Strangers become children of the supervisor: their ends leave no zombie, and a
+    check's exit status is its own."""
     orphans = "for n in $(seq 40); do (setsid sh -c 'exit 3' &) ; done"
     watched = ("--auto-stop", "--verify", orphans + "; exit 7", "--context", "go")
     harnex.agent("s", *[{"text": "done", "tools": [{"bash": orphans}]} for _ in range(9)], run=watched)
@@ -260,7 +263,7 @@ def test_orphans_are_reaped_and_nobody_s_status_is_taken(harnex: Harnex) -> None
 
 
 def commands(words: str) -> list[int]:
-    """The pids of processes with just this command line, whosever they are."""
+    """Return the pids of processes with exactly this command line, whoever started them."""
     return [p.pid for p in psutil.process_iter(["cmdline"]) if p.info["cmdline"] == words.split()]
 
 
@@ -273,7 +276,8 @@ def zombies(parent: int) -> list[int]:
 
 
 def test_a_session_that_the_agent_started_lives_on_without_its_marker_too(harnex: Harnex) -> None:
-    """Its supervisor, its endpoint and its agent are descendants of the outer supervisor now."""
+    """The inner session's supervisor, endpoint and agent are descendants of
+    the outer supervisor now."""
     inner = harnex.script({"text": "inner done"})
     log = harnex.base / "inner.truth"
     start = f"'{HARNEX}' run demo --detach --id inner --rehearse '{inner}' -- --log '{log}'"
@@ -286,7 +290,8 @@ def test_a_session_that_the_agent_started_lives_on_without_its_marker_too(harnex
 
 
 def test_a_notification_outlives_the_session(harnex: Harnex) -> None:
-    """It is a child of the supervisor without the marker, and so is what it leaves to a process of its own."""
+    """The notifier is a child of the supervisor without the marker, and so is a
+    process that it starts in turn."""
     begun, gate, told = (harnex.base / name for name in ("begun", "gate", "told"))
     later = f"touch {begun}; until test -e {gate}; do sleep 0.05; done; touch {told}"
     command = f"setsid sh -c '{later}' >/dev/null 2>&1 & until test -e {begun}; do sleep 0.05; done"

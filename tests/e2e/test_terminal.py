@@ -24,7 +24,8 @@ from harnex.terminal.screen import make_screen
 from .conftest import HARNEX, Harnex
 
 DETACH = b"\x1cd"
-# What full-screen programs switch on: alternate screen, mouse, focus, paste, cursor keys, key protocols, no cursor.
+# What full-screen programs switch on: alternate screen, mouse, focus, paste, cursor keys,
+# key protocols, no cursor.
 MANY_MODES = (
     r"\033[?1049h\033[?1000h\033[?1002h\033[?1006h\033[?1004h\033[?2004h\033[?1h\033="
     r"\033[>1u\033[>3u\033[>4;2m\033[?25l\033[?7l\033[2;5r"
@@ -32,7 +33,7 @@ MANY_MODES = (
 
 
 class Person:
-    """Somebody at a terminal who runs one harnex command, and what they see there."""
+    """A person at a terminal who runs one harnex command, and what the person sees there."""
 
     def __init__(
         self,
@@ -59,7 +60,7 @@ class Person:
         self.reading = True
 
     def read(self, seconds: float = 0.05) -> None:
-        """Take what there is."""
+        """Take the output that is there."""
         try:
             data = self.child.read_nonblocking(1 << 16, seconds)
         except pexpect.TIMEOUT:
@@ -96,12 +97,12 @@ class Person:
         self.child.setwinsize(rows, columns)
 
     def leave(self, keys: bytes = DETACH) -> int:
-        """Detach (or press other keys that end it); the exit code."""
+        """Detach, or press other keys that end the command. Returns the exit code."""
         self.type(keys)
         return self.end()
 
     def end(self, seconds: float = 15.0) -> int:
-        """Until the command has ended; its exit code."""
+        """Wait until the command has ended. Returns its exit code."""
         end = time.monotonic() + seconds
         while self.reading:
             assert time.monotonic() < end, f"it does not end\n{self.text}"
@@ -111,13 +112,13 @@ class Person:
         return int(self.child.exitstatus)
 
     def gone(self) -> None:
-        """Whatever became of it: nothing of it is left."""
+        """Clear up, however the command ended: nothing of it is left."""
         self.child.close(force=True)
 
 
 @pytest.fixture
 def people() -> list[Person]:
-    """Those who are at a terminal now."""
+    """The people who are at a terminal now."""
     return []
 
 
@@ -133,7 +134,7 @@ def person(harnex: Harnex, people: list[Person]) -> Iterator[Callable[..., Perso
 
 
 def sh(harnex: Harnex, session_id: str, script: str, *more: str) -> dict[str, Any]:
-    """A session of a shell script, detached."""
+    """Start a session of a shell script, detached."""
     return dict(harnex.json("run", "bash", "--detach", "--id", session_id, *more, "--", "--norc", "-c", script))
 
 
@@ -192,12 +193,13 @@ def pane_lines(harnex: Harnex, session_id: str, rows: int) -> list[str]:
     "keys", [b"\x1cd", b"\x1cD", b"\x1b[92;5ud", b"\x1b[92;5:1u\x1b[92;5:3u\x1b[100u", b"\x1b[27;5;92~d"]
 )
 def test_the_detach_key_in_every_key_protocol(harnex: Harnex, person: Callable[..., Person], keys: bytes) -> None:
-    """Codex and Claude Code switch kitty's protocol on: then the terminal sends Ctrl-\\ in another form."""
+    """Codex and Claude Code switch kitty's protocol on: then the terminal
+    sends Ctrl-\\ in another form."""
     sh(harnex, "kitty", r"printf '\033[>1u'; echo ready; exec cat")
     me = person("attach", "--id", "kitty")
     me.see("ready")
     for byte in range(len(keys)) if keys[:1] == b"\x1c" else ():
-        me.type(keys[byte : byte + 1])  # one by one, as they are pressed
+        me.type(keys[byte : byte + 1])  # one by one, as a person presses them
     assert me.leave(b"" if keys[:1] == b"\x1c" else keys) == 0
     assert harnex.json("status", "--json")[0]["id"] == "kitty"
 
@@ -231,7 +233,8 @@ def test_ctrl_c_goes_to_the_agent(harnex: Harnex, person: Callable[..., Person])
 
 
 def test_a_new_size_reaches_the_agent(harnex: Harnex, person: Callable[..., Person]) -> None:
-    # It looks by itself: bash forgets a SIGWINCH that comes while it runs the trap of the one before.
+    # The script polls its size: bash forgets a SIGWINCH that comes while the trap
+    # of the previous one runs.
     watch = 'while :; do now=$(stty size); [ "$now" = "$old" ] || echo "$now"; old=$now; sleep 0.05; done'
     sh(harnex, "size", watch, "--size", "100x30")
     assert harnex.json("pane", "--id", "size", "--json")["columns"] == 100
@@ -284,7 +287,7 @@ def test_a_viewer_that_does_not_read_holds_up_nobody(harnex: Harnex, person: Cal
         assert "flooded" in harnex.ok("pane", "--id", "flood")
         supervisor = psutil.Process(record["supervisor_pid"])
         assert supervisor.memory_info().rss < 150 << 20
-        # It is shown the screen as it is now once it reads again, instead of what it missed.
+        # Once the client reads again, it gets the screen as it is now instead of what it missed.
         lazy.settimeout(10)
         seen = b""
         while b"flooded" not in seen:
@@ -335,7 +338,8 @@ def test_a_supervisor_that_is_killed_is_told(harnex: Harnex, person: Callable[..
 
 @pytest.mark.parametrize("how", ["detach", "exit", "kill", "stop"])
 def test_the_terminal_is_as_it_was(harnex: Harnex, person: Callable[..., Person], how: str) -> None:
-    """Line modes, alternate screen, mouse, key protocols, cursor: also after several redraws, which push again."""
+    """Line modes, alternate screen, mouse, key protocols and cursor are restored, also after
+    several redraws, which push the modes again."""
     sh(harnex, "modes", f"printf '{MANY_MODES}'; printf '\\033[3Hready'; read x; sleep 0.8")
     line = f"stty -g; echo above; '{HARNEX}' attach --id modes; stty -g; echo below"
     script = harnex.base / "line.sh"
@@ -365,7 +369,7 @@ def test_the_terminal_is_as_it_was(harnex: Harnex, person: Callable[..., Person]
     before, after = re.findall(rb"[0-9a-f]+(?::[0-9a-f]+){30,}", me.bytes)
     assert before == after
     lines = [line for line in me.lines if line]
-    assert "above" in lines  # what was on the screen before is back
+    assert "above" in lines  # the screen from before is back
     assert "ready" not in lines
     assert lines[-1] == "below"
 
@@ -376,7 +380,8 @@ def test_what_was_drawn_on_the_main_screen_is_not_written_over(harnex: Harnex, p
     me.see("line 9")
     assert me.leave() == 0
     lines = [line for line in me.lines if line]
-    assert lines[: lines.index("line 9") + 1] == [f"line {n}" for n in range(3, 10)]  # two have scrolled away
+    # Two lines have scrolled away.
+    assert lines[: lines.index("line 9") + 1] == [f"line {n}" for n in range(3, 10)]
     assert "goes on" in me.text
 
 
@@ -432,7 +437,8 @@ def test_odd_terminals(
         lambda: [r for r in harnex.json("status", "--json") if r["state"] == "prompt"], what="its prompt is there"
     )
     me.read(0.3)
-    if size[0] != 2:  # there its input box can't be seen, and nothing is typed blindly
+    # At this size its input box can't be seen, and nothing is typed blindly.
+    if size[0] != 2:
         sent = harnex.json("send", "--id", "odd", "--message", "go", "--wait-for-idle", "--timeout", "15")
         assert sent["last_message"] == "fine: ü日本"
         me.see("fine: ü日本")
@@ -557,7 +563,8 @@ def test_pane_in_its_forms(harnex: Harnex) -> None:
         out, err = follower.communicate(timeout=15)
         assert (follower.returncode, err) == (0, "")
         assert "shown later" in out
-    after = harnex.json("pane", "--id", "look", "--json")  # of the finished session: from its recording
+    # Of the finished session: from its recording.
+    after = harnex.json("pane", "--id", "look", "--json")
     assert (after["state"], after["lines"][0], after["columns"]) == ("exited", "red 日本", 60)
 
 
@@ -590,7 +597,7 @@ def test_a_silent_program_gets_what_is_sent(harnex: Harnex) -> None:
 
 
 def test_ctrl_c_while_it_starts(harnex: Harnex) -> None:
-    """Interrupted `run`: 130, no traceback, and no session that nobody knows of."""
+    """An interrupted `run`: exit code 130, no traceback, and no session that nobody knows of."""
     process = harnex.start("run", "cat", "--detach", "--id", "early")
     harnex.until(lambda: list(harnex.state.glob("sessions/*--early.json")) or process.poll() is not None)
     process.send_signal(signal.SIGINT)

@@ -1,4 +1,4 @@
-"""`run --tmux` on a real tmux: what tmux would expand, split or run stays a text."""
+"""`run --tmux` on a real tmux: text that tmux would expand, split or run stays text."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def names(harnex: Harnex) -> list[str]:
 
 
 def opened(harnex: Harnex, session_id: str, name: str) -> str:
-    """Start a session in a window of that name; where the window is."""
+    """Start a session in a window of that name. Returns where the window is."""
     words = ("run", "demo", f"--tmux={name}", "--id", session_id, "--rehearse", harnex.script("Hello."))
     reply = harnex.json(*words)
     assert reply["ok"]
@@ -52,16 +52,19 @@ def test_no_name_runs_anything(harnex: Harnex) -> None:
         tmux(harnex, "set-option", "-g", option, value)
     client = pexpect.spawn("tmux", ["attach", "-t", "=harnex"], env=harnex.env, dimensions=(50, 250))  # type: ignore[arg-type]
     try:
-        for number in range(len(wanted)):  # each is the current window once: its name is in the title, too
+        # Each window is current once: its name is in the title, too.
+        for number in range(len(wanted)):
             tmux(harnex, "select-window", "-t", f"=harnex:{number}")
-            for _ in range(2):  # a job that the status line itself names has run, after the names were drawn
+            # A job that the status line itself names has run, after the names were drawn.
+            for _ in range(2):
                 seen.unlink(missing_ok=True)
                 client.expect(pexpect.TIMEOUT, timeout=0.1)
                 harnex.until(lambda: client.expect([".", pexpect.TIMEOUT], timeout=0.01) in (0, 1) and seen.exists())
     finally:
         client.close(force=True)
     assert not mark.exists()
-    # tmux keeps the second `#` of `##[` in a name, because it looks for styles when it draws the name.
+    # tmux keeps the second `#` of `##[` in a name, because it looks for
+    # styles when it draws the name.
     assert [n.replace("##[", "#[") for n in names(harnex)] == wanted
     for number in range(len(wanted)):
         harnex.ok("stop", "--force", "--id", f"s{number}")
@@ -82,7 +85,8 @@ def test_control_characters_do_not_reach_tmux(harnex: Harnex) -> None:
 
 @pytest.mark.parametrize("shell", ["sh", "csh", "fish", "false"])
 def test_odd_places_and_shells_do_not_matter(harnex: Harnex, shell: str) -> None:
-    """The window's command is words, which no shell reads: neither a state directory nor a login shell can break it."""
+    """The window's command is a list of words, which no shell reads: neither a state directory nor
+    a login shell can break it."""
     mark = harnex.base / "mark"
     state = harnex.base / f"st'a\"te #(touch {mark.name}) $(touch {mark.name}) `x` \\ ! \n;"
     harnex.env |= {"HARNEX_STATE_DIR": str(state), "SHELL": shutil.which(shell) or "/bin/sh"}

@@ -1,4 +1,5 @@
-"""A repository's `.harnex.toml` runs nothing here before a person said `harnex trust` (the table: tests/unit/test_trust.py)."""
+"""A repository's `.harnex.toml` runs nothing here before a person ran `harnex trust` (the table:
+tests/unit/test_trust.py)."""
 
 from __future__ import annotations
 
@@ -18,7 +19,10 @@ root_only = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give fil
 
 
 def evil(harnex: Harnex, preset: str = "impl", at: Path | None = None) -> Path:
-    """A file that runs something in each way that there is; the folder of what was run."""
+    """Write a file that runs something in every possible way.
+
+    Returns the folder of the marks of what ran.
+    """
     marks = harnex.base / "marks"
     marks.mkdir(exist_ok=True)
     path = (at or harnex.work) / ".harnex.toml"
@@ -93,7 +97,7 @@ def test_a_change_of_one_byte_needs_consent_again(harnex: Harnex) -> None:
 
 
 def test_a_copy_of_a_trusted_file_is_not_trusted(harnex: Harnex) -> None:
-    """Its commands are other programs there: `make test` is that folder's Makefile."""
+    """In a copy the commands are other programs: `make test` is that folder's Makefile."""
     marks = evil(harnex)
     harnex.ok("trust")
     other = harnex.base / "other"
@@ -106,7 +110,8 @@ def test_a_copy_of_a_trusted_file_is_not_trusted(harnex: Harnex) -> None:
 
 
 def test_what_an_agent_writes_does_not_run_by_the_next_watch(harnex: Harnex) -> None:
-    """Neither its own file, nor what it does to one that was trusted before it began."""
+    """Neither a file that the agent writes runs, nor its change of a file that
+    was trusted before it began."""
     marks = evil(harnex)
     text = (harnex.work / ".harnex.toml").read_text()
     harnex.trust("[presets.impl]\nmax_turns = 50\n")
@@ -123,7 +128,7 @@ def test_what_an_agent_writes_does_not_run_by_the_next_watch(harnex: Harnex) -> 
 
 
 def test_a_watch_that_runs_keeps_what_was_trusted_at_its_start(harnex: Harnex) -> None:
-    """Also when its agent crashes and is started again, and when its run is gone on with by `recover`."""
+    """Also if the agent crashes and is started again, and if the run is resumed by `recover`."""
     marks = evil(harnex)
     text = (harnex.work / ".harnex.toml").read_text()
     harnex.trust(f"[presets.impl]\nverify = \"touch '{marks}/first'\"\n")
@@ -169,7 +174,10 @@ def test_secrets_stay_covered_though_the_agent_changed_the_rules(harnex: Harnex)
 @root_only
 @pytest.mark.parametrize("what", ["file", "folder", "link"])
 def test_a_file_of_another_user_is_not_read(harnex: Harnex, what: str) -> None:
-    """Not even its syntax. A word says so, for `run` with a watch and without, and for `exec`."""
+    """Not even its syntax is read.
+
+    A message says so, for `run` with and without a watch, and for `exec`.
+    """
     marks = evil(harnex)
     path = harnex.work / ".harnex.toml"
     if what == "link":
@@ -195,7 +203,7 @@ def test_a_file_of_another_user_is_not_read(harnex: Harnex, what: str) -> None:
 
 @root_only
 def test_a_repository_of_another_user_above_the_working_directory(harnex: Harnex) -> None:
-    """A `.git` and a file of theirs in a folder that everybody shares."""
+    """A `.git` and a file of other people in a folder that everybody shares."""
     shared = harnex.base / "shared"
     (shared / "mine").mkdir(parents=True)
     shared.chmod(0o1777)

@@ -1,4 +1,5 @@
-"""`harnex usage`, through the installed command: runs of the scripted TUI, and the agent CLIs' own files."""
+"""`harnex usage`, through the installed command: runs of the scripted TUI, and
+the agent CLIs' own files."""
 
 from __future__ import annotations
 
@@ -100,7 +101,8 @@ def transcript(path: Path, *ids: str) -> Path:
 def test_other_sessions_files(harnex: Harnex) -> None:
     folder = harnex.base / "other files ü"
     transcript(folder / "p" / "old.jsonl", "a", "b")
-    resumed = transcript(folder / "p" / "resumed.jsonl", "a", "b", "c")  # repeats the old one's rows
+    # Repeats the old one's rows.
+    resumed = transcript(folder / "p" / "resumed.jsonl", "a", "b", "c")
     with open(resumed, "a") as f:
         f.write("garbage\n")
     done = harnex.run("usage", "--from", "claude", str(folder), "--json")
@@ -148,7 +150,8 @@ def test_a_reader_that_goes_away(harnex: Harnex, form: tuple[str, ...]) -> None:
     ],
 )
 def test_what_no_call_tells_is_said(harnex: Harnex, outputs: tuple[int | None, ...], words: str) -> None:
-    """A row without a stop reason holds a placeholder: a column that is not there is said, as a sum in part is."""
+    """A row without a stop reason holds a placeholder: the output says which column is missing
+    and which sum is partial."""
     rows = []
     for n, output in enumerate(outputs):
         message = {

@@ -34,7 +34,7 @@ def watched(place: Harnex, *calls: Any, options: tuple[str, ...] = (), tui: tupl
 
 
 def until(place: Harnex, kind: str) -> None:
-    """Wait for an event of a session that may not be there yet."""
+    """Wait for an event of a session that may not exist yet."""
     words = ("events", "--snapshot", "--id", "w", "--type", kind)
     place.until(lambda: place.run(*words).stdout, what=f"event {kind}")
 
@@ -115,7 +115,8 @@ def test_a_wrong_configuration_is_named(harnex: Harnex, text: str, words: str) -
 
 
 def test_the_follower_may_go_and_come_back(harnex: Harnex) -> None:
-    """Lines come as they happen; Ctrl-C, a closed pipe and SIGKILL end the follower and nothing else."""
+    """Lines come as events happen; Ctrl-C, a closed pipe and SIGKILL end the
+    follower and nothing else."""
     first = harnex.start(*watched(harnex, {"first_byte": 6, "text": "At last."}, options=("--stall-after", "60s")))
     assert first.stdout is not None
     assert "started" in first.stdout.readline(), "nothing is held back"
@@ -151,7 +152,7 @@ def test_a_live_line_on_a_terminal(harnex: Harnex) -> None:
 
 @contextlib.contextmanager
 def looked_at(place: Harnex, session_id: str) -> Iterator[None]:
-    """Viewers of ever other sizes come and go: the agent paints everything anew, all the time."""
+    """Viewers of changing sizes come and go, so the agent repaints everything all the time."""
     over = threading.Event()
 
     def look() -> None:
@@ -174,7 +175,7 @@ def looked_at(place: Harnex, session_id: str) -> Iterator[None]:
 
 
 def test_looking_on_resets_no_clock(harnex: Harnex) -> None:
-    """It stands still all the same."""
+    """The movement does not hide that the agent stands still."""
     harnex.agent("w", {"hang": 60}, run=("--watch", "--stall-after", "4s", "--max-resumes", "0", "--context", "go"))
     until(harnex, "turn_started")
     begun = time.monotonic()
@@ -280,7 +281,10 @@ def mailbox() -> Iterator[Mailbox]:
 
 
 def test_apprise_urls_are_told_and_kept_secret(harnex: Harnex, mailbox: Mailbox) -> None:
-    """By the library's own JSON service: a real request, to us. The secret in the URL is written down nowhere."""
+    """The library's own JSON service sends a real request to us.
+
+    The secret in the URL is written down nowhere.
+    """
     pytest.importorskip("apprise", reason="the extra harnex[notify] is not installed")
     url = f"json://{mailbox.address}/hook-s3cr3t-path"
     harnex.agent("w", "All done.", run=("--watch", "--context", "go", "--notify-url", url))
@@ -288,9 +292,10 @@ def test_apprise_urls_are_told_and_kept_secret(harnex: Harnex, mailbox: Mailbox)
     assert path == "/hook-s3cr3t-path"
     assert row["title"].startswith("harnex: w (demo): done") and row["message"] == "the task is complete"
     harnex.ok("stop", "--id", "w")
-    mailbox.got.get(timeout=30)  # that it ended
+    mailbox.got.get(timeout=30)  # the notification of its end
     for file in (harnex.state / "runs").rglob("*"):
-        if file.is_file() and file.name != "start.json":  # which the supervisor is started from, for its owner alone
+        # The supervisor is started from this file, which only its owner can read.
+        if file.is_file() and file.name != "start.json":
             assert b"hook-s3cr3t" not in file.read_bytes(), file
     harnex.agent("w", "All done.", run=("--watch", "--context", "go", "--notify-url", "json://127.0.0.1:9/nobody"))
     (failed,) = harnex.until(lambda: harnex.events("w", "diagnostic"), 30)
@@ -299,7 +304,7 @@ def test_apprise_urls_are_told_and_kept_secret(harnex: Harnex, mailbox: Mailbox)
 
 
 def test_who_watches_nothing_can_be_told_all_the_same(harnex: Harnex) -> None:
-    """`--notify-cmd` alone: nothing is answered, retried or stopped, and people hear of it."""
+    """`--notify-cmd` alone: nothing is answered, retried or stopped, and people are notified."""
     told = harnex.base / "told.jsonl"
     words = ("--context", "go", "--watch-file", "news", "--notify-cmd", f"cat >> '{told}'")
     harnex.agent("w", {"error": "auth", "times": 1}, "All done.", run=words)
@@ -317,7 +322,8 @@ def test_who_watches_nothing_can_be_told_all_the_same(harnex: Harnex) -> None:
 
 @pytest.mark.parametrize("option", ["--watch", "--watch-file"])
 def test_a_file_that_changes_is_told(harnex: Harnex, option: str) -> None:
-    """As in the Ruby harnex. It is not there at first; it is written in pieces; an editor renames over it."""
+    """As in the Ruby harnex: the file does not exist at first, it is written in pieces, and
+    an editor renames over it."""
     harnex.agent("w", "One.", "Two.", "Three.", run=(option, "tmp dir/tick.jsonl"))
     harnex.json("wait", "--id", "w", "--until", "prompt", "--timeout", "10")
     path = harnex.work / "tmp dir" / "tick.jsonl"
@@ -348,7 +354,7 @@ def test_a_stopped_watch_was_not_done(harnex: Harnex) -> None:
 
 
 def test_a_script_that_waits_hears_of_the_watchs_outcome_only(harnex: Harnex) -> None:
-    """A failing check, a limit or a retry is not the end; an end that was faster than the script is."""
+    """A failing check, a limit or a retry is not the end; an end may be faster than the script."""
     done = harnex.base / "done"
     harnex.agent(
         "w",
@@ -373,7 +379,8 @@ def test_a_sender_is_told_of_its_turn_though_the_session_ends_with_it(harnex: Ha
 
 
 def test_an_agent_that_crashes_again_is_started_again(harnex: Harnex) -> None:
-    """The end of the first process's terminal is no end of the second one's: that was told as `disconnected`."""
+    """The end of the first process's terminal must not end the second one's session, which was once
+    reported as `disconnected`."""
     slow = {"text": "slow", "first_byte": 60}
     harnex.agent("w", slow, slow, slow, run=("--watch", "--max-resumes", "5", "--context", "go"))
     for crashes in (1, 2, 3):
@@ -383,6 +390,7 @@ def test_an_agent_that_crashes_again_is_started_again(harnex: Harnex) -> None:
     supervisor = psutil.Process(harnex.json("status", "--json")[0]["supervisor_pid"])
     harnex.until(lambda: harnex.json("status", "--json")[0]["state"] == "busy", 30, what="it works again")
     before = sum(supervisor.cpu_times()[:2])
-    time.sleep(2.0)  # measures: a supervisor that asks to be woken all the time takes most of a core
+    # Measure here: a supervisor that asks to be woken all the time takes most of a core.
+    time.sleep(2.0)
     assert sum(supervisor.cpu_times()[:2]) - before < 0.8
     assert harnex.json("stop", "--id", "w", "--force")["ok"]

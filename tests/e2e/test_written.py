@@ -1,4 +1,5 @@
-"""What a person or a repository puts in stands in no file as it was: no secret, and nothing that a terminal obeys."""
+"""What a person or a repository puts in stands in no file as it was: no secret, and
+nothing that a terminal obeys."""
 
 from __future__ import annotations
 
@@ -15,8 +16,8 @@ import pytest
 from tests.e2e.conftest import Harnex
 from tests.e2e.test_safety import ALNUM, coats, found_in, git, leaks
 
-KNOWN = "zebra7LanternQuartz42Meadow9Violet"  # by the name of its variable
-SHAPED = "ghp_" + (ALNUM * 2)[3:39]  # by its shape
+KNOWN = "zebra7LanternQuartz42Meadow9Violet"  # known by the name of its variable
+SHAPED = "ghp_" + (ALNUM * 2)[3:39]  # known by its shape
 SECRETS = {"known": KNOWN, "shaped": SHAPED}
 POLICY = {
     "--nudge-text": "say {}",
@@ -28,7 +29,8 @@ POLICY = {
 
 
 def repository(harnex: Harnex, secret: str) -> Path:
-    """One in a folder, on a branch, with a remote and an author that hold the secret."""
+    """Make a repository in a folder, on a branch, with a remote and an
+    author that hold the secret."""
     place = harnex.base / f"w {secret}"
     place.mkdir()
     git(place, "init", "-q", "-b", f"feat/{secret}")
@@ -43,7 +45,10 @@ def repository(harnex: Harnex, secret: str) -> Path:
 
 
 def program(harnex: Harnex, secret: str) -> str:
-    """The bundled agent under a name that holds the secret; it sets a title, and says the secret."""
+    """Make an agent under a name that holds the secret.
+
+    It sets a title with the secret, and says it.
+    """
     folder = harnex.base / f"bin {secret}"
     folder.mkdir()
     path = folder / f"agent-{secret}"
@@ -56,7 +61,10 @@ def program(harnex: Harnex, secret: str) -> str:
 
 
 def put_everywhere(harnex: Harnex, secret: str) -> dict[str, Any]:
-    """A session with the secret in everything that can be said at its start; the reply of `run`."""
+    """Start a session with the secret in everything that can be said at its start.
+
+    Returns the reply of `run`.
+    """
     harnex.env |= {
         "ACME_API_KEY": KNOWN,
         "TMUX_PANE": f"%{secret}",
@@ -147,7 +155,10 @@ def test_an_id_that_is_a_secret_is_refused(harnex: Harnex, name: str) -> None:
 
 @pytest.mark.skipif(shutil.which("git") is None, reason="there is no git")
 def test_no_file_of_ours_makes_a_terminal_obey(harnex: Harnex) -> None:
-    """`cat manifest.json` shows what there is. The child's own bytes are kept as they are in raw recordings only."""
+    """`cat manifest.json` shows all that is there.
+
+    Only raw recordings keep the child's own bytes as they are.
+    """
     evil = "a\x1b]52;c;QQ==\x07b\u009b31mc\u202ed\x7fe\u200bf"
     place = harnex.base / "w\u009b\u202e\x7f"
     place.mkdir()
@@ -213,7 +224,7 @@ def test_the_largest_that_is_taken_can_be_seen_and_stopped(harnex: Harnex) -> No
 def stopped_supervisor(harnex: Harnex) -> tuple[dict[str, Any], Path]:
     reply = harnex.json("run", "cat", "--detach", "--id", "hurt", "--description", "the work")
     (entry,) = (harnex.state / "sessions").glob("*--hurt.json")
-    os.kill(reply["supervisor_pid"], signal.SIGSTOP)  # or it would mend the entry
+    os.kill(reply["supervisor_pid"], signal.SIGSTOP)  # or the supervisor would mend the entry
     return reply, entry
 
 

@@ -1,4 +1,7 @@
-"""`python -m tests.golden [PART...]`: rewrites the golden files after an intended change, and prints what changed."""
+"""`python -m tests.golden [PART...]` rewrites the golden files after an intended change.
+
+It prints what changed.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,10 @@ PARTS: dict[str, Part] = {"corpus": corpus, "usage": usage}
 
 
 def rewrite(part: Part) -> tuple[int, int]:
-    """Write the files of a part and remove those that it has no more. Returns how many there are, and how many changed."""
+    """Write the files of a part, and remove files that the part no longer has.
+
+    Returns how many files there are, and how many changed.
+    """
     names, changed = set[str](), 0
     for name, text in part.files():
         names.add(name)

@@ -1,13 +1,18 @@
-"""The golden files of the corpus: every fact, every change of the state, every event of each recorded case.
+"""The golden files of the corpus: every fact, every change of the state, every
+event of each recorded case.
 
-- `corpus/<cli>/<version>/<case>.txt`: a recorded run, replayed through the product's own Session (`tests/replay.py`).
-  A line is a time (seconds since the start of the case), a kind and a content. The kinds: `fact` (what the session was
-  given by the reader), `event` (what the session wrote), `state` (the verdict after `think`, whenever it differs from
-  the one before), `wrote` (what the session typed), `remark` (a `diagnostic`). Equal facts in a row are one line: `x12 until 3.4`.
-  Behind it stand the states and events of the same run with one source switched off, by which weaker sources decide.
-- `corpus/<cli>/<version>/exec-*.txt`: the facts of a headless run, first what was printed, then the records.
-- `corpus/<cli>/<version>/screens.txt`: the facts that the reader gets out of single screens.
-- `corpus/shapes.txt`: the fields and defaults of facts and events. The files above leave out a field that has its default.
+- `corpus/<cli>/<version>/<case>.txt`: a recorded run, replayed through the product's own Session
+  (`tests/replay.py`). A line is a time (seconds since the start of the case), a kind and a content.
+  The kinds: `fact` (what the reader gave to the session), `event` (what the session wrote), `state`
+  (the verdict after `think`, whenever it differs from the one before), `wrote` (what the session
+  typed), `remark` (a `diagnostic`). Equal facts in a row are one line: `x12 until 3.4`. At the end
+  stand the states and events of the same run with one source switched off, so that weaker sources
+  decide.
+- `corpus/<cli>/<version>/exec-*.txt`: the facts of a headless run, first what was printed, then the
+  records.
+- `corpus/<cli>/<version>/screens.txt`: the facts that the reader gets from single screens.
+- `corpus/shapes.txt`: the fields and defaults of facts and events. The files above leave out a
+  field that has its default.
 """
 
 from __future__ import annotations
@@ -29,12 +34,16 @@ from tests.record import CORPUS, read_text
 from tests.replay import BASE, Case, ReplayedSession, case_paths, load, replay
 
 FOLDERS = ("corpus",)
-KINDS_OFF = ("state", "event", "remark")  # what is kept of a run with a source switched off
+# The lines that are kept of a run with one source switched off.
+KINDS_OFF = ("state", "event", "remark")
 HELPERS = (model.OpenView,)  # what facts hold besides plain values
 
 
 class Lines:
-    """The lines of one case. Equal facts in a row are counted, with the times of the first and the last."""
+    """The lines of one case.
+
+    Equal facts in a row are counted, with the times of the first and the last.
+    """
 
     def __init__(self) -> None:
         self.done: list[str] = []
@@ -56,13 +65,14 @@ class Lines:
         self._count = 0
 
     def text(self, kinds: tuple[str, ...] = ()) -> str:
-        """All lines; with `kinds` only those of these kinds."""
+        """Return all lines, or with `kinds` only those of these kinds."""
         self._flush()
         return "".join(f"{line}\n" for line in self.done if not kinds or line.split(maxsplit=2)[1] in kinds)
 
 
 class NotedSession(ReplayedSession):
-    """A replayed Session that notes what it is given and what it says, in the order in which that happens."""
+    """A replayed Session that notes what it is given and what it says, in the
+    order in which that happens."""
 
     def __init__(self, case: Case, off: str) -> None:
         self.lines = Lines()
@@ -97,7 +107,8 @@ class NotedSession(ReplayedSession):
         self._note("event", event_words(event))
 
     def _wrote(self, data: bytes) -> None:
-        if data:  # the terminal names itself with harnex's version, which each release changes
+        # The terminal names itself with harnex's version, which each release changes.
+        if data:
             self._note("wrote", value(data.replace(f"harnex({__version__})".encode(), b"harnex(VERSION)")))
 
     def _diagnosed(self, what: str) -> None:
@@ -105,7 +116,7 @@ class NotedSession(ReplayedSession):
 
 
 def event_words(event: events.Event) -> str:
-    """An event with its fields by the names that they have in the log."""
+    """An event whose fields have the names of the log."""
     named = told(event)
     return f"{event.type} " + fields({"from" if n == event.from_field else n: found for n, found in named.items()})
 
@@ -114,7 +125,8 @@ def event_words(event: events.Event) -> str:
 
 
 def run_text(path: Path) -> str:
-    """The golden text of one recorded run: whole, and then its states with one source switched off."""
+    """Return the golden text of one recorded run: first whole, then its states
+    with one source switched off."""
     case = load(path)
     text = played(case, "").text()
     if off := switched_off(case):
@@ -123,13 +135,18 @@ def run_text(path: Path) -> str:
 
 
 def switched_off(case: Case) -> str:
-    """One of the case's sources, "" if it has none: with it gone, the weaker sources decide. Another one in other cases."""
+    """Return one of the case's sources, "" if it has none. Different cases
+    may get different sources.
+
+    Without that source, the weaker sources decide.
+    """
     sources = case.sources()
     return sources[zlib.crc32(case.name.encode()) % len(sources)] if sources else ""
 
 
 def played(case: Case, off: str) -> Lines:
-    """What was noted when the case was replayed without the source `off` ("": with all)."""
+    """Return what was noted when the case was replayed without the source
+    `off` ("": with all sources)."""
     made = list[NotedSession]()
     began = next((item["wall"] for item in case.items if item["kind"] == "spawn"), 0.0)
 
@@ -149,7 +166,7 @@ def played(case: Case, off: str) -> Lines:
 
 
 def exec_text(path: Path) -> str:
-    """The facts of a recorded headless run."""
+    """Return the facts of a recorded headless run."""
     about = json.loads((path / "about.json").read_text())
     reader: Any = headless_for(about["cli"]).reader(tuple(map(int, about["version"].split("."))))
     rows = [("stream", row) for row in rows_of(path / "stream.jsonl")]
@@ -170,7 +187,7 @@ def rows_of(path: Path) -> list[dict[str, Any]]:
 
 
 def screens_text(folder: Path) -> str:
-    """What is said of each single screen of a version."""
+    """Return what is said about each single screen of a version."""
     cli, version = folder.parts[-2:]
     adapter = adapter_for(cli)
     out = []
@@ -206,12 +223,12 @@ def shapes_text() -> str:
 
 
 def versions() -> list[Path]:
-    """The folders of the corpus, one for each version of a CLI."""
+    """Return the folders of the corpus, one for each version of a CLI."""
     return sorted(path for path in CORPUS.glob("*/*") if path.is_dir())
 
 
 def files_of(folder: Path) -> Iterator[tuple[str, str]]:
-    """The golden files of one version, lazily: path and text."""
+    """Yield the golden files of one version: path and text. Lazy."""
     place = f"corpus/{folder.parts[-2]}/{folder.parts[-1]}"
     for path in case_paths():
         if path.parent == folder:
@@ -222,7 +239,7 @@ def files_of(folder: Path) -> Iterator[tuple[str, str]]:
 
 
 def files() -> Iterator[tuple[str, str]]:
-    """All golden files of the corpus, lazily: path and text."""
+    """Yield all golden files of the corpus: path and text. Lazy."""
     yield "corpus/shapes.txt", shapes_text()
     for folder in versions():
         yield from files_of(folder)

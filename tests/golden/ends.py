@@ -1,4 +1,7 @@
-"""The order of writes at the end of a run, from the notes of `traced.py`, in words that know files and no functions."""
+"""The order of writes at the end of a run, from the notes of `traced.py`.
+
+It names files, never functions.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,7 @@ import os
 import re
 from pathlib import Path
 
-# A file's class by its path below the state directory.
+# The class of a file, by its path below the state directory.
 CLASSES = (
     (r"sessions/[^/]+\.json", "registry entry"),
     (r"sessions/[^/.]+\.lock", "run lock"),
@@ -15,12 +18,15 @@ CLASSES = (
     (r"runs/[^/]+/(.+)", r"run: \1"),
     (r"sock/[^/]+\.sock", "control socket"),
 )
-# What is written again whenever the screen or the state changes: only the last time counts.
+# Files that are written again whenever the screen or the state changes: only the last time counts.
 REPEATED = ("registry entry: replaced", "run: session.cast: written")
 
 
 def named(path: str, state: Path) -> str:
-    """The class of a file, "" for one that does not count (a temporary file, a terminal, the registry's lock)."""
+    """Return the class of a file.
+
+    "" for a file that does not count (temporary, a terminal, the registry's lock).
+    """
     if path.endswith(".summary"):
         return "summary file"
     below = os.path.relpath(path, state) if path.startswith(f"{state}/") else ""
@@ -32,7 +38,7 @@ def named(path: str, state: Path) -> str:
 
 
 def line_of(what: str, path: str, text: str, state: Path) -> list[str]:
-    """The lines of one note, mostly one."""
+    """Return the lines of one note, mostly one."""
     if what == "said":
         return ["reply to who waits"]
     if what == "rename":
@@ -49,7 +55,10 @@ def line_of(what: str, path: str, text: str, state: Path) -> list[str]:
 
 
 def order(notes: list[list[str]], state: Path) -> list[str]:
-    """The lines of an end. What is repeated stands at its last place only; several replies in a row are one line."""
+    """Return the lines of an end.
+
+    A repeated line stands only at its last place, and several replies in a row are one line.
+    """
     lines = [line for _, _, what, path, text in notes for line in line_of(what, path, text, state)]
     for repeated in REPEATED:
         while lines.count(repeated) > 1:
@@ -58,11 +67,14 @@ def order(notes: list[list[str]], state: Path) -> list[str]:
 
 
 def from_its_first_event(lines: list[str]) -> list[str]:
-    """Without what belongs to the time before the end."""
+    """Return the lines without those from the time before the end."""
     first = next((n for n, line in enumerate(lines) if line.startswith("event ")), 0)
     return lines[first:]
 
 
 def without_its_state(lines: list[str]) -> list[str]:
-    """For an agent that goes by itself: its terminal may close, and so change the state, before its process is gone."""
+    """Return the lines without changes of the state, for an agent that ends by itself.
+
+    Its terminal may close, and so change the state, before its process is gone.
+    """
     return [line for line in lines if not line.startswith("event state") and line != "registry entry: replaced"]

@@ -9,16 +9,16 @@ from typing import Protocol
 from tests.golden.text import difference
 
 GOLDEN = Path(__file__).parent
-FILES_SHOWN = 4  # differing files of which a failing test shows the lines
+FILES_SHOWN = 4  # a failing test shows the lines of so many differing files
 
 
 class Part(Protocol):
     """A module that computes some of the golden files."""
 
-    FOLDERS: tuple[str, ...]  # below `tests/golden/`: nothing else is in them
+    FOLDERS: tuple[str, ...]  # folders below `tests/golden/` that hold nothing else
 
     def files(self) -> Iterator[tuple[str, str]]:
-        """Path below `tests/golden/` and text of each file, lazily."""
+        """Yield path below `tests/golden/` and text of each file. Lazy."""
         ...
 
 
@@ -27,19 +27,19 @@ def path_of(name: str) -> Path:
 
 
 def read(name: str) -> str | None:
-    """The text of a golden file, None if there is no such file."""
+    """Return the text of a golden file, None if there is no such file."""
     path = path_of(name)
     return path.read_bytes().decode() if path.exists() else None
 
 
 def golden_names(part: Part) -> set[str]:
-    """The golden files of a part that are there."""
+    """Return the golden files of a part that exist."""
     found = (path for folder in part.FOLDERS for path in (GOLDEN / folder).rglob("*") if path.is_file())
     return {path.relative_to(GOLDEN).as_posix() for path in found}
 
 
 def differences(computed: Iterable[tuple[str, str]]) -> str:
-    """What differs from the golden files, for a person; "" if nothing does."""
+    """Return what differs from the golden files, for a person; "" if nothing does."""
     found = {}
     for name, text in computed:
         golden = read(name)

@@ -1,10 +1,12 @@
-"""The outline of JSON documents of one kind: each key with the types of its values, as sorted lines.
+"""The outline of JSON documents of one kind: each key with the types of its values.
 
-state: "busy"|"prompt"          a string of which the values count
-usage.totals.input: int|null    a number that may be missing
-calls[].model: str              in each item of a list
-meta.*: str                     under keys that users choose
-exit?: object|null              a key that not every document has
+The lines are sorted:
+
+    state: "busy"|"prompt"          a string of which the values count
+    usage.totals.input: int|null    a number that may be missing
+    calls[].model: str              in each item of a list
+    meta.*: str                     under keys that users choose
+    exit?: object|null              a key that not every document has
 """
 
 from __future__ import annotations
@@ -17,8 +19,12 @@ NAMES = {bool: "bool", int: "int", float: "float", str: "str", type(None): "null
 
 
 class Outline:
-    """`values`: paths of strings whose values are listed. `free`: paths of objects whose keys users (or others) choose.
-    `closed`: paths of objects that are not looked into. `late`: paths that are null where the machine was too slow."""
+    """The outline of JSON documents.
+
+    `values`: paths of strings whose values are listed. `free`: paths of objects whose keys users
+    (or others) choose. `closed`: paths of objects that are not looked into. `late`: paths that are
+    null if the machine was too slow.
+    """
 
     def __init__(
         self,
@@ -29,8 +35,9 @@ class Outline:
     ) -> None:
         self._values, self._free, self._closed, self._late = set(values), set(free), set(closed), set(late)
         self._types: dict[str, set[str]] = {}
-        self._objects: Counter[str] = Counter()  # objects that were seen at a path
-        self._keys: Counter[tuple[str, str]] = Counter()  # and in how many of them a key was
+        self._objects: Counter[str] = Counter()  # number of objects that were seen at a path
+        # And in how many of them a key was present.
+        self._keys: Counter[tuple[str, str]] = Counter()
 
     def take(self, document: Any, path: str = "") -> None:
         types = self._types.setdefault(path, {"null"} if path in self._late else set())
@@ -56,7 +63,7 @@ class Outline:
         return [self._line(path) for path in sorted(self._types) if self._worth(path)]
 
     def _worth(self, path: str) -> bool:
-        """Whether it says more than the lines of what is in it."""
+        """Whether a line says more than the lines of its parts."""
         inside = any(other.startswith((f"{path}.", f"{path}[]")) or not path for other in self._types if other != path)
         return not (inside and self._types[path] <= {"object", "list"} and not self._is_optional(path))
 

@@ -1,7 +1,9 @@
-"""Sessions that show what harnex prints and writes: every JSON document of theirs, and the order of their last writes.
+"""Sessions that show what harnex prints and writes: all their JSON documents, and the
+order of their last writes.
 
-The sessions are those of the bundled agent, of a shell (the generic adapter) and of a program in Claude Code's place
-(`harnex exec`). A document is taken only when the session is at rest, so that its outline does not depend on time.
+They are sessions of the bundled agent, of a shell (the generic adapter) and of a program in Claude
+Code's place (`harnex exec`). A document is taken only when the session is at rest, so that its
+outline does not depend on time.
 """
 
 from __future__ import annotations
@@ -32,10 +34,11 @@ GROUPINGS = ("call", "turn", "session", "day", "model", "repo", "agent")
 LOOK = {"text": "I look.", "tools": [{"bash": "true"}]}
 HANG = {"hang": 300}
 WAIT = ("--timeout", "30")
-KEPT = ("PATH", "HOME", "TMPDIR", "HARNEX_STATE_DIR", "TERM", "TMUX_TMPDIR", MARKER)  # of the environment
+# Variables of the environment that are kept.
+KEPT = ("PATH", "HOME", "TMPDIR", "HARNEX_STATE_DIR", "TERM", "TMUX_TMPDIR", MARKER)
 ADDED = {"LANG": "C.UTF-8", "NIGHT_API_KEY": "sk-0123456789abcdefghij"}
 INSIDE = {"HARNEX_ID": "boss", "HARNEX_RUN_ID": "20260101T000000000-00000000", "HARNEX_CLI": "demo"}
-# Strings of which the values count, and objects whose keys are not harnex's, by document.
+# By document: strings whose values count, and objects whose keys are not harnex's.
 VALUES = {
     "status": ("state", "mode", "permissions", "last_outcome.outcome", "watch"),
     "registry-entry": ("state", "mode", "permissions"),
@@ -64,8 +67,9 @@ FREE = {
     "event-call": ("raw",),
     "event-answer": ("data",),
 }
-CLOSED = ("evidence",)  # of a stall: which of its keys are there depends on the moment
-# What git is asked for, with a limit of time.
+# The `evidence` of a stall: which of its keys are present depends on the moment.
+CLOSED = ("evidence",)
+# What git is asked for, under a time limit.
 COUNTS = ("commits", "files_changed", "loc_added", "loc_removed", "rewritten")
 DIRTY = ("dirty", "dirty_files", "dirty_added", "dirty_removed")
 NAMES = ("sha", "branch")
@@ -73,7 +77,8 @@ LATE = (*COUNTS, *DIRTY, *NAMES, "git", *(f"git.{key}" for key in (*COUNTS, *DIR
 
 
 class Play:
-    """The documents and the ends of one place (`tests/e2e`'s `Harnex`), whose processes are traced."""
+    """The documents and the ends of one place (`Harnex` of `tests/e2e`),
+    whose processes are traced."""
 
     def __init__(self, place: Harnex) -> None:
         self.place = place
@@ -81,7 +86,7 @@ class Play:
         self.ends: dict[str, list[str]] = {}
         self._supervisors: dict[str, int] = {}
         self._notes = place.base / "notes"
-        # No variable of whoever runs the test may show in a file.
+        # No variable of the person who runs the test may show in a file.
         place.env = {name: place.env[name] for name in KEPT if name in place.env} | ADDED
         identity = ("-c", "user.name=A", "-c", "user.email=a@example.org")
         for words in (("init", "-q"), (*identity, "commit", "-q", "--allow-empty", "-m", "before")):
@@ -96,7 +101,11 @@ class Play:
             outline.take(document)
 
     def said(self, name: str, *words: str, inside: bool = False) -> Any:
-        """A command's JSON, however the command ended; it is a document of this name. `inside`: another agent gives it."""
+        """Return a command's JSON, however the command ended, and note it
+        as a document of this name.
+
+        `inside`: the command runs inside another agent.
+        """
         done = self.place.run(*words, env=self.place.env | (INSIDE if inside else {}))
         assert done.stdout, (words, done.stderr)
         told = json.loads(done.stdout)
@@ -104,7 +113,7 @@ class Play:
         return told
 
     def ask(self, session_id: str, op: str, **more: Any) -> dict[str, Any]:
-        """One request over the session's control socket."""
+        """Return the reply to one request over the session's control socket."""
         record = self.record(session_id)
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as line:
             line.settimeout(20)
@@ -120,13 +129,13 @@ class Play:
         return record
 
     def at_rest(self, *session_ids: str) -> None:
-        """These sessions as they are listed now."""
+        """Take the registry entries of these sessions, and `status` about them, as they are now."""
         for session_id in session_ids:
             self.said("status", "status", "--id", session_id, "--json")
             self.take("registry-entry", self.record(session_id))
 
     def notes(self) -> list[Any]:
-        """What supervisors and processes of `harnex recover` wrote and said so far."""
+        """Return what supervisors and processes of `harnex recover` wrote and said so far."""
         return self.lines(self._notes)
 
     def heard(self, pid: int, word: str) -> bool:
@@ -136,7 +145,8 @@ class Play:
     # ---- sessions ----
 
     def talk(self) -> None:
-        """A person's session: dialogs, messages of every outcome, and a script's looks at it."""
+        """Play a person's session: dialogs, messages of every outcome, and a
+        script's looks at the session."""
         place, to = self.place, ("--id", "talk")
         listed = {"text": "Listed.", "tools": [{"todo": ["one"]}, {"agent": {"prompt": "dig", "description": "d"}}]}
         script = place.script(LOOK, listed, "Done.", LOOK, {"error": 400}, HANG, "On.", agents={"dig": ["Dug."]})
@@ -193,8 +203,11 @@ class Play:
             self.said(f"usage-call-bodies-from-{cli}", "usage", "--call", "1", "--bodies", *words)
 
     def begin_night(self) -> None:
-        """Four watched sessions: one that stands still and is checked, one that is refused and spends its budget, one
-        that needs a person, one that crashes."""
+        """Play four watched sessions.
+
+        One stands still and is checked, one is refused and spends its budget, one needs
+        a person, and one crashes.
+        """
         place = self.place
         told, flag = place.base / "told", place.base / "checked"
         command = f"until test -e '{place.base / 'gate'}'; do sleep 0.05; done"
@@ -214,7 +227,8 @@ class Play:
         self._supervisors[session_id] = self.place.agent(session_id, *calls, run=run)["supervisor_pid"]
 
     def over(self, session_id: str) -> None:
-        """Wait for the end of a session, and take what `wait` says then, which it reads from the history."""
+        """Wait for the end of a session, and take the reply of `wait`
+        then, which reads the history."""
         pid = self._supervisors[session_id]
         self.place.until(lambda: not _alive(pid), 40, f"the end of {session_id}")
         self.said("wait", "wait", "--id", session_id, "--until", "exited", *WAIT)
@@ -235,7 +249,7 @@ class Play:
         self.take("notification", *self.lines(told))
 
     def last_of(self, session_id: str) -> list[str]:
-        """The types of the events since the agent's process was started."""
+        """Return the types of the events since the start of the agent's process."""
         types = [row["type"] for row in self.place.events(session_id)]
         starts = [n for n, kind in enumerate(types) if kind in ("started", "restart")]
         return types[starts[-1] :]
@@ -261,7 +275,7 @@ class Play:
         self.over("headless")
 
     def cut_off(self) -> None:
-        """The supervisor is killed in a turn, with a message in hand; the run goes on."""
+        """Kill the supervisor in a turn, with a message in hand; then the run is resumed."""
         place = self.place
         place.agent("cut", HANG, "Done.", run=("--context", "go"))
         place.ok("wait", "--id", "cut", "--until", "busy", *WAIT)
@@ -274,7 +288,7 @@ class Play:
         self.said("stop", "stop", "--id", "cut", "--force")
 
     def kill(self, session_id: str) -> None:
-        """Kill the supervisor of a session, and see that its agent has noticed."""
+        """Kill the supervisor of a session, and check that its agent has noticed."""
         record = self.record(session_id)
         os.kill(record["supervisor_pid"], signal.SIGKILL)
         lock = self.place.state / "sessions" / f"{record['run_id']}.lock"
@@ -282,7 +296,7 @@ class Play:
         self.place.until(lambda: not _alive(record["supervisor_pid"]), what="the supervisor is gone")
 
     def all_ends(self) -> None:
-        """A session for each end, and what is written then."""
+        """Play a session for each kind of end, and take the order of the writes."""
         place, done = self.place, self.place.base / "done"
         names = ("stop", "crash", "sigterm", "recovery")
         for name in names:
@@ -296,7 +310,8 @@ class Play:
         for name in names:
             place.ok("wait", "--id", name, *WAIT)
         place.until(lambda: self.record("exit")["state"] == "unknown", 30, "nothing is known of a shell")
-        time.sleep(0.5)  # the last thing that each of them writes about its turn
+        # Each agent still writes the last thing about its turn.
+        time.sleep(0.5)
         self.at_rest(*names, "exit")
         records = {name: self.record(name) for name in (*names, "exit")}
         waiting = place.start("wait", "--id", "stop", "--until", "exited", *WAIT)
@@ -320,7 +335,7 @@ class Play:
         self.ends["recovery"] = order([n for n in self.notes()[before:] if n[0] == "recover"], place.state)
 
     def looks(self) -> None:
-        """Commands that need no session of their own."""
+        """Play the commands that need no session of their own."""
         place = self.place
         screen = place.base / "screen.json"
         screen.write_text(place.ok("pane", "--id", "talk", "--json"))
@@ -338,7 +353,7 @@ class Play:
         self.take("summary-file", *(json.loads(path.read_text()) for path in place.base.glob("*.summary")))
 
     def files(self) -> None:
-        """What the runs left, and what was said over their sockets."""
+        """Take what the runs left, and what was said over their sockets."""
         state = self.place.state
         for name in ("manifest", "start"):
             self.take(name, *(json.loads(path.read_text()) for path in state.glob(f"runs/*/{name}.json")))
@@ -375,7 +390,10 @@ class Play:
         assert {f"socket-{op}-request" for op in OPS} <= set(self.outlines)
 
     def documents(self) -> dict[str, str]:
-        """The text of each golden file. An event's file also has its fields as they are declared."""
+        """Return the text of each golden file.
+
+        The file of an event also has the event's fields as declared.
+        """
         texts = {name: outline.lines() for name, outline in self.outlines.items()}
         for name, kind in EVENT_TYPES.items():
             declared = {("from" if f.name == kind.from_field else f.name): f for f in dataclasses.fields(kind)}

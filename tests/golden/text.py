@@ -1,4 +1,5 @@
-"""How a golden file is written and compared: one line per fact, and nothing in it that depends on the machine."""
+"""How a golden file is written and compared: one line for each fact, and nothing
+that depends on the machine."""
 
 from __future__ import annotations
 
@@ -14,13 +15,17 @@ from hashlib import blake2s
 from itertools import islice
 from typing import Any
 
-STRING_MAX = 100  # characters of a string that are written; a longer one is written as prefix, length and hash
+# Characters of a string that are written. A longer string is written as prefix, length and hash.
+STRING_MAX = 100
 DIFF_LINES = 60  # lines of a difference that a failing test shows
 INVISIBLE = re.compile("[\x7f-\xa0\xad\u200b-\u200f\u2028-\u202e\u2060-\u206f\ud800-\udfff\ufeff]")
 
 
 def string(text: str) -> str:
-    """A string in quotes and on one line. A long one is shortened, but any change of it still shows in its hash."""
+    """Return a string in quotes and on one line.
+
+    A long one is shortened, but any change still shows in its hash.
+    """
     shown = text if len(text) <= STRING_MAX else text[:STRING_MAX]
     quoted = INVISIBLE.sub(lambda found: f"\\u{ord(found[0]):04x}", json.dumps(shown, ensure_ascii=False))
     if shown is text:
@@ -30,7 +35,10 @@ def string(text: str) -> str:
 
 
 def value(given: Any) -> str:
-    """Any value of a fact or an event, on one line. A dataclass leaves out the fields that have their default."""
+    """Return any value of a fact or an event, on one line.
+
+    A dataclass leaves out fields that have their default.
+    """
     if isinstance(given, str):
         return string(str(given))
     if isinstance(given, bytes):
@@ -48,7 +56,10 @@ def value(given: Any) -> str:
 
 
 def told(given: Any) -> dict[str, Any]:
-    """The fields of a dataclass whose value is not the default. The defaults are in `corpus/shapes.txt`."""
+    """Return the fields of a dataclass whose value is not the default.
+
+    The defaults are in `corpus/shapes.txt`.
+    """
     return {
         f.name: getattr(given, f.name) for f in dataclasses.fields(given) if not _is_default(f, getattr(given, f.name))
     }
@@ -64,7 +75,7 @@ def _is_default(field: dataclasses.Field[Any], given: Any) -> bool:
 
 
 def shape(kind: type) -> str:
-    """The fields of a dataclass in their order, with their defaults, on one line."""
+    """Return the fields of a dataclass in order, with their defaults, on one line."""
     out = []
     for f in dataclasses.fields(kind):
         default = f.default if f.default_factory is dataclasses.MISSING else f.default_factory()
@@ -73,7 +84,7 @@ def shape(kind: type) -> str:
 
 
 def difference(path: str, golden: str, now: str) -> str:
-    """The first differing lines of a file for a person, "" if there are none."""
+    """Return the first differing lines of a file for a person, "" if there are none."""
     if golden == now:
         return ""
     lines = _unified(path, golden, now)
@@ -83,12 +94,15 @@ def difference(path: str, golden: str, now: str) -> str:
 
 
 def changed_lines(golden: str, now: str) -> int:
-    """How many lines were removed and added."""
+    """Return how many lines were removed and added."""
     return sum(_is_change(line) for line in _unified("", golden, now))
 
 
 def _unified(path: str, golden: str, now: str) -> Iterator[str]:
-    """The lines of the diff, lazily. (`splitlines` would also split at characters inside of a line.)"""
+    """Yield the lines of the diff.
+
+    Lazy. (`splitlines` would also split at characters inside a line.)
+    """
     return difflib.unified_diff(golden.split("\n"), now.split("\n"), f"{path} golden", "now", lineterm="", n=1)
 
 
@@ -98,7 +112,7 @@ def _is_change(line: str) -> bool:
 
 @contextlib.contextmanager
 def utc() -> Iterator[None]:
-    """Local time is UTC, whatever the machine says."""
+    """Set local time to UTC, whatever the machine says."""
     before = os.environ.get("TZ")
     os.environ["TZ"] = "UTC"
     time.tzset()

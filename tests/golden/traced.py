@@ -1,8 +1,9 @@
-"""A `sitecustomize` for harnex's own processes: it notes what a supervisor, or `harnex recover`, writes and says.
+"""A `sitecustomize` for harnex's own processes: it notes what a supervisor, or `harnex
+recover`, writes and says.
 
-Not imported by tests: `play.Place` puts the text of this file, with `OUT`, at the start of each Python process. Each
-note is one JSON line `[process, pid, what, path, text]`. It names the file that is written, never the function that
-writes it, because functions move.
+Tests do not import this file: `play.Place` puts its text, with `OUT`, at the start of each Python
+process. Each note is one JSON line `[process, pid, what, path, text]`. A note names the file that
+is written, never the function that writes it, because functions move.
 """
 
 import json
@@ -14,7 +15,7 @@ import weakref
 OUT = ""
 WHO = next((word for word in ("harnex-supervisor", "recover") if word in sys.argv), "")
 PID = os.getpid()
-WITH_TEXT = ("/events.jsonl",)  # whose written bytes are noted, too
+WITH_TEXT = ("/events.jsonl",)  # files whose written bytes are noted, too
 
 really_write = os.write
 numbers = weakref.WeakKeyDictionary()
@@ -22,7 +23,7 @@ noting = False
 
 
 def note(what, path, text=""):
-    """Append one note. A fork of the process, before it becomes another program, notes nothing."""
+    """Append one note. A fork of the process notes nothing before it becomes another program."""
     global noting
     if noting or os.getpid() != PID:
         return
@@ -61,7 +62,7 @@ def syncing(real):
 
 
 def talking(real, what):
-    """A socket's `send` or `recv`; the path of the note is the number of the connection."""
+    """A socket's `send` or `recv`. The path of the note is the number of the connection."""
 
     def talk(self, given, *more):
         done = real(self, given, *more)

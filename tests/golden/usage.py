@@ -1,13 +1,15 @@
-"""The golden files of `harnex usage --from`: what it prints, as JSON, of all logs in the corpus.
+"""The golden files of `harnex usage --from`: what it prints, as JSON, for all logs in the corpus.
 
-The logs are laid out in a folder as their CLI lays them out: transcripts and rollouts are taken out of the recorded
-streams and records, and the logs that lie in the corpus as they are stand beside them.
+The logs are laid out in a folder as their CLI lays them out. Transcripts and rollouts are taken out
+of the recorded streams and records; logs that lie in the corpus unchanged stand beside them.
 
-- `usage/<cli>/<version>.txt`: the logs of one version, and what its headless runs printed (`captures`).
-- `usage/<cli>/all.txt`: the same over all versions at once, and logs and captures together, which tell of the same
+- `usage/<cli>/<version>.txt`: the logs of one version, and what its headless runs printed
+  (`captures`).
+- `usage/<cli>/all.txt`: all versions at once, and logs and captures together, which report the same
   calls. Only groups: the calls of the logs are in the files of the versions.
 
-A section is one call of the command. A line is a line on stderr, or a key of the JSON; a list has one line for each item.
+A section is one call of the command. A line is a line on stderr, or a key of the JSON; a list
+has one line for each item.
 """
 
 from __future__ import annotations
@@ -30,7 +32,8 @@ from tests.golden.text import utc
 from tests.record import CORPUS
 
 FOLDERS = ("usage",)
-EPOCH = 1_000_000_000  # the files' times, one second apart: `usage` reads older files first
+# The times of the files, one second apart: `usage` reads older files first.
+EPOCH = 1_000_000_000
 GROUPED = ("session", "day", "model", "repo", "agent")
 LOGS = {"claude": ("transcript", "subagent"), "codex": ("rollout",)}
 Row = dict[str, Any]
@@ -40,7 +43,10 @@ Row = dict[str, Any]
 
 
 def laid_out(version: Path, place: Path) -> list[str]:
-    """Write the logs of a version below `place`, each case in a folder of its own. Returns their paths."""
+    """Write the logs of a version below `place`, each case in a folder of its own.
+
+    Returns their paths.
+    """
     cli = version.parts[-2]
     held: dict[str, list[Row]] = {}
     for case in sorted(path for path in version.iterdir() if path.is_dir()):
@@ -51,7 +57,7 @@ def laid_out(version: Path, place: Path) -> list[str]:
 
 
 def logs_of(cli: str, version: str, case: Path) -> dict[str, list[Row]]:
-    """The transcripts or rollouts of one case: path below its folder -> rows."""
+    """Return the transcripts or rollouts of one case: path below its folder -> rows."""
     rows: list[tuple[str, Row]] = []
     if case.name.startswith("exec-"):
         rows = [(item["source"], item["row"]) for item in rows_of(case / "records.jsonl")]
@@ -101,13 +107,14 @@ def written(place: Path, held: dict[str, list[Row]]) -> list[str]:
 
 
 def printed(cli: str, place: Path, names: Iterable[str], *options: str) -> str:
-    """One section: what `harnex usage --from` prints of these paths."""
+    """Return one section: what `harnex usage --from` prints for these paths."""
     out, err = io.StringIO(), io.StringIO()
     with contextlib.ExitStack() as stack:
         # Prices that an earlier call remembered differ in the last digit of a float.
         state = stack.enter_context(tempfile.TemporaryDirectory(prefix="hx-golden-"))
         env = {"HOME": str(place), "HARNEX_STATE_DIR": state, "TZ": "UTC"}
-        # The places in the logs are of other machines: here, one of them may lie in some repository.
+        # The places in the logs are of other machines; on this one, such a place
+        # may lie in some repository.
         stack.enter_context(mock.patch.object(paths, "repo_root", new=str))
         stack.enter_context(mock.patch.dict(os.environ, env, clear=True))
         stack.enter_context(contextlib.redirect_stdout(out))
@@ -123,7 +130,7 @@ def printed(cli: str, place: Path, names: Iterable[str], *options: str) -> str:
 
 
 def sections(cli: str, place: Path, kinds: dict[str, list[str]], every_call: bool) -> str:
-    """All sections of a golden file. `kinds`: a name for a set of logs -> their paths."""
+    """Return all sections of a golden file. `kinds`: a name for a set of logs -> their paths."""
     out = []
     for kind, names in kinds.items():
         calls = printed(cli, place, names) if every_call else ""
@@ -138,7 +145,7 @@ def sections(cli: str, place: Path, kinds: dict[str, list[str]], every_call: boo
 
 
 def _list(text: str, key: str) -> str:
-    """The lines of a list, with the line of its key."""
+    """Return the lines of a list, with the line of its key."""
     lines = text.split("\n")
     first = next(n for n, line in enumerate(lines) if line.startswith(f"{key} "))
     end = next(n for n, line in enumerate(lines) if n > first and not line.startswith("  "))
@@ -146,7 +153,7 @@ def _list(text: str, key: str) -> str:
 
 
 def text_of(cli: str, folders: list[Path]) -> str:
-    """The golden text of these versions together."""
+    """Return the golden text of these versions together."""
     with utc(), tempfile.TemporaryDirectory(prefix="hx-golden-") as made:
         place = Path(made)
         logs = [path for folder in folders for path in laid_out(folder, place)]
@@ -160,7 +167,7 @@ def text_of(cli: str, folders: list[Path]) -> str:
 
 
 def names() -> dict[str, tuple[str, list[Path]]]:
-    """The golden files of `usage`: path -> CLI and folders of the corpus."""
+    """Return the golden files of `usage`: path -> CLI and folders of the corpus."""
     out: dict[str, tuple[str, list[Path]]] = {}
     for cli in LOGS:
         of_cli = [folder for folder in versions() if folder.parent == CORPUS / cli]
@@ -171,6 +178,6 @@ def names() -> dict[str, tuple[str, list[Path]]]:
 
 
 def files() -> Iterator[tuple[str, str]]:
-    """All golden files of `usage`, lazily: path and text."""
+    """Yield all golden files of `usage`: path and text. Lazy."""
     for name, (cli, folders) in names().items():
         yield name, text_of(cli, folders)

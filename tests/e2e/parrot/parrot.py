@@ -1,4 +1,7 @@
-"""An agent CLI that harnex does not know. It says a person's words back, declares its state by OSC 7501, and logs its calls."""
+"""An agent CLI that harnex does not know.
+
+It repeats a person's words, declares its state by OSC 7501, and logs its calls.
+"""
 
 from __future__ import annotations
 
