@@ -327,7 +327,7 @@ class ReplayedSession(Session):
             reader=reader,
             child=_Child(about["columns"], about["rows"]),  # type: ignore[arg-type]
             terminal=self.terminal,
-            activity=self.generations.forgotten(now),
+            activity=self.generations.fresh_activity(now),
             evidence=self.files,  # type: ignore[arg-type]
             helpers=Helpers({}, "/"),
             session_id=None,

@@ -77,8 +77,8 @@ class Generations:
         # What the old process wrote was read: a file that goes on is read from here.
         return agent, [_from_end(fact) for fact in learned], resumed
 
-    def forgotten(self, now: float) -> Activity:
-        """What is known of the state of a process of which nothing is known."""
+    def fresh_activity(self, now: float) -> Activity:
+        """A fresh `Activity`: nothing was observed yet."""
         return Activity(self.adapter.sources, self.version, now)
 
     def _made(self, reader: Reader, child: Child | PipeChild, env: Mapping[str, str], session_id: str | None) -> Agent:
@@ -89,7 +89,7 @@ class Generations:
             reader=reader,
             child=child,
             terminal=self._terminal,
-            activity=self.forgotten(now),
+            activity=self.fresh_activity(now),
             evidence=Evidence(reader, lambda: descendants(agent.child.pid), now, self._followed.add),
             helpers=Helpers(env, self._spec.cwd),
             session_id=session_id,

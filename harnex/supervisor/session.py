@@ -60,7 +60,7 @@ from harnex.supervisor.tool_processes import ToolTable
 from harnex.supervisor.totals import Totals
 from harnex.supervisor.viewers import Viewers
 from harnex.supervisor.waiters import Stoppers, Waiters
-from harnex.supervisor.watcher import Watcher, with_reset
+from harnex.supervisor.watcher import Watcher
 
 if TYPE_CHECKING:
     from harnex.supervisor.conclusion import Conclusion
@@ -408,7 +408,7 @@ class Session:
         end = TurnEnded("process", "failed", reason="other", detail=detail)
         self.apply(self.turns.process_ended(now, end), now)
         self._forget(self.agent.child)
-        self.agent.activity = self.generations.forgotten(now)
+        self.agent.activity = self.generations.fresh_activity(now)
         self.agent.helpers.close()
         self.delivery.requeue()
         self.journal.changed()
@@ -553,7 +553,7 @@ class Session:
                 self.watcher.turn(change, now)
                 self.journal.emit(events.TurnStarted(turn=change.turn, message_id=change.message_id))
                 continue
-            self.turns.last = closed = with_reset(change, clock.wall(), self.agent.reader.zone)
+            self.turns.last = closed = words.with_reset(change, clock.wall(), self.agent.reader.zone)
             self.watcher.turn(closed, now)
             self.journal.emit(words.end_event(closed, self.totals.of_turn(closed.turn)))
             self.delivery.turn_closed(closed)
@@ -710,7 +710,10 @@ class Session:
     # ---- the end ----
 
     def stop(self, reason: str, force: bool = False, exit_code: int | None = None, message: str = "") -> None:
-        """End the session. A headless run whose result stands only loses its process."""
+        """End the session.
+
+        If a headless run has given its result, only its process is ended: the result stays the outcome.
+        """
         if self.conclusion is not None and self.conclusion.stop(force, self.end.under_way, clock.monotonic()):
             return
         self.stopping.stop(reason, force, exit_code, message)

@@ -6,7 +6,6 @@ import dataclasses
 import os
 import selectors
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from harnex import clock, errors, paths, times
@@ -25,8 +24,6 @@ from harnex.supervisor.delivery import new_message_id
 from harnex.supervisor.journal import Journal
 
 if TYPE_CHECKING:
-    from datetime import tzinfo
-
     from harnex.machines.background import Work
     from harnex.supervisor.filehook import FileHook
     from harnex.supervisor.jobs import Ended, Job
@@ -39,19 +36,6 @@ if TYPE_CHECKING:
 LOOK_S = 0.5  # how often the screen is looked at for news, at most
 SWEEP_S = 5.0
 TEXTS = 8  # messages that could be said again
-
-
-def with_reset(closed: Closed, wall: float, zone: tzinfo | None) -> Closed:
-    """A turn that a limit ended, with the time of its reset, where the words name one and the reader knew no clock.
-
-    `zone` is the agent's, None if it is ours."""
-    end = closed.end
-    if end.outcome != "failed" or end.retry_at or end.reason not in ("usage_limit", "rate_limit"):
-        return closed
-    from harnex.agents.common.resets import reset_at
-
-    at = reset_at(end.detail or end.last_message, wall, zone)
-    return closed if at is None else replace(closed, end=replace(end, retry_at=times.iso(at)))
 
 
 class Watcher:

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from harnex import times
 from harnex.machines.turns import Closed
 from harnex.model import events
 from harnex.model.facts import Compacted, SubAgent, TodoList, ToolUse, TurnEnded
 from harnex.model.records import Json
+
+if TYPE_CHECKING:
+    from datetime import tzinfo
 
 
 def tool_event(fact: ToolUse, turn: int | None) -> events.Tool:
@@ -70,3 +77,16 @@ def end_event(closed: Closed, usage: dict[str, int | None] | None) -> events.Tas
         message=(end.detail or end.last_message)[: events.LAST_MESSAGE_LIMIT],
         duration_s=closed.duration_s,
     )
+
+
+def with_reset(closed: Closed, wall: float, zone: tzinfo | None) -> Closed:
+    """A turn that a limit ended, with the time of its reset, where the words name one and the reader knew no clock.
+
+    `zone` is the agent's, None if it is ours."""
+    end = closed.end
+    if end.outcome != "failed" or end.retry_at or end.reason not in ("usage_limit", "rate_limit"):
+        return closed
+    from harnex.agents.common.resets import reset_at
+
+    at = reset_at(end.detail or end.last_message, wall, zone)
+    return closed if at is None else replace(closed, end=replace(end, retry_at=times.iso(at)))

@@ -303,7 +303,6 @@ HELD_BY = {
         LIVE,
     ),
     "harnex.supervisor.waiters": ("e2e/test_session.py::test_wait_cannot_return_on_the_turn_before", LIVE),
-    "harnex.supervisor.words": ("e2e/test_session.py::test_calls_equal_the_bill", LIVE),
     "harnex.terminal.cells": ("unit/terminal/test_screen.py::test_styles", BEHIND),
     "harnex.terminal.emulator": ("unit/terminal/test_screen.py::test_sequences", BEHIND),
     "harnex.terminal.grid": ("unit/terminal/test_screen.py::test_sequences", BEHIND),

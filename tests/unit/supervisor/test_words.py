@@ -1,4 +1,4 @@
-"""supervisor/watcher.py: when a limit ends, for a turn of which the reader does not say it."""
+"""supervisor/words.py: when a limit ends, for a turn of which the reader does not say it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta, timezone
 
 from harnex.machines.turns import Closed
 from harnex.model.facts import TurnEnded
-from harnex.supervisor.watcher import with_reset
+from harnex.supervisor.words import with_reset
 
 NOW = datetime(2026, 11, 21, 9, tzinfo=UTC).timestamp()
 KOLKATA = timezone(timedelta(hours=5.5))  # 6:30pm is 13:00 UTC
