@@ -46,6 +46,7 @@ def open_and_leave(agent: Agent, name: str, key: bytes, more: bytes, stay: Perso
         place.until(lambda: shown in place.ok("pane", "--id", "open"), what=f"{shown!r} is typed")
 
 
+@pytest.mark.newest
 def test_what_was_left_open_takes_no_message(agent: Agent) -> None:
     marker = agent.place.work / "RAN"
     cases = openings(agent, marker)

@@ -137,6 +137,7 @@ PREFIXES = (
 )
 
 
+@pytest.mark.newest
 def test_nothing_in_front_of_a_command_makes_it_one(agent: Agent) -> None:
     """Neither a shell command, nor a command of the CLI (a known one, which would be run), nor the end of it."""
     place = agent.place
