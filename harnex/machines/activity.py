@@ -32,8 +32,8 @@ from harnex.model.facts import Need, Observation, OpenView, Retracted, State, do
 # Seconds that a lower source may lag behind a change of a better source (measured: 0.57 s at most).
 LAG_S = 1.0
 # Seconds after a dialog closes in which a declared `prompt` is not believed: `prompt` was declared
-# all through the dialog, and what the reply started takes a moment to show (measured: 0.04 s at
-# most).
+# all through the dialog, and what the reply started takes a moment to show (0.04 s at most,
+# measured).
 AFTER_DIALOG_S = 0.5
 # Seconds that a quiet prompt must stand on the screen to overrule a source that can be left behind.
 STALE_S = 2.0

@@ -20,8 +20,8 @@ UP, DOWN, ENTER, ESC, TAB = b"\x1b[A", b"\x1b[B", b"\r", b"\x1b", b"\t"
 # of a new trust dialog back to `No, exit` 0.12 to 0.19 s after painting it, whatever was pressed
 # before: an Enter in that moment would answer no (2.1.250 to 2.1.330).
 FRESH_S = 0.6
-# A key has this many seconds to show on the screen before it is pressed again (measured: 0.1 s at
-# most). Each repeat doubles the time, and Enter then waits as long: the first key may have come
+# A key has this many seconds to show on the screen before it is pressed again (0.1 s at most,
+# measured). Each repeat doubles the time, and Enter then waits as long: the first key may have come
 # late, and would move the selection on.
 STEP_S = 1.0
 SETTLE_S = 0.15  # Seconds from the selection being right, or a text being typed, to Enter.

@@ -16,14 +16,14 @@ from dataclasses import dataclass, field
 
 from harnex.model.facts import State, Submitted, TurnEnded
 
-# Seconds to wait, once the agent is ready, for the agent's record of the end (measured: 0.18 s at
-# most).
+# Seconds to wait, once the agent is ready, for the agent's record of the end (0.18 s at most,
+# measured).
 SETTLE_S = 0.6
 # Seconds to wait after a hook reported the end: hooks are faster than the transcript (measured:
 # 0.13 s at most), and the turn's last model call still belongs to the turn.
 ROWS_S = 0.15
-# Work without the record of a prompt is a turn after this many seconds (local commands: 1.0 s at
-# most).
+# Work without the record of a prompt is a turn after this many seconds (a local command takes
+# 1.0 s at most).
 UNRECORDED_S = 2.0
 # A record that comes up to this many seconds late still belongs to the turn that was closed without
 # a record.

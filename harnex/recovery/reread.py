@@ -40,7 +40,7 @@ class Seen:
     ends: dict[str, TurnEnded | None] = field(default_factory=dict)
     agent_session_id: str | None = None
     files: int = 0
-    # Sources that report prompts before the agent keeps them, if it ever does.
+    # Sources that report a prompt early: the agent may never write that prompt down.
     signals: tuple[str, ...] = ()
 
     def submitted(self, text: str) -> int:

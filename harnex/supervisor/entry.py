@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from typing import Any
 
@@ -72,6 +73,9 @@ def end_at_boot(spec: Spec, error: HarnexError) -> None:
     If the disk has no room for the record, the next command that looks does so.
     """
     log = os.path.join(paths.run_dir(spec.state, spec.run_id), "events.jsonl")
+    # The start may have come as far as the socket, or failed because no socket can be made.
+    with contextlib.suppress(HarnexError, OSError):
+        paths.remove_socket(paths.socket_path(spec.state, spec.run_id))
     # Without a log this never was a run.
     if record_boot_failure(spec, error) or not os.path.exists(log):
         release_id(spec)

@@ -16,6 +16,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from harnex import errors
 from harnex.recovery.go_on import GO_ON
 from tests.conftest import each
 
@@ -237,3 +238,28 @@ def test_a_recovery_that_hangs(harnex: Harnex) -> None:
         finally:
             os.killpg(holder.pid, signal.SIGKILL)
     gone(harnex)
+
+
+BUG = """
+import sys
+if "harnex-supervisor" in sys.argv:
+    def calls(frame, event, arg):
+        if frame.f_code.co_name == "_tell_start":
+            raise RuntimeError("a bug of the test")
+    sys.settrace(calls)
+"""
+
+
+def test_a_bug_in_the_start_is_told_and_leaves_nothing(harnex: Harnex) -> None:
+    """The agent runs by then: it is ended, and the run has its end and its record."""
+    harnex.customize(BUG)
+    words, _ = start(harnex)
+    refused = harnex.run(*words)
+    assert refused.returncode == errors.BUG
+    assert "a bug of the test" in refused.stderr
+    harnex.until(lambda: list(harnex.state.glob("sock/*")) == [], what="its socket is gone")
+    (row,) = harnex.json("history", "--json")
+    assert (row["reason"], row["exit"]) == ("boot_failure", 1)
+    check_run(harnex, row["run_id"])
+    assert of_run(harnex, row["run_id"]) == []
+    assert harnex.json("status", "--json") == []

@@ -184,7 +184,7 @@ def test_turns_that_cannot_be_seen_cannot_be_limited() -> None:
 
 
 def chain(*bills: Bill, turns: int = 0, runs: int = 1, unknown: str = "", **policy: Any) -> Session:
-    """A run that goes on with others, which used this."""
+    """Return a run that continues earlier runs. `bills` are the calls that those made."""
     s = Session(**policy)
     s.watch.budget.begin(Used(bills, turns, runs, unknown), 0, s.now)
     return s
