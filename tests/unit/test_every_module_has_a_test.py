@@ -278,7 +278,6 @@ HELD_BY = {
         PIPES,
     ),
     "harnex.supervisor.jobs": ("e2e/test_watch.py::test_done_when_and_verify_and_turns", LIVE),
-    "harnex.supervisor.loop": ("e2e/test_session.py::test_the_main_job", LIVE),
     "harnex.supervisor.measured": (
         "e2e/test_budgets.py::test_who_limits_nothing_is_told_once_what_is_missing",
         LIVE,
